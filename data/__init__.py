@@ -1,0 +1,1 @@
+"""Data that the repository makes or carries."""
