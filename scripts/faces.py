@@ -1,0 +1,268 @@
+"""What the fine-tuning scripts share: training pictures, frozen networks, generators by version, and the
+judge.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from scripts.pipeline import Input, Stage, Tool, UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+    from segmentation.face_crop import FaceCrop
+    from segmentation.normalization import ScoreStatistics
+    from stylegan_modified.evaluation import Generate
+    from stylegan_modified.fine_tuning import LoopState, TrainingPictures
+
+SCORES = "segmentation/property_score_results/all_scores_v3.csv"
+STATISTICS = "segmentation/property_score_results/score_statistics.json"
+BASE = "stylegan/stylegan_model.pth"
+IDENTITY = "stylegan_modified/identity_network.safetensors"
+PARSER_FILES = (
+    "segmentation/models/segmentation_model.safetensors",
+    "segmentation/models/segmentation_model.pt",
+)
+ALGORITHM = 3
+PREVIEW_SEEDS = tuple(range(4))
+
+SCORE_INPUTS = (
+    Input(SCORES, made_by="04_compute_property_scores"),
+    Input(STATISTICS, made_by="04_compute_property_scores"),
+    Input(BASE, made_by="00_fetch_weights"),
+)
+FILTER_INPUTS = tuple(
+    Input(f"cnn/models/{name}_model_0.pt", made_by="02_filter_candidates") for name in ("gender", "quality")
+)
+IDENTITY_INPUT = Input(IDENTITY, made_by="00_fetch_weights", optional=True)
+
+GENERATOR_FILES = {
+    "v1": "stylegan_modified/stylegan_gen_fine_tuned_v1.pth",
+    "v2": "stylegan_modified/stylegan_gen_fine_tuned_v2.pth",
+    "v3": "stylegan_modified/stylegan_gen_fine_tuned_v3.pth",
+}
+PROPERTY_CNN = "stylegan_modified/stylegan_gen_fine_tuned_v2_cnn.pth"
+ENCODER = "stylegan_modified/stylegan_gen_fine_tuned_v3_encoder.pth"
+
+
+def load_training_pictures(stage: Stage) -> TrainingPictures:
+    """Filtered pictures with seven valid scores of algorithm 3, joined on img_no through the score table.
+
+    Raises:
+        UserError: fewer than 8 pictures are usable, or one of them cannot be read.
+    """
+    import numpy as np
+    import torch
+
+    from segmentation.property_table import PROPERTY_NAMES
+    from stylegan_modified.fine_tuning import TrainingPictures
+
+    columns = [f"{name}_score" for name in PROPERTY_NAMES]
+    table = stage.read_csv(SCORES, ["img_no", "img_path", "valid", *columns])
+    table = table[table["valid"].astype(bool)]
+    if len(table) < 8:
+        raise UserError(
+            f"only {len(table)} pictures have seven valid scores in {SCORES}, too few to learn from. "
+            f"Generate more: {stage.command('01_generate_candidates', '--count', '4000', '--force')}"
+        )
+    images = np.stack([read_picture(stage, path) for path in table["img_path"]])
+    properties = torch.from_numpy(table[columns].to_numpy(np.float32))
+    return TrainingPictures(torch.from_numpy(images), properties)
+
+
+def read_picture(tool: Tool, relative: str) -> np.ndarray:
+    """A picture of the workspace as uint8 [H, W, 3] RGB; an unreadable one is a `UserError`."""
+    import numpy as np
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(tool.workspace / relative) as picture:
+            return np.asarray(picture.convert("RGB"))
+    except (OSError, UnidentifiedImageError) as error:
+        raise UserError(
+            f"{relative} cannot be read ({error}), so its scores have no picture. "
+            f"Make the scores anew: {tool.command('03_segment_faces', '--force')}"
+        ) from error
+
+
+def load_statistics(tool: Tool) -> ScoreStatistics:
+    """Means, standard deviations and percentiles of the training scores (algorithm 3)."""
+    from segmentation.normalization import ScoreStatistics
+
+    path = tool.workspace / STATISTICS
+    with tool.foreseen(OSError, ValueError, KeyError, mend=tool.command("04_compute_property_scores")):
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return ScoreStatistics.from_dict(stored[f"algorithm_{ALGORITHM}"])
+
+
+def sweep_levels(statistics: ScoreStatistics) -> np.ndarray:
+    """Normalised scores at the 5th, 25th, 50th, 75th and 95th percentile: float64 [5, 7]."""
+    return statistics.normalized_percentiles()[:, 1:6].T
+
+
+def load_base(tool: Tool) -> tuple[nn.Module, nn.Module]:
+    """The original generator and discriminator on the stage's device, in eval mode."""
+    from stylegan.checkpoint import CheckpointError, build_discriminator, build_generator, load_checkpoint
+
+    with tool.foreseen(CheckpointError, OSError, mend=tool.command("00_fetch_weights", "--force")):
+        checkpoint = load_checkpoint(tool.workspace / BASE)
+        return build_generator(checkpoint).to(tool.device), build_discriminator(checkpoint).to(tool.device)
+
+
+def load_filters(tool: Tool) -> tuple[nn.Module, ...]:
+    """One gender and one quality network of the filter stage, frozen: pictures to logits of being kept."""
+    from cnn.models import load_filter_cnn
+
+    networks = []
+    for item in FILTER_INPUTS:
+        with tool.foreseen(ValueError, OSError, mend=tool.command("02_filter_candidates", "--force")):
+            network, _ = load_filter_cnn(tool.workspace / item.path, tool.device)
+        networks.append(network.requires_grad_(False))
+    return tuple(networks)
+
+
+def load_identity(tool: Tool) -> nn.Module | None:
+    """The frozen network that tells people apart in the losses, or None where the preset has none."""
+    from stylegan_modified.losses import IdentityEmbedding
+
+    path = tool.workspace / IDENTITY
+    if not path.exists():
+        tool.log("no identity network in the workspace; training goes on without the same-person term")
+        return None
+    from cnn.oracle import load_oracle
+
+    with tool.foreseen(ValueError, OSError, mend=tool.command("00_fetch_weights", "--force")):
+        return IdentityEmbedding(load_oracle(path)).to(tool.device)
+
+
+def load_parser(tool: Tool) -> nn.Module:
+    """The face parser of the workspace: ours (.safetensors) or the published FaceXFormer (.pt), in eval
+    mode.
+    """
+    from segmentation.facexformer import load_facexformer
+
+    mend = tool.command("00_fetch_weights", "--force")
+    found = [path for path in PARSER_FILES if (tool.workspace / path).exists()]
+    if not found:
+        raise UserError(
+            f"there is no face parser in {tool.workspace / 'segmentation/models'}. Fetch it:\n    {mend}"
+        )
+    with tool.foreseen(ValueError, OSError, mend=mend):
+        return load_facexformer(tool.workspace / found[0]).to(tool.device)
+
+
+def load_torch_file(tool: Tool, relative: str, maker: str) -> dict[str, Any]:
+    """A file of tensors and plain values written by an earlier stage; anything else is a `UserError`."""
+    import pickle
+
+    import torch
+
+    mend = f"Make it anew: {tool.command(maker, '--force')}"
+    with tool.foreseen(OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, mend=mend):
+        content = torch.load(tool.workspace / relative, map_location="cpu", weights_only=True)
+        if not isinstance(content, dict):
+            raise ValueError(f"{relative} holds no table of weights")
+        return content
+
+
+def load_generator(tool: Tool, version: str) -> nn.Module:
+    """A fine-tuned generator ("v1", "v2" or "v3") or the original one ("base"), in eval mode on the
+    device.
+    """
+    from stylegan.checkpoint import CheckpointError, load_checkpoint
+    from stylegan_modified.property_cnn import PropertyCNN
+    from stylegan_modified.stylegan_generator import build_conditioned_generator
+    from stylegan_modified.stylegan_generator_v2 import DialGenerator
+
+    if version in ("base", "v1"):
+        relative = BASE if version == "base" else GENERATOR_FILES["v1"]
+        with tool.foreseen(CheckpointError, OSError):
+            return build_conditioned_generator(load_checkpoint(tool.workspace / relative)).to(tool.device)
+    maker = "06_fine_tune_v2" if version == "v2" else "07_fine_tune_v3"
+    with tool.foreseen(ValueError, mend=tool.command(maker, "--force")):
+        reader = PropertyCNN.from_checkpoint(load_torch_file(tool, PROPERTY_CNN, "06_fine_tune_v2"))
+        stored = load_torch_file(tool, GENERATOR_FILES[version], maker)
+        return DialGenerator.from_checkpoint(stored, reader).to(tool.device)
+
+
+class PropertyJudge:
+    """Reads normalised properties from pictures with stages 3 and 4: face crop, parser, score algorithm 3."""
+
+    def __init__(self, tool: Tool, statistics: ScoreStatistics, batch_size: int = 64) -> None:
+        from segmentation.face_crop import FaceCropper
+
+        self.cropper = FaceCropper(tool.device)
+        self.parser = load_parser(tool)
+        self.statistics, self.batch_size, self.device = statistics, batch_size, tool.device
+
+    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Properties of pictures uint8 [N, H, W, 3]: (values float64, valid bool), both [N, 7]; normalised."""
+        import numpy as np
+
+        from segmentation.property_scores import compute_scores
+
+        values = np.full((len(images), len(self.statistics.mean)), np.nan)
+        valid = np.zeros(values.shape, dtype=bool)
+        for start in range(0, len(images), self.batch_size):
+            batch = images[start : start + self.batch_size]
+            rows, crops, label_maps = self._parse(batch)
+            if rows:
+                boxes = np.array([crop.box for crop in crops])
+                faces = np.stack([crop.image for crop in crops])
+                raw, good = compute_scores(label_maps, faces, ALGORITHM, batch[rows], boxes)
+                values[[start + row for row in rows]] = self.statistics.normalize(raw)
+                valid[[start + row for row in rows]] = good
+        return values, valid
+
+    def _parse(self, images: np.ndarray) -> tuple[list[int], list[FaceCrop], np.ndarray]:
+        """Rows where a face was found, the face crops, and their label maps uint8 [M, 224, 224]."""
+        import numpy as np
+
+        from segmentation.parsing import parse
+
+        crops = self.cropper(list(images))
+        rows = [row for row, crop in enumerate(crops) if crop is not None]
+        found = [crops[row] for row in rows]
+        if not rows:
+            return rows, found, np.zeros((0, 0, 0), np.uint8)
+        faces = np.stack([crop.image for crop in found])
+        label_maps, _ = parse(self.parser, faces, self.batch_size, self.device)
+        return rows, found, label_maps
+
+    def label_maps(self, images: np.ndarray) -> np.ndarray:
+        """Label maps in the frame of the pictures: uint8 [N, H, W]; background outside the face crop."""
+        import cv2
+        import numpy as np
+
+        maps = np.zeros(images.shape[:3], np.uint8)
+        for start in range(0, len(images), self.batch_size):
+            parsed = self._parse(images[start : start + self.batch_size])
+            for row, crop, label_map in zip(*parsed, strict=True):
+                left, top, right, bottom = (round(value) for value in crop.box)
+                size = (right - left, bottom - top)
+                maps[start + row, top:bottom, left:right] = cv2.resize(
+                    label_map, size, interpolation=cv2.INTER_NEAREST
+                )
+        return maps
+
+
+def preview_grid(generate: Generate, tool: Tool, statistics: ScoreStatistics, z: Tensor) -> Any:
+    """Picture: rows of people, each property at its 5th, 50th and 95th percentile, others at the median."""
+    from scripts.pipeline.pictures import labelled_grid
+    from segmentation.property_table import PROPERTY_NAMES
+    from stylegan_modified.evaluation import run_sweep
+
+    sweep = run_sweep(generate, z, sweep_levels(statistics)[[0, 2, 4]])
+    rows = [person.reshape(-1, *person.shape[2:]) for person in sweep.images]
+    columns = [f"{name[:9]} {level}" for name in PROPERTY_NAMES for level in ("5%", "50%", "95%")]
+    return labelled_grid(rows, [f"seed {seed}" for seed in PREVIEW_SEEDS[: len(z)]], columns)
+
+
+def history_frame(state: LoopState) -> Any:
+    """Log rows of a training run as a table."""
+    import pandas as pd
+
+    return pd.DataFrame(state.rows).round(6)

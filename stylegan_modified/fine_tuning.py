@@ -1,0 +1,266 @@
+"""One training loop for v1, v2 and v3: seeded steps, exact resume, logs, previews, and an end of its own.
+
+Everything random at step t derives from (seed, t) and the checkpoint holds weights, optimisers and counters,
+so a run that was killed and resumed equals one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stylegan.training import wants_bf16
+
+
+class TrainingDivergedError(RuntimeError):
+    """The loss is no longer a number; the last good checkpoint is kept."""
+
+
+class ResumeError(ValueError):
+    """A checkpoint cannot be continued with these networks or options."""
+
+
+@dataclass(frozen=True)
+class TrainingPictures:
+    """Filtered pictures and their normalised scores: images uint8 [N, H, W, 3], properties float [N, 7]."""
+
+    images: Tensor
+    properties: Tensor
+
+    def batch(self, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Pictures [B, 3, H, W] in [-1, 1] and properties [B, 7] of some rows, on the device."""
+        pictures = self.images[rows].permute(0, 3, 1, 2).to(device).float() / 127.5 - 1
+        return pictures, self.properties[rows].to(device)
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """How long to train and how often to write."""
+
+    steps: int
+    seed: int = 0
+    checkpoint_s: float = 30.0
+    log_every: int = 10
+    preview_every: int = 0
+
+
+@dataclass
+class LoopState:
+    """Where a run is: the next step to do, the log rows so far, and the steps not yet averaged into a row."""
+
+    step: int = 0
+    rows: list[dict[str, float]] = field(default_factory=list)
+    pending: list[dict[str, float]] = field(default_factory=list)
+
+
+class Trainer(ABC):
+    """What one kind of fine-tuning provides; `train` does the rest."""
+
+    @abstractmethod
+    def step(self, t: int, rng: torch.Generator) -> dict[str, float]:
+        """Do optimisation step t (0-based) with randomness from `rng` (CPU) and return what to log."""
+
+    @abstractmethod
+    def modules(self) -> Mapping[str, nn.Module]:
+        """Networks (and averages) whose state a checkpoint holds."""
+
+    @abstractmethod
+    def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
+        """Optimisers whose state a checkpoint holds."""
+
+    def finished(self) -> bool:
+        """True when the run ends before its last step (early stopping)."""
+        return False
+
+    def counters(self) -> dict[str, Any]:
+        """Plain numbers and tensors beside the networks that a resumed run needs."""
+        return {}
+
+    def restore_counters(self, counters: dict[str, Any]) -> None:
+        """Take back what `counters` gave."""
+        if counters:
+            raise ResumeError(
+                f"the checkpoint has counters {sorted(counters)} that this training does not know"
+            )
+
+
+def mixed_precision(device: torch.device, precision: str) -> torch.autocast:
+    """Context of a step's forward passes: bf16 where asked for, or where the hardware is fast ("auto").
+
+    Args:
+        device: where the networks are.
+        precision: "auto", "bf16" or "float32".
+    """
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wants_bf16(precision, device))
+
+
+def step_seed(seed: int, t: int) -> int:
+    """A seed for step t of the run with `seed`; neighbouring runs and steps do not share streams."""
+    return (seed * 1_000_003 + t * 7_919 + 17) % (2**63 - 1)
+
+
+def cosine(t: int, steps: int, floor: float = 0.05) -> float:
+    """Learning rate factor of step t: 1 at the start, `floor` at the end, half a cosine between."""
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(t / max(1, steps), 1.0)))
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Scale every group's learning rate to `factor` times the rate it was built with."""
+    for group in optimizer.param_groups:
+        group.setdefault("initial_lr", group["lr"])
+        group["lr"] = group["initial_lr"] * factor
+
+
+def train(
+    trainer: Trainer,
+    options: LoopOptions,
+    checkpoint: Path,
+    *,
+    fingerprint: str = "",
+    on_save: Callable[[LoopState], None] = lambda state: None,
+    on_preview: Callable[[int], None] = lambda step: None,
+    on_step: Callable[[int, dict[str, float]], None] = lambda step, row: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> LoopState:
+    """Train until the last step, until the trainer says it is finished, or until asked to stop.
+
+    Args:
+        trainer: networks, optimisers and the step.
+        options: steps, seed and intervals.
+        checkpoint: file to resume from if it exists, and to save to.
+        fingerprint: text that a checkpoint must carry to be continued (options and data of the run).
+        on_save: called after each checkpoint with the state (for the log file).
+        on_preview: called with the step number every `preview_every` steps; an OSError in it ends nothing.
+        on_step: called after each step with its log row (for progress).
+        should_stop: asked before every step; the run is saved before it returns.
+
+    Returns:
+        The state after the last step done; `state.step < options.steps` and not finished means it was
+        stopped.
+
+    Raises:
+        TrainingDivergedError: a logged value is not finite; the checkpoint of the last good save remains.
+        ResumeError: the checkpoint belongs to other networks or options.
+    """
+    state = _resume(trainer, checkpoint, fingerprint) if checkpoint.exists() else LoopState()
+    saved_at = time.monotonic()
+    while True:
+        done = state.step >= options.steps or trainer.finished()
+        stopping = done or should_stop()
+        if stopping or time.monotonic() - saved_at >= options.checkpoint_s:
+            _save(trainer, state, checkpoint, fingerprint)
+            on_save(state)
+            saved_at = time.monotonic()
+        if options.preview_every and (done or state.step % options.preview_every == 0):
+            on_preview(state.step)
+        if stopping:
+            return state
+        rng = torch.Generator().manual_seed(step_seed(options.seed, state.step))
+        torch.manual_seed(step_seed(options.seed, state.step) ^ 0x5EED)
+        row = trainer.step(state.step, rng)
+        bad = [name for name, value in row.items() if not math.isfinite(value)]
+        if bad:
+            raise TrainingDivergedError(f"{', '.join(bad)} is not finite at step {state.step}")
+        state.pending.append(row)
+        state.step += 1
+        on_step(state.step, row)
+        if state.step % options.log_every == 0 or state.step == options.steps:
+            state.rows.append({"step": state.step, **_mean_rows(state.pending)})
+            state.pending.clear()
+
+
+def save_atomically(obj: object, path: Path) -> None:
+    """torch.save to a temporary file in the same folder, synced, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            torch.save(obj, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _mean_rows(rows: list[dict[str, float]]) -> dict[str, float]:
+    names = {name: None for row in rows for name in row}
+    return {name: _mean([row[name] for row in rows if name in row]) for name in names}
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _save(trainer: Trainer, state: LoopState, checkpoint: Path, fingerprint: str) -> None:
+    save_atomically(
+        {
+            "fingerprint": fingerprint,
+            "step": state.step,
+            "rows": state.rows,
+            "pending": state.pending,
+            "modules": {name: module.state_dict() for name, module in trainer.modules().items()},
+            "optimizers": {name: opt.state_dict() for name, opt in trainer.optimizers().items()},
+            "counters": trainer.counters(),
+        },
+        checkpoint,
+    )
+
+
+def _resume(trainer: Trainer, checkpoint: Path, fingerprint: str) -> LoopState:
+    try:
+        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        if saved["fingerprint"] != fingerprint:
+            raise ResumeError(f"{checkpoint.name} was made with other options or data")
+        for name, module in trainer.modules().items():
+            module.load_state_dict(saved["modules"][name], strict=True)
+        for name, optimizer in trainer.optimizers().items():
+            optimizer.load_state_dict(saved["optimizers"][name])
+        trainer.restore_counters(saved["counters"])
+    except ResumeError:
+        raise
+    except (KeyError, RuntimeError, EOFError, OSError, ValueError, TypeError) as error:
+        raise ResumeError(f"{checkpoint.name} cannot be continued: {error}") from error
+    return LoopState(step=int(saved["step"]), rows=list(saved["rows"]), pending=list(saved["pending"]))
+
+
+class ExponentialAverage(nn.Module):
+    """Running average of a network's parameters and buffers; the half-life is given in steps."""
+
+    def __init__(self, network: nn.Module, half_life: float) -> None:
+        super().__init__()
+        self.decay = 0.5 ** (1 / half_life)
+        self.values = nn.ParameterDict(
+            {
+                _safe(name): nn.Parameter(value.detach().clone(), requires_grad=False)
+                for name, value in network.state_dict().items()
+                if value.is_floating_point()
+            }
+        )
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Move the average towards the network's present values."""
+        for name, value in network.state_dict().items():
+            if value.is_floating_point():
+                self.values[_safe(name)].lerp_(value, 1 - self.decay)
+
+    def state_for(self, network: nn.Module) -> dict[str, Tensor]:
+        """A state dict of `network` with the averaged values in place."""
+        return {
+            name: self.values[_safe(name)].data.clone() if value.is_floating_point() else value
+            for name, value in network.state_dict().items()
+        }
+
+
+def _safe(name: str) -> str:
+    return name.replace(".", "/")

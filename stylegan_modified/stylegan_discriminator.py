@@ -1,0 +1,84 @@
+"""v1 discriminator: judges whether a picture is real *and* whether it matches seven property values."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from stylegan.layers import EqualizedDense
+from stylegan.stylegan_discriminator import StyleGANDiscriminator
+from stylegan_modified.stylegan_generator import PROPERTY_COUNT
+
+Conditioning = Literal["projection", "additive"]
+
+
+class ConditionedStyleGANDiscriminator(StyleGANDiscriminator):
+    """StyleGAN v1 discriminator that also hears the properties at its end.
+
+    `additive` is the document's: the properties join the input of the last dense layer. That layer is linear,
+    so they only add a constant which no picture can change. `projection` (Miyato & Koyama 2018) adds the
+    inner product of features and embedded properties, which is large only where they agree, and a regression
+    head that reads the properties from the same features.
+    """
+
+    def __init__(self, conditioning: Conditioning = "projection", **config: Any) -> None:
+        super().__init__(**config)
+        self.conditioning = conditioning
+        last = 2 * self.block_count
+        self.final = f"layer{last}"
+        self.dense_layers = (f"layer{last - 1}", self.final)
+        width = self.get_submodule(self.final).weight.shape[1]
+        if conditioning == "additive":
+            final = EqualizedDense(width + PROPERTY_COUNT, 1, gain=1.0, activate=False)
+            self.add_module(self.final, final)
+        else:
+            self.embedding = nn.Linear(PROPERTY_COUNT, width, bias=False)
+            self.regression = nn.Linear(width, PROPERTY_COUNT)
+
+    def forward(self, images: Tensor, properties: Tensor, lod: float | None = None) -> Tensor:
+        """Score images [N, 3, H, W] in [-1, 1] together with properties [N, 7]; returns [N, 1]."""
+        return self.score(self.features(images, lod), properties)
+
+    def score(self, features: Tensor, properties: Tensor) -> Tensor:
+        """Score features [N, width] (see `features`) with properties [N, 7]; returns [N, 1]."""
+        final = self.get_submodule(self.final)
+        if self.conditioning == "additive":
+            return final(torch.cat([features, properties.to(features.dtype)], dim=1)).float()
+        match = (features * self.embedding(properties)).float().sum(dim=1, keepdim=True)
+        return final(features).float() + match / features.shape[1] ** 0.5
+
+    def dense_parameters(self) -> list[nn.Parameter]:
+        """Parameters of the dense layers and heads; everything else (the conv layers) is frozen in
+        fine-tuning.
+        """
+        heads = () if self.conditioning == "additive" else ("embedding", "regression")
+        return [p for name in (*self.dense_layers, *heads) for p in self.get_submodule(name).parameters()]
+
+
+def transplant_discriminator(
+    base: StyleGANDiscriminator, conditioning: Conditioning, seed: int = 0
+) -> ConditionedStyleGANDiscriminator:
+    """A conditioned discriminator that starts from the judgement of `base`, deaf to the properties.
+
+    The pretrained entries are copied; columns and heads for the properties start at zero, the regression head
+    and the embedding's direction are learned from the first step on.
+    """
+    discriminator = ConditionedStyleGANDiscriminator(conditioning, **base.config)
+    state = {name: value.clone() for name, value in base.state_dict().items()}
+    rng = torch.Generator().manual_seed(seed)
+    weight = f"{discriminator.final}.weight"
+    pretrained = state[weight]
+    if conditioning == "additive":
+        # The equalised learning rate divides by the square root of the fan-in, which grew.
+        widened = pretrained * ((pretrained.shape[1] + PROPERTY_COUNT) / pretrained.shape[1]) ** 0.5
+        state[weight] = torch.cat([widened, pretrained.new_zeros(len(pretrained), PROPERTY_COUNT)], dim=1)
+    else:
+        width = pretrained.shape[1]
+        state["embedding.weight"] = pretrained.new_zeros(width, PROPERTY_COUNT)
+        head = torch.randn(PROPERTY_COUNT, width, generator=rng) / width**0.5
+        state["regression.weight"] = head.to(pretrained)
+        state["regression.bias"] = pretrained.new_zeros(PROPERTY_COUNT)
+    discriminator.load_state_dict(state, strict=True)
+    return discriminator.to(pretrained.device)

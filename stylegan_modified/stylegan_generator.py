@@ -1,0 +1,119 @@
+"""v1 generator: the original StyleGAN with seven property values beside z.
+
+The properties are multiplied by a learned label matrix [7, 16] and joined to z before the mapping network, as
+in the document and in the published fine-tuned checkpoints (`mapping.label_weight`, `mapping.dense0.weight`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stylegan.checkpoint import Checkpoint, CheckpointError, build_generator
+from stylegan.stylegan_generator import MappingNetwork, StyleGANGenerator
+
+PROPERTY_COUNT = 7
+LABEL_SIZE = 16
+
+
+class ConditionedMapping(MappingNetwork):
+    """(z, properties) -> w: z joined with properties x label matrix, then the usual dense layers."""
+
+    def __init__(
+        self, z_dim: int, w_dim: int, label_size: int, fmaps: int, layer_count: int, lr_mul: float
+    ) -> None:
+        super().__init__(z_dim + label_size, w_dim, fmaps, layer_count, lr_mul)
+        self.label_weight = nn.Parameter(torch.randn(PROPERTY_COUNT, label_size))
+
+    def forward(self, z: Tensor, properties: Tensor | None = None) -> Tensor:
+        """Map z [N, z_dim] and properties [N, 7] (None: all zero) to w [N, w_dim]."""
+        if properties is None:
+            properties = z.new_zeros(len(z), PROPERTY_COUNT)
+        # Small and sensitive: stays in float32 under mixed precision.
+        with torch.autocast(z.device.type, enabled=False):
+            return super().forward(torch.cat([z, properties.float() @ self.label_weight], dim=1))
+
+
+class ConditionedStyleGANGenerator(StyleGANGenerator):
+    """StyleGAN v1 generator whose mapping network also hears seven normalised properties.
+
+    Args:
+        label_size: columns of the label matrix (16 in v1, 24 in the published v3).
+        config: the arguments of `StyleGANGenerator`.
+    """
+
+    def __init__(self, label_size: int = LABEL_SIZE, **config: Any) -> None:
+        z_dim, w_dim = config.get("z_space_dim", 512), config.get("w_space_dim", 512)
+        mapping = ConditionedMapping(
+            z_dim,
+            w_dim,
+            label_size,
+            config.get("mapping_fmaps", 512),
+            config.get("mapping_layers", 8),
+            config.get("mapping_lr_mul", 0.01),
+        )
+        super().__init__(**config, mapping=mapping)
+        self.label_size = label_size
+
+    def forward(
+        self, z: Tensor, properties: Tensor | None = None, trunc_psi: float | None = None, **options: Any
+    ) -> dict[str, Tensor]:
+        """Generate pictures of z with properties.
+
+        Args:
+            z: [N, z_dim] float.
+            properties: [N, 7] float, normalised, in the order of the property table; None means all zero
+            (median). trunc_psi: truncation of all layers, None for none.
+            options: `randomize_noise` as in the base generator.
+
+        Returns:
+            {"z", "w" [N, w_dim], "wp" [N, layers, w_dim], "image" [N, 3, H, W] about [-1, 1]}.
+        """
+        w = self.mapping(z, properties)
+        wp = self.truncation(w, trunc_psi)
+        return {"z": z, "w": w, "wp": wp, "image": self.synthesis(wp, **options)}
+
+
+def transplant(
+    base: StyleGANGenerator, label_size: int = LABEL_SIZE, seed: int = 0
+) -> ConditionedStyleGANGenerator:
+    """A conditioned generator that shows exactly the people of `base`, whatever the properties.
+
+    dense0's pretrained columns are copied and its new ones are drawn; the label matrix starts at zero, so the
+    new columns see zeros (and the label matrix still gets a gradient). Two scales change with the input width
+    and cancel: pixel norm averages over more features, the equalised learning rate divides by a larger
+    fan-in.
+
+    Raises:
+        ValueError: `base` is conditioned already.
+    """
+    if isinstance(base, ConditionedStyleGANGenerator):
+        raise ValueError(
+            "the generator is conditioned already; transplant takes an original StyleGAN generator"
+        )
+    generator = ConditionedStyleGANGenerator(label_size, **base.config)
+    state = {name: value.clone() for name, value in base.state_dict().items()}
+    pretrained = state["mapping.dense0.weight"]
+    rng = torch.Generator().manual_seed(seed)
+    fresh = torch.randn(len(pretrained), label_size, generator=rng) * pretrained.std().cpu()
+    state["mapping.dense0.weight"] = torch.cat([pretrained, fresh.to(pretrained)], dim=1)
+    state["mapping.label_weight"] = torch.zeros(PROPERTY_COUNT, label_size).to(pretrained)
+    generator.load_state_dict(state, strict=True)
+    return generator.to(pretrained.device).train(base.training)
+
+
+def build_conditioned_generator(checkpoint: Checkpoint) -> ConditionedStyleGANGenerator:
+    """The conditioned generator in a checkpoint, in eval mode; an original StyleGAN is transplanted.
+
+    Raises:
+        CheckpointError: the checkpoint holds no generator that fits.
+    """
+    if checkpoint.kind == "stylegan":
+        return transplant(build_generator(checkpoint))
+    if checkpoint.generator is None:
+        raise CheckpointError(f"{checkpoint.description}: it holds no generator")
+    generator = ConditionedStyleGANGenerator(checkpoint.extra["label_size"], **checkpoint.config)
+    generator.load_state_dict(checkpoint.generator, strict=True)
+    return generator.eval()

@@ -1,0 +1,200 @@
+"""v1: fine-tune the conditioned GAN on filtered pictures and their property scores.
+
+Two recipes share one trainer. `document` is the user's own: dense layers of generator and discriminator
+trained with AdamW, properties added to the last linear layer of D, up to four generator steps for one
+discriminator step. `matching` (default) lets D compare picture and properties (projection, mismatched pairs,
+a regression head), trains the mapping network alone with a step size that suits its weight scale, and keeps
+the people near where they were.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stylegan_modified.fine_tuning import (
+    ExponentialAverage,
+    Trainer,
+    TrainingPictures,
+    cosine,
+    mixed_precision,
+    set_learning_rate,
+)
+from stylegan_modified.losses import property_loss
+from stylegan_modified.stylegan_discriminator import ConditionedStyleGANDiscriminator
+from stylegan_modified.stylegan_generator import ConditionedStyleGANGenerator
+
+
+@dataclass(frozen=True)
+class V1Options:
+    """Options of the v1 fine-tuning (learning rates are those of the stored weights)."""
+
+    steps: int
+    recipe: Literal["matching", "document"] = "matching"
+    batch_size: int = 16
+    generator_lr: float = 0.05
+    label_lr: float = 0.01
+    discriminator_lr: float = 2e-3
+    regression_weight: float = 4.0
+    person_weight: float = 0.3
+    filter_weight: float = 0.5
+    average_half_life: float = 100.0
+    precision: str = "auto"
+
+
+class ConditionedGANTrainer(Trainer):
+    """Adversarial training of the dense layers; see the module's text for the two recipes.
+
+    Args:
+        generator: transplanted from the base generator.
+        discriminator: transplanted with "projection" (matching) or "additive" (document).
+        data: filtered pictures and scores.
+        options: see `V1Options`.
+        filters: frozen networks that map pictures to logits of being kept (woman, good quality); may be
+            empty.
+    """
+
+    def __init__(
+        self,
+        generator: ConditionedStyleGANGenerator,
+        discriminator: ConditionedStyleGANDiscriminator,
+        data: TrainingPictures,
+        options: V1Options,
+        filters: tuple[nn.Module, ...] = (),
+    ) -> None:
+        self.generator, self.discriminator = generator.eval(), discriminator.eval()
+        self.data, self.options, self.filters = data, options, filters
+        self.device = next(generator.parameters()).device
+        self.start = nn.ModuleList([_frozen_copy(generator.mapping)])
+        generator.requires_grad_(False)
+        discriminator.requires_grad_(False)
+        self.generator_parameters = [p.requires_grad_() for p in self._generator_dense()]
+        self.discriminator_parameters = [p.requires_grad_() for p in discriminator.dense_parameters()]
+        self.generator_optimizer, self.discriminator_optimizer = self._build_optimizers()
+        self.average = ExponentialAverage(generator.mapping, options.average_half_life)
+        self.extra_steps = 0
+
+    def _generator_dense(self) -> list[nn.Parameter]:
+        dense = list(self.generator.mapping.parameters())
+        if self.options.recipe == "document":
+            named = self.generator.synthesis.named_parameters()
+            dense += [parameter for name, parameter in named if ".style." in name]
+        return dense
+
+    def _build_optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
+        if self.options.recipe == "document":
+            return (
+                torch.optim.AdamW(self.generator_parameters, lr=1e-4),
+                torch.optim.AdamW(self.discriminator_parameters, lr=1e-4),
+            )
+        label = [self.generator.mapping.label_weight]
+        rest = [p for p in self.generator_parameters if p is not label[0]]
+        groups = [
+            {"params": rest, "lr": self.options.generator_lr},
+            {"params": label, "lr": self.options.label_lr},
+        ]
+        return (
+            torch.optim.Adam(groups, betas=(0.0, 0.99)),
+            torch.optim.Adam(
+                self.discriminator_parameters, lr=self.options.discriminator_lr, betas=(0.0, 0.99)
+            ),
+        )
+
+    def modules(self) -> dict[str, nn.Module]:
+        return {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"generator": self.generator_optimizer, "discriminator": self.discriminator_optimizer}
+
+    def step(self, t: int, rng: torch.Generator) -> dict[str, float]:
+        if self.options.recipe == "matching":
+            factor = cosine(t, self.options.steps)
+            set_learning_rate(self.generator_optimizer, factor)
+            set_learning_rate(self.discriminator_optimizer, factor)
+        with mixed_precision(self.device, self.options.precision):
+            row = self._losses_step(rng)
+        self.average.update(self.generator.mapping)
+        return row
+
+    def _losses_step(self, rng: torch.Generator) -> dict[str, float]:
+        row = self._discriminator_step(rng)
+        row |= self._generator_step(rng)
+        if self.options.recipe == "document":
+            repeats = 1
+            while row["g_loss"] >= 2 * row["d_loss"] and repeats < 4:
+                row |= self._generator_step(rng)
+                repeats += 1
+            row["g_steps"] = float(repeats)
+        return row
+
+    def _rows(self, rng: torch.Generator) -> Tensor:
+        return torch.randint(len(self.data.images), (self.options.batch_size,), generator=rng)
+
+    def _fake(self, rng: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
+        z = torch.randn(self.options.batch_size, self.generator.z_space_dim, generator=rng).to(self.device)
+        properties = self.data.properties[self._rows(rng)].to(self.device)
+        return self.generator(z, properties), properties
+
+    def _discriminator_step(self, rng: torch.Generator) -> dict[str, float]:
+        real, properties = self.data.batch(self._rows(rng), self.device)
+        with torch.no_grad():
+            fake, requested = self._fake(rng)
+        real_features = self.discriminator.features(real)
+        fake_features = self.discriminator.features(fake["image"])
+        real_score = self.discriminator.score(real_features, properties)
+        fake_score = self.discriminator.score(fake_features, requested)
+        loss = F.softplus(-real_score).mean() + F.softplus(fake_score).mean()
+        row = {"d_loss": float(loss.detach())}
+        if self.options.recipe == "matching":
+            mismatched = self.discriminator.score(real_features, properties.roll(1, dims=0))
+            read = property_loss(self.discriminator.regression(real_features).float(), properties)
+            loss = loss + 0.5 * F.softplus(mismatched).mean() + read
+            row |= {
+                "d_mismatched": float(torch.sigmoid(mismatched).mean().detach()),
+                "d_read": float(read.detach()),
+            }
+        self.discriminator_optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.discriminator_optimizer.step()
+        return row
+
+    def _generator_step(self, rng: torch.Generator) -> dict[str, float]:
+        fake, requested = self._fake(rng)
+        features = self.discriminator.features(fake["image"])
+        adversarial = F.softplus(-self.discriminator.score(features, requested)).mean()
+        loss = adversarial
+        row = {"g_loss": float(adversarial.detach())}
+        if self.options.recipe == "matching":
+            read = property_loss(self.discriminator.regression(features).float(), requested)
+            with torch.no_grad():
+                start = self.start[0](fake["z"])
+            person = ((fake["w"] - start) / start.std(dim=0).mean().clamp_min(1e-6)).square().mean()
+            loss = loss + self.options.regression_weight * read + self.options.person_weight * person
+            row |= {"g_read": float(read.detach()), "g_person": float(person.detach())}
+            for index, network in enumerate(self.filters):
+                kept = F.softplus(-network(fake["image"]).float()).mean()
+                loss = loss + self.options.filter_weight * kept
+                row[f"g_filter_{index}"] = float(kept.detach())
+        self.generator_optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.generator_optimizer.step()
+        return row
+
+    @torch.no_grad()
+    def averaged_generator(self) -> ConditionedStyleGANGenerator:
+        """The generator with the running average of its mapping network (the one to save), in eval mode."""
+        state = self.generator.state_dict()
+        mapping = self.average.state_for(self.generator.mapping)
+        state |= {f"mapping.{name}": value for name, value in mapping.items()}
+        averaged = ConditionedStyleGANGenerator(self.generator.label_size, **self.generator.config)
+        averaged.load_state_dict(state, strict=True)
+        return averaged.to(self.device).eval()
+
+
+def _frozen_copy(network: nn.Module) -> nn.Module:
+    return copy.deepcopy(network).requires_grad_(False).eval()

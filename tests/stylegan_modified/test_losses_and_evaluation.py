@@ -1,0 +1,123 @@
+"""Losses, requests and the measures of control."""
+
+import numpy as np
+import pytest
+import torch
+
+from segmentation.property_table import PROPERTY_NAMES
+from stylegan_modified.evaluation import identity_auc, measure_control, run_sweep, sweep_requests
+from stylegan_modified.losses import (
+    change_masks,
+    draw_requests,
+    keep_loss,
+    kl_divergence,
+    property_loss,
+    pyramid_loss,
+)
+
+LEVELS = np.array([-1.6, -0.7, 0.0, 0.7, 1.6])[:, None] * np.ones(7)
+
+
+def test_keep_loss_counts_only_changes_that_no_turned_dial_explains() -> None:
+    label_map = torch.zeros(1, 64, 64, dtype=torch.uint8)
+    label_map[:, 20:24, 20:28] = 4
+    masks = change_masks(label_map)
+    original = torch.zeros(1, 3, 64, 64)
+    at_eye, elsewhere = original.clone(), original.clone()
+    at_eye[:, :, 20:24, 20:28] = 1.0
+    elsewhere[:, :, 50:60, 50:60] = 1.0
+    eyes = torch.zeros(1, 7)
+    eyes[0, PROPERTY_NAMES.index("eyes")] = 1.0
+    assert keep_loss(at_eye, original, masks, eyes) == 0
+    assert keep_loss(elsewhere, original, masks, eyes) > 0
+    assert keep_loss(at_eye, original, masks, torch.zeros(1, 7)) > 0
+
+
+def test_known_values_of_the_losses() -> None:
+    zero = torch.zeros(2, 7)
+    assert property_loss(zero, zero) == 0
+    assert property_loss(zero, zero + 1.0) == pytest.approx(0.75)  # |1| - beta / 2
+    assert kl_divergence(zero, zero) == 0
+    assert kl_divergence(zero + 1, zero) == pytest.approx(0.5)
+    assert pyramid_loss(torch.zeros(1, 3, 8, 8), torch.full((1, 3, 8, 8), 0.5)) == pytest.approx(0.5)
+
+
+def test_requests_mix_one_dial_whole_vectors_and_the_median() -> None:
+    own, samples = torch.randn(4000, 7), torch.randn(500, 7)
+    requests = draw_requests(own, samples, torch.Generator().manual_seed(1))
+    assert torch.equal(requests, draw_requests(own, samples, torch.Generator().manual_seed(1)))
+    moved = (requests != own).sum(1)
+    assert 0.35 < (moved == 1).float().mean() < 0.5
+    median = samples.median(0).values
+    assert 0.15 < ((requests == median).sum(1) == 6).float().mean() < 0.25
+    assert (requests[:, None] == samples[None]).all(2).any(1).float().mean() > 0.2
+
+
+def paint(z: torch.Tensor, properties: torch.Tensor) -> torch.Tensor:
+    """Pictures whose left third shows the person and whose rows show the properties."""
+    pictures = torch.zeros(len(z), 3, 16, 24)
+    pictures[:, :, :, :8] = torch.tanh(z[:, :16, None])[:, None]
+    pictures[:, :, :14, 8:] = (properties / 3).repeat_interleave(2, 1)[:, None, :, None]
+    return pictures
+
+
+def read(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    values = (images[:, :14:2, 12, 0] / 127.5 - 1) * 3
+    return values, np.ones(values.shape, dtype=bool)
+
+
+def test_a_perfect_generator_gets_perfect_marks() -> None:
+    sweep = run_sweep(paint, torch.randn(6, 16), LEVELS, batch_size=7)
+    report = measure_control(sweep, read)
+    assert min(report.r.values()) > 0.999 and min(report.pooled_r.values()) > 0.999
+    assert all(slope == pytest.approx(1, abs=0.02) for slope in report.slope.values())
+    assert report.leakage < 0.01 and max(report.mae.values()) < 0.02 and report.readable == 1.0
+    np.testing.assert_allclose(report.response, np.eye(7), atol=0.03)
+
+
+def test_a_dial_that_moves_its_neighbour_leaks() -> None:
+    def leaky(z: torch.Tensor, properties: torch.Tensor) -> torch.Tensor:
+        mixed = properties.clone()
+        mixed[:, 1] += 0.5 * properties[:, 0]
+        return paint(z, mixed)
+
+    report = measure_control(run_sweep(leaky, torch.randn(4, 16), LEVELS), read)
+    assert report.response[0][1] == pytest.approx(0.5, abs=0.03)
+    assert report.leakage == pytest.approx(0.5 / 42, abs=0.01)
+
+
+def test_dead_and_unreadable_dials_are_reported_as_such() -> None:
+    def dead(z: torch.Tensor, properties: torch.Tensor) -> torch.Tensor:
+        return paint(z, torch.zeros_like(properties))
+
+    sweep = run_sweep(dead, torch.randn(4, 16), LEVELS)
+    assert max(measure_control(sweep, read).r.values()) == 0
+
+    def blind(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        values, valid = read(images)
+        valid[:, 0] = False
+        return values, valid
+
+    report = measure_control(run_sweep(paint, torch.randn(4, 16), LEVELS), blind)
+    assert np.isnan(report.r["eyes"]) and report.r["mouth"] > 0.99 and report.readable == 0
+
+
+def test_identity_auc_tells_one_person_from_many() -> None:
+    def embed(images: torch.Tensor) -> torch.Tensor:
+        person = images[:, 0, :, 0]
+        return torch.nn.functional.normalize(person - person.mean(1, keepdim=True), dim=1)
+
+    assert identity_auc(embed, run_sweep(paint, torch.randn(12, 16), LEVELS)) > 0.999
+
+    def everyone(images: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.normalize(images[:, 0, :14, 12] + 2, dim=1)
+
+    assert identity_auc(everyone, run_sweep(paint, torch.randn(12, 16), LEVELS)) < 0.6
+
+
+def test_sweep_requests_move_one_property_and_keep_the_median_elsewhere() -> None:
+    levels = np.arange(35, dtype=float).reshape(5, 7)
+    requested = sweep_requests(levels)
+    assert requested.shape == (7, 5, 7)
+    np.testing.assert_array_equal(requested[3, :, 3], levels[:, 3])
+    np.testing.assert_array_equal(requested[3, :, 0], np.full(5, levels[2, 0]))

@@ -1,0 +1,189 @@
+"""Every trainer: frozen parts stay frozen, and a stopped and resumed run equals one that ran through."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from stylegan_modified.fine_tuning import LoopOptions, ResumeError, Trainer, TrainingDivergedError, train
+from stylegan_modified.stylegan_discriminator import transplant_discriminator
+from stylegan_modified.stylegan_generator import transplant
+from stylegan_modified.stylegan_generator_v3 import Encoder, EncoderConfig
+from stylegan_modified.training_v1 import ConditionedGANTrainer, V1Options
+from stylegan_modified.training_v2 import (
+    DialOptions,
+    DialPool,
+    DialTrainer,
+    PropertyCNNOptions,
+    PropertyCNNTrainer,
+)
+from stylegan_modified.training_v3 import ConditionalVAETrainer, V3Options
+from tests.stylegan_modified import tiny
+
+
+def v1_trainer(recipe: str) -> ConditionedGANTrainer:
+    conditioning = "additive" if recipe == "document" else "projection"
+    return ConditionedGANTrainer(
+        transplant(tiny.base_generator()),
+        transplant_discriminator(tiny.base_discriminator(), conditioning),
+        tiny.pictures(),
+        V1Options(steps=6, recipe=recipe, batch_size=4),
+    )
+
+
+def cnn_trainer() -> PropertyCNNTrainer:
+    options = PropertyCNNOptions(epochs=2, batch_size=4, learning_rate=1e-3)
+    return PropertyCNNTrainer(tiny.property_cnn(), tiny.pictures(), options)
+
+
+def dial_trainer() -> DialTrainer:
+    rng = torch.Generator().manual_seed(0)
+    z = torch.randn(40, tiny.Z_DIM, generator=rng)
+    label_maps = torch.randint(
+        0, 11, (40, tiny.RESOLUTION, tiny.RESOLUTION), generator=rng, dtype=torch.uint8
+    )
+    trainer = DialTrainer(
+        tiny.dial_generator(),
+        DialPool(z, label_maps),
+        tiny.pictures().properties,
+        DialOptions(steps=6, batch_size=4),
+        tiny.base_discriminator(),
+    )
+    trainer.fit_linear()
+    return trainer
+
+
+def v3_trainer() -> ConditionalVAETrainer:
+    torch.manual_seed(0)
+    encoder = Encoder(EncoderConfig(tiny.RESOLUTION * 2, tiny.Z_DIM, width=0.25, hidden=16))
+    data = tiny.pictures()
+    return ConditionalVAETrainer(_Doubled(tiny.dial_generator()), encoder, _doubled(data), V3Options(6, 4))
+
+
+class _Doubled(torch.nn.Module):
+    """The tiny generator with pictures enlarged twice: the encoder needs at least 64 px."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model, self.dials, self.z_space_dim = model, model.dials, model.z_space_dim
+
+    def property_cnn(self, images: torch.Tensor) -> torch.Tensor:
+        return self.model.property_cnn(torch.nn.functional.avg_pool2d(images, 2))
+
+    def forward(self, z: torch.Tensor, properties: torch.Tensor) -> dict[str, torch.Tensor]:
+        image = self.model(z, properties)["image"]
+        return {"image": torch.nn.functional.interpolate(image, scale_factor=2)}
+
+
+def _doubled(data):
+    images = data.images.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    return type(data)(images, data.properties)
+
+
+TRAINERS: dict[str, Callable[[], Trainer]] = {
+    "v1 matching": lambda: v1_trainer("matching"),
+    "v1 document": lambda: v1_trainer("document"),
+    "v2 cnn": cnn_trainer,
+    "v2 dials": dial_trainer,
+    "v3": v3_trainer,
+}
+
+
+def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+    return {
+        f"{name}.{key}": value.clone()
+        for name, module in trainer.modules().items()
+        for key, value in module.state_dict().items()
+    }
+
+
+@pytest.mark.parametrize("name", TRAINERS)
+def test_three_and_three_steps_equal_six(name: str, tmp_path: Path) -> None:
+    through = TRAINERS[name]()
+    whole = train(through, LoopOptions(6, seed=5, log_every=2), tmp_path / "whole.pt")
+    first = TRAINERS[name]()
+    calls = iter([False] * 3 + [True])
+    stopped = train(
+        first, LoopOptions(6, seed=5, log_every=2), tmp_path / "halves.pt", should_stop=lambda: next(calls)
+    )
+    assert stopped.step == 3
+    second = TRAINERS[name]()
+    resumed = train(second, LoopOptions(6, seed=5, log_every=2), tmp_path / "halves.pt")
+    assert resumed.rows == whole.rows and len(whole.rows) == 3
+    expected = weights(through)
+    for key, value in weights(second).items():
+        assert torch.equal(value, expected[key]), key
+    untouched = weights(TRAINERS[name]())
+    assert any(not torch.equal(value, untouched[key]) for key, value in expected.items())
+
+
+@pytest.mark.parametrize(
+    ("recipe", "trained"), [("matching", ("mapping.",)), ("document", ("mapping.", ".style."))]
+)
+def test_v1_trains_dense_layers_only(recipe: str, trained: tuple[str, ...], tmp_path: Path) -> None:
+    before = {name: p.clone() for name, p in v1_trainer(recipe).generator.named_parameters()}
+    trainer = v1_trainer(recipe)
+    judged = {name: p.clone() for name, p in trainer.discriminator.named_parameters()}
+    train(trainer, LoopOptions(2), tmp_path / "v1.pt")
+    for name, parameter in trainer.generator.named_parameters():
+        assert torch.equal(parameter, before[name]) != any(part in name for part in trained), name
+    dense = {id(p) for p in trainer.discriminator.dense_parameters()}
+    for name, parameter in trainer.discriminator.named_parameters():
+        if id(parameter) not in dense:
+            assert torch.equal(parameter, judged[name]), name
+
+
+def test_document_recipe_repeats_generator_steps_up_to_four(tmp_path: Path) -> None:
+    trainer = v1_trainer("document")
+    # A discriminator that is sure of everything makes G's loss large and its own small.
+    trainer.discriminator.score = lambda features, properties: features.sum(1, keepdim=True) * 0 - 20.0
+    state_rows = []
+    trainer._discriminator_step = lambda rng: {"d_loss": 1e-3}
+    train(
+        trainer, LoopOptions(1, log_every=1), tmp_path / "v1.pt", on_save=lambda s: state_rows.extend(s.rows)
+    )
+    assert state_rows[-1]["g_steps"] == 4
+
+
+def test_dials_train_nothing_but_dials(tmp_path: Path) -> None:
+    trainer = dial_trainer()
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    train(trainer, LoopOptions(2), tmp_path / "v2.pt")
+    for name, value in trainer.model.state_dict().items():
+        if not name.startswith("dials."):
+            assert torch.equal(value, before[name]), name
+
+
+def test_loss_that_is_not_finite_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    trainer = cnn_trainer()
+    checkpoint = tmp_path / "cnn.pt"
+    train(trainer, LoopOptions(2), checkpoint)
+    good = checkpoint.read_bytes()
+    trainer = cnn_trainer()
+    trainer.step = lambda t, rng: {"loss": float("nan")}
+    with pytest.raises(TrainingDivergedError, match="loss is not finite at step 2"):
+        train(trainer, LoopOptions(4), checkpoint)
+    assert checkpoint.read_bytes() == good
+
+
+def test_a_checkpoint_of_other_options_or_a_damaged_one_is_refused(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "cnn.pt"
+    train(cnn_trainer(), LoopOptions(1), checkpoint, fingerprint="a")
+    with pytest.raises(ResumeError, match="other options"):
+        train(cnn_trainer(), LoopOptions(2), checkpoint, fingerprint="b")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(ResumeError, match="cannot be continued"):
+        train(cnn_trainer(), LoopOptions(2), checkpoint, fingerprint="a")
+
+
+def test_property_cnn_stops_early_and_keeps_the_best_epoch(tmp_path: Path) -> None:
+    options = PropertyCNNOptions(epochs=50, batch_size=4, learning_rate=3e-2, patience_epochs=2)
+    trainer = PropertyCNNTrainer(tiny.property_cnn(), tiny.pictures(), options)
+    state = train(trainer, LoopOptions(trainer.steps), tmp_path / "cnn.pt")
+    assert trainer.finished() and state.step < trainer.steps
+    network = trainer.best_network()
+    images, properties = trainer.data.batch(trainer.validation_rows, torch.device("cpu"))
+    with torch.no_grad():
+        loss = float(torch.nn.functional.mse_loss(network(images), properties))
+    assert loss == pytest.approx(trainer.best_loss, rel=1e-4)

@@ -1,0 +1,71 @@
+"""Step 0 of every fine-tuning shows the people of the original generator."""
+
+import pytest
+import torch
+
+from stylegan.stylegan_generator import StyleGANGenerator
+from stylegan_modified.stylegan_discriminator import transplant_discriminator
+from stylegan_modified.stylegan_generator import transplant
+from tests.stylegan_modified import tiny
+
+
+def test_transplant_equals_the_original_for_any_properties() -> None:
+    base = tiny.base_generator()
+    generator = transplant(base)
+    z, properties = torch.randn(5, tiny.Z_DIM), 3 * torch.randn(5, 7)
+    with torch.no_grad():
+        expected, got = base(z), generator(z, properties)
+    torch.testing.assert_close(got["w"], expected["w"], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(got["image"], expected["image"], rtol=1e-3, atol=1e-4)
+
+
+def test_transplant_has_the_published_shapes_at_512() -> None:
+    state = transplant(StyleGANGenerator(8, fmaps_base=64, fmaps_max=8)).state_dict()
+    assert state["mapping.label_weight"].shape == (7, 16)
+    assert state["mapping.dense0.weight"].shape == (512, 528)
+    wide = transplant(StyleGANGenerator(8, fmaps_base=64, fmaps_max=8), label_size=24).state_dict()
+    assert wide["mapping.label_weight"].shape == (7, 24)
+    assert wide["mapping.dense0.weight"].shape == (512, 536)
+
+
+def test_label_matrix_learns_from_the_first_step() -> None:
+    generator = transplant(tiny.base_generator())
+    generator(torch.randn(4, tiny.Z_DIM), torch.randn(4, 7))["image"].square().mean().backward()
+    assert generator.mapping.label_weight.grad.abs().max() > 0
+
+
+def test_transplant_refuses_a_conditioned_generator() -> None:
+    with pytest.raises(ValueError, match="conditioned already"):
+        transplant(transplant(tiny.base_generator()))
+
+
+@pytest.mark.parametrize("conditioning", ["projection", "additive"])
+def test_discriminator_starts_from_the_judgement_of_the_original(conditioning: str) -> None:
+    base = tiny.base_discriminator()
+    discriminator = transplant_discriminator(base, conditioning).eval()
+    images = torch.randn(4, 3, tiny.RESOLUTION, tiny.RESOLUTION)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            discriminator(images, torch.randn(4, 7)), base(images), rtol=1e-4, atol=1e-4
+        )
+
+
+def test_additive_discriminator_has_the_published_shape() -> None:
+    base = tiny.base_discriminator()
+    width = base.get_submodule(f"layer{2 * base.block_count}").weight.shape[1]
+    state = transplant_discriminator(base, "additive").state_dict()
+    assert state[f"layer{2 * base.block_count}.weight"].shape == (1, width + 7)
+
+
+def test_additive_properties_cannot_judge_a_picture_but_projection_can() -> None:
+    images = torch.randn(2, 3, tiny.RESOLUTION, tiny.RESOLUTION)
+    first, second = torch.randn(1, 7).expand(2, 7), torch.randn(1, 7).expand(2, 7)
+    gaps = {}
+    for conditioning in ("additive", "projection"):
+        discriminator = transplant_discriminator(tiny.base_discriminator(), conditioning).eval()
+        for parameter in discriminator.dense_parameters():
+            torch.nn.init.normal_(parameter)
+        with torch.no_grad():
+            change = discriminator(images, first) - discriminator(images, second)
+        gaps[conditioning] = float((change[0] - change[1]).abs() / change.abs().max())
+    assert gaps["additive"] < 1e-4 < gaps["projection"]
