@@ -1,0 +1,103 @@
+"""Images to train a generator on: rendered portraits or a folder of pictures, cached as one array."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from scripts.pipeline import UserError
+from scripts.pipeline.files import atomic_path, write_json
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+CHUNK = 500
+
+
+def portrait_images(
+    count: int,
+    size: int,
+    first_seed: int,
+    processes: int,
+    folder: Path,
+    log: Callable[[str], None],
+    check_stop: Callable[[], None],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Portraits first_seed .. first_seed + count - 1 as images [N,size,size,3] uint8 and latents [N,P].
+
+    They are rendered once, in pieces, into `folder`; a later call reads them, and a call after an
+    interruption goes on with the piece that was not finished.
+    """
+    from data import portraits
+
+    seeds = range(first_seed, first_seed + count)
+    final = folder / f"portraits_{size}px_{first_seed}_{count}.npy"
+    if not final.exists():
+        _render(seeds, size, processes, final, log, check_stop)
+    return np.load(final, mmap_mode="r"), portraits.sample_latents(seeds)
+
+
+def _render(
+    seeds: range,
+    size: int,
+    processes: int,
+    final: Path,
+    log: Callable[[str], None],
+    check_stop: Callable[[], None],
+) -> None:
+    from data import portraits
+
+    part, progress = final.with_suffix(".part"), final.with_suffix(".json")
+    final.parent.mkdir(parents=True, exist_ok=True)
+    finished = 0
+    shape = (len(seeds), size, size, 3)
+    if part.exists() and progress.exists():
+        finished = json.loads(progress.read_text())["finished"]
+        images = np.lib.format.open_memmap(part, mode="r+")
+    else:
+        images = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
+    while finished < len(seeds):
+        piece = seeds[finished : finished + CHUNK]
+        images[finished : finished + len(piece)] = portraits.render_many(
+            piece, size, processes=processes
+        ).images
+        images.flush()
+        finished += len(piece)
+        write_json(progress, {"finished": finished})
+        log(f"rendered {finished} of {len(seeds)} portraits")
+        check_stop()
+    del images
+    part.replace(final)
+    progress.unlink(missing_ok=True)
+
+
+def folder_images(pictures: Path, size: int, folder: Path, log: Callable[[str], None]) -> np.ndarray:
+    """All pictures of a folder, cut to their central square and resized, [N,size,size,3] uint8."""
+    from PIL import Image, ImageOps
+
+    if not pictures.is_dir():
+        raise UserError(f"{pictures} is not a folder. Give --folder a folder of pictures.")
+    paths = sorted(p for p in pictures.rglob("*") if p.suffix.lower() in SUFFIXES)
+    final = folder / f"pictures_{size}px.npy"
+    listing = folder / f"pictures_{size}px.json"
+    names = [f"{p.relative_to(pictures).as_posix()} {p.stat().st_size}" for p in paths]
+    if final.exists() and listing.exists() and json.loads(listing.read_text(encoding="utf-8")) == names:
+        return np.load(final, mmap_mode="r")
+    images = []
+    for path in paths:
+        try:
+            with Image.open(path) as picture:
+                square = ImageOps.fit(picture.convert("RGB"), (size, size), Image.Resampling.LANCZOS)
+        except (OSError, ValueError, Image.DecompressionBombError) as error:
+            log(f"left out {path.name}: it cannot be read as a picture ({error})")
+            continue
+        images.append(np.asarray(square))
+    if not images:
+        raise UserError(
+            f"{pictures} holds no readable picture ({', '.join(SUFFIXES)}), so there is nothing to learn."
+        )
+    with atomic_path(final) as temporary:
+        np.save(temporary, np.stack(images))
+    write_json(listing, names)
+    return np.load(final, mmap_mode="r")

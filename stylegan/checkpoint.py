@@ -1,0 +1,292 @@
+"""Reading and writing of StyleGAN weights.
+
+`load_checkpoint` says what it found: files in the shape that GenForce publishes (`generator`,
+`discriminator`, `generator_smooth`, perhaps under `models`, perhaps with `module.` before every name), bare
+tables of one network's weights, generators fine-tuned with a label matrix, and the files written here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from stylegan.recognition import (
+    CheckpointError,
+    Recognised,
+    looks_like_discriminator,
+    recognise_discriminator,
+    recognise_generator,
+)
+from stylegan.stylegan_discriminator import StyleGANDiscriminator
+from stylegan.stylegan_generator import StyleGANGenerator
+
+__all__ = [
+    "Checkpoint",
+    "CheckpointError",
+    "build_discriminator",
+    "build_generator",
+    "load_checkpoint",
+    "save_checkpoint",
+    "weights_id",
+]
+
+NETWORKS = ("generator", "discriminator", "generator_smooth")
+WRAPPERS = ("models", "model", "state_dict", "state_dicts")
+PARALLEL_PREFIX = "module."
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights that were read from a file."""
+
+    kind: str
+    """"stylegan", or "stylegan_conditioned" when a network takes property values besides."""
+    description: str
+    """One sentence: what was found."""
+    config: dict[str, Any]
+    """Arguments for `StyleGANGenerator` (empty when there is no generator)."""
+    discriminator_config: dict[str, Any]
+    """Arguments for `StyleGANDiscriminator` (empty when there is none)."""
+    generator: State | None = None
+    discriminator: State | None = None
+    generator_smooth: State | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+    """`metadata` of the file; for conditioned networks `property_count`, `label_size` (columns that the label
+    matrix adds to z) and `conditioning` of the discriminator."""
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read weights from `.safetensors`, or from a torch file without running code in it.
+
+    Half-precision entries become float32.
+
+    Raises:
+        CheckpointError: no such file, a damaged or unsafe one, or weights of another network.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"There is no weights file {path}.")
+    content, metadata = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    try:
+        return _interpret(content, metadata)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} cannot be used: {error}") from error
+
+
+def _interpret(content: Mapping[str, Any], metadata: dict[str, Any]) -> Checkpoint:
+    states = _find_states(content)
+    found: dict[str, Recognised] = {}
+    for name, state in states.items():
+        if name == "discriminator":
+            found[name] = recognise_discriminator(state, metadata.get("discriminator_config"))
+        else:
+            found[name] = recognise_generator(state, metadata.get("config"))
+    generators = [found[name] for name in ("generator", "generator_smooth") if name in found]
+    if len(generators) == 2 and generators[0] != generators[1]:
+        raise CheckpointError("its generator and its averaged generator (`generator_smooth`) differ in size.")
+    extra: dict[str, Any] = {"metadata": metadata}
+    for network in found.values():
+        extra |= network.extra
+    conditioned = any(network.conditioned for network in found.values())
+    return Checkpoint(
+        kind="stylegan_conditioned" if conditioned else "stylegan",
+        description=_describe(found, conditioned, extra),
+        config=generators[0].config if generators else {},
+        discriminator_config=found["discriminator"].config if "discriminator" in found else {},
+        extra=extra,
+        **states,
+    )
+
+
+def _describe(found: Mapping[str, Recognised], conditioned: bool, extra: Mapping[str, Any]) -> str:
+    titles = {
+        "generator": "generator",
+        "discriminator": "discriminator",
+        "generator_smooth": "averaged generator",
+    }
+    config = next(iter(found.values())).config
+    size = config["resolution"]
+    latent = next(
+        (f", z of {n.config['z_space_dim']}" for n in found.values() if "z_space_dim" in n.config), ""
+    )
+    names = " and ".join(titles[name] for name in NETWORKS if name in found)
+    kind = f"StyleGAN v1 with {extra.get('property_count')} properties" if conditioned else "StyleGAN v1"
+    return f"{kind} at {size}x{size}{latent}: {names}"
+
+
+def _find_states(content: Mapping[str, Any]) -> dict[str, State]:
+    """Tables of weights by network, from whatever nesting they have."""
+    for wrapper in WRAPPERS:
+        inner = content.get(wrapper)
+        if isinstance(inner, Mapping) and not any(name in content for name in NETWORKS):
+            return _find_states(inner)
+    nested = {name: content[name] for name in NETWORKS if isinstance(content.get(name), Mapping)}
+    if not nested:
+        tensors = {key: value for key, value in content.items() if isinstance(value, Tensor)}
+        tensors = _strip_prefix(tensors)
+        heads = {name: _below(tensors, f"{name}.") for name in NETWORKS}
+        nested = {name: state for name, state in heads.items() if state}
+        if not nested:
+            bare = "discriminator" if looks_like_discriminator(tensors) else "generator"
+            nested = {bare: tensors}
+    return {name: _clean(state) for name, state in nested.items()}
+
+
+def _below(tensors: Mapping[str, Tensor], prefix: str) -> State:
+    return {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _strip_prefix(state: Mapping[str, Any]) -> dict[str, Any]:
+    if state and all(str(key).startswith(PARALLEL_PREFIX) for key in state):
+        return {str(key)[len(PARALLEL_PREFIX) :]: value for key, value in state.items()}
+    return dict(state)
+
+
+def _clean(state: Mapping[str, Any]) -> State:
+    """One network's weights, without `module.` and in float32."""
+    stray = [str(key) for key, value in state.items() if not isinstance(value, Tensor)]
+    if stray:
+        raise CheckpointError(f"`{stray[0]}` is no tensor, so this is not a table of weights.")
+    return {
+        str(key): value.float() if value.is_floating_point() else value
+        for key, value in _strip_prefix(state).items()
+    }
+
+
+def _read_torch(path: Path) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "GLOBAL" in str(error) or "Unsupported" in str(error):
+            reason = "it holds Python objects besides weights, and reading those could run foreign code"
+        else:
+            reason = "it is damaged, or no torch file at all"
+        raise CheckpointError(f"{path} is refused: {reason}. Get the file again from its source.") from error
+    except PermissionError:
+        raise
+    except (OSError, RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read: it is damaged, cut off, or no torch file. "
+            "Get the file again from its source."
+        ) from error
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path} holds a {type(content).__name__}, not a table of weights.")
+    metadata = content.get("metadata")
+    return content, dict(metadata) if isinstance(metadata, Mapping) else {}
+
+
+def _read_safetensors(path: Path) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            metadata = json.loads((file.metadata() or {}).get("metadata", "{}"))
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read: it is damaged, cut off, or no safetensors file ({error}). "
+            "Get the file again from its source."
+        ) from error
+    return tensors, metadata if isinstance(metadata, dict) else {}
+
+
+def build_generator(checkpoint: Checkpoint, smooth: bool = True) -> StyleGANGenerator:
+    """The generator of a checkpoint in eval mode; the averaged one if there is one and `smooth`.
+
+    Raises:
+        CheckpointError: it holds no generator, or one that takes properties (see `stylegan_modified`).
+    """
+    state = checkpoint.generator_smooth if smooth else None
+    state = state or checkpoint.generator or checkpoint.generator_smooth
+    if state is None:
+        raise CheckpointError(f"No generator was found ({checkpoint.description}).")
+    if "label_size" in checkpoint.extra:
+        raise CheckpointError(
+            f"{checkpoint.description}: this generator takes properties; an original StyleGAN is needed here."
+        )
+    generator = StyleGANGenerator(**checkpoint.config)
+    generator.load_state_dict(state, strict=True)
+    return generator.eval()
+
+
+def build_discriminator(checkpoint: Checkpoint) -> StyleGANDiscriminator:
+    """The discriminator of a checkpoint in eval mode. CheckpointError as in `build_generator`."""
+    if checkpoint.discriminator is None:
+        raise CheckpointError(f"No discriminator was found ({checkpoint.description}).")
+    if "conditioning" in checkpoint.extra:
+        raise CheckpointError(
+            f"{checkpoint.description}: this discriminator takes properties; an original one is needed here."
+        )
+    discriminator = StyleGANDiscriminator(**checkpoint.discriminator_config)
+    discriminator.load_state_dict(checkpoint.discriminator, strict=True)
+    return discriminator.eval()
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary name in the same folder; flushed and renamed to `path` on success."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_checkpoint(
+    path: Path,
+    *,
+    generator: Mapping[str, Tensor] | None = None,
+    discriminator: Mapping[str, Tensor] | None = None,
+    generator_smooth: Mapping[str, Tensor] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
+    """Write state dicts, atomically, to `.safetensors` or to a torch file.
+
+    Args:
+        metadata: plain values; `config` and `discriminator_config` are what `load_checkpoint` reads back.
+    """
+    path = Path(path)
+    given = zip(NETWORKS, (generator, discriminator, generator_smooth), strict=True)
+    states = {
+        name: {key: value.detach().cpu().contiguous() for key, value in state.items()}
+        for name, state in given
+        if state is not None
+    }
+    with atomic_path(path) as temporary:
+        if path.suffix == ".safetensors":
+            flat = {f"{name}.{key}": value for name, state in states.items() for key, value in state.items()}
+            temporary.write_bytes(save(flat, metadata={"metadata": json.dumps(metadata or {})}))
+        else:
+            torch.save({**states, "metadata": dict(metadata or {})}, temporary)
+
+
+def weights_id(path: Path) -> str:
+    """Short name of the weights that images are made with: 16 hexadecimal digits.
+
+    A SHA-256 over the entries of the (averaged) generator, or of the discriminator where there is none, so
+    that the same weights have the same name in every file format.
+    """
+    checkpoint = load_checkpoint(path)
+    state = checkpoint.generator_smooth or checkpoint.generator or checkpoint.discriminator or {}
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].contiguous()
+        digest.update(f"{name} {value.dtype} {list(value.shape)};".encode())
+        digest.update(value.numpy().tobytes())
+    return digest.hexdigest()[:16]

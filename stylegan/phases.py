@@ -1,0 +1,133 @@
+"""The plan of a training: phases with resolution, length, learning rate and losses."""
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+KINDS = ("regression", "discriminator", "adversarial")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of training. It ends at `kimg` or after `seconds`, whichever comes first (0 = no limit)."""
+
+    kind: str = "adversarial"
+    """regression: G against the paired images. discriminator: D alone. adversarial: both."""
+    resolution: int = 64
+    """Pixels per side that are trained."""
+    kimg: float = 0.0
+    """Length in thousands of images."""
+    seconds: float = 0.0
+    """Length in seconds of training."""
+    batch: int = 16
+    """Images per step."""
+    lr_start: float = 0.002
+    """Learning rate at the start."""
+    lr_end: float = 0.002
+    """Learning rate at the end; geometric in between."""
+    r1_gamma: float = 0.1
+    """Weight of the R1 penalty."""
+    fade_kimg: float = 0.0
+    """Thousands of images over which a higher resolution is faded in."""
+    anchor_start: float = 0.0
+    """Pull towards the paired images: size of its gradient relative to the adversarial one, at the start."""
+    anchor_end: float = 0.0
+    """The same at the end; linear in between."""
+    style_mixing: float = 0.0
+    """Probability of style mixing."""
+    mapping_rate: float = 1.0
+    """Learning rate of the mapping network relative to the others. Its stored weights are 1 / mapping_lr_mul
+    times larger, so that at 1 it hardly moves in a short training; in a regression 300 learns much faster."""
+    beta1: float = 0.0
+    """Decay of Adam's first moment: 0 for adversarial training, 0.9 for a regression."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"a phase's kind must be one of {', '.join(KINDS)}, but it is {self.kind!r}")
+        if self.kimg <= 0 and self.seconds <= 0:
+            raise ValueError(
+                f"the {self.kind} phase at {self.resolution} px never ends: give kimg or seconds"
+            )
+        if self.batch < 1 or self.lr_start <= 0 or self.lr_end <= 0:
+            raise ValueError(f"the {self.kind} phase needs batch >= 1 and learning rates above zero")
+
+    def progress(self, images: int, seconds: float) -> float:
+        """Share of the phase that is over, 0 to 1, after so many images and seconds."""
+        by_images = images / (self.kimg * 1000) if self.kimg > 0 else 0.0
+        by_time = seconds / self.seconds if self.seconds > 0 else 0.0
+        return min(1.0, max(by_images, by_time))
+
+    def learning_rate(self, progress: float) -> float:
+        return self.lr_start * (self.lr_end / self.lr_start) ** progress
+
+    def anchor_weight(self, progress: float) -> float:
+        return self.anchor_start + (self.anchor_end - self.anchor_start) * progress
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Everything that decides the outcome of a training, beside the images."""
+
+    phases: tuple[Phase, ...]
+    generator: Mapping[str, Any]
+    """Arguments of `StyleGANGenerator`."""
+    discriminator: Mapping[str, Any]
+    """Arguments of `StyleGANDiscriminator`."""
+    seed: int = 0
+    precision: str = "auto"
+    """float32, bf16 (mixed precision), or auto: bf16 where the hardware is fast at it."""
+    r1_interval: int = 8
+    """Discriminator steps per R1 penalty."""
+    average_half_life_kimg: float = 3.0
+    """Half-life of the averaged generator, in thousands of images."""
+    mirror: bool = False
+    """Flip half of the images left to right; never done when images and latents are paired."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """What else to store with the weights, e.g. where the images came from."""
+
+    def __post_init__(self) -> None:
+        resolution = self.generator["resolution"]
+        if not self.phases:
+            raise ValueError("the training plan has no phases")
+        if self.precision not in ("auto", "float32", "bf16"):
+            raise ValueError(f"precision must be auto, float32 or bf16, but it is {self.precision!r}")
+        if self.discriminator["resolution"] != resolution:
+            raise ValueError("generator and discriminator must have the same resolution")
+        for phase in self.phases:
+            level = math.log2(resolution / phase.resolution)
+            if level < 0 or level % 1 or phase.resolution < 4:
+                raise ValueError(
+                    f"a phase at {phase.resolution} px does not fit a {resolution} px network: "
+                    "use a power of two from 4 to its resolution"
+                )
+
+    def lod(self, phase_number: int, phase_images: int) -> float:
+        """Level of detail in a phase after so many of its images."""
+        full = self.generator["resolution"]
+        phase = self.phases[phase_number]
+        target = math.log2(full / phase.resolution)
+        start = math.log2(full / self.phases[phase_number - 1].resolution) if phase_number else target
+        if phase.fade_kimg <= 0 or start <= target:
+            return target
+        faded = min(1.0, phase_images / (phase.fade_kimg * 1000))
+        return start + (target - start) * faded
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dictionaries and lists, fit for JSON."""
+        values = dataclasses.asdict(self)
+        values["phases"] = list(values["phases"])
+        return values
+
+
+def phases_from_tables(tables: Sequence[Mapping[str, Any]]) -> tuple[Phase, ...]:
+    """Read phases from TOML or JSON tables; ValueError names the nearest key for an unknown one."""
+    names = [f.name for f in dataclasses.fields(Phase)]
+    for table in tables:
+        for key in table:
+            if key not in names:
+                nearest = difflib.get_close_matches(key, names, n=1, cutoff=0.0)[0]
+                raise ValueError(f"unknown key {key!r} in a phase; the nearest one is {nearest!r}")
+    return tuple(Phase(**table) for table in tables)

@@ -1,0 +1,210 @@
+"""Recognising networks by the names and shapes of their entries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stylegan.stylegan_discriminator import StyleGANDiscriminator
+from stylegan.stylegan_generator import StyleGANGenerator
+
+Shapes = dict[str, tuple[int, ...]]
+
+LABEL_WEIGHT = "mapping.label_weight"
+FIRST_DENSE = "mapping.dense0.weight"
+SHOWN_DIFFERENCES = 3
+# Entries that give away networks which this package does not read.
+OTHER_NETWORKS = {
+    "synthesis.b4.const": "a StyleGAN2 or StyleGAN3 generator (NVIDIA)",
+    "synthesis.early_layer.const": "a StyleGAN2 generator (GenForce)",
+    "convs.0.conv.modulation.weight": "a StyleGAN2 generator (rosinality)",
+    "backbone.0.0.0.weight": "a FaceXFormer face parser",
+}
+
+
+class CheckpointError(ValueError):
+    """A weights file cannot be used; the message says what was found in it and what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """A network found in a file: constructor arguments, and how it differs from the original StyleGAN."""
+
+    config: dict[str, Any]
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def conditioned(self) -> bool:
+        return bool(self.extra)
+
+
+def shapes_of(state: Mapping[str, Tensor]) -> Shapes:
+    return {name: tuple(value.shape) for name, value in state.items()}
+
+
+def recognise_generator(state: Mapping[str, Tensor], stored: Mapping[str, Any] | None = None) -> Recognised:
+    """Find the configuration of a generator, original or with a label matrix.
+
+    Args:
+        stored: configuration that the file itself names; it adds what shapes do not tell.
+    Raises:
+        CheckpointError: it is no StyleGAN v1 generator; the nearest known network is named.
+    """
+    shapes = shapes_of(state)
+    blocks = _count(shapes, "synthesis.output{}.weight")
+    dense = _count(shapes, "mapping.dense{}.weight")
+    if blocks < 2 or dense < 1 or "truncation.w_avg" not in shapes:
+        raise CheckpointError(_nearest(shapes))
+    extra: dict[str, Any] = {}
+    z_dim = shapes[FIRST_DENSE][-1]
+    if LABEL_WEIGHT in shapes and len(shapes[LABEL_WEIGHT]) == 2:
+        extra = {"property_count": shapes[LABEL_WEIGHT][0], "label_size": shapes[LABEL_WEIGHT][1]}
+        z_dim -= extra["label_size"]
+    widths = [_first(shapes, f"synthesis.layer{2 * block + 1}.weight") for block in range(blocks)]
+    config = {
+        "resolution": 4 << (blocks - 1),
+        "z_space_dim": z_dim,
+        "w_space_dim": _first(shapes, "truncation.w_avg"),
+        "mapping_layers": dense,
+        "mapping_fmaps": _first(shapes, FIRST_DENSE) if dense > 1 else 512,
+        **_widths_config(widths, [4 << block for block in range(blocks)]),
+        "image_channels": _first(shapes, "synthesis.output0.weight"),
+    }
+    config |= {name: value for name, value in (stored or {}).items() if name not in config}
+    config = _without_unknown(config, StyleGANGenerator)
+    expected = _expected_shapes(StyleGANGenerator, config, shapes)
+    if extra:
+        expected[LABEL_WEIGHT] = shapes[LABEL_WEIGHT]
+        expected[FIRST_DENSE] = (config["mapping_fmaps"], z_dim + extra["label_size"])
+    name = "a StyleGAN v1 generator" + (" with a label matrix" if extra else "")
+    _compare(shapes, expected, f"{name} at {config['resolution']}x{config['resolution']}")
+    return Recognised(config, extra)
+
+
+def recognise_discriminator(
+    state: Mapping[str, Tensor], stored: Mapping[str, Any] | None = None
+) -> Recognised:
+    """Find the configuration of a discriminator, original or conditioned on properties.
+
+    Conditioned ones take the properties beside the features of the last dense layer ("additive"), or have
+    the entries `embedding` and `regression` ("projection").
+    """
+    shapes = shapes_of(state)
+    blocks = _count(shapes, "input{}.weight")
+    last = f"layer{2 * blocks}.weight"
+    if blocks < 2 or last not in shapes:
+        raise CheckpointError(_nearest(shapes))
+    widths = [_first(shapes, f"input{block}.weight") for block in range(blocks)]
+    resolution = 4 << (blocks - 1)
+    config = {
+        "resolution": resolution,
+        **_widths_config(widths[::-1], [4 << block for block in range(blocks)]),
+        "image_channels": shapes["input0.weight"][1] if len(shapes["input0.weight"]) > 1 else 0,
+    }
+    config |= {name: value for name, value in (stored or {}).items() if name not in config}
+    config = _without_unknown(config, StyleGANDiscriminator)
+    expected = _expected_shapes(StyleGANDiscriminator, config, shapes)
+    extra: dict[str, Any] = {}
+    surplus = shapes[last][-1] - expected.get(last, shapes[last])[-1]
+    heads = ("embedding.weight", "regression.weight", "regression.bias")
+    if all(head in shapes for head in heads):
+        extra = {"conditioning": "projection", "property_count": _first(shapes, "regression.bias")}
+        expected |= {head: shapes[head] for head in heads}
+    elif 0 < surplus < 64:
+        extra = {"conditioning": "additive", "property_count": surplus}
+        expected[last] = shapes[last]
+    name = "a StyleGAN v1 discriminator" + (" with properties" if extra else "")
+    _compare(shapes, expected, f"{name} at {resolution}x{resolution}")
+    return Recognised(config, extra)
+
+
+def looks_like_discriminator(state: Mapping[str, Tensor]) -> bool:
+    """Whether a bare table of weights should be read as a discriminator rather than a generator."""
+    return "input0.weight" in state
+
+
+def _count(shapes: Shapes, pattern: str) -> int:
+    count = 0
+    while pattern.format(count) in shapes:
+        count += 1
+    return count
+
+
+def _first(shapes: Shapes, name: str) -> int:
+    """First dimension of an entry, 0 where there is none."""
+    shape = shapes.get(name, ())
+    return shape[0] if shape else 0
+
+
+def _widths_config(widths: list[int], resolutions: list[int]) -> dict[str, int]:
+    """fmaps_base and fmaps_max that give these widths: min(base // resolution, max) each."""
+    largest = max(widths)
+    narrowed = [w * r for w, r in zip(widths, resolutions, strict=True) if w < largest]
+    return {"fmaps_base": max(narrowed, default=largest * resolutions[-1]), "fmaps_max": largest}
+
+
+def _without_unknown(config: dict[str, Any], network: type) -> dict[str, Any]:
+    """Drop stored values that the constructor does not take."""
+    known = set(network.__init__.__annotations__) - {"return", "mapping"}
+    return {name: value for name, value in config.items() if name in known}
+
+
+def _expected_shapes(network: type, config: dict[str, Any], found: Shapes) -> Shapes:
+    """Shapes of a network of this configuration, built without memory."""
+    try:
+        with torch.device("meta"):
+            return shapes_of(network(**config).state_dict())
+    except (ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:
+        raise CheckpointError(f"{_nearest(found)} Its sizes make no sense ({error}).") from error
+
+
+def _compare(found: Shapes, expected: Shapes, name: str) -> None:
+    """Raise CheckpointError with up to three differences."""
+    differences = [
+        f"`{key}` is {list(found[key])} instead of {list(expected[key])}"
+        if key in found
+        else f"`{key}` is missing"
+        for key in expected
+        if found.get(key) != expected[key]
+    ]
+    differences += [f"`{key}` does not belong there" for key in found if key not in expected]
+    if differences:
+        shown = "; ".join(differences[:SHOWN_DIFFERENCES])
+        more = len(differences) - SHOWN_DIFFERENCES
+        rest = f"; and {more} more differences" if more > 0 else ""
+        raise CheckpointError(f"it looks like {name}, but {shown}{rest}.")
+
+
+@cache
+def _known_networks() -> dict[str, frozenset[str]]:
+    known = {}
+    for resolution in (32, 64, 128, 256, 512, 1024):
+        for name, network in (("generator", StyleGANGenerator), ("discriminator", StyleGANDiscriminator)):
+            with torch.device("meta"):
+                keys = network(resolution, fmaps_base=resolution, fmaps_max=1).state_dict()
+            known[f"a StyleGAN v1 {name} at {resolution}x{resolution}"] = frozenset(keys)
+    return known
+
+
+def _nearest(shapes: Shapes) -> str:
+    """Name the known network whose entry names overlap most with these."""
+    for entry, name in OTHER_NETWORKS.items():
+        if entry in shapes:
+            return f"it holds {name} (`{entry}`), not a StyleGAN v1 network."
+    found = frozenset(shapes)
+    overlap, name = max(
+        (len(found & keys) / len(found | keys), name) for name, keys in _known_networks().items()
+    )
+    if overlap < 0.05:
+        first = ", ".join(f"`{key}`" for key in list(shapes)[:SHOWN_DIFFERENCES]) or "no entries"
+        return f"it holds no StyleGAN v1 network: its entries are called {first} and so on."
+    keys = _known_networks()[name]
+    missing = [f"`{key}` is missing" for key in sorted(keys - found)]
+    surplus = [f"`{key}` does not belong there" for key in sorted(found - keys)]
+    shown = "; ".join((missing + surplus)[:SHOWN_DIFFERENCES])
+    return f"the nearest known network is {name} ({overlap:.0%} of the entry names), but {shown}."

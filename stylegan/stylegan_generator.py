@@ -1,0 +1,255 @@
+"""StyleGAN v1 generator: mapping network, truncation and synthesis network.
+
+Compatible with GenForce checkpoints: same entry names, same arithmetic, strict loading.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stylegan.layers import (
+    ConstantLayer,
+    EqualizedConv,
+    EqualizedDense,
+    SynthesisLayer,
+    pixel_norm,
+    upsample,
+)
+
+START_RESOLUTION = 4
+W_AVG_DECAY = 0.995
+
+
+def channel_count(resolution: int, fmaps_base: int, fmaps_max: int) -> int:
+    """Feature maps of the layers that work at a resolution (pixels per side)."""
+    return min(fmaps_base // resolution, fmaps_max)
+
+
+def check_resolution(resolution: int) -> None:
+    """Raise ValueError unless the resolution is a power of two from 8 to 1024."""
+    if not 8 <= resolution <= 1024 or resolution & (resolution - 1):
+        raise ValueError(f"resolution must be a power of two from 8 to 1024, but it is {resolution}")
+
+
+def active_layer_count(resolution: int, lod: float) -> int:
+    """Synthesis layers that contribute to the picture at a level of detail (`lod`)."""
+    return 2 * (int(math.log2(resolution)) - 1 - math.floor(lod))
+
+
+def mix_styles(wp: Tensor, other: Tensor, probability: Tensor | float, layer_count: int) -> Tensor:
+    """Style mixing: from a random layer on, some rows of wp take the styles of another latent.
+
+    Args:
+        wp, other: [N,layers,w_dim].
+        probability: chance of being mixed, one number or one per row [N].
+        layer_count: layers in use; the crossover lies in 1 .. layer_count - 1.
+    Returns:
+        [N,layers,w_dim]. Draws from torch's global generator.
+    """
+    rows = wp.shape[0]
+    chosen = torch.rand(rows, device=wp.device) < probability
+    crossover = torch.randint(1, layer_count, (rows,), device=wp.device)
+    layer = torch.arange(wp.shape[1], device=wp.device)
+    mixed = chosen[:, None] & (layer[None, :] >= crossover[:, None])
+    return torch.where(mixed[:, :, None], other, wp)
+
+
+class MappingNetwork(nn.Module):
+    """z [N,input_dim] -> w [N,output_dim] through dense layers `dense0`, `dense1`, ...
+
+    A subclass that feeds more than z builds this one with a larger `input_dim` and overrides `forward`,
+    calling `super().forward` on the joined vector.
+    """
+
+    def __init__(
+        self, input_dim: int, output_dim: int, fmaps: int = 512, layer_count: int = 8, lr_mul: float = 0.01
+    ) -> None:
+        super().__init__()
+        self.layer_count = layer_count
+        widths = [input_dim] + [fmaps] * (layer_count - 1) + [output_dim]
+        for i in range(layer_count):
+            self.add_module(f"dense{i}", EqualizedDense(widths[i], widths[i + 1], lr_mul=lr_mul))
+
+    def forward(self, z: Tensor) -> Tensor:
+        w = pixel_norm(z)
+        for i in range(self.layer_count):
+            w = self.get_submodule(f"dense{i}")(w)
+        return w
+
+
+class Truncation(nn.Module):
+    """Hands w to every layer, pulled towards the average w in the first layers if asked."""
+
+    def __init__(self, w_space_dim: int, layer_count: int) -> None:
+        super().__init__()
+        self.layer_count = layer_count
+        self.register_buffer("w_avg", torch.zeros(w_space_dim))
+
+    def forward(self, w: Tensor, psi: float | None = None, layers: int | None = None) -> Tensor:
+        """Return wp [N,layers,w_dim] of w [N,w_dim] (or of a wp, which is truncated likewise).
+
+        Args:
+            psi: 1 or None changes nothing, 0 gives the average everywhere.
+            layers: how many layers, from the first, are truncated; None means all of them.
+        """
+        wp = w.unsqueeze(1).repeat(1, self.layer_count, 1) if w.ndim == 2 else w
+        if psi is None or psi == 1.0:
+            return wp
+        truncated = self.w_avg + psi * (wp - self.w_avg)
+        keep_from = self.layer_count if layers is None else layers
+        return torch.cat([truncated[:, :keep_from], wp[:, keep_from:]], dim=1)
+
+    @torch.no_grad()
+    def update_average(self, w: Tensor) -> None:
+        """Move w_avg towards the mean of a training batch w [N,w_dim]."""
+        self.w_avg.lerp_(w.detach().float().mean(dim=0), 1.0 - W_AVG_DECAY)
+
+
+class SynthesisNetwork(nn.Module):
+    """wp [N,layers,w_dim] -> image [N,channels,resolution,resolution], about [-1,1]."""
+
+    def __init__(
+        self, resolution: int, w_space_dim: int, fmaps_base: int, fmaps_max: int, image_channels: int
+    ) -> None:
+        super().__init__()
+        self.resolution = resolution
+        self.block_count = int(math.log2(resolution)) - 1
+        self.register_buffer("lod", torch.zeros(()))
+        width = channel_count(START_RESOLUTION, fmaps_base, fmaps_max)
+        for block in range(self.block_count):
+            size = START_RESOLUTION << block
+            previous, width = width, channel_count(size, fmaps_base, fmaps_max)
+            first = (
+                SynthesisLayer(previous, width, size, w_space_dim, up=True)
+                if block
+                else ConstantLayer(width, w_space_dim, START_RESOLUTION)
+            )
+            self.add_module(f"layer{2 * block}", first)
+            self.add_module(
+                f"layer{2 * block + 1}", SynthesisLayer(width, width, size, w_space_dim, up=False)
+            )
+            to_rgb = EqualizedConv(width, image_channels, kernel_size=1, gain=1.0, activate=False)
+            self.add_module(f"output{block}", to_rgb)
+
+    def _block(self, block: int, x: Tensor | None, wp: Tensor, randomize_noise: bool) -> Tensor:
+        first, second = self.get_submodule(f"layer{2 * block}"), self.get_submodule(f"layer{2 * block + 1}")
+        w0, w1 = wp[:, 2 * block], wp[:, 2 * block + 1]
+        x = first(w0, randomize_noise) if x is None else first(x, w0, randomize_noise)
+        return second(x, w1, randomize_noise)
+
+    def forward(self, wp: Tensor, lod: float | None = None, randomize_noise: bool = False) -> Tensor:
+        """Draw the picture.
+
+        Args:
+            lod: level of detail of progressive growing; 0 = full detail, 1 = half the resolution, and so on;
+                fractions blend two neighbours. None takes the stored `lod`. The size stays the full one.
+            randomize_noise: fresh noise from torch's global generator instead of the stored pictures.
+        Raises:
+            ValueError: the lod is negative or asks for less than 4x4 pixels.
+        """
+        lod = float(self.lod) if lod is None else float(lod)
+        if not 0 <= lod <= self.block_count - 1:
+            raise ValueError(f"lod must be from 0 to {self.block_count - 1}, but it is {lod}")
+        x = image = None
+        for block in range(self.block_count):
+            block_lod = self.block_count - 1 - block
+            if lod < block_lod + 1:
+                x = self._block(block, x, wp, randomize_noise)
+            to_rgb = self.get_submodule(f"output{block}")
+            if block_lod - 1 < lod <= block_lod:
+                image = to_rgb(x)
+            elif block_lod < lod < block_lod + 1:
+                image = torch.lerp(upsample(image), to_rgb(x), math.ceil(lod) - lod)
+            elif lod >= block_lod + 1:
+                image = upsample(image)
+        return image
+
+
+class StyleGANGenerator(nn.Module):
+    """StyleGAN v1 generator with submodules `mapping`, `truncation` and `synthesis`.
+
+    Args:
+        resolution: pixels per side, a power of two.
+        z_space_dim, w_space_dim: sizes of the latent vectors z and w.
+        mapping_layers, mapping_fmaps, mapping_lr_mul: depth, width and multiplier of the mapping network.
+        fmaps_base, fmaps_max: a layer at resolution r has min(fmaps_base / r, fmaps_max) feature maps.
+        image_channels: channels of the picture (3 = RGB).
+        mapping: a mapping network to use instead of the usual one.
+    """
+
+    def __init__(
+        self,
+        resolution: int,
+        z_space_dim: int = 512,
+        w_space_dim: int = 512,
+        mapping_layers: int = 8,
+        mapping_fmaps: int = 512,
+        mapping_lr_mul: float = 0.01,
+        fmaps_base: int = 16384,
+        fmaps_max: int = 512,
+        image_channels: int = 3,
+        mapping: MappingNetwork | None = None,
+    ) -> None:
+        super().__init__()
+        check_resolution(resolution)
+        self.config: dict[str, Any] = {
+            "resolution": resolution,
+            "z_space_dim": z_space_dim,
+            "w_space_dim": w_space_dim,
+            "mapping_layers": mapping_layers,
+            "mapping_fmaps": mapping_fmaps,
+            "mapping_lr_mul": mapping_lr_mul,
+            "fmaps_base": fmaps_base,
+            "fmaps_max": fmaps_max,
+            "image_channels": image_channels,
+        }
+        self.resolution = resolution
+        self.z_space_dim = z_space_dim
+        self.w_space_dim = w_space_dim
+        self.layer_count = active_layer_count(resolution, 0)
+        self.mapping = mapping or MappingNetwork(
+            z_space_dim, w_space_dim, mapping_fmaps, mapping_layers, mapping_lr_mul
+        )
+        self.truncation = Truncation(w_space_dim, self.layer_count)
+        self.synthesis = SynthesisNetwork(resolution, w_space_dim, fmaps_base, fmaps_max, image_channels)
+
+    def forward(
+        self,
+        z: Tensor,
+        trunc_psi: float | None = None,
+        trunc_layers: int | None = None,
+        randomize_noise: bool = False,
+        lod: float | None = None,
+        style_mixing_prob: float = 0.0,
+        update_w_avg: bool = False,
+    ) -> dict[str, Tensor]:
+        """Generate images from z [N,z_dim].
+
+        Args:
+            trunc_psi, trunc_layers: see `Truncation`.
+            randomize_noise, lod: see `SynthesisNetwork`.
+            style_mixing_prob: chance that an image gets a second, random z from a random layer on.
+            update_w_avg: move the average w towards this batch.
+        Returns:
+            {"z" [N,z_dim], "w" [N,w_dim], "wp" [N,layers,w_dim], "image" [N,channels,H,W] about [-1,1]}.
+        Raises:
+            ValueError: z has another width, or style mixing or `update_w_avg` is asked for in eval mode.
+        """
+        if z.ndim != 2 or z.shape[1] != self.z_space_dim:
+            raise ValueError(f"z must be [N,{self.z_space_dim}], but it is {list(z.shape)}")
+        if not self.training and (style_mixing_prob > 0 or update_w_avg):
+            raise ValueError("style mixing and the average of w belong to training mode; call .train() first")
+        w = self.mapping(z)
+        wp = self.truncation(w, trunc_psi, trunc_layers)
+        if update_w_avg:
+            self.truncation.update_average(w)
+        if style_mixing_prob > 0:
+            other = self.truncation(self.mapping(torch.randn_like(z)), trunc_psi, trunc_layers)
+            layer_count = active_layer_count(
+                self.resolution, float(self.synthesis.lod) if lod is None else lod
+            )
+            wp = mix_styles(wp, other, style_mixing_prob, layer_count)
+        image = self.synthesis(wp, lod=lod, randomize_noise=randomize_noise)
+        return {"z": z, "w": w, "wp": wp, "image": image}
