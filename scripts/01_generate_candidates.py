@@ -1,0 +1,143 @@
+"""Generate candidate faces with the original StyleGAN, one seed per image."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scripts.pipeline import Input, Stage, StageOptions, StageSpec, option, run_stage
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from stylegan.stylegan_generator import StyleGANGenerator
+
+WEIGHTS = "stylegan/stylegan_model.pth"
+IMAGES = "stylegan/synthesize_results"
+CANDIDATES = "stylegan/candidates.csv"
+LATENTS = "stylegan/latents.safetensors"
+SHEET = "stylegan/candidates_sheet.png"
+COLUMNS = ("img_no", "img_path", "seed", "weights_id")
+SHEET_COUNT = 96
+SHEET_COLUMNS = 12
+
+
+@dataclass(frozen=True)
+class Options(StageOptions):
+    """Generate candidate faces with the original StyleGAN, one seed per image."""
+
+    count: int = option(2000, help="images to generate")
+    seed: int = option(0, help="image n is made from the seed plus n")
+    trunc_psi: float = option(1.0, help="truncation: 1 keeps the full variety, 0 gives the mean face only")
+    trunc_layers: int = option(0, help="layers that truncation applies to, counted from the coarsest")
+    batch_size: int = option(32, help="images per forward pass", affects_results=False)
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or self.batch_size < 1:
+            raise ValueError("--count and --batch-size must be at least 1.")
+        if self.seed < 0:
+            raise ValueError("--seed must not be negative.")
+
+
+SPEC = StageSpec(
+    name="01_generate_candidates",
+    inputs=(Input(WEIGHTS, made_by="00_fetch_weights"),),
+    outputs=(CANDIDATES, LATENTS, SHEET),
+    clears=(IMAGES,),
+    next_script="02_filter_candidates",
+)
+
+
+def image_path(img_no: int) -> str:
+    """Workspace-relative path of a candidate."""
+    return f"{IMAGES}/{img_no:06d}.jpg"
+
+
+def batches(items: list[int], size: int) -> Iterator[list[int]]:
+    """Consecutive parts of a list, the last one possibly shorter."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def generate_images(
+    stage: Stage, options: Options, generator: "StyleGANGenerator", img_nos: list[int]
+) -> Iterator[tuple[int, "np.ndarray"]]:
+    """Yield each image's number and uint8 [H, W, 3] RGB; z comes from the number, not from the batch."""
+    import torch
+
+    from stylegan.sampling import sample_z, to_uint8
+
+    for batch in batches(img_nos, options.batch_size):
+        z = sample_z(batch, options.seed, generator.z_space_dim).to(stage.device)
+        with torch.inference_mode():
+            output = generator(z, trunc_psi=options.trunc_psi, trunc_layers=options.trunc_layers)
+        yield from zip(batch, to_uint8(output["image"]), strict=True)
+
+
+def all_latents(stage: Stage, options: Options, generator: "StyleGANGenerator") -> dict[str, "torch.Tensor"]:
+    """z [N, z_dim] and w [N, w_dim] (before truncation), float32 on the CPU; row n belongs to image n."""
+    import torch
+
+    from stylegan.sampling import sample_z
+
+    z = sample_z(range(options.count), options.seed, generator.z_space_dim)
+    with torch.inference_mode():
+        w = torch.cat([generator.mapping(part.to(stage.device)).cpu() for part in z.split(1024)])
+    return {"z": z.float().contiguous(), "w": w.float().contiguous()}
+
+
+def save_sheet(stage: Stage, count: int) -> None:
+    """Contact sheet of the first candidates, read back from their files."""
+    import numpy as np
+    from PIL import Image
+
+    from scripts.pipeline.pictures import contact_sheet
+
+    img_nos = range(min(count, SHEET_COUNT))
+    images = [np.asarray(Image.open(stage.workspace / image_path(img_no))) for img_no in img_nos]
+    scale = max(1, 128 // images[0].shape[0])
+    stage.save_image(SHEET, contact_sheet(images, SHEET_COLUMNS, [str(img_no) for img_no in img_nos], scale))
+
+
+def run(stage: Stage, options: Options) -> None:
+    """Generate what is missing, then write the tables."""
+    from safetensors.torch import save_file
+
+    from stylegan.checkpoint import CheckpointError, build_generator, load_checkpoint, weights_id
+
+    mend = f"Fetch it anew: {stage.command('00_fetch_weights', '--force')}"
+    with stage.foreseen(CheckpointError, mend=mend):
+        checkpoint = load_checkpoint(stage.workspace / WEIGHTS)
+        generator = build_generator(checkpoint, smooth=True).to(stage.device)
+    stage.log(f"{WEIGHTS}: {checkpoint.description}")
+    identity = weights_id(stage.workspace / WEIGHTS)
+
+    with stage.journal(COLUMNS) as journal:
+        is_done = [n in journal and (stage.workspace / image_path(n)).exists() for n in range(options.count)]
+        missing = [n for n in range(options.count) if not is_done[n]]
+        with stage.progress(options.count, done=sum(is_done)) as progress:
+            for img_no, image in generate_images(stage, options, generator, missing):
+                stage.save_image(image_path(img_no), image, subsampling=0)
+                if img_no not in journal:
+                    row = (img_no, image_path(img_no), options.seed + img_no, identity)
+                    journal.append(dict(zip(COLUMNS, row, strict=True)))
+                progress.update()
+        candidates = journal.frame()
+
+    with stage.atomic(LATENTS) as temporary:
+        metadata = {"seed": str(options.seed), "weights_id": identity}
+        save_file(all_latents(stage, options, generator), temporary, metadata=metadata)
+    save_sheet(stage, options.count)
+    stage.write_csv(CANDIDATES, candidates)
+    made = f"{options.count} of {generator.resolution} px, {len(missing)} of them now"
+    stage.finish(
+        {"images": made, "seeds": f"from {options.seed}", "weights": identity}, [SHEET, CANDIDATES, IMAGES]
+    )
+
+
+if __name__ == "__main__":
+    run_stage(SPEC, Options, run)

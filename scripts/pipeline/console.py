@@ -1,0 +1,108 @@
+"""What the user sees: log lines, progress and the commands that messages ask to type."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from scripts.pipeline.layers import REPOSITORY
+
+LINE_INTERVAL_S = 30.0
+
+
+class Console:
+    """Prints to the terminal (unless quiet) and appends to a log file."""
+
+    def __init__(self, log_path: Path | None, quiet: bool) -> None:
+        self.log_path = log_path
+        self.quiet = quiet
+
+    def log(self, text: str) -> None:
+        """One message, on the terminal and, with the time, in the log file."""
+        if not self.quiet:
+            print(text, flush=True)
+        if self.log_path is not None:
+            self.log_path.parent.mkdir(parents=True, exist_ok=True)
+            with self.log_path.open("a", encoding="utf-8") as file:
+                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+
+
+class Progress:
+    """Progress over a known number of items: a bar on a terminal, a line now and then in a file.
+
+    Context manager; ``update`` also looks whether the user asked to stop.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        unit: str,
+        description: str,
+        quiet: bool,
+        check_stop: Callable[[], None],
+        done: int = 0,
+    ) -> None:
+        from tqdm import tqdm
+
+        self.total = total
+        self.unit = unit
+        self.done = self._done_before = done
+        self._check_stop = check_stop
+        self._is_terminal = sys.stderr.isatty()
+        self._lines = not quiet and not self._is_terminal
+        self._started_at = self._printed_at = time.monotonic()
+        hidden = quiet or not self._is_terminal
+        self._bar = tqdm(
+            total=total, initial=done, unit=f" {unit}", desc=description, disable=hidden, leave=False
+        )
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def update(self, count: int = 1) -> None:
+        """Count finished items. Raises `Interrupted` after Ctrl-C, so call it when they are on disk."""
+        self.done += count
+        self._bar.update(count)
+        if self._lines and time.monotonic() - self._printed_at > LINE_INTERVAL_S:
+            self._printed_at = time.monotonic()
+            rate = max(self.done - self._done_before, 1) / (self._printed_at - self._started_at)
+            left_s = (self.total - self.done) / rate
+            print(f"  {self.done} of {self.total} {self.unit}, {rate:.1f}/s, {left_s:.0f} s left", flush=True)
+        self._check_stop()
+
+    def set_postfix(self, **values: object) -> None:
+        """Show values, such as a loss, behind the bar."""
+        self._bar.set_postfix(values)
+
+    def close(self) -> None:
+        """Remove the bar from the terminal."""
+        self._bar.close()
+
+
+def script_command(name: str, *arguments: str) -> str:
+    """The command that runs a script with the interpreter in use, as the user can type it here."""
+    return shlex.join([_interpreter(), _short(REPOSITORY / "scripts" / f"{name}.py"), *arguments])
+
+
+def running_command() -> str:
+    """The command that started this process, as the user can type it again."""
+    return shlex.join([_interpreter(), *sys.argv])
+
+
+def _interpreter() -> str:
+    """The interpreter in use: by its path if it is the repository's own, else by its name."""
+    interpreter = Path(sys.executable)
+    return _short(interpreter) if REPOSITORY in interpreter.parents else interpreter.name
+
+
+def _short(path: Path) -> str:
+    """The path relative to the current folder if it lies below it."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if here in path.parents else str(path)

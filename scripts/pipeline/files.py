@@ -1,0 +1,123 @@
+"""Atomic writing: a file appears under its final name complete, or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+TEMPORARY_PREFIX = ".tmp-"
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; synced and renamed on success, removed on failure.
+
+    The temporary name keeps the suffix, because many writers choose the format by it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
+    try:
+        yield temporary
+        sync_file(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync_file(path: Path) -> None:
+    """Force the contents of a file to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically, with ``\\n`` line ends on every platform."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write indented UTF-8 JSON atomically. NaN is refused, because JSON has none."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_arrays(path: Path, **arrays: Any) -> None:
+    """Write named numpy arrays atomically as compressed ``.npz``."""
+    import numpy as np
+
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, **arrays)
+
+
+def save_image(path: Path, image: Any, **save_options: Any) -> None:
+    """Write a picture atomically; the suffix decides the format, JPEG quality defaults to 95.
+
+    Args:
+        path: final name, with suffix.
+        image: ``PIL.Image.Image`` or uint8 array [H, W, 3] RGB or [H, W] grey.
+        save_options: passed on to ``PIL.Image.Image.save``.
+    """
+    from PIL import Image
+
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    if path.suffix.lower() in {".jpg", ".jpeg"}:
+        save_options.setdefault("quality", 95)
+    with atomic_path(path) as temporary:
+        picture.save(temporary, **save_options)
+
+
+def save_figure(path: Path, figure: Any, **save_options: Any) -> None:
+    """Write a matplotlib figure atomically (its ``savefig``), 120 dots per inch unless told otherwise."""
+    save_options.setdefault("dpi", 120)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, **save_options)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file's contents atomically."""
+    with atomic_path(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a whole folder; fine if there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def process_is_alive(pid: int) -> bool:
+    """True if a process with this id exists, whoever owns it."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def remove_leftovers(folders: Iterable[Path]) -> int:
+    """Remove the temporary files that a killed process left in these folders; returns their number."""
+    count = 0
+    for folder in set(folders):
+        for leftover in folder.glob(f"{TEMPORARY_PREFIX}*") if folder.is_dir() else ():
+            pid = leftover.name[len(TEMPORARY_PREFIX) :].split("-", 1)[0]
+            if pid.isdigit() and not process_is_alive(int(pid)):
+                remove(leftover)
+                count += 1
+    return count

@@ -1,0 +1,173 @@
+"""Options: a frozen dataclass becomes a command line, and four layers give the values.
+
+Order: default in the dataclass < table of the preset < table of the ``--config`` file < command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from scripts.pipeline.errors import UsageError
+from scripts.pipeline.layers import (
+    COMMON_TABLE,
+    PRESETS,
+    check_tables,
+    layer_values,
+    read_layers,
+)
+from scripts.pipeline.layers import (
+    nearest as nearest,
+)
+
+NOT_IN_FILES = {"preset", "config", "force"}
+
+OptionsT = TypeVar("OptionsT", bound="ToolOptions")
+
+
+def option(default: Any, *, help: str, affects_results: bool = True) -> Any:
+    """A dataclass field that is an option of the command line.
+
+    Args:
+        default: value when no layer says otherwise; tuples, not lists.
+        help: meaning and unit, shown by ``--help``.
+        affects_results: False for options such as batch sizes that change no file's content; only options
+            that affect results enter the fingerprint.
+    """
+    return dataclasses.field(default=default, metadata={"help": help, "affects_results": affects_results})
+
+
+@dataclass(frozen=True)
+class ToolOptions:
+    """Options that every script has."""
+
+    preset: str = option("embedded", help="scripts/presets/<name>.toml", affects_results=False)
+    workspace: Path | None = option(
+        None,
+        help="folder of all files that the scripts make; None: data/runs/<preset>",
+        affects_results=False,
+    )
+    config: Path | None = option(
+        None, help="TOML file with one table per script, laid over the preset", affects_results=False
+    )
+    device: str = option("auto", help="auto, cpu, cuda or cuda:<index>", affects_results=False)
+    threads: int = option(0, help="CPU threads; 0: torch's choice", affects_results=False)
+    quiet: bool = option(False, help="print errors only", affects_results=False)
+
+
+@dataclass(frozen=True)
+class StageOptions(ToolOptions):
+    """Options that every numbered script has."""
+
+    force: bool = option(False, help="remove what this script made and start over", affects_results=False)
+    max_failures: float = option(
+        0.05, help="share of the items that may fail before the script gives up", affects_results=False
+    )
+
+
+@dataclass(frozen=True)
+class ResolvedOptions(Generic[OptionsT]):
+    """Options with the layer that each value came from: default, preset, config or command line."""
+
+    options: OptionsT
+    origins: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """``{"name": {"value": ..., "from": ...}}`` in the order of the dataclass."""
+        return {
+            field.name: {
+                "value": plain_value(getattr(self.options, field.name)),
+                "from": self.origins[field.name],
+            }
+            for field in dataclasses.fields(self.options)
+        }
+
+
+def plain_value(value: Any) -> Any:
+    """The value as JSON knows it: paths as POSIX text, tuples as lists."""
+    if isinstance(value, Path):
+        return value.as_posix()
+    if isinstance(value, (tuple, list)):
+        return [plain_value(item) for item in value]
+    return value
+
+
+def results_options(options: ToolOptions) -> dict[str, Any]:
+    """Options that affect results, as plain JSON values: the part that enters the fingerprint."""
+    return {
+        field.name: plain_value(getattr(options, field.name))
+        for field in dataclasses.fields(options)
+        if field.metadata.get("affects_results", True)
+    }
+
+
+def resolve_options(
+    options_class: type[OptionsT], name: str, argv: Sequence[str], presets: Path = PRESETS
+) -> ResolvedOptions[OptionsT]:
+    """Read all four layers.
+
+    Args:
+        options_class: dataclass of the script.
+        name: name of the script, which is the name of its table in the TOML files.
+        argv: command line without the program's name.
+        presets: folder of the preset files.
+
+    Raises:
+        UsageError: unknown preset, unknown key or value of the wrong type.
+        SystemExit: 0 after ``--help``; 2 after tyro printed what is wrong with the command line.
+    """
+    import tyro
+
+    preset, config = _preset_and_config(options_class, argv)
+    values: dict[str, Any] = {"preset": preset}
+    origins = {field.name: "default" for field in dataclasses.fields(options_class)}
+    hints = typing.get_type_hints(options_class)
+    own_names = set(hints) - NOT_IN_FILES
+    common_names = set(typing.get_type_hints(StageOptions)) - NOT_IN_FILES
+    for origin, path, tables in read_layers(preset, config, presets):
+        if origin == "config":
+            check_tables(path, tables, name)
+        layer = {
+            **layer_values(path, tables, COMMON_TABLE, hints, common_names),
+            **layer_values(path, tables, name, hints, own_names),
+        }
+        values.update(layer)
+        origins.update(dict.fromkeys(layer, origin))
+    try:
+        options = tyro.cli(
+            options_class,
+            prog=f"scripts/{name}.py",
+            args=list(argv),
+            default=options_class(**values),
+        )
+    except ValueError as error:
+        raise UsageError(f"{error} See scripts/{name}.py --help.") from error
+    origins.update(dict.fromkeys(_named_on_command_line(options_class, argv), "command line"))
+    return ResolvedOptions(options, origins)
+
+
+def _preset_and_config(options_class: type[ToolOptions], argv: Sequence[str]) -> tuple[str, Path | None]:
+    """The two options that decide where the defaults of all others come from."""
+    default = next(field.default for field in dataclasses.fields(options_class) if field.name == "preset")
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--preset", default=default)
+    parser.add_argument("--config", type=Path, default=None)
+    found, _ = parser.parse_known_args(list(argv))
+    return found.preset, found.config
+
+
+def _named_on_command_line(options_class: type[ToolOptions], argv: Sequence[str]) -> set[str]:
+    """Fields that the command line names, by their own name, their ``--no-`` form or an alias."""
+    names = {field.name for field in dataclasses.fields(options_class)}
+    given = {word[2:].split("=", 1)[0].replace("-", "_") for word in argv if word.startswith("--")}
+    found = (given | {name.removeprefix("no_") for name in given}) & names
+    for name, hint in typing.get_type_hints(options_class, include_extras=True).items():
+        for extra in getattr(hint, "__metadata__", ()):
+            if given & {alias.lstrip("-").replace("-", "_") for alias in getattr(extra, "aliases", ()) or ()}:
+                found.add(name)
+    return found

@@ -1,0 +1,62 @@
+"""What a stage declares about itself: its inputs, its outputs and its place in the row of scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scripts.pipeline.layers import REPOSITORY
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file or folder that a stage reads.
+
+    Attributes:
+        path: POSIX path relative to the workspace.
+        made_by: name of the script that makes it, without ``.py``; empty if the user places it.
+        optional: the stage can run without it; its presence still counts for the fingerprint.
+        note: one sentence that tells how to get it when no script makes it.
+        in_repository: the path is relative to the repository instead; for files that come with the code.
+    """
+
+    path: str
+    made_by: str = ""
+    optional: bool = False
+    note: str = ""
+    in_repository: bool = False
+
+    def locate(self, workspace: Path) -> Path:
+        """Absolute path of the input."""
+        return (REPOSITORY if self.in_repository else workspace) / self.path
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """The declaration of a stage.
+
+    Attributes:
+        name: the script's name without ``.py``.
+        inputs: what it reads; a function of the options where the options decide that.
+        outputs: files (workspace-relative) that exist when it is complete; or a function of the options.
+        clears: folders and files removed, together with outputs and journals, by ``--force``.
+        next_script: name of the script to run next, empty at the end of the row.
+        version: raised by the author when the same options give another result than before.
+    """
+
+    name: str
+    inputs: tuple[Input, ...] | Callable[[Any], tuple[Input, ...]] = ()
+    outputs: tuple[str, ...] | Callable[[Any], tuple[str, ...]] = ()
+    clears: tuple[str, ...] = ()
+    next_script: str = ""
+    version: int = 1
+
+    def inputs_for(self, options: Any) -> tuple[Input, ...]:
+        """Inputs that the stage reads under these options."""
+        return self.inputs(options) if callable(self.inputs) else self.inputs
+
+    def outputs_for(self, options: Any) -> tuple[str, ...]:
+        """Outputs that the stage makes under these options."""
+        return self.outputs(options) if callable(self.outputs) else self.outputs

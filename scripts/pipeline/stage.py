@@ -1,0 +1,231 @@
+"""The objects that a script's ``run`` receives: `Tool` for any script, `Stage` for a numbered one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scripts.pipeline import files, manifest, tables
+from scripts.pipeline.console import Console, Progress, script_command
+from scripts.pipeline.errors import MissingInputError, TooManyFailuresError, UsageError, UserError
+from scripts.pipeline.interrupts import StopRequest
+from scripts.pipeline.journal import Journal
+from scripts.pipeline.layers import REPOSITORY
+from scripts.pipeline.options import StageOptions, ToolOptions
+from scripts.pipeline.spec import Input, StageSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+LOG_NAME = "log.txt"
+
+
+class Tool:
+    """Files, console and device of a running script.
+
+    Attributes:
+        name: the script's name without ``.py``.
+        workspace: absolute path of the folder with all files of the run.
+        log_dir: folder of this script's logs: ``logs/<preset>/<name>``, or ``logs/<name>`` inside a workspace
+            that was given by hand.
+    """
+
+    def __init__(self, name: str, options: ToolOptions, stop: StopRequest) -> None:
+        self.name = name
+        self.options = options
+        self.workspace = workspace_of(options)
+        own_workspace = self.workspace != default_workspace(options)
+        logs = self.workspace / "logs" if own_workspace else REPOSITORY / "logs" / options.preset
+        self.log_dir = logs / name
+        self._stop = stop
+        self._console = Console(self.log_dir / LOG_NAME, options.quiet)
+
+    @property
+    def stop_requested(self) -> bool:
+        """True after Ctrl-C or SIGTERM."""
+        return self._stop.requested
+
+    def check_stop(self) -> None:
+        """Raise `Interrupted` after Ctrl-C or SIGTERM; call it where nothing is half done."""
+        self._stop.check()
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Device to compute on; ``auto`` is CUDA where there is one, else the CPU. Sets the CPU threads."""
+        import torch
+
+        if self.options.threads > 0:
+            torch.set_num_threads(self.options.threads)
+        name = self.options.device
+        if name == "auto":
+            name = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            device = torch.device(name)
+        except RuntimeError:
+            raise UsageError(f"--device {name} is no device. Use auto, cpu, cuda or cuda:<index>.") from None
+        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+            raise UserError(
+                f"--device {name} asks for a GPU, and torch sees {torch.cuda.device_count()} here. "
+                "Use --device cpu, or --device auto."
+            )
+        return device
+
+    def path(self, relative: str) -> Path:
+        """Absolute path of a workspace file; its folder is made."""
+        path = self.workspace / relative
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def relative(self, path: Path) -> str:
+        """POSIX path relative to the workspace, as CSVs hold it."""
+        return path.relative_to(self.workspace).as_posix()
+
+    def log(self, text: str) -> None:
+        """Print a line (unless ``--quiet``) and append it to the log file."""
+        self._console.log(text)
+
+    def progress(self, total: int, unit: str = "images", done: int = 0) -> Progress:
+        """Progress display; ``update`` also raises `Interrupted` after Ctrl-C.
+
+        Args:
+            total: items in all.
+            unit: what they are, plural.
+            done: items that an earlier run finished, which must not count as speed.
+        """
+        return Progress(total, unit, self.name, self.options.quiet, self.check_stop, done)
+
+    def atomic(self, relative: str) -> AbstractContextManager[Path]:
+        """Context manager: a temporary path beside the file, renamed to it on success."""
+        return files.atomic_path(self.workspace / relative)
+
+    def write_json(self, relative: str, value: Any) -> None:
+        """Write JSON atomically."""
+        files.write_json(self.workspace / relative, value)
+
+    def write_arrays(self, relative: str, **arrays: Any) -> None:
+        """Write named arrays atomically as ``.npz``."""
+        files.write_arrays(self.workspace / relative, **arrays)
+
+    def write_csv(self, relative: str, frame: pd.DataFrame) -> None:
+        """Write a table atomically: UTF-8, no index, sorted by ``img_no``."""
+        tables.write_csv(self.workspace / relative, frame)
+
+    def save_image(self, relative: str, image: Any, **save_options: Any) -> None:
+        """Write a picture (PIL or uint8 array) atomically."""
+        files.save_image(self.workspace / relative, image, **save_options)
+
+    def save_figure(self, relative: str, figure: Any, **save_options: Any) -> None:
+        """Write a matplotlib figure atomically."""
+        files.save_figure(self.workspace / relative, figure, **save_options)
+
+    @contextmanager
+    def foreseen(self, *kinds: type[Exception], mend: str = "") -> Iterator[None]:
+        """Turn a package's own error into a message without a traceback.
+
+        Args:
+            kinds: exception types of the package, such as ``CheckpointError``.
+            mend: what to do about it, added to the message.
+        """
+        try:
+            yield
+        except kinds as error:
+            raise UserError(f"{error} {mend}".strip()) from error
+
+    def command(self, name: str, *arguments: str) -> str:
+        """Command line of a script on the same preset, config and workspace."""
+        options = self.options
+        words = [] if options.preset == "embedded" else ["--preset", options.preset]
+        if options.config is not None:
+            words += ["--config", str(options.config)]
+        if options.workspace is not None:
+            words += ["--workspace", str(options.workspace)]
+        return script_command(name, *words, *arguments)
+
+
+class Stage(Tool):
+    """A running numbered script."""
+
+    def __init__(self, spec: StageSpec, options: StageOptions, stop: StopRequest) -> None:
+        super().__init__(spec.name, options, stop)
+        self.spec = spec
+        self.inputs = spec.inputs_for(options)
+        self.folder = manifest.stage_folder(self.workspace, spec.name)
+        self.numbers: dict[str, str] = {}
+        self.look_at: list[str] = []
+
+    def journal(
+        self, columns: Sequence[str], key: str = "img_no", name: str = "journal", key_type: type | None = None
+    ) -> Journal:
+        """Journal of finished items (see `Journal`), ``<workspace>/_stages/<stage>/<name>.csv``."""
+        return Journal(self.folder / f"{name}.csv", columns, key, key_type, self.check_stop)
+
+    def read_csv(self, relative: str, columns: Sequence[str] = ()) -> pd.DataFrame:
+        """Read a table of an earlier stage and check that it has these columns.
+
+        Raises:
+            MissingInputError: there is no such file.
+            UserError: unreadable, a column is missing, or an ``img_no`` occurs twice.
+        """
+        item = next((item for item in self.inputs if item.path == relative), Input(relative))
+        if not (self.workspace / relative).is_file():
+            raise MissingInputError(self.missing_message(item))
+        mend = f"Make it anew: {self.command(item.made_by, '--force')}" if item.made_by else item.note
+        return tables.read_csv(self.workspace / relative, columns, mend)
+
+    def missing_message(self, item: Input) -> str:
+        """What is missing, who makes it, and the command to type."""
+        root = REPOSITORY if item.in_repository else self.workspace
+        where = f"it needs {item.path}, which is not in {root}."
+        if not item.made_by:
+            return f"{where} {item.note}".strip()
+        return f"{where} {item.made_by} makes it:\n    {self.command(item.made_by)}"
+
+    def check_inputs(self) -> None:
+        """Raise `MissingInputError` if an input is absent or its maker has begun but not finished."""
+        for item in self.inputs:
+            if item.optional and not item.locate(self.workspace).exists():
+                continue
+            maker = manifest.read(self.workspace, item.made_by) if item.made_by else None
+            if not item.locate(self.workspace).exists():
+                raise MissingInputError(self.missing_message(item))
+            if maker and maker["state"] != "complete":
+                raise MissingInputError(
+                    f"it needs {item.path}, but {item.made_by} has not finished, so its files may be "
+                    f"incomplete. Let it finish:\n    {self.command(item.made_by)}"
+                )
+
+    def check_failures(self, failed: int, total: int) -> None:
+        """Raise `TooManyFailuresError` if more than ``--max-failures`` of the items failed."""
+        allowed = self.options.max_failures
+        if total and failed > allowed * total:
+            raise TooManyFailuresError(
+                f"{failed} of {total} items failed, more than --max-failures {allowed:g} allows, so later "
+                f"stages would have too little to work on. The reasons stand in "
+                f"{self.folder / 'journal.csv'}. Mend them and start over:\n    "
+                f"{self.command(self.name, '--force')}\nor accept them:\n    "
+                f"{self.command(self.name, '--max-failures', f'{failed / total + 0.01:.2f}')}"
+            )
+
+    def finish(self, numbers: Mapping[str, str], look_at: Sequence[str] = ()) -> None:
+        """State the result; printed and stored with the next command once the outputs have been checked.
+
+        Args:
+            numbers: about three, name -> value with its unit.
+            look_at: workspace-relative files that a person should open.
+        """
+        self.numbers = {name: str(value) for name, value in numbers.items()}
+        self.look_at = list(look_at)
+
+
+def default_workspace(options: ToolOptions) -> Path:
+    """``data/runs/<preset>`` in the repository."""
+    return REPOSITORY / "data" / "runs" / options.preset
+
+
+def workspace_of(options: ToolOptions) -> Path:
+    """Absolute path of the workspace; a relative ``--workspace`` starts at the current folder."""
+    return options.workspace.resolve() if options.workspace else default_workspace(options)

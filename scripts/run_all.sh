@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# Runs the numbered scripts of the main job one after the other. See usage below.
+set -euo pipefail
+
+usage() {
+    cat <<'TEXT'
+usage: bash scripts/run_all.sh [--preset NAME] [--from NN] [--to NN] [--workspace DIR]
+
+Runs the numbered scripts in order; each one that is up to date answers at once, and one that was
+interrupted goes on where it was.
+
+  --preset NAME     a file of scripts/presets (default: embedded)
+  --from NN         number of the first script, such as 03 (default: the first there is)
+  --to NN           number of the last script (default: the last there is)
+  --workspace DIR   folder of all files of the run (default: data/runs/<preset>)
+
+Options of single scripts go into a preset; or run the script itself: see scripts/NN_*.py --help.
+TEXT
+}
+
+fail_usage() {
+    echo "$1" >&2
+    usage >&2
+    exit 2
+}
+
+preset=embedded
+first=00
+last=99
+workspace=""
+while [ $# -gt 0 ]; do
+    case "$1" in
+        -h | --help)
+            usage
+            exit 0
+            ;;
+        --preset | --from | --to | --workspace)
+            [ $# -ge 2 ] || fail_usage "$1 needs a value."
+            case "$1" in
+                --preset) preset="$2" ;;
+                --from) first="$2" ;;
+                --to) last="$2" ;;
+                --workspace)
+                    workspace="$2"
+                    [[ "$workspace" = /* ]] || workspace="$PWD/$workspace"
+                    ;;
+            esac
+            shift 2
+            ;;
+        *) fail_usage "Unknown option: $1" ;;
+    esac
+done
+[[ "$first" =~ ^[0-9][0-9]?$ ]] || fail_usage "--from $first is not a script's number."
+[[ "$last" =~ ^[0-9][0-9]?$ ]] || fail_usage "--to $last is not a script's number."
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+if [ ! -f "scripts/presets/$preset.toml" ]; then
+    presets="$(basename -s .toml -a scripts/presets/*.toml | paste -sd ' ')"
+    fail_usage "There is no preset $preset; there are: $presets."
+fi
+
+plan=()
+for script in scripts/[0-9][0-9]_*.py; do
+    name="$(basename "$script")"
+    number=$((10#${name:0:2}))
+    if [ "$number" -ge $((10#$first)) ] && [ "$number" -le $((10#$last)) ]; then
+        plan+=("$script")
+    fi
+done
+[ ${#plan[@]} -gt 0 ] || fail_usage "No script lies between --from $first and --to $last."
+
+source scripts/ensure_venv.sh
+ensure_venv
+
+arguments=(--preset "$preset")
+[ -z "$workspace" ] || arguments+=(--workspace "$workspace")
+echo "Preset $preset, workspace ${workspace:-$PWD/data/runs/$preset}. Scripts:"
+printf '  %s\n' "${plan[@]}"
+
+times=()
+began=$SECONDS
+for script in "${plan[@]}"; do
+    echo
+    echo "== $script =="
+    started=$SECONDS
+    code=0
+    "$PYTHON" "$script" "${arguments[@]}" || code=$?
+    times+=("$(printf '%5d s  %s' $((SECONDS - started)) "$script")")
+    if [ "$code" -ne 0 ]; then
+        echo >&2
+        echo "$script ended with exit code $code. When its message above is dealt with, go on with:" >&2
+        echo "    bash scripts/run_all.sh ${arguments[*]} --from $(basename "$script" | cut -c1-2)" >&2
+        exit "$code"
+    fi
+done
+
+echo
+echo "Time:"
+printf '%s\n' "${times[@]}"
+printf '%5d s  in all\n' $((SECONDS - began))
+if [ -n "$workspace" ]; then
+    echo "Look at $workspace; logs are in $workspace/logs."
+else
+    echo "Look at data/runs/$preset; logs are in logs/$preset."
+fi

@@ -1,0 +1,95 @@
+"""Every numbered script: --help, mistakes on the command line, missing inputs; presets; the shell scripts."""
+
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scripts.pipeline.layers import PRESETS, REPOSITORY, known_tables, read_toml
+
+SCRIPTS = sorted((REPOSITORY / "scripts").glob("[0-9][0-9]_*.py"))
+PRESET_FILES = sorted(PRESETS.glob("*.toml"))
+HELP_LIMIT_S = 1.5
+
+by_name = pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+
+
+@pytest.fixture
+def exit_code(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Runs a script as ``__main__`` in this process, quicker than in a new one; returns its exit code."""
+
+    def run(script: Path, *arguments: object) -> int:
+        monkeypatch.setattr(sys, "argv", [str(script), *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_info:
+            runpy.run_path(str(script), run_name="__main__")
+        return exit_info.value.code or 0
+
+    return run
+
+
+@by_name
+def test_help_is_quick_and_complete(run_script, script: Path) -> None:
+    result = run_script(script, "--help")
+    assert result.returncode == 0, result.stderr
+    assert result.cpu_s < HELP_LIMIT_S
+    for name in ("--preset", "--workspace", "--device", "--quiet"):
+        assert name in result.stdout
+
+
+@by_name
+def test_mistakes_exit_2_and_name_what_was_meant(exit_code, script: Path, capsys) -> None:
+    assert exit_code(script, "--presett", "embedded") == 2
+    assert "--preset" in capsys.readouterr().err.replace("--presett", "")
+    assert exit_code(script, "--preset", "embeded") == 2
+    assert "Did you mean 'embedded'?" in capsys.readouterr().err
+
+
+@by_name
+@pytest.mark.parametrize("preset", [path.stem for path in PRESET_FILES])
+def test_presets_fit_the_script(exit_code, script: Path, preset: str) -> None:
+    assert exit_code(script, "--preset", preset, "--help") == 0
+
+
+@by_name
+def test_empty_workspace_exits_3_with_the_command(exit_code, script: Path, tmp_path: Path, capsys) -> None:
+    if script.stem.startswith("00"):
+        pytest.skip("the first script needs no other")
+    workspace = tmp_path / "empty"
+    assert exit_code(script, "--workspace", workspace) == 3
+    message = capsys.readouterr().err
+    command = next(line.split() for line in message.splitlines() if line.startswith("    "))
+    assert any(Path(word).name in {path.name for path in SCRIPTS} for word in command), message
+    assert str(workspace) in command
+
+
+@pytest.mark.parametrize("path", PRESET_FILES, ids=lambda path: path.stem)
+def test_every_table_of_a_preset_belongs_to_a_script(path: Path) -> None:
+    assert set(read_toml(path)) <= known_tables()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--count", "3"), "Unknown option: --count"),
+        (("--preset",), "--preset needs a value"),
+        (("--preset", "embeded"), "there are: celeba256 embedded"),
+        (("--from", "x"), "is not a script's number"),
+        (("--from", "08", "--to", "03"), "No script lies between"),
+    ],
+)
+def test_run_all_explains_mistakes(arguments: tuple[str, ...], message: str) -> None:
+    command = ["bash", str(REPOSITORY / "scripts/run_all.sh"), *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "usage: bash scripts/run_all.sh" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["scripts/run_all.sh", "scripts/run_tests.sh", "scripts/ensure_venv.sh", ".ci/run"]
+)
+def test_shell_scripts_parse(name: str) -> None:
+    subprocess.run(["bash", "-n", str(REPOSITORY / name)], check=True, timeout=20)

@@ -1,0 +1,126 @@
+"""The four layers of options and what is said about mistakes in them."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from scripts.pipeline import StageOptions, UsageError
+from scripts.pipeline.options import resolve_options, results_options
+
+PRESET = """
+[common]
+threads = 2
+
+[90_toy]
+count = 7
+factor = 2
+sizes = [3, 4, 5]
+"""
+
+
+def load_toy():
+    spec = importlib.util.spec_from_file_location("toy_stage", Path(__file__).with_name("toy_stage.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+Options = load_toy().Options
+
+
+@pytest.fixture
+def presets(tmp_path: Path) -> Path:
+    folder = tmp_path / "presets"
+    folder.mkdir()
+    (folder / "embedded.toml").write_text(PRESET)
+    (folder / "small.toml").write_text('base = "embedded"\n[90_toy]\ncount = 1\n')
+    return folder
+
+
+def resolve(presets: Path, *argv: object):
+    return resolve_options(Options, "90_toy", [str(word) for word in argv], presets)
+
+
+def test_each_layer_overrides_the_one_below_and_is_named(presets: Path, tmp_path: Path) -> None:
+    config = tmp_path / "mine.toml"
+    config.write_text('[90_toy]\nfactor = 3.5\ntitle = "x"\n')
+    resolved = resolve(presets, "--config", config, "--sizes", 9, "--pause-s", 0.25)
+    options, origins = resolved.options, resolved.origins
+    assert (options.count, origins["count"]) == (7, "preset")
+    assert (options.factor, origins["factor"]) == (3.5, "config")
+    assert (options.title, origins["title"]) == ("x", "config")
+    assert (options.sizes, origins["sizes"]) == ((9,), "command line")
+    assert (options.pause_s, origins["pause_s"]) == (0.25, "command line")
+    assert (options.kind, origins["kind"]) == ("round", "default")
+    assert (options.threads, origins["threads"]) == (2, "preset")
+    stored = json.loads(json.dumps(resolved.to_json()))
+    assert stored["sizes"] == {"value": [9], "from": "command line"}
+
+
+def test_a_preset_refines_its_base(presets: Path) -> None:
+    options = resolve(presets, "--preset", "small").options
+    assert (options.count, options.factor, options.sizes) == (1, 2.0, (3, 4, 5))
+
+
+def test_underscores_and_negated_flags_are_understood(presets: Path) -> None:
+    resolved = resolve(presets, "--pause_s=0.5", "--no-quiet", "--force")
+    assert resolved.options.pause_s == 0.5
+    assert resolved.origins["pause_s"] == resolved.origins["quiet"] == "command line"
+    assert resolved.options.force
+
+
+def test_only_options_that_affect_results_enter_the_fingerprint(presets: Path) -> None:
+    assert set(results_options(Options())) == {"count", "factor", "kind", "sizes", "title"}
+    assert results_options(StageOptions()) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[90_toy]\ncuont = 3\n", "Did you mean 'count'"),
+        ("[90_tyo]\ncount = 3\n", "Did you mean '90_toy'"),
+        ("[common]\ndevise = 'cpu'\n", "Did you mean 'device'"),
+        ("[90_toy]\ncount = 'many'\n", "not a value of type int"),
+        ("[90_toy]\ncount = true\n", "not a value of type int"),
+        ("[90_toy]\nkind = 'squares'\n", "Did you mean 'square'"),
+        ("[90_toy]\nsizes = [1, 'b']\n", "not a value of type int"),
+        ("[90_toy]\nforce = true\n", "no option 'force'"),
+        ("[90_toy\n", "not a TOML file"),
+        ("[90_toy]\ncount = -1\n", "must not be negative"),
+    ],
+)
+def test_mistakes_in_a_file_name_what_was_probably_meant(
+    presets: Path, tmp_path: Path, text: str, message: str
+) -> None:
+    config = tmp_path / "mine.toml"
+    config.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        resolve(presets, "--config", config)
+
+
+def test_unknown_preset_and_missing_config(presets: Path) -> None:
+    with pytest.raises(UsageError, match="Did you mean 'embedded'"):
+        resolve(presets, "--preset", "embeded")
+    with pytest.raises(UsageError, match="does not exist"):
+        resolve(presets, "--config", "nowhere.toml")
+
+
+@pytest.mark.parametrize("argv", [["--cuont", "3"], ["--count", "x"], ["--kind", "oval"], ["left over"]])
+def test_mistakes_on_the_command_line_exit_2(
+    presets: Path, argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_info:
+        resolve(presets, *argv)
+    assert exit_info.value.code == 2
+    assert argv[0].split()[0] in capsys.readouterr().err
+
+
+def test_help_shows_the_values_of_the_preset(presets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_info:
+        resolve(presets, "--preset", "small", "--help")
+    assert exit_info.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Make toys." in text
+    assert "toys to make (default: 1)" in text

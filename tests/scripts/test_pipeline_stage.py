@@ -1,0 +1,229 @@
+"""A toy stage in processes of its own: fingerprints, resume, locks, signals, full disks and exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+TOY = Path(__file__).with_name("toy_stage.py")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    folder = tmp_path / "workspace"
+    (folder / "raw").mkdir(parents=True)
+    (folder / "raw/wood.txt").write_text("oak")
+    return folder
+
+
+def manifest(workspace: Path) -> dict:
+    return json.loads((workspace / "_stages/90_toy/_stage.json").read_text())
+
+
+def start(workspace: Path, *arguments: object) -> subprocess.Popen:
+    command = [sys.executable, str(TOY), "--workspace", str(workspace), *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_items(workspace: Path, count: int) -> None:
+    journal = workspace / "_stages/90_toy/journal.csv"
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if journal.exists() and journal.read_bytes().count(b"\n") > count:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"{count} items did not appear")
+
+
+def makers(workspace: Path) -> dict[str, str]:
+    """Item -> process that made it."""
+    return {path.name: path.read_text() for path in sorted((workspace / "toy/items").glob("*.txt"))}
+
+
+def test_complete_run_then_up_to_date_in_a_moment(run_script, workspace: Path) -> None:
+    first = run_script(TOY, "--workspace", workspace)
+    assert first.returncode == 0, first.stderr
+    assert "toys: 5" in first.stdout
+    assert "91_sell.py" in first.stdout
+    assert str(workspace) in first.stdout
+    made = makers(workspace)
+    record = manifest(workspace)
+    assert record["state"] == "complete"
+    assert record["versions"]["python"] == sys.version.split()[0]
+    frame = pd.read_csv(workspace / "toy/toys.csv")
+    assert frame["img_no"].tolist() == [0, 1, 2, 3, 4]
+    assert frame["value"].tolist() == [0, 0.5, 1, 1.5, 2]
+
+    again = run_script(TOY, "--workspace", workspace, "--pause-s", 1)
+    assert again.cpu_s < 1
+    assert again.returncode == 0
+    assert "up to date" in again.stdout
+    assert "toys: 5" in again.stdout
+    assert makers(workspace) == made
+    assert manifest(workspace) == record
+
+
+def test_other_options_are_refused_until_forced(run_script, workspace: Path) -> None:
+    run_script(TOY, "--workspace", workspace)
+    made = makers(workspace)
+    refused = run_script(TOY, "--workspace", workspace, "--count", 3, "--kind", "square")
+    assert refused.returncode == 5
+    assert "--count: was 5, is 3" in refused.stderr
+    assert '--kind: was "round", is "square"' in refused.stderr
+    assert "--count 3 --kind square --force" in refused.stderr
+    assert makers(workspace) == made
+    forced = run_script(TOY, "--workspace", workspace, "--count", 3, "--force")
+    assert forced.returncode == 0, forced.stderr
+    assert len(makers(workspace)) == 3
+    assert not set(makers(workspace).values()) & set(made.values())
+
+
+def test_a_changed_or_new_input_makes_the_result_stale(run_script, workspace: Path) -> None:
+    run_script(TOY, "--workspace", workspace)
+    (workspace / "raw/wood.txt").write_text("elm")
+    changed = run_script(TOY, "--workspace", workspace)
+    assert changed.returncode == 5
+    assert "input raw/wood.txt" in changed.stderr
+    (workspace / "raw/wood.txt").write_text("oak")
+    assert run_script(TOY, "--workspace", workspace).returncode == 0
+    (workspace / "raw/paint.txt").write_text("red")
+    assert "input raw/paint.txt: was absent" in run_script(TOY, "--workspace", workspace).stderr
+
+
+def test_missing_input_names_its_maker_and_the_command(run_script, tmp_path: Path) -> None:
+    result = run_script(TOY, "--workspace", tmp_path / "empty")
+    assert result.returncode == 3
+    assert "raw/wood.txt" in result.stderr
+    assert f"scripts/89_wood.py --workspace {tmp_path / 'empty'}" in result.stderr
+    assert not (tmp_path / "empty").exists()
+
+
+def test_input_of_an_unfinished_stage_is_refused(run_script, workspace: Path) -> None:
+    folder = workspace / "_stages/89_wood"
+    folder.mkdir(parents=True)
+    (folder / "_stage.json").write_text(json.dumps({"state": "running", "fingerprint": "0"}))
+    result = run_script(TOY, "--workspace", workspace)
+    assert result.returncode == 3
+    assert "89_wood has not finished" in result.stderr
+
+
+def test_vanished_output_is_made_again_without_redoing_items(run_script, workspace: Path) -> None:
+    run_script(TOY, "--workspace", workspace)
+    made = makers(workspace)
+    (workspace / "toy/toys.csv").unlink()
+    result = run_script(TOY, "--workspace", workspace)
+    assert result.returncode == 0
+    assert "toy/toys.csv vanished" in result.stdout
+    assert (workspace / "toy/toys.csv").exists()
+    assert makers(workspace) == made
+
+
+def test_a_killed_run_goes_on_where_it_was(run_script, workspace: Path) -> None:
+    process = start(workspace, "--count", 8, "--pause-s", 0.1)
+    wait_for_items(workspace, 3)
+    process.kill()
+    process.communicate()
+    journal = workspace / "_stages/90_toy/journal.csv"
+    finished = journal.read_text().count("\n") - 1
+    assert 3 <= finished < 8
+    with journal.open("a") as file:
+        file.write(f"{finished},toy/items/half")
+    leftover = workspace / f"toy/items/.tmp-{process.pid}-000009.txt"
+    leftover.write_text("half")
+    result = run_script(TOY, "--workspace", workspace, "--count", 8)
+    assert result.returncode == 0, result.stderr
+    by_first = [name for name, pid in makers(workspace).items() if pid == str(process.pid)]
+    assert len(by_first) == finished
+    assert pd.read_csv(workspace / "toy/toys.csv")["img_no"].tolist() == list(range(8))
+    assert not leftover.exists()
+
+
+def test_rows_without_a_record_are_not_trusted(run_script, workspace: Path) -> None:
+    run_script(TOY, "--workspace", workspace)
+    made = makers(workspace)
+    (workspace / "_stages/90_toy/_stage.json").write_text("{ half")
+    assert run_script(TOY, "--workspace", workspace).returncode == 0
+    assert not set(makers(workspace).values()) & set(made.values())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_between_items_with_130(run_script, workspace: Path, number: signal.Signals) -> None:
+    process = start(workspace, "--count", 50, "--pause-s", 0.05)
+    wait_for_items(workspace, 2)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "the same command goes on" in errors
+    assert f"--workspace {workspace} --count 50" in errors
+    assert "Traceback" not in errors
+    rows = (workspace / "_stages/90_toy/journal.csv").read_text().count("\n") - 1
+    assert rows == len(makers(workspace))
+    assert manifest(workspace)["state"] == "running"
+    assert run_script(TOY, "--workspace", workspace, "--count", 50).returncode == 0
+
+
+def test_two_runs_at_once_are_one_too_many(run_script, workspace: Path) -> None:
+    process = start(workspace, "--count", 100, "--pause-s", 0.05)
+    wait_for_items(workspace, 1)
+    second = run_script(TOY, "--workspace", workspace, "--count", 100)
+    process.kill()
+    process.communicate()
+    assert second.returncode == 5
+    assert f"process {process.pid}" in second.stderr
+    (workspace / "_stages/90_toy/lock").write_text("999999999")
+    assert run_script(TOY, "--workspace", workspace, "--count", 100).returncode == 0
+
+
+def test_full_disk_leaves_nothing_half_written(run_script, workspace: Path) -> None:
+    def limit_files_to_64_kib() -> None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
+
+    arguments = ("--workspace", workspace, "--pad-bytes", 1 << 17)
+    full = run_script(TOY, *arguments, preexec_fn=limit_files_to_64_kib)
+    assert full.returncode == 5
+    assert "the disk is full" in full.stderr
+    assert "Traceback" not in full.stderr
+    assert [path for path in (workspace / "toy").rglob("*") if path.is_file()] == []
+    assert run_script(TOY, *arguments).returncode == 0
+    assert len(makers(workspace)) == 5
+
+
+def test_failed_items_above_the_allowed_share_exit_4(run_script, workspace: Path) -> None:
+    arguments = ("--workspace", workspace, "--count", 10, "--fail-every", 5)
+    result = run_script(TOY, *arguments)
+    assert result.returncode == 4
+    assert "2 of 10 items failed" in result.stderr
+    made = makers(workspace)
+    assert run_script(TOY, *arguments, "--max-failures", 0.2).returncode == 0
+    assert makers(workspace) == made
+
+
+def test_a_bug_keeps_its_traceback(run_script, workspace: Path) -> None:
+    result = run_script(TOY, "--workspace", workspace, "--pause-s", -1)
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+    assert "ValueError" in result.stderr
+
+
+def test_quiet_prints_nothing_but_logs(run_script, workspace: Path) -> None:
+    result = run_script(TOY, "--workspace", workspace, "--quiet")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert "toys: 5" in (workspace / "logs/90_toy/log.txt").read_text()
+    assert json.loads((workspace / "logs/90_toy/options.json").read_text())["quiet"]["value"] is True
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_folder_without_permission(run_script, workspace: Path) -> None:
+    workspace.chmod(0o500)
+    result = run_script(TOY, "--workspace", workspace)
+    workspace.chmod(0o700)
+    assert result.returncode == 5
+    assert "no permission" in result.stderr

@@ -1,0 +1,136 @@
+"""Candidates depend on the weights and their seed alone: not on batches, kills or other candidates."""
+
+import csv
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+
+from scripts.pipeline.layers import REPOSITORY
+from stylegan.checkpoint import save_checkpoint, weights_id
+from stylegan.stylegan_discriminator import StyleGANDiscriminator
+from stylegan.stylegan_generator import StyleGANGenerator
+
+SCRIPT = REPOSITORY / "scripts" / "01_generate_candidates.py"
+WEIGHTS = "stylegan/stylegan_model.pth"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    sizes = {"fmaps_base": 64, "fmaps_max": 8}
+    generator = StyleGANGenerator(
+        16, z_space_dim=8, w_space_dim=8, mapping_layers=2, mapping_fmaps=8, **sizes
+    )
+    save_checkpoint(
+        tmp_path / "workspace" / WEIGHTS,
+        generator=generator.state_dict(),
+        discriminator=StyleGANDiscriminator(16, **sizes).state_dict(),
+        generator_smooth=generator.state_dict(),
+    )
+    return tmp_path / "workspace"
+
+
+def pixels(workspace: Path) -> np.ndarray:
+    paths = sorted((workspace / "stylegan/synthesize_results").glob("*.jpg"))
+    return np.stack([np.asarray(Image.open(path)).astype(int) for path in paths])
+
+
+def latents(workspace: Path) -> tuple[np.ndarray, np.ndarray]:
+    with safe_open(workspace / "stylegan/latents.safetensors", "numpy") as file:
+        return file.get_tensor("z"), file.get_tensor("w")
+
+
+def test_files_columns_and_seeds(run_script, workspace: Path) -> None:
+    result = run_script(SCRIPT, "--workspace", workspace, "--count", 5, "--seed", 7, "--batch-size", 2)
+    assert result.returncode == 0, result.stderr
+    with (workspace / "stylegan/candidates.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["img_no"] for row in rows] == ["0", "1", "2", "3", "4"]
+    assert rows[3]["img_path"] == "stylegan/synthesize_results/000003.jpg"
+    assert rows[3]["seed"] == "10"
+    assert {row["weights_id"] for row in rows} == {weights_id(workspace / WEIGHTS)}
+    images = pixels(workspace)
+    assert images.shape == (5, 16, 16, 3)
+    assert np.abs(images[0] - images[1]).max() > 0
+    z, w = latents(workspace)
+    expected = torch.randn(8, generator=torch.Generator().manual_seed(10)).numpy()
+    assert np.array_equal(z[3], expected)
+    assert w.shape == (5, 8)
+    assert w.dtype == np.float32
+    assert (workspace / "stylegan/candidates_sheet.png").exists()
+    assert "02_filter_candidates.py" in result.stdout
+
+
+def test_same_pictures_in_other_batches_and_after_a_kill(run_script, workspace: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    (other / "stylegan").mkdir(parents=True)
+    (other / WEIGHTS).write_bytes((workspace / WEIGHTS).read_bytes())
+    assert run_script(SCRIPT, "--workspace", other, "--count", 40, "--batch-size", 40).returncode == 0
+
+    command = [
+        sys.executable,
+        str(SCRIPT),
+        "--workspace",
+        str(workspace),
+        "--count",
+        "40",
+        "--batch-size",
+        "1",
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    folder = workspace / "stylegan/synthesize_results"
+    deadline = time.monotonic() + 60
+    while len(list(folder.glob("0*.jpg"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = {path: path.stat().st_mtime_ns for path in sorted(folder.glob("0*.jpg"))[:-1]}
+    assert len(before) >= 2
+
+    resumed = run_script(SCRIPT, "--workspace", workspace, "--count", 40, "--batch-size", 7)
+    assert resumed.returncode == 0, resumed.stderr
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in before.items())
+    assert np.abs(pixels(workspace) - pixels(other)).max() <= 2
+    for mine, theirs in zip(latents(workspace), latents(other), strict=True):
+        assert np.allclose(mine, theirs, atol=1e-5)
+    tables = [(place / "stylegan/candidates.csv").read_bytes() for place in (workspace, other)]
+    assert tables[0] == tables[1]
+
+
+def test_a_deleted_picture_comes_back_with_the_table(run_script, workspace: Path) -> None:
+    arguments = ("--workspace", workspace, "--count", 4)
+    run_script(SCRIPT, *arguments)
+    before = pixels(workspace)
+    (workspace / "stylegan/synthesize_results/000002.jpg").unlink()
+    (workspace / "stylegan/candidates.csv").unlink()
+    assert run_script(SCRIPT, *arguments).returncode == 0
+    assert np.array_equal(pixels(workspace), before)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "text"])
+def test_bad_weights_are_one_message(run_script, workspace: Path, damage: str) -> None:
+    path = workspace / WEIGHTS
+    path.write_bytes(path.read_bytes()[:500] if damage == "truncated" else b"no weights")
+    result = run_script(SCRIPT, "--workspace", workspace, "--count", 2)
+    assert result.returncode == 5
+    assert "00_fetch_weights.py" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_new_weights_make_the_candidates_stale(run_script, workspace: Path) -> None:
+    arguments = ("--workspace", workspace, "--count", 2)
+    assert run_script(SCRIPT, *arguments).returncode == 0
+    states = torch.load(workspace / WEIGHTS, weights_only=True)
+    states["generator_smooth"]["synthesis.layer0.const"] += 1
+    torch.save(states, workspace / WEIGHTS)
+    stale = run_script(SCRIPT, *arguments)
+    assert stale.returncode == 5
+    assert f"input {WEIGHTS}" in stale.stderr
