@@ -1,0 +1,208 @@
+"""Scores of a folder of faces: tables, statistics, bad pictures, resuming and refusals."""
+
+import csv
+import json
+import runpy
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from data import portraits
+from scripts.pipeline.layers import REPOSITORY
+from segmentation.face_classes import FaceClass
+from segmentation.normalization import ScoreStatistics
+from segmentation.property_scores import compute_scores
+from segmentation.property_table import PROPERTY_NAMES
+
+SCRIPT = REPOSITORY / "scripts" / "04_compute_property_scores.py"
+FACES = "segmentation/faces.csv"
+SEGMENTED = "segmentation/segmentation_results"
+RESULTS = "segmentation/property_score_results"
+JOURNAL = "_stages/04_compute_property_scores/journal.csv"
+COUNT = 8
+SCORE_COLUMNS = [f"{name}_score" for name in PROPERTY_NAMES]
+
+
+def write_face(folder: Path, img_no: int, picture: np.ndarray, label_map: np.ndarray) -> dict[str, object]:
+    """Save a portrait the way the segmentation stage does; its row in the table of faces."""
+    rows, columns = np.nonzero((label_map > 0) & (label_map < FaceClass.HAIR))
+    box = (max(columns.min() - 9.0, 0.0), max(rows.min() - 12.0, 0.0), columns.max() + 9.5, rows.max() + 9.5)
+    picture_path = f"stylegan/synthesize_results_filtered/{img_no:06d}.png"
+    results = folder / SEGMENTED
+    for path in (results, (folder / picture_path).parent):
+        path.mkdir(parents=True, exist_ok=True)
+    whole = Image.fromarray(picture)
+    whole.save(folder / picture_path)
+    whole.resize((224, 224), Image.Resampling.BICUBIC, box).save(results / f"face_{img_no:06d}.png")
+    labels = Image.fromarray(label_map).resize((224, 224), Image.Resampling.NEAREST, box)
+    labels.save(results / f"parsing_{img_no:06d}.png")
+    row = {"img_no": img_no, "img_path": picture_path, "status": "ok", "reason": ""}
+    return row | dict(zip(("x0", "y0", "x1", "y1"), box, strict=True))
+
+
+@pytest.fixture(scope="module")
+def segmented(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Workspace as stage 3 leaves it: eight faces, and a picture without a face."""
+    folder = tmp_path_factory.mktemp("segmented")
+    drawn = portraits.render_many(range(40, 40 + COUNT), 64)
+    rows = [write_face(folder, 3 * n, drawn.images[n], drawn.label_maps[n]) for n in range(COUNT)]
+    rows.append({"img_no": 1, "img_path": rows[0]["img_path"], "status": "no_face", "reason": "none"})
+    pd.DataFrame(rows).to_csv(folder / FACES, index=False)
+    return folder
+
+
+@pytest.fixture
+def workspace(segmented: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(segmented, tmp_path / "workspace"))
+
+
+@pytest.fixture
+def score(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Runs the stage in this process; its exit code."""
+
+    def run(*arguments: object) -> int:
+        command = [SCRIPT, "--workspace", workspace, "--quiet", *arguments]
+        monkeypatch.setattr(sys, "argv", [str(word) for word in command])
+        with pytest.raises(SystemExit) as exit_info:
+            runpy.run_path(str(SCRIPT), run_name="__main__")
+        return exit_info.value.code or 0
+
+    return run
+
+
+def read(workspace: Path, name: str) -> pd.DataFrame:
+    return pd.read_csv(workspace / RESULTS / name)
+
+
+def pixels(workspace: Path, kind: str, img_no: int) -> np.ndarray:
+    return np.asarray(Image.open(workspace / SEGMENTED / f"{kind}_{img_no:06d}.png"))
+
+
+def test_tables_statistics_and_pictures(score, workspace: Path) -> None:
+    assert score() == 0
+    raw = read(workspace, "raw_scores.csv")
+    assert raw["img_no"].tolist() == [3 * n for n in range(COUNT)]
+    assert (raw["status"] == "ok").all()
+    stored = json.loads((workspace / RESULTS / "score_statistics.json").read_text())
+    for algorithm, name in ((1, "all_scores.csv"), (2, "all_scores_v2.csv"), (3, "all_scores_v3.csv")):
+        table = read(workspace, name)
+        assert list(table.columns) == ["img_no", "img_path", *SCORE_COLUMNS, "valid"]
+        labels = table[table["valid"]]
+        assert len(labels) >= COUNT - 2
+        np.testing.assert_allclose(labels[SCORE_COLUMNS].mean(), 0, atol=1e-9)
+        np.testing.assert_allclose(labels[SCORE_COLUMNS].std(ddof=0), 1, atol=1e-9)
+        statistics = ScoreStatistics.from_dict(stored[f"algorithm_{algorithm}"])
+        values = raw[[f"{name}_v{algorithm}" for name in PROPERTY_NAMES]].to_numpy()
+        both = statistics.normalize(values)[table["valid"]]
+        np.testing.assert_allclose(both, labels[SCORE_COLUMNS], atol=1e-9)
+    for name in ("histograms.png", "correlations.png", "extremes.png"):
+        with Image.open(workspace / RESULTS / name) as picture:
+            assert min(picture.size) > 200
+
+
+def test_values_are_those_of_the_package(score, workspace: Path) -> None:
+    assert score("--batch-size", 3) == 0
+    faces = pd.read_csv(workspace / FACES).set_index("img_no")
+    row = read(workspace, "raw_scores.csv").set_index("img_no").loc[6]
+    picture = np.asarray(Image.open(workspace / faces.loc[6, "img_path"]))
+    for algorithm in (1, 2, 3):
+        values, valid = compute_scores(
+            pixels(workspace, "parsing", 6)[None],
+            pixels(workspace, "face", 6)[None],
+            algorithm,
+            picture[None],
+            faces.loc[[6], ["x0", "y0", "x1", "y1"]].to_numpy(float),
+        )
+        stored = [row[f"{name}_v{algorithm}"] for name in PROPERTY_NAMES]
+        np.testing.assert_allclose(stored, values[0], rtol=1e-12)
+        assert [row[f"{name}_valid_v{algorithm}"] for name in PROPERTY_NAMES] == valid[0].tolist()
+
+
+def spoil(workspace: Path) -> dict[int, str]:
+    """Spoil five of the faces; what the reason must say, by image number."""
+    results = workspace / SEGMENTED
+    (results / "parsing_000000.png").unlink()
+    face = results / "face_000003.png"
+    face.write_bytes(face.read_bytes()[:200])
+    Image.fromarray(pixels(workspace, "face", 6)).save(results / "parsing_000006.png")
+    Image.fromarray(pixels(workspace, "parsing", 9)[:100]).save(results / "parsing_000009.png")
+    Image.fromarray(pixels(workspace, "parsing", 12) * 20).save(results / "parsing_000012.png")
+    return {0: "is missing", 3: "cannot be read", 6: "visualization", 9: "224 x 100", 12: "class id"}
+
+
+def test_bad_pictures_are_rows_with_a_reason(score, workspace: Path) -> None:
+    expected = spoil(workspace)
+    assert score("--max-failures", 0.7) == 0
+    raw = read(workspace, "raw_scores.csv").set_index("img_no")
+    assert raw.index[raw["status"] == "failed"].tolist() == sorted(expected)
+    for img_no, reason in expected.items():
+        assert reason in raw.loc[img_no, "reason"]
+    table = read(workspace, "all_scores_v3.csv").set_index("img_no")
+    assert not table.loc[list(expected), "valid"].any()
+    assert table.loc[list(expected), SCORE_COLUMNS].isna().all(axis=None)
+    assert table.loc[[15, 18, 21], "valid"].all()
+
+
+def test_too_many_bad_pictures_stop_the_stage(score, workspace: Path, capsys) -> None:
+    spoil(workspace)
+    assert score() == 4
+    message = capsys.readouterr().err
+    assert "5 of 8" in message
+    assert "--max-failures" in message
+    assert not (workspace / RESULTS / "all_scores_v3.csv").exists()
+
+
+def test_a_face_without_eyes_is_listed_but_no_label(score, workspace: Path) -> None:
+    labels = pixels(workspace, "parsing", 9).copy()
+    labels[(labels == FaceClass.LEFT_EYE) | (labels == FaceClass.RIGHT_EYE)] = FaceClass.SKIN
+    Image.fromarray(labels).save(workspace / SEGMENTED / "parsing_000009.png")
+    assert score() == 0
+    row = read(workspace, "all_scores_v3.csv").set_index("img_no").loc[9]
+    assert not row["valid"]
+    assert np.isnan(row["eyes_score"])
+    assert np.isfinite(row["mouth_score"])
+
+
+def test_finished_faces_are_not_measured_again(score, workspace: Path) -> None:
+    assert score() == 0
+    before = read(workspace, "raw_scores.csv")
+    journal = workspace / JOURNAL
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(lines[:5]) + lines[5][:40])  # four faces, and a row that a kill cut short
+    for path in (workspace / RESULTS).iterdir():
+        path.unlink()
+    for row in csv.DictReader(lines[:5]):
+        # Measuring one of them again would fail.
+        (workspace / SEGMENTED / f"face_{int(row['img_no']):06d}.png").unlink()
+    assert score() == 0
+    pd.testing.assert_frame_equal(read(workspace, "raw_scores.csv"), before)
+
+
+def test_equal_faces_cannot_be_normalised(score, workspace: Path, capsys) -> None:
+    for img_no in range(3, 3 * COUNT, 3):
+        for kind in ("face", "parsing"):
+            source = workspace / SEGMENTED / f"{kind}_000000.png"
+            shutil.copy(source, source.with_name(f"{kind}_{img_no:06d}.png"))
+    assert score() == 5
+    message = capsys.readouterr().err
+    assert "standard deviation is zero" in message
+    assert "01_generate_candidates" in message
+
+
+def test_a_table_without_faces_or_columns_is_refused(score, workspace: Path, capsys) -> None:
+    faces = pd.read_csv(workspace / FACES)
+    faces.assign(status="no_face").to_csv(workspace / FACES, index=False)
+    assert score() == 5
+    assert "no face with status ok" in capsys.readouterr().err
+    faces.drop(columns="x0").to_csv(workspace / FACES, index=False)
+    assert score("--force") == 5
+    assert "'x0'" in capsys.readouterr().err
+    (workspace / FACES).unlink()
+    assert score("--force") == 3
+    assert "03_segment_faces" in capsys.readouterr().err

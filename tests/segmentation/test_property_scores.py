@@ -1,0 +1,164 @@
+"""Algorithms 1 and 2: reference numbers, constants for missing regions, and refused input."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segmentation.face_classes import FaceClass
+from segmentation.property_scores import compute_scores
+from segmentation.property_table import PROPERTIES, PROPERTY_NAMES
+from tests.segmentation.drawn_faces import BACKGROUND_GREY, HAIR_GREY, draw_face, stack
+
+INDEX = {name: index for index, name in enumerate(PROPERTY_NAMES)}
+EMPTY = np.zeros((1, 224, 224), np.uint8)
+GREY = np.full((1, 224, 224, 3), 77, np.uint8)
+
+
+def one_score(label_map: np.ndarray, algorithm: int, name: str) -> tuple[float, bool]:
+    values, valid = compute_scores(label_map, np.broadcast_to(GREY, (len(label_map), 224, 224, 3)), algorithm)
+    return values[0, INDEX[name]], valid[0, INDEX[name]]
+
+
+def test_the_table_has_the_seven_properties_in_order():
+    expected = ("eyes", "hair_color", "hair_length", "mouth", "pose", "background_mean", "background_std")
+    assert expected == PROPERTY_NAMES
+    assert all(prop.meaning and prop.low and prop.high for prop in PROPERTIES)
+
+
+@pytest.mark.parametrize("algorithm", [1, 2])
+def test_scores_equal_the_reference(golden: Path, algorithm: int):
+    with np.load(golden / "property_scores.npz") as stored:
+        assert tuple(stored["names"]) == PROPERTY_NAMES
+        values, _ = compute_scores(stored["labels"], stored["images_rgb"], algorithm)
+        np.testing.assert_allclose(values, stored[f"scores_{algorithm}"], rtol=0, atol=1e-9)
+
+
+def test_validity_of_the_reference_cases(golden: Path):
+    with np.load(golden / "property_scores.npz") as stored:
+        kinds = list(stored["kinds"])
+        valid = [compute_scores(stored["labels"], stored["images_rgb"], algorithm)[1] for algorithm in (1, 2)]
+    no_background, no_eye = kinds.index("no_background"), kinds.index("no_left_eye")
+    for algorithm_valid in valid:
+        assert not algorithm_valid[no_background, 5:].any() and algorithm_valid[no_background, :5].all()
+        assert algorithm_valid[[kind == "face" for kind in kinds]].all()
+    # Algorithm 1 averages both eyes, 2 takes the larger one but needs both for the pose.
+    assert not valid[0][no_eye, INDEX["eyes"]] and valid[0][no_eye, INDEX["pose"]]
+    assert valid[1][no_eye, INDEX["eyes"]] and not valid[1][no_eye, INDEX["pose"]]
+
+
+def test_result_does_not_depend_on_the_neighbours_in_the_batch(golden: Path):
+    with np.load(golden / "property_scores.npz") as stored:
+        labels, images = np.tile(stored["labels"], (3, 1, 1)), np.tile(stored["images_rgb"], (3, 1, 1, 1))
+    for algorithm in (1, 2):
+        together, _ = compute_scores(labels, images, algorithm)
+        alone, _ = compute_scores(labels[20:21], images[20:21], algorithm)
+        np.testing.assert_allclose(together[20], alone[0], rtol=1e-12)
+
+
+def test_an_empty_label_map_is_nowhere_valid_but_in_the_background():
+    for algorithm in (1, 2):
+        values, valid = compute_scores(EMPTY, GREY, algorithm)
+        assert valid[0].tolist() == [False] * 5 + [True] * 2
+        assert values[0, 5:].tolist() == [77.0, 0.0]
+    values, _ = compute_scores(EMPTY, GREY, 1)
+    assert values[0, 0] == 0 and np.isnan(values[0, [1, 2, 4]]).all()
+    values, _ = compute_scores(EMPTY, GREY, 2)
+    assert values[0, :5].tolist() == [0.0, 127.5, 0.0, 0.0, 0.0]
+
+
+def test_constants_where_there_is_no_background():
+    for algorithm in (1, 2):
+        values, valid = compute_scores(EMPTY + np.uint8(FaceClass.SKIN), GREY, algorithm)
+        assert values[0, 5:].tolist() == [192.0, 0.0] and not valid[0, 5:].any()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_or_two_background_pixels(count: int):
+    labels = EMPTY + np.uint8(FaceClass.SKIN)
+    labels[0, 10, :count] = FaceClass.BACKGROUND
+    image = GREY.copy()
+    image[0, 10, 1] = 255
+    values, valid = compute_scores(labels, image, 1)
+    assert values[0, 5:].tolist() == [77.0, 0.0] and valid[0, 5:].all()
+
+
+def test_one_pixel_regions():
+    labels = EMPTY.copy()
+    for row, value in enumerate(FaceClass):
+        labels[0, 60 + row, 100] = value
+    for algorithm in (1, 2):
+        values, valid = compute_scores(labels, GREY, algorithm)
+        assert values[0, INDEX["eyes"]] == 0 and valid[0, INDEX["eyes"]]
+        assert values[0, INDEX["hair_color"]] == 77 and valid[0, INDEX["hair_color"]]
+    assert not one_score(labels, 1, "pose")[1]  # a single pixel has no correlation
+    assert one_score(labels, 2, "pose") == (0.0, False)  # the eyes are above each other
+    assert one_score(labels, 1, "hair_length") == (70.0, True)
+
+
+def test_hair_that_leaves_the_image_counts_by_its_width():
+    labels = EMPTY.copy()
+    labels[0, 50:, 10:50] = FaceClass.HAIR
+    assert one_score(labels, 1, "hair_length") == (223 + 40 / 2, True)
+    assert one_score(labels, 2, "hair_length") == (168 + (40 - 10) / 2, True)
+    labels[0, -1] = FaceClass.BACKGROUND
+    assert one_score(labels, 1, "hair_length") == (222.0, True)
+    assert one_score(labels, 2, "hair_length") == (167.0, True)
+
+
+def test_a_closed_mouth_is_valid_and_missing_lips_are_not():
+    for algorithm in (1, 2):
+        closed = compute_scores(*stack(draw_face(gap=0)), algorithm)
+        lips = (FaceClass.UPPER_LIP, FaceClass.INNER_MOUTH, FaceClass.LOWER_LIP)
+        without = compute_scores(*stack(draw_face(missing=lips)), algorithm)
+        assert closed[1][0, INDEX["mouth"]] and not without[1][0, INDEX["mouth"]]
+    assert one_score(draw_face(gap=0)[0][None], 2, "mouth")[0] == 0
+
+
+def test_pose_of_algorithm_1_has_the_documents_sign():
+    labels = EMPTY.copy()
+    for step in range(20):
+        labels[0, 100 + step, 90 + step : 96 + step] = FaceClass.NOSE
+    falling, _ = one_score(labels, 1, "pose")
+    rising, _ = one_score(labels[:, :, ::-1].copy(), 1, "pose")
+    assert falling == pytest.approx(-rising) and falling < -0.5  # x and y grow together: left, below 0
+
+
+def test_brightness_of_hair_and_background():
+    for algorithm in (1, 2):
+        values, _ = compute_scores(*stack(draw_face()), algorithm)
+        assert values[0, INDEX["hair_color"]] == HAIR_GREY
+        assert values[0, INDEX["background_mean"]] == BACKGROUND_GREY
+        assert values[0, INDEX["background_std"]] == 0
+
+
+def test_windows_scale_with_the_size():
+    labels, images = stack(draw_face())
+    double = labels.repeat(2, axis=1).repeat(2, axis=2)
+    small, _ = compute_scores(labels, images, 1)
+    large, valid = compute_scores(double, images.repeat(2, axis=1).repeat(2, axis=2), 1)
+    assert valid.all()
+    assert large[0, INDEX["eyes"]] == pytest.approx(2 * small[0, INDEX["eyes"]], abs=1)
+    np.testing.assert_allclose(large[0, [1, 4, 5, 6]], small[0, [1, 4, 5, 6]], atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("label_map", "image", "algorithm", "message"),
+    [
+        (np.full((1, 8, 8), 11, np.uint8), np.zeros((1, 8, 8, 3), np.uint8), 1, "class id.* 11"),
+        (np.zeros((1, 8, 8, 3), np.uint8), np.zeros((1, 8, 8, 3), np.uint8), 1, "coloured visualization"),
+        (np.zeros((1, 8, 8), np.int64), np.zeros((1, 8, 8, 3), np.uint8), 1, "int64"),
+        (np.zeros((1, 8, 8), np.uint8), np.zeros((1, 8, 9, 3), np.uint8), 1, "image_rgb must be"),
+        (np.zeros((1, 8, 8), np.uint8), np.zeros((1, 8, 8, 3), np.float32), 1, "image_rgb must be"),
+        (np.zeros((1, 8, 8), np.uint8), np.zeros((1, 8, 8, 3), np.uint8), 4, "algorithm must be one of"),
+    ],
+)
+def test_wrong_input_is_refused(label_map, image, algorithm, message):
+    with pytest.raises(ValueError, match=message):
+        compute_scores(label_map, image, algorithm)
+
+
+def test_no_faces_give_empty_results():
+    for algorithm in (1, 2):
+        values, valid = compute_scores(EMPTY[:0], GREY[:0], algorithm)
+        assert values.shape == valid.shape == (0, 7)
