@@ -10,7 +10,7 @@ from typing import Literal
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts import faces
-from scripts.fine_tuning_run import control_numbers, report_control, run_training
+from scripts.fine_tuning_run import report_control, run_training
 from scripts.pipeline import Stage, StageOptions, StageSpec, option, run_stage
 
 
@@ -39,7 +39,7 @@ class Options(StageOptions):
 
 SPEC = StageSpec(
     name="05_fine_tune_v1",
-    inputs=(*faces.SCORE_INPUTS, *faces.FILTER_INPUTS),
+    inputs=(*faces.SCORE_INPUTS, *faces.FILTER_INPUTS, faces.ORACLE_INPUT),
     outputs=(
         faces.GENERATOR_FILES["v1"],
         "stylegan_modified/stylegan_dis_fine_tuned_v1.pth",
@@ -98,7 +98,7 @@ def run(stage: Stage, options: Options) -> None:
         stage.path("stylegan_modified/stylegan_dis_fine_tuned_v1.pth"),
     )
     stage.save_image("stylegan_modified/previews/v1.png", preview())
-    report = report_control(
+    numbers = report_control(
         stage,
         lambda z, p: generator(z, p)["image"],
         base.z_space_dim,
@@ -106,7 +106,7 @@ def run(stage: Stage, options: Options) -> None:
         "v1",
         options.control_latents,
     )
-    stage.finish(control_numbers(report), look_at=("stylegan_modified/previews/v1.png",))
+    stage.finish(numbers, look_at=("stylegan_modified/previews/v1.png",))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts import faces
-from scripts.fine_tuning_run import control_numbers, report_control, run_training
+from scripts.fine_tuning_run import report_control, run_training
 from scripts.pipeline import Input, Stage, StageOptions, StageSpec, option, run_stage
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ SPEC = StageSpec(
         *faces.SCORE_INPUTS,
         *faces.FILTER_INPUTS,
         faces.IDENTITY_INPUT,
+        faces.ORACLE_INPUT,
         Input(faces.GENERATOR_FILES["v1"], made_by="05_fine_tune_v1"),
     ),
     outputs=(
@@ -172,8 +173,7 @@ def run(stage: Stage, options: Options) -> None:
     stage.save_image(
         "stylegan_modified/previews/v2.png", faces.preview_grid(generate, stage, statistics, preview_z)
     )
-    report = report_control(stage, generate, model.z_space_dim, statistics, "v2", options.control_latents)
-    numbers = control_numbers(report)
+    numbers = report_control(stage, generate, model.z_space_dim, statistics, "v2", options.control_latents)
     numbers["property CNN"] = f"validation r {min(validation_r):.2f} to {max(validation_r):.2f}"
     stage.finish(numbers, look_at=("stylegan_modified/previews/v2.png",))
 

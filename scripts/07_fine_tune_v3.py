@@ -12,7 +12,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts import faces
-from scripts.fine_tuning_run import control_numbers, report_control, run_training
+from scripts.fine_tuning_run import report_control, run_training
 from scripts.pipeline import Input, Stage, StageOptions, StageSpec, option, run_stage
 
 
@@ -38,6 +38,7 @@ SPEC = StageSpec(
     inputs=(
         *faces.SCORE_INPUTS,
         faces.IDENTITY_INPUT,
+        faces.ORACLE_INPUT,
         Input(faces.GENERATOR_FILES["v2"], made_by="06_fine_tune_v2"),
         Input(faces.PROPERTY_CNN, made_by="06_fine_tune_v2"),
     ),
@@ -115,8 +116,7 @@ def run(stage: Stage, options: Options) -> None:
     )
     sheet, error = reconstructions(stage, model, encoder, data)
     stage.save_image("stylegan_modified/previews/v3_reconstructions.png", sheet)
-    report = report_control(stage, generate, model.z_space_dim, statistics, "v3", options.control_latents)
-    numbers = control_numbers(report)
+    numbers = report_control(stage, generate, model.z_space_dim, statistics, "v3", options.control_latents)
     numbers["reconstruction"] = f"mean absolute error {error:.1f} of 255 grey levels (n = 64 pictures)"
     stage.finish(
         numbers,

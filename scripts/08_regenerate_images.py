@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts import faces
 from scripts.pipeline import MissingInputError, Tool, ToolOptions, UsageError, option, run_tool
-from scripts.pipeline.options import nearest
+from scripts.pipeline.layers import nearest
 
 if TYPE_CHECKING:
     import numpy as np

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SCORES = "segmentation/property_score_results/all_scores_v3.csv"
 STATISTICS = "segmentation/property_score_results/score_statistics.json"
 BASE = "stylegan/stylegan_model.pth"
+ORACLE = "judge/oracle.safetensors"  # the embedded world's judge; not part of the document
 IDENTITY = "stylegan_modified/identity_network.safetensors"
 PARSER_FILES = (
     "segmentation/models/segmentation_model.safetensors",
@@ -37,6 +38,7 @@ SCORE_INPUTS = (
 FILTER_INPUTS = tuple(
     Input(f"cnn/models/{name}_model_0.pt", made_by="02_filter_candidates") for name in ("gender", "quality")
 )
+ORACLE_INPUT = Input(ORACLE, made_by="00_fetch_weights", optional=True)
 IDENTITY_INPUT = Input(IDENTITY, made_by="00_fetch_weights", optional=True)
 
 GENERATOR_FILES = {
@@ -199,7 +201,7 @@ class PropertyJudge:
         self.statistics, self.batch_size, self.device = statistics, batch_size, tool.device
 
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Properties of pictures uint8 [N, H, W, 3]: (values float64, valid bool), both [N, 7]; normalised."""
+        """Properties of pictures uint8 [N, H, W, 3]: (values float64, valid bool) [N, 7], normalised."""
         import numpy as np
 
         from segmentation.property_scores import compute_scores

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from scripts import faces
+from scripts.fast_memory import keep_freed_memory
 from scripts.pipeline import Interrupted, Stage, UserError
 from scripts.pipeline.console import Progress
 
 if TYPE_CHECKING:
     from segmentation.normalization import ScoreStatistics
-    from stylegan_modified.evaluation import ControlReport, Generate
+    from stylegan_modified.evaluation import ControlReport, Generate, Sweep
     from stylegan_modified.fine_tuning import LoopOptions, LoopState, Trainer
 
 CONTROL_SEED = 900_000  # latents of the control measurement; no stage trains on images with these seeds
@@ -44,6 +45,7 @@ def run_training(
 
     from stylegan_modified.fine_tuning import ResumeError, TrainingDivergedError, train
 
+    keep_freed_memory()
     checkpoint = stage.path(f"stylegan_modified/checkpoints/{name}.pt")
     manifest = json.loads((stage.folder / "_stage.json").read_text(encoding="utf-8"))
     # The loop saves before it stops, so the display itself must not raise on Ctrl-C.
@@ -83,10 +85,14 @@ def run_training(
 
 def report_control(
     stage: Stage, generate: Generate, z_dim: int, statistics: ScoreStatistics, version: str, latent_count: int
-) -> ControlReport:
+) -> dict[str, str]:
     """Sweep each property over latents that no training saw, read by stages 3 and 4, and write the result.
 
+    Where the preset has an oracle, it also says who and what the sweep pictures show.
     Writes `stylegan_modified/control_<version>.json`.
+
+    Returns:
+        The numbers to end the stage with.
 
     Raises:
         UserError: the judge could not read a single picture.
@@ -102,21 +108,49 @@ def report_control(
             f"the face parser cannot read a single picture of {version}, so its control is unknown. "
             f"Look at {stage.workspace / 'stylegan_modified/previews'} and train again with other settings."
         )
-    stage.write_json(f"stylegan_modified/control_{version}.json", report.to_dict())
+    shown = read_sweep(stage, sweep)
+    stage.write_json(f"stylegan_modified/control_{version}.json", report.to_dict() | shown)
     stage.log(
         f"control of {version} on {latent_count} latents (Pearson r, slope, mean absolute error in sd):"
     )
     for name, r in report.r.items():
         stage.log(f"  {name:16} r {r:6.3f}   slope {report.slope[name]:6.3f}   error {report.mae[name]:5.3f}")
-    return report
+    return control_numbers(report, shown)
 
 
-def control_numbers(report: ControlReport) -> dict[str, str]:
-    """Three numbers of a control report for the end of a stage."""
+def read_sweep(stage: Stage, sweep: Sweep) -> dict[str, float]:
+    """Identity AUC and shares of women and good quality of a sweep, read by the oracle (if any)."""
+    path = stage.workspace / faces.ORACLE
+    if not path.exists():
+        return {}
+    import torch
+
+    from cnn.oracle import load_oracle, read_pictures
+    from stylegan_modified.evaluation import identity_auc
+
+    with stage.foreseen(ValueError, OSError, mend=stage.command("00_fetch_weights", "--force")):
+        oracle = load_oracle(path, stage.device)
+    shape = sweep.images.shape
+    read = read_pictures(oracle, torch.from_numpy(sweep.images.reshape(-1, *shape[3:])))
+    return {
+        "identity_auc": identity_auc(read["identity"].numpy().reshape(*shape[:3], -1)),
+        "women": float((read["gender"] > 0).float().mean()),
+        "good_quality": float((read["quality"] > 0).float().mean()),
+    }
+
+
+def control_numbers(report: ControlReport, shown: dict[str, float]) -> dict[str, str]:
+    """The numbers of a control report for the end of a stage."""
     values = list(report.r.values())
     count = f"(n = {report.latent_count} latents)"
-    return {
+    numbers = {
         "control": f"r {min(values):.2f} to {max(values):.2f}, mean {sum(values) / len(values):.2f} {count}",
         "leakage": f"{report.leakage:.3f} sd per sd {count}",
         "readable": f"{100 * report.readable:.1f} % of the pictures",
     }
+    if shown:
+        numbers["oracle"] = (
+            f"identity AUC {shown['identity_auc']:.3f}, women {100 * shown['women']:.1f} %, "
+            f"good quality {100 * shown['good_quality']:.1f} % of the sweep's pictures"
+        )
+    return numbers

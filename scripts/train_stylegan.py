@@ -24,6 +24,9 @@ class Options(ToolOptions):
     save_seconds: float = option(120.0, help="seconds between two checkpoints", affects_results=False)
     preview_kimg: float = option(10.0, help="thousands of images between two previews", affects_results=False)
     previews: int = option(32, help="pictures in a preview", affects_results=False)
+    bundle: Path | None = option(
+        None, help="also write the finished networks here, in half precision", affects_results=False
+    )
     restart: bool = option(False, help="start over although there is a checkpoint", affects_results=False)
 
 
@@ -48,6 +51,8 @@ def run(tool: Tool, options: Options) -> None:
     training = TrainingRun(tool, options, trainer, out)
     training.resume()
     training.loop()
+    if options.bundle is not None and trainer.finished:
+        training.bundle(options.bundle.resolve())
     if not trainer.finished:
         raise Interrupted("Stopped on request.")
 

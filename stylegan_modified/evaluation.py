@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
-from torch import Tensor, nn
+from torch import Tensor
 
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan.sampling import to_uint8
@@ -156,24 +156,19 @@ def _correlations(requested: np.ndarray, measured: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(measured).sum(axis=1) < 2, np.nan, r)
 
 
-@torch.no_grad()
-def identity_auc(embed: nn.Module | Callable[[Tensor], Tensor], sweep: Sweep, batch_size: int = 256) -> float:
+def identity_auc(vectors: np.ndarray) -> float:
     """How surely a stranger can be told from the same person with other properties.
 
     Area under the ROC curve of the similarity of embeddings: same latent at the two ends of a dial
     (positives) against different latents at the same setting (negatives). 1 = never confused, 0.5 = chance.
 
     Args:
-        embed: pictures [N, 3, H, W] in [-1, 1] to unit vectors [N, D].
-        sweep: pictures of at least two latents.
+        vectors: [latents, 7, levels, D] unit vectors of who is shown in the pictures of a sweep of at least
+            two latents.
     """
-    ends = sweep.images[:, :, [0, -1]]
-    latents, count = ends.shape[:2]
-    flat = torch.from_numpy(ends.reshape(-1, *ends.shape[3:])).permute(0, 3, 1, 2)
-    vectors = torch.cat([embed(chunk.float() / 127.5 - 1).cpu() for chunk in flat.split(batch_size)]).numpy()
-    vectors = vectors.reshape(latents, count, 2, -1)
-    same = (vectors[:, :, 0] * vectors[:, :, 1]).sum(-1).ravel()
-    across = np.einsum("ajed,bjed->abje", vectors, vectors)
-    different = across[~np.eye(latents, dtype=bool)].ravel()
+    ends = vectors[:, :, [0, -1]]
+    same = (ends[:, :, 0] * ends[:, :, 1]).sum(-1).ravel()
+    across = np.einsum("ajed,bjed->abje", ends, ends)
+    different = across[~np.eye(len(ends), dtype=bool)].ravel()
     labels = np.concatenate([np.ones(len(same)), np.zeros(len(different))])
     return float(roc_auc_score(labels, np.concatenate([same, different])))

@@ -47,13 +47,19 @@ def test_training_on_a_folder_with_one_bad_picture(tmp_path: Path) -> None:
     for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (6, 20, 30, 3), dtype=np.uint8)):
         Image.fromarray(pixels).save(pictures / f"{i}.png")
     (pictures / "bad.jpg").write_bytes(b"no picture")
-    arguments = ("--folder", str(pictures), "--previews", "4")
+    bundle = tmp_path / "bundle.safetensors"
+    arguments = ("--folder", str(pictures), "--previews", "4", "--bundle", str(bundle))
     result = _run(tmp_path, PLAN, *arguments)
     assert result.returncode == 0, result.stderr
     assert "left out bad.jpg" in result.stdout
     out = tmp_path / "out"
     found = load_checkpoint(out / "stylegan_model.safetensors")
     assert build_generator(found)(torch.zeros(2, 8))["image"].shape == (2, 3, 16, 16)
+    assert bundle.stat().st_size < 0.6 * (out / "stylegan_model.safetensors").stat().st_size
+    halved = build_generator(load_checkpoint(bundle))(torch.zeros(2, 8))["image"]
+    torch.testing.assert_close(
+        halved, build_generator(found)(torch.zeros(2, 8))["image"], atol=0.02, rtol=0.02
+    )
     assert build_discriminator(found).resolution == 16
     assert {p.name for p in out.iterdir()} >= {"checkpoint.pt", "train_log.csv", "preview.png"}
     assert (out / "train_log.csv").read_text().splitlines()[-1].startswith("30,0.120,")

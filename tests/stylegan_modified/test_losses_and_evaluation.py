@@ -103,16 +103,16 @@ def test_dead_and_unreadable_dials_are_reported_as_such() -> None:
 
 
 def test_identity_auc_tells_one_person_from_many() -> None:
-    def embed(images: torch.Tensor) -> torch.Tensor:
-        person = images[:, 0, :, 0]
-        return torch.nn.functional.normalize(person - person.mean(1, keepdim=True), dim=1)
+    rng = np.random.default_rng(0)
 
-    assert identity_auc(embed, run_sweep(paint, torch.randn(12, 16), LEVELS)) > 0.999
+    def unit(vectors: np.ndarray) -> np.ndarray:
+        return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
-    def everyone(images: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.normalize(images[:, 0, :14, 12] + 2, dim=1)
-
-    assert identity_auc(everyone, run_sweep(paint, torch.randn(12, 16), LEVELS)) < 0.6
+    people = np.broadcast_to(rng.normal(size=(12, 1, 1, 16)), (12, 7, 5, 16))
+    assert identity_auc(unit(people)) > 0.999
+    assert 0.4 < identity_auc(unit(rng.normal(size=(12, 7, 5, 16)))) < 0.6
+    steady = people + 0.5 * rng.normal(size=(12, 7, 5, 16))
+    assert 0.9 < identity_auc(unit(steady)) <= 1
 
 
 def test_sweep_requests_move_one_property_and_keep_the_median_elsewhere() -> None:

@@ -1,0 +1,150 @@
+"""The main job from the bundled weights to regenerated pictures, on 24 candidates."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from scripts.pipeline.options import REPOSITORY
+from segmentation.property_table import PROPERTY_NAMES
+
+SCRIPTS = sorted((REPOSITORY / "scripts").glob("[0-9][0-9]_*.py"))
+GENERATORS = [f"stylegan_modified/stylegan_gen_fine_tuned_{version}.pth" for version in ("v1", "v2", "v3")]
+
+
+def command(script: Path, workspace: Path, *arguments: str) -> list[str]:
+    return [sys.executable, str(script), "--preset", "smoke", "--workspace", str(workspace), *arguments]
+
+
+def run(script: Path, workspace: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess:
+    result = subprocess.run(
+        command(script, workspace, *arguments), capture_output=True, text=True, timeout=300, check=False
+    )
+    assert result.returncode == code, f"{script.name}: {result.stdout}\n{result.stderr}"
+    assert "Traceback" not in result.stderr
+    return result
+
+
+def script(number: str) -> Path:
+    return next(path for path in SCRIPTS if path.name.startswith(number))
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace after all numbered scripts; v1 was killed once on the way."""
+    folder = tmp_path_factory.mktemp("run")
+    for path in SCRIPTS:
+        if path.name.startswith("05"):
+            kill_and_leave(path, folder)
+        run(path, folder)
+    return folder
+
+
+def kill_and_leave(path: Path, folder: Path) -> None:
+    """Start a script and kill it as soon as it has begun to train."""
+    process = subprocess.Popen(
+        command(path, folder, "--checkpoint-s", "0"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    checkpoint = folder / "stylegan_modified/checkpoints/v1.pt"
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert checkpoint.exists()
+
+
+def test_every_stage_left_its_files_and_a_complete_record(workspace: Path) -> None:
+    for name in (path.stem for path in SCRIPTS[:-1]):
+        record = json.loads((workspace / "_stages" / name / "_stage.json").read_text())
+        assert record["state"] == "complete", name
+        assert all((workspace / output).exists() for output in record["outputs"]), name
+    for relative in GENERATORS:
+        assert (workspace / relative).stat().st_size > 100_000
+    leftovers = [path for path in workspace.rglob("*") if path.name.endswith((".tmp", ".part"))]
+    assert leftovers == []
+
+
+def test_tables_agree_on_the_pictures(workspace: Path) -> None:
+    candidates = pd.read_csv(workspace / "stylegan/candidates.csv")
+    assert candidates["img_no"].tolist() == list(range(24))
+    scores = pd.read_csv(workspace / "segmentation/property_score_results/all_scores_v3.csv")
+    assert set(scores["img_no"]) <= set(candidates["img_no"])
+    labels = scores.loc[scores["valid"], [f"{name}_score" for name in PROPERTY_NAMES]]
+    np.testing.assert_allclose(labels.mean(), 0, atol=1e-6)
+    np.testing.assert_allclose(labels.std(ddof=0), 1, atol=1e-6)
+
+
+def test_logs_report_every_step_and_the_control(workspace: Path) -> None:
+    for name in ("v1", "v2", "v3"):
+        log = pd.read_csv(workspace / f"stylegan_modified/train_log_{name}.csv")
+        assert log["step"].iloc[-1] == 3 and np.isfinite(log.to_numpy()).all()
+        control = json.loads((workspace / f"stylegan_modified/control_{name}.json").read_text())
+        assert control["latent_count"] == 2 and set(control["r"]) == set(PROPERTY_NAMES)
+        assert control["readable"] > 0.5
+
+
+def test_a_second_run_is_up_to_date(workspace: Path) -> None:
+    assert "up to date" in run(script("06"), workspace).stdout
+    refused = run(script("06"), workspace, "--steps", "4", code=5)
+    assert "steps" in refused.stderr and "--force" in refused.stderr
+
+
+def test_the_same_seed_gives_the_same_picture_in_another_process_and_batch(workspace: Path) -> None:
+    folder = workspace / "stylegan_modified/synthesize_results"
+    table = pd.read_csv(folder / "images.csv")
+    assert len(table) == 2 * 3
+    first = {name: np.asarray(Image.open(workspace / name)).astype(int) for name in table["file"]}
+    run(script("08"), workspace, "--batch-size", "1")
+    for name, pixels in first.items():
+        again = np.asarray(Image.open(workspace / name)).astype(int)
+        assert np.abs(again - pixels).max() <= 1, name
+
+
+def test_regenerating_explains_what_it_does_not_understand(workspace: Path) -> None:
+    wrong = run(script("08"), workspace, "--sweep", "mouths=-1:1:3", code=2)
+    assert "Did you mean 'mouth'?" in wrong.stderr
+    assert "3,7,20-24" in run(script("08"), workspace, "--seeds", "two", code=2).stderr
+    assert "start:stop:count" in run(script("08"), workspace, "--sweep", "mouth=1:2", code=2).stderr
+
+
+def test_damaged_weights_are_refused_with_the_command_that_mends_them(workspace: Path) -> None:
+    target = workspace / GENERATORS[2]
+    good = target.read_bytes()
+    try:
+        target.write_bytes(good[: len(good) // 2])
+        result = run(script("08"), workspace, code=5)
+        assert "07_fine_tune_v3.py" in result.stderr and "--force" in result.stderr
+    finally:
+        target.write_bytes(good)
+
+
+def test_an_interrupt_saves_and_exits_130(workspace: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "copy"
+    subprocess.run(["cp", "-r", str(workspace), str(copied)], check=True)
+    process = subprocess.Popen(
+        command(script("07"), copied, "--steps", "100000", "--force"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ.copy(),
+    )
+    previews = copied / "stylegan_modified/previews"
+    for old in previews.glob("v3_0*.png"):
+        old.unlink()
+    deadline = time.monotonic() + 120
+    while not list(previews.glob("v3_0*.png")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130, stderr
+    assert "same command" in stderr
+    assert (copied / "stylegan_modified/checkpoints/v3.pt").exists()
