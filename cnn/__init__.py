@@ -1,0 +1,1 @@
+"""Gender and quality networks that filter the candidates, and the oracle that judges pictures."""

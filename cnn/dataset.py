@@ -1,0 +1,159 @@
+"""Pictures, folds and batches for the gender and quality networks.
+
+Pictures are decoded once, kept as uint8 and normalised batch by batch.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from sklearn.model_selection import KFold, StratifiedKFold
+from torch import Tensor
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class AugmentationOptions:
+    """Random changes of a training picture; all zero (the document's recipe) leaves it as it is.
+
+    Attributes:
+        flip: mirror half of the pictures.
+        shift: largest displacement, as a fraction of the picture's size; edges are repeated.
+        brightness: largest change of brightness, as a fraction of the range of values.
+        contrast: largest relative change of contrast around the picture's mean.
+    """
+
+    flip: bool = False
+    shift: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+
+
+def read_image(path: Path, size: int) -> np.ndarray:
+    """Decode one picture to uint8 RGB [size, size, 3], resized when it has another size.
+
+    Raises:
+        ValueError: the file is missing, truncated or no picture.
+    """
+    try:
+        with Image.open(path) as image:
+            image = image.convert("RGB")
+            if image.size != (size, size):
+                image = image.resize((size, size), Image.Resampling.BICUBIC)
+            return np.asarray(image, dtype=np.uint8)
+    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+        raise ValueError(f"{path.name} cannot be read as a picture: {error}") from error
+
+
+def to_tensor(images: np.ndarray) -> Tensor:
+    """uint8 [N, H, W, 3] -> uint8 tensor [N, 3, H, W]."""
+    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+
+
+def normalize(images: Tensor) -> Tensor:
+    """uint8 [N, 3, H, W] -> float32 in [-1, 1]."""
+    return images.float() / 127.5 - 1.0
+
+
+def augment(images: Tensor, options: AugmentationOptions, generator: torch.Generator) -> Tensor:
+    """Random mirror, shift, brightness and contrast of float pictures [N, 3, H, W] in [-1, 1].
+
+    `generator` lives on the CPU, so that a seed means the same on every device.
+    """
+    count, _, height, width = images.shape
+
+    def uniform() -> Tensor:
+        return (torch.rand(count, 1, 1, 1, generator=generator) * 2 - 1).to(images.device)
+
+    if options.flip:
+        images = torch.where(uniform() > 0, images, images.flip(3))
+    if options.shift > 0:
+        images = _shift(images, round(options.shift * min(height, width)), generator)
+    if options.contrast > 0:
+        mean = images.mean(dim=(1, 2, 3), keepdim=True)
+        images = mean + (images - mean) * (1 + options.contrast * uniform())
+    if options.brightness > 0:
+        images = images + 2 * options.brightness * uniform()
+    return images.clamp(-1, 1)
+
+
+def _shift(images: Tensor, largest_px: int, generator: torch.Generator) -> Tensor:
+    """Displace each picture by a whole number of pixels in both directions, repeating its edges."""
+    count, channels, height, width = images.shape
+    padded = functional.pad(images, (largest_px,) * 4, mode="replicate")
+    start = torch.randint(0, 2 * largest_px + 1, (2, count, 1), generator=generator).to(images.device)
+    rows = start[0] + torch.arange(height, device=images.device)
+    columns = start[1] + torch.arange(width, device=images.device)
+    picture = torch.arange(count, device=images.device)[:, None, None, None]
+    channel = torch.arange(channels, device=images.device)[None, :, None, None]
+    return padded[picture, channel, rows[:, None, :, None], columns[:, None, None, :]]
+
+
+def make_folds(
+    labels: np.ndarray, fold_count: int, *, stratified: bool, seed: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Row numbers (training, validation) of every fold.
+
+    Plain K-fold for gender; stratified for quality, where one picture in twenty is bad and a plain fold
+    could miss them (document, section 3-2).
+
+    Raises:
+        ValueError: a class has fewer members than there are folds, or a fold would see only one class.
+    """
+    class_sizes = np.bincount(labels.astype(np.int64), minlength=2)
+    if class_sizes.min() < fold_count:
+        raise ValueError(
+            f"{fold_count} folds need at least {fold_count} labels of each class, "
+            f"but there are {class_sizes[0]} zeros and {class_sizes[1]} ones"
+        )
+    splitter = (StratifiedKFold if stratified else KFold)(fold_count, shuffle=True, random_state=seed)
+    folds = [(train, valid) for train, valid in splitter.split(np.zeros(len(labels)), labels)]
+    if any(len(np.unique(labels[rows])) < 2 for fold in folds for rows in fold):
+        raise ValueError("a fold holds labels of one class only; label more pictures of the rarer class")
+    return folds
+
+
+def epoch_batches(
+    labels: np.ndarray, batch_size: int, minority_share: float, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Batches of row numbers for one epoch; the incomplete last batch is dropped.
+
+    With `minority_share` 0 every row comes once.  Otherwise the rarer class is repeated at random until it
+    makes up that share of the epoch, and as many rows of the common class sit out.
+    """
+    rows = np.arange(len(labels))
+    if minority_share > 0:
+        is_rare = labels == minority_class(labels)
+        rare_count = round(minority_share * len(labels))
+        common = rng.permutation(rows[~is_rare])[: len(labels) - rare_count]
+        rows = np.concatenate([rng.choice(rows[is_rare], rare_count), common])
+    order = rng.permutation(rows)
+    for start in range(0, len(order) - batch_size + 1, batch_size):
+        yield order[start : start + batch_size]
+
+
+def minority_class(labels: np.ndarray) -> int:
+    """The rarer of the two classes (1 in a tie)."""
+    return int(labels.mean() <= 0.5)
+
+
+def oversampling_logit(labels: np.ndarray, minority_share: float) -> float:
+    """What oversampling adds to the log odds of class 1; 0 without oversampling.
+
+    Added to the logits in the loss, it keeps the network's own output calibrated for the true share
+    (logit adjustment: Menon et al., "Long-tail learning via logit adjustment", 2021), so the thresholds
+    of the filter keep their meaning.
+    """
+    if minority_share <= 0:
+        return 0.0
+    true_share = float(labels.mean())
+    share = minority_share if minority_class(labels) == 1 else 1 - minority_share
+    return float(np.log(share / (1 - share)) - np.log(true_share / (1 - true_share)))
+
+
+def take(images: Tensor, rows: Sequence[int] | np.ndarray) -> Tensor:
+    """Rows of a uint8 tensor, normalised."""
+    return normalize(images[torch.as_tensor(rows, device=images.device)])

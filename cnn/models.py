@@ -1,0 +1,170 @@
+"""The gender and the quality network: one class, two layer tables.
+
+Both follow the CNN model structure of the document (section 3-2): 3x3 convolutions without padding,
+LeakyReLU, a little dropout, 2x2 max pooling, one hidden layer of 512 units.  The gender network looks
+at the whole picture, the quality network at the middle of its top, where low quality shows.
+"""
+
+import itertools
+import pickle
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+SMALLEST_FEATURE_MAP_PX = 2
+DAMAGED = (KeyError, TypeError, RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError)
+
+
+@dataclass(frozen=True)
+class FilterCNNConfig:
+    """Layer table of a filter network.
+
+    Attributes:
+        channels: output channels of each 3x3 convolution at width 1.
+        pools: numbers of the convolutions that a 2x2 max pooling follows, at the document's 256 px.
+        region: height and width of the top-centre crop the network sees, as fractions of the picture.
+        image_size: height and width of the square pictures, in pixels.
+        width: multiplier of all channels and of the hidden layer.
+        hidden: units of the hidden layer at width 1.
+    """
+
+    channels: tuple[int, ...]
+    pools: tuple[int, ...]
+    region: tuple[float, float] = (1.0, 1.0)
+    image_size: int = 256
+    width: float = 1.0
+    hidden: int = 512
+    conv_dropout: float = 0.05
+    hidden_dropout: float = 0.45
+
+    @property
+    def crop_size(self) -> tuple[int, int]:
+        """Height and width of the crop in pixels."""
+        height, width = self.region
+        return round(self.image_size * height), round(self.image_size * width)
+
+
+def gender_config(image_size: int = 256, width: float = 1.0) -> FilterCNNConfig:
+    """Whole picture; 5,845,697 parameters at 256 px and width 1."""
+    return FilterCNNConfig(
+        channels=(32, 64, 128, 128, 256, 256), pools=(1, 2, 3, 4, 5), image_size=image_size, width=width
+    )
+
+
+def quality_config(image_size: int = 256, width: float = 1.0) -> FilterCNNConfig:
+    """Top-centre crop, half as wide and a quarter as high as the picture; 6,828,481 parameters at 256 px."""
+    return FilterCNNConfig(
+        channels=(32, 64, 128, 128, 256),
+        pools=(1, 2, 3),
+        region=(0.25, 0.5),
+        image_size=image_size,
+        width=width,
+    )
+
+
+def fitting_pools(config: FilterCNNConfig) -> tuple[int, ...]:
+    """The poolings that a picture of this size has room for.
+
+    A small picture cannot pass five poolings and six unpadded convolutions.  As many of the table's
+    poolings are kept as leave at least 2x2 pixels, the earlier ones where there is a choice: at 256 px
+    that is all of them, at 64 px three for gender (1, 2, 3) and one for quality (3).
+
+    Raises:
+        ValueError: the picture is too small even without pooling.
+    """
+    for count in range(len(config.pools), -1, -1):
+        for pools in itertools.combinations(config.pools, count):
+            if min(_feature_map_size(config, pools)) >= SMALLEST_FEATURE_MAP_PX:
+                return pools
+    raise ValueError(
+        f"pictures of {config.image_size} px are too small for {len(config.channels)} unpadded convolutions "
+        f"on a crop of {config.crop_size[0]}x{config.crop_size[1]} px; use 64 px or more"
+    )
+
+
+def _feature_map_size(config: FilterCNNConfig, pools: tuple[int, ...]) -> tuple[int, int]:
+    height, width = config.crop_size
+    for number in range(len(config.channels)):
+        height, width = height - 2, width - 2
+        if number in pools:
+            height, width = height // 2, width // 2
+    return height, width
+
+
+class FilterCNN(nn.Module):
+    """Binary classifier of the document; `forward` gives the logit, `torch.sigmoid` of it the probability."""
+
+    def __init__(self, config: FilterCNNConfig) -> None:
+        super().__init__()
+        self.config = config
+        pools = fitting_pools(config)
+        layers: list[nn.Module] = []
+        in_channels = 3
+        for number, full_channels in enumerate(config.channels):
+            out_channels = max(1, round(full_channels * config.width))
+            layers += [nn.Conv2d(in_channels, out_channels, kernel_size=3), nn.LeakyReLU(0.01)]
+            layers += [nn.Dropout2d(config.conv_dropout)]
+            if number in pools:
+                layers += [nn.MaxPool2d(2)]
+            in_channels = out_channels
+        self.features = nn.Sequential(*layers)
+        height, width = _feature_map_size(config, pools)
+        hidden = max(1, round(config.hidden * config.width))
+        self.classifier = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(in_channels * height * width, hidden),
+            nn.Tanh(),
+            nn.Dropout(config.hidden_dropout),
+            nn.Linear(hidden, 1),
+        )
+        self._initialize()
+
+    def _initialize(self) -> None:
+        """He et al. (2015) for the convolutions; the narrow networks hardly start from PyTorch's default."""
+        for module in self.features:
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, a=0.01, nonlinearity="leaky_relu")
+                nn.init.zeros_(module.bias)
+
+    def crop(self, images: Tensor) -> Tensor:
+        """The top-centre region the network looks at: [N, 3, H, W] -> [N, 3, crop height, crop width]."""
+        height, width = self.config.crop_size
+        left = (images.shape[-1] - width) // 2
+        return images[..., :height, left : left + width]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits [N] of whole pictures [N, 3, image_size, image_size], RGB in [-1, 1].
+
+        Raises:
+            ValueError: the pictures have another size than the network was built for.
+        """
+        size = self.config.image_size
+        if images.shape[1:] != (3, size, size):
+            raise ValueError(f"expected pictures [N, 3, {size}, {size}], got {list(images.shape)}")
+        return self.classifier(self.features(self.crop(images))).squeeze(1)
+
+
+def save_filter_cnn(path: Path, model: FilterCNN, extra: dict[str, Any]) -> None:
+    """Write weights, layer table and `extra` (plain numbers and strings); the caller makes it atomic."""
+    weights = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+    torch.save({"config": asdict(model.config), "state_dict": weights, "extra": extra}, path)
+
+
+def load_filter_cnn(path: Path, device: torch.device | str = "cpu") -> tuple[FilterCNN, dict[str, Any]]:
+    """Read a file of `save_filter_cnn`: the network in eval mode, and `extra`.
+
+    Raises:
+        ValueError: the file is truncated or holds something else.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        config = FilterCNNConfig(**content["config"])
+        model = FilterCNN(config)
+        model.load_state_dict(content["state_dict"], strict=True)
+        extra = content["extra"]
+    except DAMAGED as error:
+        raise ValueError(f"{path.name} is no gender or quality network of this program: {error}") from error
+    return model.to(device).eval(), extra

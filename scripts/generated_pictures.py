@@ -1,0 +1,72 @@
+"""Pictures of a StyleGAN weights file without a workspace, exactly as stage 01 would save them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.pipeline import Tool, UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cnn.oracle import Oracle
+
+WEIGHTS = "data/embedded/stylegan_model.safetensors"
+ORACLE = "data/embedded/oracle.safetensors"
+JPEG_OPTIONS = {"quality": 95, "subsampling": 0}
+
+
+def generate_pictures(
+    tool: Tool, weights: Path, img_nos: Sequence[int], seed: int, batch_size: int = 64
+) -> np.ndarray:
+    """uint8 [N, H, W, 3] of the averaged generator; image n comes from the seed plus n.
+
+    Raises:
+        UserError: the weights are missing or no StyleGAN.
+    """
+    import numpy as np
+
+    from stylegan.checkpoint import CheckpointError, build_generator, load_checkpoint
+    from stylegan.sampling import sample_z, synthesize, to_uint8
+
+    need_file(weights, "python scripts/train_stylegan.py --portraits 40000")
+    with tool.foreseen(CheckpointError):
+        generator = build_generator(load_checkpoint(weights), smooth=True).to(tool.device)
+    z = sample_z(img_nos, seed, generator.z_space_dim)
+    pictures = []
+    with tool.progress(len(z)) as progress:
+        for batch in synthesize(generator, z, batch_size=batch_size):
+            pictures += [jpeg_round_trip(image) for image in to_uint8(batch["image"])]
+            progress.update(len(batch["image"]))
+    return np.stack(pictures)
+
+
+def jpeg_round_trip(image: np.ndarray) -> np.ndarray:
+    """uint8 [H, W, 3] as it comes back from the JPEG that stage 01 writes."""
+    import numpy as np
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", **JPEG_OPTIONS)
+    return np.asarray(Image.open(buffer))
+
+
+def open_oracle(tool: Tool, path: Path) -> Oracle:
+    """The oracle of a file; a missing or damaged one is a `UserError`."""
+    from cnn.oracle import load_oracle
+
+    command = "python scripts/train_oracle.py"
+    need_file(path, command)
+    with tool.foreseen(
+        ValueError, mend=f"git checkout -- {ORACLE} brings the bundled one back, or: {command}"
+    ):
+        return load_oracle(path, tool.device)
+
+
+def need_file(path: Path, command: str) -> None:
+    """Raise `UserError` with the command that makes a missing file."""
+    if not path.is_file():
+        raise UserError(f"it needs {path}, which does not exist. Make it:\n    {command}")

@@ -1,0 +1,145 @@
+"""Label the first candidates with the oracle: machine-made stand-ins for hand labels of drawn people."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scripts import generated_pictures, hand_labels
+from scripts.pipeline import (
+    REPOSITORY,
+    Tool,
+    ToolOptions,
+    UserError,
+    files,
+    fingerprint,
+    option,
+    run_tool,
+    tables,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+BUNDLE = "data/embedded"
+MADE_BY = "oracle"
+THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class Options(ToolOptions):
+    """Label the first candidates with the oracle: machine-made stand-ins for hand labels of drawn people."""
+
+    count: int = option(400, help="pictures to label, from image 0 on")
+    seed: int = option(0, help="image n is made from the seed plus n, as in 01_generate_candidates")
+    weights: Path = option(
+        REPOSITORY / generated_pictures.WEIGHTS, help="generator whose pictures are labelled"
+    )
+    oracle: Path = option(REPOSITORY / generated_pictures.ORACLE, help="network that labels them")
+    output: Path = option(REPOSITORY / BUNDLE, help="folder for the table and its JSON record")
+    from_workspace: bool = option(
+        False, help="label the candidates of the workspace, and put the table where 02 looks for it"
+    )
+    overwrite: bool = option(False, help="replace labels that a person made")
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ValueError("--count must be at least 1.")
+
+
+def regenerated(tool: Tool, options: Options) -> "tuple[np.ndarray, str, int]":
+    """Pictures uint8 [N, H, W, 3] from the weights file, the weights' id and the seed of image 0."""
+    from stylegan.checkpoint import weights_id
+
+    pictures = generated_pictures.generate_pictures(tool, options.weights, range(options.count), options.seed)
+    return pictures, weights_id(options.weights), options.seed
+
+
+def from_workspace(tool: Tool, options: Options) -> "tuple[np.ndarray, str, int]":
+    """The same of the candidates that stage 01 made."""
+    import numpy as np
+
+    from cnn.dataset import read_image
+
+    path = tool.workspace / hand_labels.CANDIDATES
+    command = tool.command("01_generate_candidates")
+    generated_pictures.need_file(path, command)
+    columns = ("img_no", "img_path", "seed", "weights_id")
+    candidates = tables.read_csv(path, columns, f"Make it anew: {command} --force").head(options.count)
+    if len(candidates) < options.count:
+        raise UserError(
+            f"{path} has {len(candidates)} pictures, fewer than --count {options.count} asks for. "
+            "Generate more, or label fewer."
+        )
+    first = candidates.iloc[0]
+    size = read_size(tool.workspace / first["img_path"])
+    with tool.foreseen(ValueError, mend=f"Make the candidates anew: {command} --force"):
+        pictures = [read_image(tool.workspace / image, size) for image in candidates["img_path"]]
+    return np.stack(pictures), str(first["weights_id"]), int(first["seed"])
+
+
+def read_size(path: Path) -> int:
+    """Height of a picture in pixels."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            return image.height
+    except (OSError, UnidentifiedImageError) as error:
+        raise UserError(f"{path} cannot be read as a picture: {error}") from error
+
+
+def check_not_by_hand(record: Path, table: Path, options: Options) -> None:
+    """Raise `UserError` rather than replace labels that cost a person hours."""
+    if options.overwrite or not table.exists():
+        return
+    try:
+        made_by = str(files.read_json(record)["made_by"])
+    except (OSError, ValueError, KeyError, TypeError):
+        made_by = "unknown"
+    if not made_by.startswith(MADE_BY):
+        raise UserError(
+            f"{table} holds labels that the oracle did not make (made by: {made_by}), and replacing them "
+            "would lose that work. Move them away, or add --overwrite."
+        )
+
+
+def run(tool: Tool, options: Options) -> None:
+    """Make or read the pictures, label them, write table and record."""
+    import pandas as pd
+
+    from cnn.oracle import read_pictures
+
+    folder = tool.path(hand_labels.LABELS).parent if options.from_workspace else options.output
+    table, record = (folder / Path(name).name for name in (hand_labels.LABELS, hand_labels.RECORD))
+    check_not_by_hand(record, table, options)
+    oracle = generated_pictures.open_oracle(tool, options.oracle)
+    make = from_workspace if options.from_workspace else regenerated
+    pictures, weights_id, seed = make(tool, options)
+    reading = read_pictures(oracle, pictures)
+    labels = pd.DataFrame({"img_name": [f"{img_no:06d}.jpg" for img_no in range(len(pictures))]})
+    for name in ("quality", "gender"):
+        labels[name] = (reading[name].sigmoid() >= THRESHOLD).int().numpy()
+    # Without a record a table is refused; an old record beside a new table would vouch for it wrongly.
+    record.unlink(missing_ok=True)
+    tables.write_csv(table, labels)
+    files.write_json(
+        record,
+        {
+            "weights_id": weights_id,
+            "seed": seed,
+            "count": len(labels),
+            "made_by": f"{MADE_BY} (machine-made, thresholds {THRESHOLD}), not a person",
+            "oracle_sha256": fingerprint.sha256_file(options.oracle),
+            "picture_size_px": int(pictures.shape[1]),
+            "command": f"python scripts/make_labels.py --count {options.count} --seed {seed}",
+        },
+    )
+    women, bad = int(labels["gender"].sum()), int((labels["quality"] == 0).sum())
+    tool.log(f"{table}: {len(labels)} labels, {women} women, {bad} of low quality, weights {weights_id}.")
+
+
+if __name__ == "__main__":
+    run_tool(Options, run)

@@ -1,0 +1,237 @@
+"""Train the oracle, the judge of the embedded preset, on the truth of drawn portraits; resumable."""
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scripts.fast_memory import keep_freed_memory
+from scripts.pipeline import (
+    REPOSITORY,
+    Interrupted,
+    Journal,
+    Tool,
+    ToolOptions,
+    UserError,
+    files,
+    option,
+    run_tool,
+)
+
+if TYPE_CHECKING:
+    from cnn.oracle_training import OracleTrainer, PairedPortraits
+
+OUTPUT = "data/embedded/oracle.safetensors"
+FOLDER = "train_oracle"
+CHECKPOINT = f"{FOLDER}/checkpoint.pt"
+SHEET = f"{FOLDER}/pairs.png"
+TRAINING_SEED = 1_000_000
+HELD_OUT_SEED = 2_000_000
+PEOPLE_PER_PIECE = 250
+LOG_COLUMNS = ("step", "gender", "quality", "properties", "identity", "pictures_per_s")
+
+
+@dataclass(frozen=True)
+class Options(ToolOptions):
+    """Train the oracle, the judge of the embedded preset, on the truth of drawn portraits."""
+
+    output: Path = option(Path(OUTPUT), help="weights to write, relative to the repository")
+    people: int = option(10_000, help="people to learn from, two portraits each")
+    held_out: int = option(2_000, help="people to judge the oracle on, two portraits each")
+    first_seed: int = option(TRAINING_SEED, help="seed of the first training portrait")
+    portrait_size_px: int = option(64, help="size at which portraits are drawn and read, pixels")
+    steps: int = option(1_800, help="optimiser steps")
+    people_per_batch: int = option(64, help="people per step")
+    learning_rate: float = option(2e-3, help="peak of the learning rate")
+    stem_channels: int = option(12, help="channels at full resolution")
+    stage_channels: tuple[int, ...] = option((24, 48, 96, 192), help="channels of each halved resolution")
+    seed: int = option(0, help="of the weights, the batches and the augmentation")
+    processes: int = option(1, help="processes that draw portraits", affects_results=False)
+    checkpoint_s: float = option(60.0, help="seconds between checkpoints", affects_results=False)
+    log_every: int = option(20, help="steps between rows of the log", affects_results=False)
+
+
+def draw_people(tool: Tool, options: Options, first_seed: int, people: int) -> "PairedPortraits":
+    """Two portraits of each person; drawn in pieces, each of which is drawn only once.
+
+    Person i has the seeds first_seed + 2i and first_seed + 2i + 1.
+    """
+    import numpy as np
+
+    from cnn.oracle_training import PairedPortraits
+    from data.portraits import TRUTH_NAMES
+
+    size = options.portrait_size_px
+    pieces = []
+    with tool.progress(people, "people") as progress:
+        for start in range(0, people, PEOPLE_PER_PIECE):
+            count = min(PEOPLE_PER_PIECE, people - start)
+            name = f"{FOLDER}/people_{size}px_{first_seed + 2 * start}_{count}.npz"
+            if not (tool.workspace / name).is_file():
+                seeds = range(first_seed + 2 * start, first_seed + 2 * (start + count))
+                _draw_piece(tool, name, seeds, size, options.processes)
+            with np.load(tool.workspace / name) as piece:
+                pieces.append((piece["images"], piece["truth"]))
+            progress.update(count)
+    images, truth = (np.concatenate(part) for part in zip(*pieces, strict=True))
+    return PairedPortraits(images, truth, TRUTH_NAMES.index("pose"))
+
+
+def _draw_piece(tool: Tool, name: str, seeds: Sequence[int], size: int, processes: int) -> None:
+    import numpy as np
+
+    from data import portraits
+
+    first, second = seeds[0::2], seeds[1::2]
+    latents = portraits.sample_latents(first)
+    again = portraits.same_person(latents, second)
+    drawn = [
+        portraits.render_many(first, size, processes, latents),
+        portraits.render_many(second, size, processes, again),
+    ]
+    with tool.atomic(name) as temporary:
+        np.savez(
+            temporary,
+            images=np.stack([pictures.images for pictures in drawn], axis=1),
+            truth=np.stack([pictures.truth for pictures in drawn], axis=1),
+        )
+
+
+def trained_options(options: Options) -> dict[str, Any]:
+    """What a checkpoint must agree with to be continued."""
+    names = ("people", "first_seed", "portrait_size_px", "steps", "people_per_batch", "learning_rate")
+    names += ("stem_channels", "stage_channels", "seed")
+    return {name: value for name, value in asdict(options).items() if name in names}
+
+
+def build_trainer(tool: Tool, options: Options) -> "OracleTrainer":
+    """The untrained oracle with its portraits."""
+    import torch
+
+    from cnn.oracle import Oracle, OracleConfig
+    from cnn.oracle_training import OracleTrainer, OracleTrainingOptions
+    from data.portraits import TRUTH_NAMES
+
+    config = OracleConfig(
+        property_names=TRUTH_NAMES[2:],
+        image_size=options.portrait_size_px,
+        stem_channels=options.stem_channels,
+        stage_channels=options.stage_channels,
+    )
+    recipe = OracleTrainingOptions(
+        steps=options.steps,
+        people_per_batch=options.people_per_batch,
+        learning_rate=options.learning_rate,
+        seed=options.seed,
+    )
+    people = draw_people(tool, options, options.first_seed, options.people)
+    torch.manual_seed(options.seed)
+    with tool.foreseen(ValueError):
+        return OracleTrainer(Oracle(config), people, recipe, tool.device)
+
+
+def resume(tool: Tool, options: Options, trainer: "OracleTrainer") -> None:
+    """Continue from the checkpoint, if there is one of the same options."""
+    import torch
+
+    path = tool.workspace / CHECKPOINT
+    if not path.is_file():
+        return
+    checkpoint = torch.load(path, map_location=tool.device, weights_only=True)
+    if checkpoint["options"] != trained_options(options):
+        raise UserError(
+            f"{path} was trained with {checkpoint['options']}, so it cannot be continued with other options. "
+            "Give those again, or remove the file to start over."
+        )
+    trainer.load_state_dict(checkpoint["trainer"])
+    tool.log(f"Continuing at step {trainer.step} of {options.steps}.")
+
+
+def save_checkpoint(tool: Tool, options: Options, trainer: "OracleTrainer") -> None:
+    """Write everything that a resumed run needs."""
+    import torch
+
+    with tool.atomic(CHECKPOINT) as temporary:
+        torch.save({"options": trained_options(options), "trainer": trainer.state_dict()}, temporary)
+
+
+def train(tool: Tool, options: Options, trainer: "OracleTrainer") -> None:
+    """Take the remaining steps; checkpoints by the clock, at the end and after Ctrl-C."""
+    log_file = tool.log_dir / "train_log.csv"
+    with (
+        Journal(log_file, LOG_COLUMNS, "step", int) as journal,
+        tool.progress(options.steps, "steps") as progress,
+    ):
+        try:
+            progress.update(trainer.step)
+            saved_at = logged_at = time.monotonic()
+            while trainer.step < options.steps:
+                if time.monotonic() - saved_at > options.checkpoint_s:
+                    save_checkpoint(tool, options, trainer)
+                    saved_at = time.monotonic()
+                losses = trainer.train_step()
+                if trainer.step % options.log_every == 0:
+                    seconds, logged_at = time.monotonic() - logged_at, time.monotonic()
+                    speed = 2 * options.people_per_batch * options.log_every / seconds
+                    row = {name: round(value, 5) for name, value in losses.items()}
+                    row |= {"step": trainer.step, "pictures_per_s": round(speed, 1)}
+                    if trainer.step not in journal:
+                        journal.append(row)
+                progress.update()
+        except Interrupted:
+            save_checkpoint(tool, options, trainer)
+            raise
+    save_checkpoint(tool, options, trainer)
+
+
+def save_weights(tool: Tool, options: Options, trainer: "OracleTrainer", figures: dict[str, Any]) -> Path:
+    """Write the weights with what is needed to make them again and what they are worth."""
+    import torch
+
+    from cnn.oracle import save_oracle
+
+    last = options.first_seed + 2 * options.people - 1
+    notes = {
+        "command": f"python scripts/train_oracle.py --seed {options.seed} --people {options.people} "
+        f"--first-seed {options.first_seed} --steps {options.steps}",
+        "seed": options.seed,
+        "trained_on": f"portraits of data/portraits, seeds {options.first_seed} to {last}",
+        "held_out": f"portraits of data/portraits, {2 * options.held_out} seeds from {HELD_OUT_SEED}",
+        "figures": figures,
+        "torch": torch.__version__,
+    }
+    path = REPOSITORY / options.output
+    with files.atomic_path(path) as temporary:
+        save_oracle(temporary, trainer.oracle, notes)
+    return path
+
+
+def run(tool: Tool, options: Options) -> None:
+    """Draw, train, write, judge what was written."""
+    from cnn.oracle import load_oracle
+    from cnn.oracle_training import evaluate_oracle
+    from scripts.pipeline.pictures import contact_sheet
+
+    keep_freed_memory()
+    trainer = build_trainer(tool, options)
+    pairs = trainer.portraits.images[:48].reshape(-1, *trainer.portraits.images.shape[2:])
+    tool.save_image(SHEET, contact_sheet(pairs, columns=12))
+    resume(tool, options, trainer)
+    with tool.foreseen(ValueError, mend=f"The last good state is {tool.workspace / CHECKPOINT}."):
+        train(tool, options, trainer)
+
+    people = draw_people(tool, options, HELD_OUT_SEED, options.held_out)
+    path = save_weights(tool, options, trainer, evaluate_oracle(trainer.oracle, people))
+    figures = evaluate_oracle(load_oracle(path, tool.device), people)
+    for name, value in {**figures.pop("property_r"), **figures}.items():
+        tool.log(f"  {name}: {value:.4f}")
+    tool.log(f"Measured on {options.held_out} held-out people; property figures are Pearson r.")
+    tool.log(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB). Look at {tool.workspace / SHEET}.")
+
+
+if __name__ == "__main__":
+    run_tool(Options, run)

@@ -1,0 +1,104 @@
+"""Gender and quality networks: the document's sizes, other sizes, files."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from cnn.models import (
+    FilterCNN,
+    fitting_pools,
+    gender_config,
+    load_filter_cnn,
+    quality_config,
+    save_filter_cnn,
+)
+
+CONFIGS = {"gender": gender_config, "quality": quality_config}
+
+
+@pytest.mark.parametrize(("name", "count"), [("gender", 5_845_697), ("quality", 6_828_481)])
+def test_parameter_counts_of_the_document(name: str, count: int) -> None:
+    network = FilterCNN(CONFIGS[name]())
+    assert sum(parameter.numel() for parameter in network.parameters()) == count
+
+
+def test_layers_follow_the_table() -> None:
+    gender, quality = FilterCNN(gender_config()), FilterCNN(quality_config())
+    names = [type(layer).__name__ for layer in gender.features]
+    convolution = ["Conv2d", "LeakyReLU", "Dropout2d"]
+    pooled = [*convolution, "MaxPool2d"]
+    assert names == convolution + 5 * pooled
+    assert [type(layer).__name__ for layer in quality.features] == convolution + 3 * pooled + convolution
+    assert gender.classifier[1].in_features == 9_216
+    assert quality.classifier[1].in_features == 12_288
+    assert {layer.p for layer in gender.features if isinstance(layer, torch.nn.Dropout2d)} == {0.05}
+    assert gender.classifier[3].p == 0.45
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("size", [64, 96, 128, 256])
+def test_one_logit_per_picture_at_every_size(name: str, size: int) -> None:
+    network = FilterCNN(CONFIGS[name](size, width=1 / 32)).eval()
+    assert network(torch.zeros(2, 3, size, size)).shape == (2,)
+
+
+def test_poolings_that_fit() -> None:
+    assert fitting_pools(gender_config(256)) == (1, 2, 3, 4, 5)
+    assert fitting_pools(gender_config(64)) == (1, 2, 3)
+    assert fitting_pools(quality_config(64)) == (3,)
+
+
+def test_too_small_pictures_are_refused() -> None:
+    with pytest.raises(ValueError, match="too small"):
+        FilterCNN(quality_config(32))
+
+
+def test_quality_looks_at_the_top_centre_only() -> None:
+    torch.manual_seed(0)
+    network = FilterCNN(quality_config(64, width=1 / 16)).eval()
+    images = torch.rand(1, 3, 64, 64) * 2 - 1
+    assert network.crop(images).shape == (1, 3, 16, 32)
+    elsewhere = images.clone()
+    elsewhere[:, :, 16:] = 1
+    elsewhere[:, :, :, :16] = 1
+    elsewhere[:, :, :, 48:] = 1
+    assert torch.equal(network(images), network(elsewhere))
+    inside = images.clone()
+    inside[:, :, 15, 47] = 1
+    assert not torch.equal(network(images), network(inside))
+
+
+def test_wrong_size_is_named() -> None:
+    with pytest.raises(ValueError, match=r"\[N, 3, 64, 64\]"):
+        FilterCNN(gender_config(64, width=1 / 32))(torch.zeros(1, 3, 32, 32))
+
+
+def test_saved_network_reads_back(tmp_path: Path) -> None:
+    network = FilterCNN(quality_config(64, width=1 / 16)).eval()
+    save_filter_cnn(tmp_path / "quality.pt", network, {"fold": 3, "seed": 7})
+    loaded, extra = load_filter_cnn(tmp_path / "quality.pt")
+    images = torch.rand(2, 3, 64, 64)
+    assert not loaded.training
+    assert extra == {"fold": 3, "seed": 7}
+    assert loaded.config == network.config
+    assert torch.equal(loaded(images), network(images))
+
+
+def test_damaged_or_foreign_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "gender.pt"
+    network = FilterCNN(gender_config(64, width=1 / 32))
+    save_filter_cnn(path, network, {})
+    whole = path.read_bytes()
+    for content in (whole[: len(whole) // 2], b"", b"not a network"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="gender.pt is no gender or quality network"):
+            load_filter_cnn(path)
+    torch.save({"config": {"channels": (4,)}, "state_dict": {}}, path)
+    with pytest.raises(ValueError, match="gender.pt"):
+        load_filter_cnn(path)
+    other = FilterCNN(replace(network.config, hidden=256))
+    torch.save({"config": network.config.__dict__, "state_dict": other.state_dict(), "extra": {}}, path)
+    with pytest.raises(ValueError, match="gender.pt"):
+        load_filter_cnn(path)

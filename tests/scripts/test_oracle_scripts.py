@@ -1,0 +1,133 @@
+"""Training the oracle, labelling with it, and comparing a generator with portraits."""
+
+import json
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+
+from cnn.oracle import Oracle, OracleConfig, load_oracle, save_oracle
+from data.portraits import TRUTH_NAMES
+from scripts.pipeline.layers import REPOSITORY
+from stylegan.checkpoint import save_checkpoint, weights_id
+from stylegan.stylegan_generator import StyleGANGenerator
+
+SCRIPTS = REPOSITORY / "scripts"
+TRAIN = ("--people", 8, "--held-out", 12, "--people-per-batch", 8, "--stem-channels", 2)
+TRAIN += ("--stage-channels", 4, 4, 4, "--log-every", 1, "--threads", 1)
+
+
+@pytest.fixture
+def in_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """Runs a script as ``__main__`` in this process: exit code and what it printed."""
+
+    def run(name: str, *arguments: object) -> tuple[int, str]:
+        script = str(SCRIPTS / f"{name}.py")
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_info:
+            runpy.run_path(script, run_name="__main__")
+        printed = capsys.readouterr()
+        return exit_info.value.code or 0, printed.out + printed.err
+
+    return run
+
+
+@pytest.fixture
+def oracle_path(tmp_path: Path) -> Path:
+    torch.manual_seed(1)
+    path = tmp_path / "oracle.safetensors"
+    save_oracle(path, Oracle(OracleConfig(TRUTH_NAMES[2:], stem_channels=2, stage_channels=(4, 4, 4))), {})
+    return path
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A workspace with the weights of a tiny generator."""
+    torch.manual_seed(0)
+    sizes = {"z_space_dim": 8, "w_space_dim": 8, "mapping_layers": 2, "mapping_fmaps": 8}
+    generator = StyleGANGenerator(64, **sizes, fmaps_base=128, fmaps_max=8)
+    root = tmp_path / "workspace"
+    state = generator.state_dict()
+    save_checkpoint(root / "stylegan/stylegan_model.pth", generator=state, generator_smooth=state)
+    return root
+
+
+def test_training_resumes_and_refuses_other_options(in_process: Callable, tmp_path: Path) -> None:
+    output = tmp_path / "oracle.safetensors"
+    arguments = ("--workspace", tmp_path / "workspace", "--output", output, *TRAIN)
+    code, text = in_process("train_oracle", *arguments, "--steps", 3)
+    assert code == 0, text
+    assert "gender_auroc" in text
+    assert load_oracle(output).config.property_names == TRUTH_NAMES[2:]
+    with safe_open(output, "pt") as file:
+        metadata = json.loads(file.metadata()["metadata"])
+    assert "--first-seed 1000000" in metadata["command"]
+    assert set(metadata["figures"]["property_r"]) == set(TRUTH_NAMES[2:])
+
+    drawn = next((tmp_path / "workspace/train_oracle").glob("people_64px_1000000_*.npz"))
+    made_at, first = drawn.stat().st_mtime_ns, output.read_bytes()
+    code, text = in_process("train_oracle", *arguments, "--steps", 3)
+    assert code == 0, text
+    assert "Continuing at step 3 of 3" in text
+    assert drawn.stat().st_mtime_ns == made_at
+    assert output.read_bytes() == first
+    code, text = in_process("train_oracle", *arguments, "--steps", 4)
+    assert code == 5
+    assert "cannot be continued" in text
+
+
+def test_labels_are_made_for_the_pictures_of_stage_01(
+    in_process: Callable, workspace: Path, oracle_path: Path, tmp_path: Path
+) -> None:
+    from scripts.generated_pictures import jpeg_round_trip
+
+    code, text = in_process("01_generate_candidates", "--workspace", workspace, "--count", 12, "--seed", 3)
+    assert code == 0, text
+    bundle = tmp_path / "bundle"
+    common = ("--workspace", workspace, "--oracle", oracle_path, "--count", 12)
+    weights = workspace / "stylegan/stylegan_model.pth"
+    code, text = in_process("make_labels", *common, "--weights", weights, "--seed", 3, "--output", bundle)
+    assert code == 0, text
+    code, text = in_process("make_labels", *common, "--from-workspace")
+    assert code == 0, text
+    name = "synthesize_results_quality_and_gender"
+    regenerated = pd.read_csv(bundle / f"{name}.csv")
+    pd.testing.assert_frame_equal(regenerated, pd.read_csv(workspace / f"cnn/{name}.csv"))
+    record = json.loads((bundle / f"{name}.json").read_text())
+    assert (record["weights_id"], record["seed"], record["count"]) == (weights_id(weights), 3, 12)
+
+    saved = np.asarray(Image.open(workspace / "stylegan/synthesize_results/000000.jpg"))
+    Image.fromarray(saved).save(tmp_path / "again.jpg", quality=95, subsampling=0)
+    assert np.array_equal(jpeg_round_trip(saved), np.asarray(Image.open(tmp_path / "again.jpg")))
+
+
+def test_missing_files_name_the_command(in_process: Callable, tmp_path: Path) -> None:
+    missing = tmp_path / "none.safetensors"
+    code, text = in_process("make_labels", "--oracle", missing, "--output", tmp_path)
+    assert code == 5
+    assert "python scripts/train_oracle.py" in text
+    assert not list(tmp_path.glob("*.csv"))
+
+
+def test_comparison_of_a_generator_with_portraits(
+    in_process: Callable, workspace: Path, oracle_path: Path
+) -> None:
+    arguments = ("--workspace", workspace, "--oracle", oracle_path, "--count", 6, "--weights")
+    code, text = in_process("compare_generator", *arguments, workspace / "stylegan/stylegan_model.pth")
+    assert code == 0, text
+    results = json.loads((workspace / "compare_generator/results.json").read_text())
+    assert set(results["sd_ratio"]) == set(TRUTH_NAMES[2:])
+    assert 0 <= results["generator"]["women"] <= 1
+    assert results["kid"] > results["kid_of_portraits"]
+    assert (workspace / "compare_generator/generated.png").is_file()
+    for name in TRUTH_NAMES[2:]:
+        assert name in text
