@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from scripts.pipeline import Tool, UserError
@@ -40,6 +41,8 @@ def read_plan(options: Options) -> tuple[TrainingConfig, int]:
     """Read the plan; returns it with the resolution in pixels. UserError names what is wrong in it."""
     tables = read_toml(options.plan)
     source = f"{options.portraits} portraits from seed {options.first_portrait}"
+    if options.repeat_low_quality > 1:
+        source += f", those of low quality {options.repeat_low_quality} times"
     extra = {"images": source if options.portraits else "a folder of pictures"}
     try:
         phases = phases_from_tables(tables.pop("phases", ()))
@@ -55,7 +58,23 @@ def load_images(tool: Tool, options: Options, resolution: int, out: Path) -> Tra
         return TrainingImages(folder_images(options.folder.resolve(), resolution, out, tool.log))
     first, count, processes = options.first_portrait, options.portraits, options.processes
     found = portrait_images(count, resolution, first, processes, out, tool.log, tool.check_stop)
-    return TrainingImages(*found)
+    return TrainingImages(*found, order=repeated_order(first, found[1], options.repeat_low_quality))
+
+
+def repeated_order(first: int, latents: np.ndarray, repeats: int) -> np.ndarray:
+    """Rows of one pass: every portrait once, those of low quality `repeats` times.
+
+    Picture and latent stay a pair, so a generator trained on the pairs shows low quality no more often; it
+    learns what it looks like, which one example in twenty hardly teaches.
+    """
+    from data import portraits
+
+    quality = [
+        portraits.truth(portraits.parameters_from_latent(latent, first + row))[1]
+        for row, latent in enumerate(latents)
+    ]
+    low = np.flatnonzero(np.array(quality) == 0)
+    return np.concatenate([np.arange(len(latents)), np.repeat(low, repeats - 1)])
 
 
 class TrainingRun:

@@ -19,6 +19,7 @@ class Options(ToolOptions):
     out: Path | None = option(None, help="folder of the results; None: <workspace>/base_generator")
     portraits: int = option(0, help="train on so many rendered portraits")
     first_portrait: int = option(1_000_000, help="seed of the first portrait")
+    repeat_low_quality: int = option(1, help="times that portraits of low quality are shown in a pass")
     folder: Path | None = option(None, help="train on the pictures in this folder")
     processes: int = option(2, help="processes that render portraits", affects_results=False)
     save_seconds: float = option(120.0, help="seconds between two checkpoints", affects_results=False)

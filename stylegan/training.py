@@ -36,6 +36,8 @@ class TrainingImages:
 
     images: np.ndarray
     latents: np.ndarray | None = None
+    order: np.ndarray | None = None
+    """Rows [M] of one pass through the images, rare ones repeated; None: each once."""
 
     def batch(self, rows: np.ndarray, resolution: int, device: torch.device) -> Tensor:
         """Images [n,3,resolution,resolution] float32 in [-1,1], shrunk by averaging."""
@@ -173,14 +175,15 @@ class Trainer:
 
     def _rows(self, count: int) -> np.ndarray:
         """Rows of the next batch: every image once per pass, in an order of its own for each pass."""
-        size = len(self.data.images)
+        order = np.arange(len(self.data.images)) if self.data.order is None else self.data.order
+        size = len(order)
         positions = np.arange(self.counters.images, self.counters.images + count)
         passes = positions // size
         needed = set(passes.tolist())
         self._permutations = {
             p: self._permutations[p]
             if p in self._permutations
-            else np.random.default_rng((self.config.seed, p)).permutation(size)
+            else order[np.random.default_rng((self.config.seed, p)).permutation(size)]
             for p in needed
         }
         return np.array(
