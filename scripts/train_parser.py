@@ -1,5 +1,6 @@
 """Train the small face parser of the embedded preset on drawn portraits; resumable, minutes on one core."""
 
+import io
 import sys
 import time
 from collections.abc import Mapping
@@ -50,6 +51,7 @@ class Options(ToolOptions):
     steps: int = option(3000, help="optimiser steps")
     batch_size: int = option(8, help="crops per step")
     learning_rate: float = option(1.5e-3, help="peak of the learning rate")
+    init: Path | None = option(None, help="weights to start from, such as those of an earlier run")
     seed: int = option(0, help="of the weights, the batches and the augmentation")
     held_out: int = option(500, help="portraits to judge the parser on")
     checkpoint_s: float = option(60.0, help="seconds between checkpoints", affects_results=False)
@@ -82,7 +84,8 @@ def training_portraits(tool: Tool, options: Options) -> Mapping[str, "np.ndarray
 def trained_options(options: Options) -> dict[str, Any]:
     """What a checkpoint must agree with to be continued."""
     names = ("portraits", "portrait_size_px", "steps", "batch_size", "learning_rate", "seed")
-    return {name: value for name, value in asdict(options).items() if name in names}
+    init = str(options.init) if options.init else ""
+    return {name: value for name, value in asdict(options).items() if name in names} | {"init": init}
 
 
 def resume(tool: Tool, options: Options, training: "ParserTraining") -> None:
@@ -149,9 +152,18 @@ def _take_steps(
         progress.update()
 
 
+def compress(image: "np.ndarray") -> "np.ndarray":
+    """The picture, uint8 [H, W, 3], after a JPEG file as stage 01 writes it."""
+    import numpy as np
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=95, subsampling=0)
+    return np.asarray(Image.open(buffer))
+
+
 def judge(tool: Tool, options: Options, model: "FaceXFormer") -> tuple["np.ndarray", float]:
     """IoU of each class [11] and the share of faces found, on small portraits as stage 03 sees them."""
-    import cv2
     import numpy as np
 
     from data import portraits
@@ -163,9 +175,7 @@ def judge(tool: Tool, options: Options, model: "FaceXFormer") -> tuple["np.ndarr
     seeds = range(HELD_OUT_SEED, HELD_OUT_SEED + options.held_out)
     images = portraits.render_many(seeds, GENERATED_SIZE_PX).images
     truth = portraits.render_many(seeds, TRUTH_SIZE_PX).label_maps
-    quality = [cv2.IMWRITE_JPEG_QUALITY, 95]
-    compressed = [cv2.imdecode(cv2.imencode(".jpg", im, quality)[1], cv2.IMREAD_COLOR) for im in images]
-    crops = FaceCropper(tool.device)(compressed)
+    crops = FaceCropper(tool.device)([compress(image) for image in images])
     found = [index for index, crop in enumerate(crops) if crop is not None]
     faces = np.stack([crops[index].image for index in found])
     expected = np.stack(
@@ -192,6 +202,8 @@ def save_weights(tool: Tool, options: Options, model: "FaceXFormer", iou: "np.nd
         for key, value in model.state_dict().items()
     }
     command = f"python scripts/train_parser.py --seed {options.seed} --steps {options.steps}"
+    if options.init is not None:
+        command += f" --learning-rate {options.learning_rate} --init (the weights of an earlier run)"
     metadata = safetensors_metadata(
         model.config,
         command=command,
@@ -210,7 +222,7 @@ def run(tool: Tool, options: Options) -> None:
     """Draw, train, judge, write."""
     import torch
 
-    from segmentation.facexformer import FaceXFormer, load_facexformer
+    from segmentation.facexformer import FaceXFormer, FaceXFormerWeightsError, load_facexformer
     from segmentation.parser_training import (
         SMALL_CONFIG,
         ParserBatches,
@@ -222,6 +234,9 @@ def run(tool: Tool, options: Options) -> None:
     keep_freed_memory()
     torch.manual_seed(options.seed)
     model = FaceXFormer(SMALL_CONFIG).to(tool.device)
+    if options.init is not None:
+        with tool.foreseen(FaceXFormerWeightsError, RuntimeError, mend="Give --init weights of this script."):
+            model.load_state_dict(load_facexformer(options.init).state_dict(), strict=True)
     arrays = training_portraits(tool, options)
     batches = ParserBatches(arrays["images"], arrays["label_maps"], options.batch_size, options.seed)
     settings = ParserTrainingOptions(steps=options.steps, learning_rate=options.learning_rate)

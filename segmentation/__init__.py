@@ -1,0 +1,1 @@
+"""Face crops, face parsing (FaceXFormer) and the seven property scores read from label maps."""

@@ -1,0 +1,288 @@
+"""Trains a small face parser on drawn portraits, whose label maps are exact.
+
+The parser will see pictures of a small GAN: 64 px, cropped by the face detector and enlarged to 224 px. So
+portraits are reduced, blurred, compressed and tinted, and cropped where the detector would crop them, with
+jitter.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segmentation.face_crop import CROP_SIZE_PX
+from segmentation.facexformer import FaceXFormer, FaceXFormerConfig
+from segmentation.parsing import CLASS_NAMES, normalize_images
+
+SMALL_CONFIG = FaceXFormerConfig(
+    patch_size=8,
+    embed_dim=32,
+    depths=(2, 2, 4, 1),
+    head_counts=(1, 2, 4, 8),
+    mlp_ratio=2.0,
+    decoder_width=96,
+    decoder_head_count=4,
+    decoder_mlp_width=192,
+)
+"""FaceXFormer with 1.8 million parameters, for a CPU."""
+
+MIRRORED_CLASS = np.array([0, 1, 3, 2, 5, 4, 6, 7, 8, 9, 10], dtype=np.uint8)
+"""Class of a pixel after the picture is flipped: left and right are sides of the picture."""
+
+FACE_CLASSES = np.array([0 < index < 10 for index in range(len(CLASS_NAMES))])
+
+# The detector's box (before widening) against the bounding box of the face's classes, measured on 300
+# portraits: mean offset and standard deviation of left, top, right, bottom, as shares of the bounding box.
+BOX_OFFSET = np.array([0.003, -0.045, 0.008, 0.022])
+BOX_SPREAD = np.array([0.044, 0.091, 0.041, 0.035])
+BOX_MARGIN = 0.25
+
+
+@dataclass(frozen=True)
+class ParserTrainingOptions:
+    """How to train."""
+
+    steps: int = 3000
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 0.01
+    warmup_steps: int = 100
+
+
+def face_boxes(label_maps: np.ndarray) -> np.ndarray:
+    """Where the detector would see the faces.
+
+    Args:
+        label_maps: uint8 `[N, H, W]`, each with a face.
+
+    Returns:
+        float64 `[N, 4]`: left, top, right, bottom as shares of the picture, before widening.
+    """
+    _, height, width = label_maps.shape
+    is_face = FACE_CLASSES[label_maps]
+    columns, rows = is_face.any(axis=1), is_face.any(axis=2)
+    x0, x1 = columns.argmax(axis=1), width - columns[:, ::-1].argmax(axis=1)
+    y0, y1 = rows.argmax(axis=1), height - rows[:, ::-1].argmax(axis=1)
+    box = np.stack([x0 / width, y0 / height, x1 / width, y1 / height], axis=1)
+    return box + BOX_OFFSET * _sizes(box)
+
+
+def _sizes(box: np.ndarray) -> np.ndarray:
+    """Width, height, width, height of boxes `[..., 4]`: the unit of each of their coordinates."""
+    size = box[..., 2:] - box[..., :2]
+    return np.concatenate([size, size], axis=-1)
+
+
+class ParserBatches:
+    """Augmented training batches; the batch of step t depends on the seed and t alone."""
+
+    def __init__(self, images: np.ndarray, label_maps: np.ndarray, batch_size: int, seed: int) -> None:
+        """Keeps the pictures.
+
+        Args:
+            images: uint8 `[N, S, S, 3]` RGB.
+            label_maps: uint8 `[N, S, S]`, classes of `CLASS_NAMES`.
+            batch_size: crops per batch.
+            seed: of everything random.
+        """
+        self.images, self.label_maps = images, label_maps
+        self.boxes = face_boxes(label_maps)
+        self.batch_size, self.seed = batch_size, seed
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Crops uint8 `[B, 224, 224, 3]` and label maps int64 `[B, 224, 224]`."""
+        rng = np.random.default_rng((self.seed, step))
+        pairs = [self._crop(index, rng) for index in rng.integers(len(self.images), size=self.batch_size)]
+        crops, labels = (np.stack(part) for part in zip(*pairs, strict=True))
+        return torch.from_numpy(crops), torch.from_numpy(labels.astype(np.int64))
+
+    def _crop(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        picture = degrade(self.images[index], rng)
+        label_map = self.label_maps[index]
+        is_flipped = rng.random() < 0.5
+        columns, rows = self._sampling_positions(self.boxes[index], is_flipped, rng)
+        size = picture.shape[0]
+        crop = cv2.remap(
+            picture, columns * size - 0.5, rows * size - 0.5, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        )
+        size = label_map.shape[0]
+        labels = cv2.remap(
+            label_map,
+            columns * size - 0.5,
+            rows * size - 0.5,
+            cv2.INTER_NEAREST,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        return crop, MIRRORED_CLASS[labels] if is_flipped else labels
+
+    @staticmethod
+    def _sampling_positions(
+        box: np.ndarray, is_flipped: bool, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Where in the picture (shares) a crop's pixels come from: jittered box, tilt, soft warp."""
+        jittered = box + rng.normal(size=4) * (1.25 * BOX_SPREAD + 0.01) * _sizes(box)
+        widened = jittered + BOX_MARGIN * _sizes(jittered) * (-1, -1, 1, 1)
+        x0, y0, x1, y1 = widened.clip(0, 1)
+        steps = (np.arange(CROP_SIZE_PX) + 0.5) / CROP_SIZE_PX
+        columns, rows = np.meshgrid(x0 + steps * (x1 - x0), y0 + steps * (y1 - y0))
+
+        tilt = math.radians(rng.normal() * 4)
+        center_x, center_y = (x0 + x1) / 2, (y0 + y1) / 2
+        dx, dy = columns - center_x, rows - center_y
+        columns = center_x + dx * math.cos(tilt) - dy * math.sin(tilt)
+        rows = center_y + dx * math.sin(tilt) + dy * math.cos(tilt)
+
+        strength = rng.uniform(0, 0.012)
+        warp = cv2.resize(rng.normal(size=(6, 6, 2)) * strength, columns.shape, interpolation=cv2.INTER_CUBIC)
+        columns, rows = columns + warp[..., 0], rows + warp[..., 1]
+        if is_flipped:
+            columns, rows = columns[:, ::-1], rows[:, ::-1]
+        return np.ascontiguousarray(columns, dtype=np.float32), np.ascontiguousarray(rows, dtype=np.float32)
+
+
+def crop_label_map(label_map: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """The label map of a face crop.
+
+    Args:
+        label_map: uint8 `[H, W]` of the whole picture.
+        box: left, top, right, bottom of the crop as shares of the picture.
+
+    Returns:
+        uint8 `[224, 224]`, nearest neighbour.
+    """
+    height, width = label_map.shape
+    steps = (np.arange(CROP_SIZE_PX) + 0.5) / CROP_SIZE_PX
+    columns = ((box[0] + steps * (box[2] - box[0])) * width).astype(np.int64).clip(0, width - 1)
+    rows = ((box[1] + steps * (box[3] - box[1])) * height).astype(np.int64).clip(0, height - 1)
+    return label_map[rows[:, None], columns]
+
+
+def degrade(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Makes a clean drawing look like a small generated picture.
+
+    Args:
+        image: uint8 `[S, S, 3]` RGB.
+        rng: source of the random choices.
+
+    Returns:
+        uint8 `[R, R, 3]`, R = 64 in most cases: reduced, perhaps blurred, tinted, noisy, compressed as JPEG.
+    """
+    size = min(int(rng.choice([64, 64, 64, 96, 128])), image.shape[0])
+    picture = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32)
+    if rng.random() < 0.5:
+        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.2, 0.9) * size / 64)
+    gain = np.exp(rng.normal(size=3) * 0.06 + rng.normal() * 0.1)
+    picture = (picture - 128) * math.exp(rng.normal() * 0.1) + 128
+    picture = picture * gain + rng.normal() * 8
+    if rng.random() < 0.5:
+        picture = picture + rng.normal(size=picture.shape) * rng.uniform(0, 6)
+    picture = picture.clip(0, 255).astype(np.uint8)
+    if rng.random() < 0.6:
+        # The channel order does not matter to the damage done, so RGB passes as OpenCV's BGR.
+        _, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(70, 97))])
+        picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    return picture
+
+
+def class_weights(label_maps: np.ndarray) -> Tensor:
+    """Cross-entropy weights float32 `[11]`: 1 / root of a class's share, with mean 1 over the pixels."""
+    share = np.bincount(label_maps.ravel(), minlength=len(CLASS_NAMES)) / label_maps.size
+    weights = 1 / np.sqrt(share.clip(1e-4))
+    return torch.from_numpy(weights / (weights * share).sum()).float()
+
+
+def parsing_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Weighted cross-entropy plus soft Dice loss, averaged over the classes.
+
+    Args:
+        logits: `[N, 11, H, W]`.
+        labels: int64 `[N, H, W]`.
+        weights: float `[11]`, of the cross-entropy.
+
+    Returns:
+        a scalar.
+    """
+    log_probability = logits.float().log_softmax(dim=1)
+    cross_entropy = F.nll_loss(log_probability, labels, weight=weights)
+    probability = log_probability.exp()
+    one_hot = F.one_hot(labels, len(CLASS_NAMES)).permute(0, 3, 1, 2).to(probability.dtype)
+    shared = (probability * one_hot).sum(dim=(0, 2, 3))
+    total = probability.sum(dim=(0, 2, 3)) + one_hot.sum(dim=(0, 2, 3))
+    return cross_entropy + (1 - (2 * shared + 1) / (total + 1)).mean()
+
+
+class ParserTraining:
+    """Network, optimiser and position of a training run; everything random derives from (seed, step)."""
+
+    def __init__(self, model: FaceXFormer, batches: ParserBatches, options: ParserTrainingOptions) -> None:
+        self.model, self.batches, self.options = model, batches, options
+        self.device = next(model.parameters()).device
+        self.weights = class_weights(batches.label_maps).to(self.device)
+        decayed = [p for p in model.parameters() if p.ndim > 1]
+        others = [p for p in model.parameters() if p.ndim <= 1]
+        groups: list[dict[str, Any]] = [
+            {"params": decayed, "weight_decay": options.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=options.learning_rate, betas=(0.9, 0.98))
+        self.step_count = 0
+
+    def learning_rate(self, step: int) -> float:
+        """Linear warm-up, then half a cosine down to 1 % of the peak."""
+        options = self.options
+        if step < options.warmup_steps:
+            return options.learning_rate * (step + 1) / options.warmup_steps
+        progress = (step - options.warmup_steps) / max(options.steps - options.warmup_steps, 1)
+        return options.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
+
+    def class_weights(self, step: int) -> Tensor:
+        """Cross-entropy weights: those of `class_weights` at first, all 1 from 60 % of the run on.
+
+        Rare classes need the weights to be found at all, but would stay too wide with them.
+        """
+        progress = step / self.options.steps
+        return self.weights ** min(max((0.6 - progress) / 0.35, 0.0), 1.0)
+
+    def step(self) -> float:
+        """One optimiser step; returns the loss.
+
+        Raises:
+            FloatingPointError: the loss is not finite; the weights are unchanged.
+        """
+        self.model.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(self.step_count)
+        crops, labels = (part.to(self.device) for part in self.batches.batch(self.step_count))
+        with torch.autocast(self.device.type, torch.bfloat16):
+            logits = self.model(normalize_images(crops), tasks=("segmentation",))["segmentation"]
+        # Every second pixel of each direction is enough to learn from, at a quarter of the cost; which, takes
+        # turns.
+        row, column = self.step_count % 2, self.step_count // 2 % 2
+        part = (..., slice(row, None, 2), slice(column, None, 2))
+        loss = parsing_loss(logits[part], labels[part], self.class_weights(self.step_count))
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"the loss of step {self.step_count} is {loss.item()}")
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.step_count += 1
+        return loss.item()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs to equal an uninterrupted one."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step_count": self.step_count,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues from `state_dict`."""
+        self.model.load_state_dict(state["model"], strict=True)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step_count = int(state["step_count"])

@@ -1,0 +1,197 @@
+"""FaceXFormer agrees with the published one, and refuses what is no parser."""
+
+import json
+import pickle
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from segmentation.facexformer import (
+    TASKS,
+    FaceXFormer,
+    FaceXFormerConfig,
+    FaceXFormerWeightsError,
+    load_facexformer,
+    safetensors_metadata,
+)
+
+TINY = FaceXFormerConfig(
+    embed_dim=8,
+    depths=(1, 1, 1, 1),
+    head_counts=(1, 1, 2, 2),
+    decoder_width=16,
+    decoder_head_count=2,
+    decoder_mlp_width=16,
+)
+
+
+@pytest.fixture(scope="module")
+def tiny() -> FaceXFormer:
+    torch.manual_seed(0)
+    return FaceXFormer(TINY).eval()
+
+
+@pytest.fixture
+def tiny_file(tiny: FaceXFormer, tmp_path: Path) -> Path:
+    path = tmp_path / "parser.safetensors"
+    save_file(tiny.state_dict(), path, metadata=safetensors_metadata(TINY))
+    return path
+
+
+@pytest.fixture(scope="module")
+def published_entries(golden: Path) -> dict[str, tuple[list[int], str]]:
+    return json.loads((golden / "facexformer_keys.json").read_text())
+
+
+def fill_with_known_weights(model: FaceXFormer) -> None:
+    """Weights that the golden file was made with: each entry is drawn from a seed made of its name."""
+    for key, value in model.state_dict().items():
+        if not value.is_floating_point():
+            continue
+        noise = torch.randn(value.shape, generator=torch.Generator().manual_seed(zlib.crc32(key.encode())))
+        if "token" in key or "gaussian_matrix" in key:
+            value.copy_(noise)
+        elif key.endswith(".bias"):
+            value.copy_(noise * 0.02)
+        else:
+            value.copy_(1 + 0.1 * noise if value.ndim == 1 else noise * 0.05)
+
+
+@pytest.fixture
+def without_initial_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing initial values for 92 million weights would take longer than the test that replaces them."""
+    for name in ("trunc_normal_", "xavier_uniform_", "kaiming_uniform_", "normal_", "uniform_"):
+        monkeypatch.setattr(torch.nn.init, name, lambda tensor, *args, **options: tensor)
+
+
+@pytest.mark.usefixtures("without_initial_values")
+def test_published_size_gives_the_published_numbers(golden: Path, published_entries) -> None:
+    model = FaceXFormer().eval()
+    entries = {key: [list(value.shape), str(value.dtype)] for key, value in model.state_dict().items()}
+    assert entries == published_entries
+    assert sum(parameter.numel() for parameter in model.parameters()) == 91_985_943
+
+    fill_with_known_weights(model)
+    images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(21))
+    with torch.inference_mode():
+        outputs = model(images)
+    expected = np.load(golden / "facexformer.npz")
+    segmentation = outputs.pop("segmentation")
+    found = {
+        "seg_center": segmentation[:, :, 100:124, 100:124],
+        "seg_pool": torch.nn.functional.adaptive_avg_pool2d(segmentation, 8),
+        "landmark": outputs.pop("landmarks"),
+        "attribute": outputs.pop("attributes"),
+        **outputs,
+    }
+    assert set(found) | {"seg_argmax", "seed", "n", "salt"} == set(expected.files)
+    for name, value in found.items():
+        difference = np.abs(value.numpy() - expected[name]).max() / expected[name].std()
+        assert difference < 2e-2, name
+    assert (segmentation.argmax(1).numpy() == expected["seg_argmax"]).mean() > 0.995
+
+
+def test_all_heads_and_only_the_asked_ones(tiny: FaceXFormer) -> None:
+    images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        everything = tiny(images)
+        segmentation = tiny(images, tasks=("segmentation",))
+        pose = tiny(images, tasks=("headpose",))
+    assert everything["segmentation"].shape == (2, 11, 224, 224)
+    assert {name: value.shape[1] for name, value in everything.items()} == TASKS
+    assert list(segmentation) == ["segmentation"]
+    assert torch.equal(segmentation["segmentation"], everything["segmentation"])
+    assert torch.equal(pose["headpose"], everything["headpose"])
+    with pytest.raises(ValueError, match="unknown task 'nose'"):
+        tiny(images, tasks=("nose",))
+
+
+def test_segmentation_alone_does_not_run_the_other_heads(tiny: FaceXFormer, monkeypatch) -> None:
+    monkeypatch.setattr(tiny.face_decoder.race_prediction_head, "forward", lambda x: pytest.fail("ran"))
+    tiny(torch.zeros(1, 3, 224, 224), tasks=("segmentation",))
+
+
+def test_larger_patches_keep_the_size_of_the_label_map() -> None:
+    model = FaceXFormer(FaceXFormerConfig(**{**vars(TINY), "patch_size": 8})).eval()
+    with torch.inference_mode():
+        outputs = model(torch.zeros(1, 3, 224, 224), tasks=("segmentation",))
+    assert outputs["segmentation"].shape == (1, 11, 224, 224)
+
+
+def test_own_file_returns_the_same_network(tiny: FaceXFormer, tiny_file: Path) -> None:
+    loaded = load_facexformer(tiny_file)
+    assert loaded.config == TINY
+    assert not loaded.training
+    images = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded(images)["age"], tiny(images)["age"])
+
+
+def test_published_file_loads(published_entries, tmp_path: Path) -> None:
+    # Expanded scalars have the right shapes and take no room on the disk.
+    state = {
+        key: torch.zeros((), dtype=getattr(torch, dtype.removeprefix("torch."))).expand(shape)
+        for key, (shape, dtype) in published_entries.items()
+    }
+    path = tmp_path / "model.pt"
+    torch.save({"state_dict_backbone": state}, path)
+    assert load_facexformer(path).config == FaceXFormerConfig()
+
+
+@pytest.mark.parametrize("name", ["half.safetensors", "half.pt", "empty.pt"])
+def test_damaged_file_is_refused(tiny: FaceXFormer, tiny_file: Path, tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    whole = tmp_path / "whole.pt"
+    torch.save({"state_dict_backbone": tiny.state_dict()}, whole)
+    content = (tiny_file if name.endswith("safetensors") else whole).read_bytes()
+    path.write_bytes(content[: len(content) // 2] if name.startswith("half") else b"")
+    with pytest.raises(FaceXFormerWeightsError, match="damaged"):
+        load_facexformer(path)
+
+
+def test_other_networks_are_refused(tiny: FaceXFormer, tmp_path: Path) -> None:
+    path = tmp_path / "other.pt"
+    torch.save({"generator": {"weight": torch.zeros(3)}}, path)
+    with pytest.raises(FaceXFormerWeightsError, match=r"state_dict_backbone.*but has generator"):
+        load_facexformer(path)
+
+    state = tiny.state_dict()
+    state["pe_layer.gaussian_matrix"] = state.pop("pe_layer.positional_encoding_gaussian_matrix")
+    renamed = tmp_path / "renamed.safetensors"
+    save_file(state, renamed, metadata=safetensors_metadata(TINY))
+    with pytest.raises(FaceXFormerWeightsError, match=r"1 entries missing.*pe_layer\.gaussian_matrix"):
+        load_facexformer(renamed)
+
+    wider = tmp_path / "wider.safetensors"
+    save_file(
+        tiny.state_dict(),
+        wider,
+        metadata=safetensors_metadata(FaceXFormerConfig(**{**vars(TINY), "embed_dim": 16})),
+    )
+    with pytest.raises(FaceXFormerWeightsError, match="instead of"):
+        load_facexformer(wider)
+
+    nameless = tmp_path / "nameless.safetensors"
+    save_file(tiny.state_dict(), nameless)
+    with pytest.raises(FaceXFormerWeightsError, match="'config'"):
+        load_facexformer(nameless)
+    with pytest.raises(FileNotFoundError):
+        load_facexformer(tmp_path / "absent.pt")
+
+
+class Payload:
+    """Something that runs when it is unpickled."""
+
+    def __reduce__(self):
+        return (pytest.fail, ("code from a weights file ran",))
+
+
+def test_malicious_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    path.write_bytes(pickle.dumps({"state_dict_backbone": Payload()}, protocol=2))
+    with pytest.raises(FaceXFormerWeightsError, match="refused"):
+        load_facexformer(path)

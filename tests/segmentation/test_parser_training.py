@@ -1,0 +1,111 @@
+"""Training of the small parser: crops like the detector's, seeded batches, exact resume; bundled weights."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from data import portraits
+from segmentation.face_crop import FaceCropper
+from segmentation.facexformer import FaceXFormer, load_facexformer
+from segmentation.parser_training import (
+    MIRRORED_CLASS,
+    SMALL_CONFIG,
+    ParserBatches,
+    ParserTraining,
+    ParserTrainingOptions,
+    crop_label_map,
+    face_boxes,
+    parsing_loss,
+)
+from segmentation.parsing import CLASS_NAMES, intersection_over_union, parse
+
+TINY = dataclasses.replace(
+    SMALL_CONFIG, embed_dim=8, depths=(1, 1, 1, 1), head_counts=(1, 1, 2, 2), decoder_width=16
+)
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return portraits.render_many(range(40, 52), 64)
+
+
+@pytest.fixture(scope="module")
+def batches(drawn) -> ParserBatches:
+    return ParserBatches(drawn.images, drawn.label_maps, batch_size=2, seed=5)
+
+
+def make_training(batches: ParserBatches, steps: int = 4) -> ParserTraining:
+    torch.manual_seed(0)
+    return ParserTraining(FaceXFormer(TINY), batches, ParserTrainingOptions(steps=steps, warmup_steps=1))
+
+
+def test_boxes_are_where_the_detector_sees_faces(drawn) -> None:
+    cropper = FaceCropper(margin=0.0)
+    detected = np.array([crop.box for crop in cropper(list(drawn.images))]) / 64
+    expected = face_boxes(drawn.label_maps)
+    assert np.abs(np.median(detected - expected, axis=0)).max() < 0.03
+    assert np.abs(detected - expected).max() < 0.15
+
+
+def test_batch_depends_on_the_seed_and_the_step(drawn, batches: ParserBatches) -> None:
+    again = ParserBatches(drawn.images, drawn.label_maps, batch_size=2, seed=5)
+    crops, labels = batches.batch(7)
+    assert crops.shape == (2, 224, 224, 3) and crops.dtype == torch.uint8
+    assert labels.shape == (2, 224, 224) and int(labels.max()) <= 10
+    assert all(torch.equal(a, b) for a, b in zip((crops, labels), again.batch(7), strict=True))
+    assert not torch.equal(crops, batches.batch(8)[0])
+
+
+def test_flipped_labels_keep_left_on_the_left(batches: ParserBatches) -> None:
+    swapped = {CLASS_NAMES[a]: CLASS_NAMES[b] for a, b in enumerate(MIRRORED_CLASS) if a != b}
+    assert all(b == a.replace("left_", "right_") for a, b in swapped.items() if a.startswith("left"))
+    columns = np.arange(224)
+    for step in range(6):
+        for labels in batches.batch(step)[1].numpy():
+            left, right = ((labels == CLASS_NAMES.index(f"{side}_brow")).sum(0) for side in ("left", "right"))
+            if left.sum() and right.sum():
+                assert (left @ columns) / left.sum() < (right @ columns) / right.sum()
+
+
+def test_resumed_training_equals_an_uninterrupted_one(batches: ParserBatches) -> None:
+    whole = make_training(batches)
+    losses = [whole.step() for _ in range(4)]
+    first = make_training(batches)
+    assert [first.step() for _ in range(2)] == losses[:2]
+    second = make_training(batches)
+    second.load_state_dict(first.state_dict())
+    assert [second.step() for _ in range(2)] == losses[2:]
+    for a, b in zip(whole.model.parameters(), second.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_loss_prefers_the_truth() -> None:
+    labels = torch.randint(0, 11, (1, 8, 8), generator=torch.Generator().manual_seed(0))
+    right = torch.nn.functional.one_hot(labels, 11).permute(0, 3, 1, 2).float() * 12
+    weights = torch.ones(11)
+    assert parsing_loss(right, labels, weights) < 0.01
+    assert parsing_loss(right.roll(1, dims=1), labels, weights) > 5
+
+
+def test_crop_of_a_label_map() -> None:
+    label_map = np.repeat(np.arange(8, dtype=np.uint8)[:, None], 8, axis=1)
+    crop = crop_label_map(label_map, np.array([0.0, 0.25, 1.0, 0.75]))
+    assert crop.shape == (224, 224)
+    assert np.unique(crop).tolist() == [2, 3, 4, 5]
+    assert (np.bincount(crop[:, 0])[2:] == 56).all()
+
+
+def test_bundled_parser_parses_unseen_portraits(repository: Path) -> None:
+    model = load_facexformer(repository / "data/embedded/segmentation_model.safetensors")
+    seeds = range(3_000_500, 3_000_532)
+    crops = FaceCropper()(list(portraits.render_many(seeds, 64).images))
+    truth = portraits.render_many(seeds, 256).label_maps
+    boxes = np.array([crop.box for crop in crops]) / 64
+    expected = np.stack([crop_label_map(*pair) for pair in zip(truth, boxes, strict=True)])
+    predicted, _ = parse(model, np.stack([crop.image for crop in crops]))
+    iou = intersection_over_union(predicted, expected)
+    assert iou.mean() > 0.8, json.dumps(dict(zip(CLASS_NAMES, iou.round(3).tolist(), strict=True)))

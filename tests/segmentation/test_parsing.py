@@ -1,0 +1,74 @@
+"""Label maps, their colours, and the measures of agreement."""
+
+import numpy as np
+import pytest
+import torch
+
+from segmentation.facexformer import FaceXFormer, FaceXFormerConfig
+from segmentation.parsing import (
+    CLASS_NAMES,
+    PALETTE,
+    count_pixels,
+    intersection_over_union,
+    parse,
+    visualize,
+)
+
+
+@pytest.fixture(scope="module")
+def tiny() -> FaceXFormer:
+    torch.manual_seed(0)
+    config = FaceXFormerConfig(
+        patch_size=8,
+        embed_dim=8,
+        depths=(1, 1, 1, 1),
+        head_counts=(1, 1, 2, 2),
+        decoder_width=16,
+        decoder_head_count=2,
+        decoder_mlp_width=16,
+    )
+    return FaceXFormer(config).eval()
+
+
+@pytest.fixture(scope="module")
+def faces() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (5, 224, 224, 3), dtype=np.uint8)
+
+
+def test_parse_is_the_argmax_whatever_the_batch(tiny: FaceXFormer, faces: np.ndarray) -> None:
+    label_maps, probability = parse(tiny, faces, batch_size=2)
+    assert label_maps.shape == (5, 224, 224) and label_maps.dtype == np.uint8
+    assert ((probability > 1 / 11) & (probability < 1)).all()
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    normalized = torch.from_numpy(((faces / 255 - mean) / std).astype(np.float32)).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        logits = tiny(normalized, tasks=("segmentation",))["segmentation"]
+    assert (logits.argmax(1).numpy() == label_maps).mean() > 0.999
+    chosen = logits.softmax(1).amax(1).mean((1, 2)).numpy()
+    np.testing.assert_allclose(probability, chosen, atol=1e-4)
+    alone, _ = parse(tiny, faces[3:4])
+    assert (alone[0] == label_maps[3]).mean() > 0.999
+
+
+def test_parse_refuses_what_it_would_misread(tiny: FaceXFormer, faces: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="uint8"):
+        parse(tiny, faces.astype(np.float32))
+    with pytest.raises(ValueError, match="training mode"):
+        parse(FaceXFormer(tiny.config).train(), faces)
+
+
+def test_visualization_is_half_picture_half_colour() -> None:
+    label_map = np.arange(11, dtype=np.uint8)[None]
+    face = np.full((1, 11, 3), 101, np.uint8)
+    colors = visualize(face, label_map)
+    assert np.abs(colors[0] - (101 + PALETTE.astype(float)) / 2).max() <= 0.5
+    assert PALETTE[10].tolist() == [255, 0, 102] and len(CLASS_NAMES) == len(PALETTE) == 11
+
+
+def test_counts_and_iou() -> None:
+    truth = np.array([[0, 0, 1, 1], [0, 0, 10, 10]], np.uint8)
+    guess = np.array([[0, 0, 0, 1], [0, 0, 10, 10]], np.uint8)
+    assert count_pixels(truth).tolist() == [4, 2, 0, 0, 0, 0, 0, 0, 0, 0, 2]
+    iou = intersection_over_union(guess, truth)
+    np.testing.assert_allclose(iou[[0, 1, 10]], [4 / 5, 1 / 2, 1])
+    assert np.isnan(iou[2:10]).all()
