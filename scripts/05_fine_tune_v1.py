@@ -23,13 +23,14 @@ class Options(StageOptions):
     )
     steps: int = option(600, help="training steps (each: one D step and one or more G steps)")
     batch_size: int = option(16, help="pictures per step")
-    generator_lr: float = option(0.05, help="Adam step size of the mapping network (stored weights, std 100)")
-    label_lr: float = option(0.01, help="Adam step size of the label matrix")
-    discriminator_lr: float = option(2e-3, help="Adam step size of D's dense layers")
+    warmup_steps: int = option(100, help="first steps in which D learns alone (matching)")
+    generator_lr: float = option(1.0, help="Adam step size of the mapping network (stored weights, std 100)")
+    label_lr: float = option(0.1, help="Adam step size of the label matrix")
+    discriminator_lr: float = option(5e-3, help="Adam step size of D's dense layers")
     regression_weight: float = option(
         4.0, help="weight of the properties that D reads from generated pictures"
     )
-    person_weight: float = option(0.3, help="weight of staying near the person of step 0")
+    person_weight: float = option(0.1, help="weight of staying near the person of step 0")
     filter_weight: float = option(0.5, help="weight of the gender and quality networks")
     seed: int = option(0, help="seed of all randomness")
     control_latents: int = option(16, help="latents of the control measurement at the end")
@@ -70,6 +71,7 @@ def run(stage: Stage, options: Options) -> None:
             steps=options.steps,
             recipe=options.recipe,
             batch_size=options.batch_size,
+            warmup_steps=options.warmup_steps,
             generator_lr=options.generator_lr,
             label_lr=options.label_lr,
             discriminator_lr=options.discriminator_lr,

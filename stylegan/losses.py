@@ -8,6 +8,7 @@ from stylegan.layers import downsample
 
 CHARBONNIER_EPSILON = 0.01
 PYRAMID_LEVELS = 4
+CENTRE = (0.3, 0.8)  # rows and columns of the middle of a picture, as shares of its size
 
 
 def discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
@@ -29,15 +30,25 @@ def r1_penalty(real_scores: Tensor, real_images: Tensor) -> Tensor:
     return 0.5 * gradient.float().square().sum(dim=(1, 2, 3)).mean()
 
 
-def pyramid_loss(images: Tensor, targets: Tensor, levels: int = PYRAMID_LEVELS) -> Tensor:
+def pyramid_loss(
+    images: Tensor, targets: Tensor, levels: int = PYRAMID_LEVELS, centre_weight: float = 1.0
+) -> Tensor:
     """Charbonnier distance (a smooth L1) of two batches [N,C,H,W], averaged over an image pyramid.
 
     The coarse levels see shape and colour, the fine ones edges, so that no scale is neglected.
+
+    Args:
+        centre_weight: weight of the middle of the picture, where eyes and mouth are, relative to the rest;
+            hair and backdrop cover most pixels and would drown them.
     """
     images, targets = images.float(), targets.float()
     total = images.new_zeros(())
     for level in range(levels):
         if level:
             images, targets = downsample(images), downsample(targets)
-        total = total + ((images - targets).square() + CHARBONNIER_EPSILON**2).sqrt().mean()
+        distance = ((images - targets).square() + CHARBONNIER_EPSILON**2).sqrt()
+        weights = torch.ones_like(distance[:1, :1])
+        rows, columns = ([round(size * share) for share in CENTRE] for size in distance.shape[2:])
+        weights[:, :, rows[0] : rows[1], columns[0] : columns[1]] = centre_weight
+        total = total + (distance * weights).mean() / weights.mean()
     return total / levels

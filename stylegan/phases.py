@@ -36,6 +36,8 @@ class Phase:
     """Pull towards the paired images: size of its gradient relative to the adversarial one, at the start."""
     anchor_end: float = 0.0
     """The same at the end; linear in between."""
+    centre_weight: float = 1.0
+    """Weight of the middle of the picture in the distance to the paired images."""
     style_mixing: float = 0.0
     """Probability of style mixing."""
     mapping_rate: float = 1.0

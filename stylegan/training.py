@@ -233,7 +233,8 @@ class Trainer:
 
     def _regression_step(self, phase: Phase, rows: np.ndarray, lod: float) -> dict[str, Tensor]:
         targets = self._real_images(rows, lod)
-        loss = pyramid_loss(self._generate(self._draw_z(rows), lod), targets)
+        generated = self._generate(self._draw_z(rows), lod)
+        loss = pyramid_loss(generated, targets, centre_weight=phase.centre_weight)
         self.optimizer_g.zero_grad()
         loss.backward()
         self.optimizer_g.step()
@@ -280,7 +281,7 @@ class Trainer:
         (gradient,) = torch.autograd.grad(loss, leaf)
         metrics["loss_g"] = loss.detach()
         if anchored:
-            anchor = pyramid_loss(leaf[:anchored], real[:anchored])
+            anchor = pyramid_loss(leaf[:anchored], real[:anchored], centre_weight=phase.centre_weight)
             (pull,) = torch.autograd.grad(anchor, leaf)
             # Measured at the pictures, so that neither loss drowns the other whatever their scales are.
             ratio = gradient.norm() / pull.norm().clamp_min(1e-12)

@@ -32,16 +32,20 @@ from stylegan_modified.stylegan_generator import ConditionedStyleGANGenerator
 
 @dataclass(frozen=True)
 class V1Options:
-    """Options of the v1 fine-tuning (learning rates are those of the stored weights)."""
+    """Options of the v1 fine-tuning (learning rates are those of the stored weights).
+
+    In the first `warmup_steps` of `matching`, D learns alone: what it knows of the properties is all G can learn.
+    """
 
     steps: int
     recipe: Literal["matching", "document"] = "matching"
     batch_size: int = 16
-    generator_lr: float = 0.05
-    label_lr: float = 0.01
-    discriminator_lr: float = 2e-3
+    warmup_steps: int = 0
+    generator_lr: float = 1.0
+    label_lr: float = 0.1
+    discriminator_lr: float = 5e-3
     regression_weight: float = 4.0
-    person_weight: float = 0.3
+    person_weight: float = 0.1
     filter_weight: float = 0.5
     average_half_life: float = 100.0
     precision: str = "auto"
@@ -117,12 +121,14 @@ class ConditionedGANTrainer(Trainer):
             set_learning_rate(self.generator_optimizer, factor)
             set_learning_rate(self.discriminator_optimizer, factor)
         with mixed_precision(self.device, self.options.precision):
-            row = self._losses_step(rng)
+            row = self._losses_step(t, rng)
         self.average.update(self.generator.mapping)
         return row
 
-    def _losses_step(self, rng: torch.Generator) -> dict[str, float]:
+    def _losses_step(self, t: int, rng: torch.Generator) -> dict[str, float]:
         row = self._discriminator_step(rng)
+        if self.options.recipe == "matching" and t < self.options.warmup_steps:
+            return row
         row |= self._generator_step(rng)
         if self.options.recipe == "document":
             repeats = 1
