@@ -37,7 +37,7 @@ class Options(StageOptions):
     batch_size: int = option(16, help="pictures per step")
     learning_rate: float = option(2e-3, help="Adam step size of the dials")
     identity_weight: float = option(0.15, help="weight of the same-person term")
-    keep_weight: float = option(1.0, help="weight of the region to keep")
+    keep_weight: float = option(3.0, help="weight of the region to keep")
     pool: int = option(1024, help="people to practise on")
     seed: int = option(0, help="seed of all randomness")
     control_latents: int = option(16, help="latents of the control measurement at the end")

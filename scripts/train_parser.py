@@ -239,7 +239,9 @@ def run(tool: Tool, options: Options) -> None:
             model.load_state_dict(load_facexformer(options.init).state_dict(), strict=True)
     arrays = training_portraits(tool, options)
     batches = ParserBatches(arrays["images"], arrays["label_maps"], options.batch_size, options.seed)
-    settings = ParserTrainingOptions(steps=options.steps, learning_rate=options.learning_rate)
+    settings = ParserTrainingOptions(
+        steps=options.steps, learning_rate=options.learning_rate, weigh_classes=options.init is None
+    )
     training = ParserTraining(model, batches, settings)
     resume(tool, options, training)
     with tool.foreseen(FloatingPointError, mend=f"The last good state is {tool.workspace / CHECKPOINT}."):

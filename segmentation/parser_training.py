@@ -42,6 +42,8 @@ BOX_OFFSET = np.array([0.003, -0.045, 0.008, 0.022])
 BOX_SPREAD = np.array([0.044, 0.091, 0.041, 0.035])
 BOX_MARGIN = 0.25
 
+CHROMA_SAMPLINGS = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420)
+
 
 @dataclass(frozen=True)
 class ParserTrainingOptions:
@@ -51,6 +53,8 @@ class ParserTrainingOptions:
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.01
     warmup_steps: int = 100
+    weigh_classes: bool = True
+    """Give rare classes more weight at first; needless for a network that is trained already."""
 
 
 def face_boxes(label_maps: np.ndarray) -> np.ndarray:
@@ -182,10 +186,11 @@ def degrade(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         picture = picture + rng.normal(size=picture.shape) * rng.uniform(0, 6)
     picture = picture.clip(0, 255).astype(np.uint8)
     if rng.random() < 0.6:
-        # The channel order does not matter to the damage done, so RGB passes as OpenCV's BGR.
-        _, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(70, 97))])
-        picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
-    return picture
+        quality, sampling = int(rng.integers(80, 98)), int(rng.choice(CHROMA_SAMPLINGS))
+        settings = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
+        _, encoded = cv2.imencode(".jpg", picture[..., ::-1], settings)
+        picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1]
+    return np.ascontiguousarray(picture)
 
 
 def class_weights(label_maps: np.ndarray) -> Tensor:
@@ -244,6 +249,8 @@ class ParserTraining:
 
         Rare classes need the weights to be found at all, but would stay too wide with them.
         """
+        if not self.options.weigh_classes:
+            return torch.ones_like(self.weights)
         progress = step / self.options.steps
         return self.weights ** min(max((0.6 - progress) / 0.35, 0.0), 1.0)
 

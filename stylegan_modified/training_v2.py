@@ -162,7 +162,7 @@ class DialOptions:
     batch_size: int = 16
     learning_rate: float = 2e-3
     identity_weight: float = 0.15
-    keep_weight: float = 1.0
+    keep_weight: float = 3.0
     offset_weight: float = 0.01
     realism_weight: float = 0.03
     filter_weight: float = 0.05
