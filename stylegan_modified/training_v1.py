@@ -34,7 +34,7 @@ from stylegan_modified.stylegan_generator import ConditionedStyleGANGenerator
 class V1Options:
     """Options of the v1 fine-tuning (learning rates are those of the stored weights).
 
-    In the first `warmup_steps` of `matching`, D learns alone: what it knows of the properties is all G can learn.
+    In the first `warmup_steps` of `matching`, D learns alone: G can learn no more than D knows.
     """
 
     steps: int
