@@ -55,11 +55,10 @@ def test_training_on_a_folder_with_one_bad_picture(tmp_path: Path) -> None:
     out = tmp_path / "out"
     found = load_checkpoint(out / "stylegan_model.safetensors")
     assert build_generator(found)(torch.zeros(2, 8))["image"].shape == (2, 3, 16, 16)
-    assert bundle.stat().st_size < 0.6 * (out / "stylegan_model.safetensors").stat().st_size
-    halved = build_generator(load_checkpoint(bundle))(torch.zeros(2, 8))["image"]
-    torch.testing.assert_close(
-        halved, build_generator(found)(torch.zeros(2, 8))["image"], atol=0.02, rtol=0.02
-    )
+    assert bundle.stat().st_size < 0.65 * (out / "stylegan_model.safetensors").stat().st_size
+    halved = build_generator(load_checkpoint(bundle)).state_dict()
+    for name, value in build_generator(found).state_dict().items():
+        torch.testing.assert_close(halved[name], value, atol=1e-4, rtol=1e-3)
     assert build_discriminator(found).resolution == 16
     assert {p.name for p in out.iterdir()} >= {"checkpoint.pt", "train_log.csv", "preview.png"}
     assert (out / "train_log.csv").read_text().splitlines()[-1].startswith("30,0.120,")
