@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+MAX_LENGTH = 4.0
+
 
 def linear_directions(w: Tensor, properties: Tensor, ridge: float = 1e-3) -> Tensor:
     """Directions in w that change one property and, to first order, no other.
@@ -23,23 +25,25 @@ def linear_directions(w: Tensor, properties: Tensor, ridge: float = 1e-3) -> Ten
         ridge: regularisation relative to the mean variance of w.
 
     Returns:
-        [7, w_dim] float: row j is the change of w for +1 of property j.
+        [7, w_dim] float: row j is the change of w for +1 of property j, `MAX_LENGTH` standard deviations long
+        at the most.
 
     Raises:
-        ValueError: fewer samples than twice the dimension of w (the fit would be arbitrary).
+        ValueError: no more samples than dimensions of w (the fit would be arbitrary).
     """
     count, dim = w.shape
-    if count < 2 * dim:
-        raise ValueError(
-            f"{count} latents are too few to fit directions in {dim} dimensions (need {2 * dim})"
-        )
+    if count <= dim:
+        raise ValueError(f"{count} latents are too few to fit directions in {dim} dimensions")
     centred = (w - w.mean(0)).double()
     covariance = centred.T @ centred / count
     regulariser = ridge * covariance.diagonal().mean() * torch.eye(dim, dtype=torch.float64, device=w.device)
     target = (properties - properties.mean(0)).double()
     effect = torch.linalg.solve(covariance + regulariser, centred.T @ target / count).T
-    spread = effect @ covariance @ effect.T
-    return torch.linalg.solve(spread, effect @ covariance).to(w.dtype)
+    inverse_spread = torch.linalg.inv(effect @ covariance @ effect.T)
+    # How many standard deviations of w a direction is long; properties that hardly vary ask for absurd steps.
+    length = inverse_spread.diagonal().sqrt()
+    directions = inverse_spread @ effect @ covariance * (MAX_LENGTH / length).clamp(max=1.0)[:, None]
+    return directions.to(w.dtype)
 
 
 class DialNetwork(nn.Module):

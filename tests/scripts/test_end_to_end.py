@@ -1,4 +1,4 @@
-"""The main job from the bundled weights to regenerated pictures, on 24 candidates."""
+"""The main job from the bundled weights to regenerated pictures, on 96 candidates."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from scripts.pipeline.options import REPOSITORY
+from scripts.pipeline import REPOSITORY
 from segmentation.property_table import PROPERTY_NAMES
 
 SCRIPTS = sorted((REPOSITORY / "scripts").glob("[0-9][0-9]_*.py"))
@@ -75,7 +75,7 @@ def test_every_stage_left_its_files_and_a_complete_record(workspace: Path) -> No
 
 def test_tables_agree_on_the_pictures(workspace: Path) -> None:
     candidates = pd.read_csv(workspace / "stylegan/candidates.csv")
-    assert candidates["img_no"].tolist() == list(range(24))
+    assert candidates["img_no"].tolist() == list(range(96))
     scores = pd.read_csv(workspace / "segmentation/property_score_results/all_scores_v3.csv")
     assert set(scores["img_no"]) <= set(candidates["img_no"])
     labels = scores.loc[scores["valid"], [f"{name}_score" for name in PROPERTY_NAMES]]
