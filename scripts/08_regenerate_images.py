@@ -44,6 +44,7 @@ class Options(ToolOptions):
     sweep: tuple[str, ...] = option(
         (), help="dials to turn, each property=start:stop:count, such as mouth=-2:2:7"
     )
+    show: tuple[str, ...] = option((), help="sweeps to show when neither a property nor --sweep is given")
     trunc_psi: float = option(1.0, help="truncation of w: 1 none, 0 the average person")
     corrections: int = option(1, help="closed-loop corrections of v2 and v3 (0: none)")
     measure: bool = option(True, help="read the pictures with the face parser and write what it measures")
@@ -95,18 +96,30 @@ def parse_sweep(text: str) -> tuple[str, list[float]]:
         ) from None
 
 
+def chosen_properties(options: Options) -> dict[str, float]:
+    """The properties given by name."""
+    from segmentation.property_table import PROPERTY_NAMES
+
+    return {name: value for name in PROPERTY_NAMES if (value := getattr(options, name)) is not None}
+
+
+def chosen_sweeps(options: Options) -> tuple[str, ...]:
+    """The sweeps asked for, or those that the preset shows when nothing is asked for."""
+    return options.sweep or (() if chosen_properties(options) else options.show)
+
+
 def list_requests(options: Options, median: np.ndarray) -> tuple[list[list[Request]], list[str]]:
     """Rows (people) of requests, and the text above each column."""
     from segmentation.property_table import PROPERTY_NAMES
 
-    chosen = {name: value for name in PROPERTY_NAMES if (value := getattr(options, name)) is not None}
+    chosen, sweeps = chosen_properties(options), chosen_sweeps(options)
     base = {name: float(middle) for name, middle in zip(PROPERTY_NAMES, median, strict=True)} | chosen
     given = "".join(f"_{name}{value:+.2f}" for name, value in chosen.items())
     settings = [("", base)]
-    if options.sweep:
+    if sweeps:
         settings = [
             (f"{name} {value:+.2f}", {**base, name: value})
-            for name, values in map(parse_sweep, options.sweep)
+            for name, values in map(parse_sweep, sweeps)
             for value in values
         ]
     rows = [
@@ -184,7 +197,7 @@ def run(tool: Tool, options: Options) -> None:
     tool.write_csv(f"{FOLDER}/images.csv", table.round(4))
     names = [f"seed {row[0].seed}" for row in rows]
     width = len(columns)
-    if options.sweep:
+    if len(columns) > 1:
         grid = labelled_grid(
             [list(images[i * width : (i + 1) * width]) for i in range(len(rows))],
             names,
@@ -198,8 +211,8 @@ def run(tool: Tool, options: Options) -> None:
         f"{len(images)} pictures of {len(rows)} people with {options.version} in {tool.workspace / FOLDER}"
     )
     tool.log(f"  look at: {tool.workspace / FOLDER / 'grid.png'}")
-    if options.sweep and options.measure:
-        for name in {parse_sweep(text)[0] for text in options.sweep}:
+    if options.measure:
+        for name in {parse_sweep(text)[0] for text in chosen_sweeps(options)}:
             rows_of = table[table["label"].str.startswith(f"{name} ")]
             r = rows_of[f"{name}_requested"].corr(rows_of[f"{name}_measured"])
             tool.log(f"  {name}: requested against measured r {r:.3f} (n = {len(rows_of)} pictures)")
