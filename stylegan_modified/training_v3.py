@@ -106,7 +106,7 @@ class ConditionalVAETrainer(Trainer):
         wanted = torch.cat([drawn_properties, properties])
         mean, log_variance = self.encoder(images, wanted)
         mean, log_variance = mean.float(), log_variance.float()
-        decoded = self.decode(sample_posterior(mean, log_variance, rng), wanted).float()
+        decoded = self.model(sample_posterior(mean, log_variance, rng), wanted)["image"].float()
         terms = {
             "reconstruction": (self.options.reconstruction_weight, pyramid_loss(decoded, images)),
             "latent": (self.options.latent_weight, (mean[: len(z)] - z).square().mean()),
@@ -132,10 +132,6 @@ class ConditionalVAETrainer(Trainer):
         z = torch.randn(count, self.model.z_space_dim, generator=rng).to(self.device)
         properties = self.data.properties[self._rows(count, rng)].to(self.device)
         return z, self.model(z, properties)["image"].float(), properties
-
-    def decode(self, z: Tensor, properties: Tensor) -> Tensor:
-        """Pictures [N, 3, H, W] of z with properties, with gradients to z and to the dials."""
-        return self.model(z, properties)["image"]
 
     @torch.no_grad()
     def averaged(self) -> tuple[DialGenerator, Encoder]:
