@@ -1,26 +1,25 @@
-"""Files of a generator training: plan, images, checkpoints, previews and log."""
+"""The loop of a generator training, and its files: images, checkpoints and weights."""
 
 from __future__ import annotations
 
-import csv
 import math
 import pickle
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from scripts.pipeline import Tool, UserError
-from scripts.pipeline.files import atomic_path, save_image, write_text
-from scripts.pipeline.layers import read_toml
-from scripts.pipeline.pictures import contact_sheet
+from scripts.pipeline.files import atomic_path
 from scripts.training_images import folder_images, portrait_images
+from scripts.training_kid import KidMeter
+from scripts.training_log import TrainingLog
+from scripts.training_plan import interval_images
+from scripts.training_previews import Previews
 from stylegan.checkpoint import save_checkpoint
-from stylegan.phases import Phase, TrainingConfig, phases_from_tables
-from stylegan.sampling import to_uint8
 from stylegan.training import Trainer, TrainingError, TrainingImages
 
 if TYPE_CHECKING:
@@ -29,35 +28,16 @@ if TYPE_CHECKING:
 CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "stylegan_model.safetensors"
 LOG = "train_log.csv"
-LOG_STEPS = 25
-STATUS_S = 15.0
-METRICS = (
-    "pyramid", "loss_g", "loss_d", "score_real", "score_fake", "r1", "anchor_scale",
-)  # fmt: skip
-COLUMNS = ("step", "kimg", "phase", "kind", "resolution", "lod", "seconds", "images_per_s", *METRICS)
 
 
-def read_plan(options: Options) -> tuple[TrainingConfig, int]:
-    """Read the plan; returns it with the resolution in pixels. UserError names what is wrong in it."""
-    tables = read_toml(options.plan)
-    source = f"{options.portraits} portraits from seed {options.first_portrait}"
-    if options.repeat_low_quality > 1:
-        source += f", those of low quality {options.repeat_low_quality} times"
-    extra = {"images": source if options.portraits else "a folder of pictures"}
-    try:
-        phases = phases_from_tables(tables.pop("phases", ()))
-        config = TrainingConfig(phases=phases, extra=extra, **tables)
-    except (TypeError, ValueError, KeyError) as error:
-        raise UserError(f"{options.plan} is not a usable training plan: {error}") from error
-    return config, config.generator["resolution"]
-
-
-def load_images(tool: Tool, options: Options, resolution: int, out: Path) -> TrainingImages:
+def load_images(
+    tool: Tool, options: Options, resolution: int, out: Path, log: Callable[[str], None]
+) -> TrainingImages:
     """The images to train on, rendered or read once and cached in the folder of the run."""
     if options.folder is not None:
-        return TrainingImages(folder_images(options.folder.resolve(), resolution, out, tool.log))
+        return TrainingImages(folder_images(options.folder.resolve(), resolution, out, log))
     first, count, processes = options.first_portrait, options.portraits, options.processes
-    found = portrait_images(count, resolution, first, processes, out, tool.log, tool.check_stop)
+    found = portrait_images(count, resolution, first, processes, out, log, tool.check_stop)
     return TrainingImages(*found, order=repeated_order(first, found[1], options.repeat_low_quality))
 
 
@@ -78,23 +58,28 @@ def repeated_order(first: int, latents: np.ndarray, repeats: int) -> np.ndarray:
 
 
 class TrainingRun:
-    """The loop around a trainer: save, preview, stop?, step, log."""
+    """The loop around a trainer: save, look, stop?, step, log. Of several processes the first one writes."""
 
     def __init__(self, tool: Tool, options: Options, trainer: Trainer, out: Path) -> None:
         self.tool = tool
         self.options = options
         self.trainer = trainer
         self.out = out
-        self.saved_at = self.status_at = time.monotonic()
+        self.writes = trainer.processes.rank == 0
+        self.log = TrainingLog(out / LOG, trainer, tool.log)
+        self.previews = Previews(out, trainer, options.previews)
+        self.preview_interval = interval_images(options.preview_kimg, trainer.config)
+        self.kid_interval = interval_images(options.kid_kimg, trainer.config)
+        measures = self.writes and self.kid_interval > 0
+        self.kid = KidMeter(tool, options, trainer, out) if measures else None
+        self.started_at = self.saved_at = time.monotonic()
         self.saved_step = -1
-        self.rate = 0.0
-        self.sums: dict[str, list[float]] = {}
 
     def resume(self) -> None:
         """Go on from the checkpoint of an earlier run, if there is one."""
         path = self.out / CHECKPOINT
         if not path.exists() or self.options.restart:
-            write_text(self.out / LOG, ",".join(COLUMNS) + "\n")
+            self._start()
             return
         try:
             self.trainer.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
@@ -107,47 +92,65 @@ class TrainingRun:
             ) from error
         counters = self.trainer.counters
         self.saved_step = counters.step
-        self._cut_log(counters.step)
-        self.tool.log(f"resumed at step {counters.step}, {counters.images / 1000:.1f} thousand images")
+        if self.writes:
+            self.log.resume()
+            self.tool.log(f"resumed at step {counters.step}, {counters.images / 1000:.1f} thousand images")
 
-    def _cut_log(self, step: int) -> None:
-        """Drop log rows of steps that will be done again."""
-        path = self.out / LOG
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else [",".join(COLUMNS)]
-        kept = [
-            line for line in lines[1:] if line.split(",")[0].isdigit() and int(line.split(",")[0]) <= step
-        ]
-        write_text(path, "\n".join([lines[0], *kept]) + "\n")
+    def _start(self) -> None:
+        if self.writes:
+            self.log.start()
+        if self.kid is not None:
+            self.kid.forget()
+            self.tool.log(f"KID between two halves of the data: {self.kid.of_the_data():.4f}")
 
     def loop(self) -> None:
-        """Train until the plan is over or a stop is requested. UserError on a non-finite loss."""
+        """Train until the plan or the time is over or a stop is asked for. UserError on a non-finite loss."""
         trainer = self.trainer
-        previewed = trainer.counters.images if trainer.counters.step else -math.inf
+        before = trainer.counters.images if trainer.counters.step else -1
         while True:
-            stopping = trainer.finished or self.tool.stop_requested
+            out_of_time = self._agreed(self._is_out_of_time())
+            stopping = trainer.finished or out_of_time or self._agreed(self.tool.stop_requested)
             if stopping or time.monotonic() - self.saved_at >= self.options.save_seconds:
                 self.save()
-            if trainer.finished or trainer.counters.images - previewed >= self.options.preview_kimg * 1000:
-                previewed = trainer.counters.images
-                self.preview()
+            self.look(before, at_the_end=trainer.finished or out_of_time)
             if stopping:
                 return
-            number, phase, progress = trainer.counters.phase, trainer.phase, trainer.progress
-            before = trainer.counters.phase_seconds
+            before = trainer.counters.images
+            number, phase = trainer.counters.phase, trainer.phase
             started = time.perf_counter()
             metrics = trainer.step()
-            elapsed = time.perf_counter() - started
-            self.rate = (
-                phase.batch / elapsed if not self.rate else 0.95 * self.rate + 0.05 * phase.batch / elapsed
-            )
-            self.log(number, phase, progress, before + elapsed, metrics)
-            if number != trainer.counters.phase:
-                self.rate = 0.0
+            self._check_finite(metrics)
+            if self.writes:
+                self.log.add(number, phase, time.perf_counter() - started, metrics)
+
+    def _is_out_of_time(self) -> bool:
+        minutes = self.options.minutes
+        return minutes > 0 and time.monotonic() - self.started_at >= 60 * minutes
+
+    def _agreed(self, flag: bool) -> bool:
+        return self.trainer.processes.any(flag, self.trainer.device)
+
+    def look(self, before: int, at_the_end: bool) -> None:
+        """Preview and KID where one is due: at the start, every interval, and at the end.
+
+        Args:
+            before: images seen when this was last called; -1 at the start.
+        """
+        images = self.trainer.counters.images
+
+        def due(interval: float) -> bool:
+            passed = interval > 0 and images // interval > before // interval
+            return self.writes and (passed or (at_the_end and images > before))
+
+        if due(self.preview_interval):
+            self.previews.write()
+        if self.kid is not None and due(self.kid_interval):
+            self.log.add_kid(self.kid.measure())
 
     def save(self) -> None:
         """Write the resumable checkpoint and the weights, unless they are there already."""
         self.saved_at = time.monotonic()
-        if self.trainer.counters.step == self.saved_step:
+        if self.trainer.counters.step == self.saved_step or not self.writes:
             return
         self.saved_step = self.trainer.counters.step
         with atomic_path(self.out / CHECKPOINT) as temporary:
@@ -164,73 +167,11 @@ class TrainingRun:
         save_checkpoint(path, **networks, metadata=self.trainer.metadata())
         self.tool.log(f"bundled as {path}")
 
-    def preview(self) -> None:
-        """Write fixed pictures of the averaged generator, each beside its portrait if there is one."""
-        pictures, paired = self.trainer.preview(self.options.previews)
-        if paired is not None:
-            pictures = torch.stack([paired, pictures], dim=1).flatten(0, 1)
-        sheet = contact_sheet(to_uint8(pictures), columns=16 if paired is not None else 8)
-        name = f"preview_{self.trainer.counters.images // 1000:06d}_kimg.png"
-        save_image(self.out / "previews" / name, sheet)
-        save_image(self.out / "preview.png", sheet)
-
-    def log(
-        self, number: int, phase: Phase, progress: float, seconds: float, metrics: Mapping[str, float]
-    ) -> None:
-        """Collect the numbers of a step; write a row and a status line from time to time."""
-        counters = self.trainer.counters
+    def _check_finite(self, metrics: Mapping[str, float]) -> None:
         bad = [name for name, value in metrics.items() if not math.isfinite(value)]
         if bad:
             raise UserError(
-                f"{', '.join(bad)} became infinite or undefined at step {counters.step}, so training cannot "
-                f"go on. The checkpoint of step {max(self.saved_step, 0)} in {self.out} is kept. Lower the "
-                "learning rate or raise r1_gamma in the plan, and start with --restart."
+                f"{', '.join(bad)} became infinite or undefined at step {self.trainer.counters.step}, so "
+                f"training cannot go on. The checkpoint of step {max(self.saved_step, 0)} in {self.out} is "
+                "kept. Lower the learning rate or raise r1_gamma in the plan, and start with --restart."
             )
-        for name, value in metrics.items():
-            self.sums.setdefault(name, []).append(value)
-        if counters.step % LOG_STEPS and number == counters.phase:
-            return
-        means = {name: sum(values) / len(values) for name, values in self.sums.items()}
-        self.sums = {}
-        self._write_row(number, phase, seconds, means)
-        if time.monotonic() - self.status_at >= STATUS_S or number != counters.phase:
-            self.status_at = time.monotonic()
-            self.tool.log(self._status(phase, progress, means))
-
-    def _write_row(self, number: int, phase: Phase, seconds: float, means: Mapping[str, float]) -> None:
-        counters = self.trainer.counters
-        row: dict[str, Any] = {
-            "step": counters.step,
-            "kimg": f"{counters.images / 1000:.3f}",
-            "phase": number,
-            "kind": phase.kind,
-            "resolution": phase.resolution,
-            "lod": f"{float(self.trainer.generator.synthesis.lod):.3f}",
-            "seconds": f"{seconds:.1f}",
-            "images_per_s": f"{self.rate:.1f}",
-            **{name: f"{value:.5g}" for name, value in means.items()},
-        }
-        with (self.out / LOG).open("a", encoding="utf-8", newline="") as file:
-            csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n").writerow(row)
-
-    def _status(self, phase: Phase, progress: float, means: Mapping[str, float]) -> str:
-        losses = "  ".join(f"{name} {value:.3f}" for name, value in means.items())
-        kimg = self.trainer.counters.images / 1000
-        left = self._seconds_left() / 60
-        return (
-            f"{phase.kind} {phase.resolution} px {progress:4.0%}  {kimg:.1f} kimg  {self.rate:.0f} images/s  "
-            f"{left:.0f} min left  {losses}"
-        )
-
-    def _seconds_left(self) -> float:
-        """Estimate for the rest of the plan, at the present rate where a phase is measured in images."""
-        counters, phases = self.trainer.counters, self.trainer.config.phases
-        total = 0.0
-        for number in range(counters.phase, len(phases)):
-            phase = phases[number]
-            share = 1.0 - self.trainer.progress if number == counters.phase else 1.0
-            by_time = phase.seconds if phase.seconds > 0 else math.inf
-            by_images = phase.kimg * 1000 / self.rate if phase.kimg > 0 and self.rate else math.inf
-            shortest = min(by_time, by_images)
-            total += share * shortest if math.isfinite(shortest) else 0.0
-        return total

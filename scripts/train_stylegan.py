@@ -1,12 +1,23 @@
-"""Train the base generator on portraits or on a folder of pictures."""
+"""Train the base generator on portraits or on a folder of pictures, from the start or from trained weights.
+
+    python scripts/train_stylegan.py --portraits 40000
+    python scripts/train_stylegan.py --folder aligned --init data/embedded/stylegan_model.safetensors \\
+        --plan scripts/presets/training/transfer.toml
+    torchrun --nproc-per-node 4 scripts/train_stylegan.py --portraits 40000
+"""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.pipeline import Interrupted, Tool, ToolOptions, UserError, option, run_tool
+
+if TYPE_CHECKING:
+    import torch
 
 DEFAULT_PLAN = Path(__file__).parent / "presets" / "training" / "base_generator_64.toml"
 
@@ -21,14 +32,56 @@ class Options(ToolOptions):
     first_portrait: int = option(1_000_000, help="seed of the first portrait")
     repeat_low_quality: int = option(1, help="times that portraits of low quality are shown in a pass")
     folder: Path | None = option(None, help="train on the pictures in this folder")
+    init: Path | None = option(None, help="StyleGAN v1 weights to start from (generator and discriminator)")
+    freeze_d: int | None = option(
+        None, help="train only the last so many resolutions of the discriminator; None: as the plan says"
+    )
+    minutes: float = option(0.0, help="stop after so many minutes; 0: no limit", affects_results=False)
     processes: int = option(2, help="processes that render portraits", affects_results=False)
     save_seconds: float = option(120.0, help="seconds between two checkpoints", affects_results=False)
-    preview_kimg: float = option(10.0, help="thousands of images between two previews", affects_results=False)
+    preview_kimg: float | None = option(
+        None,
+        help="thousands of images between two previews; 0: none, None: 20 in the plan",
+        affects_results=False,
+    )
     previews: int = option(32, help="pictures in a preview", affects_results=False)
+    kid_kimg: float | None = option(
+        None,
+        help="thousands of images between two measurements of KID; 0: none, None: 20 in the plan",
+        affects_results=False,
+    )
+    kid_count: int = option(500, help="samples, and pictures at most, that KID compares")
+    kid_features: Literal["auto", "oracle", "detector"] = option(
+        "auto",
+        help="network whose features KID uses: the oracle (portraits) or the face detector (photographs)",
+    )
     bundle: Path | None = option(
         None, help="also write the finished networks here, in half precision", affects_results=False
     )
     restart: bool = option(False, help="start over although there is a checkpoint", affects_results=False)
+
+
+def join_processes(tool: Tool) -> "torch.device":
+    """The device of this process; joins the others where `torchrun` started several."""
+    import torch
+    from torch import distributed
+
+    if not (distributed.is_available() and distributed.is_torchelastic_launched()):
+        return tool.device
+    device = tool.device
+    if device.type == "cuda":
+        device = torch.device("cuda", distributed.get_node_local_rank())
+        torch.cuda.set_device(device)
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return device
+
+
+def leave_processes() -> None:
+    """Take leave of the other processes, if there are any."""
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def run(tool: Tool, options: Options) -> None:
@@ -37,25 +90,52 @@ def run(tool: Tool, options: Options) -> None:
             "It needs pictures to learn from: either --portraits COUNT or --folder PATH. For example:\n"
             "    python scripts/train_stylegan.py --portraits 40000"
         )
+    if options.kid_count < 2:
+        raise UserError("--kid-count must be at least 2; use --kid-kimg 0 to measure no KID.")
     from scripts.fast_memory import keep_freed_memory
-    from scripts.stylegan_run import TrainingRun, load_images, read_plan
-    from stylegan.training import Trainer, TrainingError
 
     keep_freed_memory()
-    out = options.out.resolve() if options.out else tool.path("base_generator")
-    config, resolution = read_plan(options)
-    images = load_images(tool, options, resolution, out)
+    device = join_processes(tool)
     try:
-        trainer = Trainer(config, images, tool.device)
+        train(tool, options, device)
+    finally:
+        leave_processes()
+
+
+def train(tool: Tool, options: Options, device: "torch.device") -> None:
+    """Read the plan and the images, train, and write the results."""
+    from scripts.stylegan_run import TrainingRun, load_images
+    from scripts.training_plan import read_plan
+    from stylegan.parallel import Processes
+    from stylegan.training import Trainer, TrainingError
+
+    out = options.out.resolve() if options.out else tool.path("base_generator")
+    config, init = read_plan(options)
+    processes = Processes.of_this_run()
+    say: Callable[[str], None] = tool.log if processes.rank == 0 else _nothing
+    # The first process renders or reads the images, the others find them in its cache.
+    if processes.rank > 0:
+        processes.wait()
+    images = load_images(tool, options, config.generator["resolution"], out, say)
+    if processes.rank == 0:
+        processes.wait()
+    try:
+        trainer = Trainer(config, images, device, init)
     except TrainingError as error:
         raise UserError(str(error)) from error
     training = TrainingRun(tool, options, trainer, out)
     training.resume()
     training.loop()
-    if options.bundle is not None and trainer.finished:
+    if options.bundle is not None and trainer.finished and processes.rank == 0:
         training.bundle(options.bundle.resolve())
     if not trainer.finished:
-        raise Interrupted("Stopped on request.")
+        if tool.stop_requested:
+            raise Interrupted("Stopped on request.")
+        say(f"stopped after --minutes {options.minutes:g}; the same command goes on from here")
+
+
+def _nothing(text: str) -> None:
+    """What the processes beside the first one say."""
 
 
 if __name__ == "__main__":

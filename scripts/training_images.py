@@ -9,8 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from scripts.pipeline import UserError
+from scripts.pipeline.console import script_command
 from scripts.pipeline.files import atomic_path, write_json
+from scripts.pipeline.tables import read_csv
 
+MINIMUM = 8
+ALIGNED = "aligned.csv"
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 CHUNK = 500
 
@@ -73,12 +77,18 @@ def _render(
 
 
 def folder_images(pictures: Path, size: int, folder: Path, log: Callable[[str], None]) -> np.ndarray:
-    """All pictures of a folder, cut to their central square and resized, [N,size,size,3] uint8."""
+    """All pictures of a folder, cut to their central square and resized, [N,size,size,3] uint8.
+
+    Where `align_photos.py` left its table, only the pictures that it calls "ok".
+
+    Raises:
+        UserError: no such folder, a table of another kind, or too few pictures.
+    """
     from PIL import Image, ImageOps
 
     if not pictures.is_dir():
         raise UserError(f"{pictures} is not a folder. Give --folder a folder of pictures.")
-    paths = sorted(p for p in pictures.rglob("*") if p.suffix.lower() in SUFFIXES)
+    paths = _usable_paths(pictures, log)
     final = folder / f"pictures_{size}px.npy"
     listing = folder / f"pictures_{size}px.json"
     names = [f"{p.relative_to(pictures).as_posix()} {p.stat().st_size}" for p in paths]
@@ -93,11 +103,28 @@ def folder_images(pictures: Path, size: int, folder: Path, log: Callable[[str], 
             log(f"left out {path.name}: it cannot be read as a picture ({error})")
             continue
         images.append(np.asarray(square))
-    if not images:
+    if len(images) < MINIMUM:
+        command = script_command("align_photos", "--photos", "PHOTOS", "--output", "ALIGNED")
         raise UserError(
-            f"{pictures} holds no readable picture ({', '.join(SUFFIXES)}), so there is nothing to learn."
+            f"{pictures} holds {len(images)} usable pictures, and a training needs at least {MINIMUM}: fewer "
+            "are soon known by heart, and the generator would only repeat them. Add photographs and cut out "
+            f"their faces:\n    {command}"
         )
     with atomic_path(final) as temporary:
         np.save(temporary, np.stack(images))
     write_json(listing, names)
     return np.load(final, mmap_mode="r")
+
+
+def _usable_paths(pictures: Path, log: Callable[[str], None]) -> list[Path]:
+    """Pictures of a folder, sorted; where there is a table of aligned faces, those that it calls "ok"."""
+    paths = sorted(p for p in pictures.rglob("*") if p.suffix.lower() in SUFFIXES)
+    table = pictures / ALIGNED
+    if not table.is_file():
+        return paths
+    mend = "Make it again with align_photos.py, or remove it to use every picture of the folder."
+    faces = read_csv(table, ("file", "status"), mend)
+    usable = {pictures / name for name in faces.loc[faces["status"] == "ok", "file"]}
+    found = [path for path in paths if path in usable]
+    log(f"{len(found)} of the {len(faces)} faces in {ALIGNED} are usable")
+    return found

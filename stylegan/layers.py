@@ -17,6 +17,7 @@ LEAKY_SLOPE = 0.2
 CONV_GAIN = math.sqrt(2.0)
 TRANSPOSED_FROM_RESOLUTION = 128
 NORM_EPSILON = 1e-8
+ROW_LENGTH = 256  # numbers that a row of `_Rows` has at most
 
 
 def upsample(x: Tensor) -> Tensor:
@@ -34,10 +35,22 @@ def pixel_norm(x: Tensor) -> Tensor:
     return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + NORM_EPSILON)
 
 
-def smear_kernel(weight: Tensor) -> Tensor:
-    """Turn a 3x3 kernel into the 4x4 kernel of (convolution, then sum over 2x2 pixels)."""
-    padded = F.pad(weight, (1, 1, 1, 1))
-    return padded[..., 1:, 1:] + padded[..., :-1, 1:] + padded[..., 1:, :-1] + padded[..., :-1, :-1]
+def smear_matrix(scale: float, flip: bool = False) -> Tensor:
+    """The linear map [9,16] from 3x3 kernels to the 4x4 kernels of (convolution, sum over 2x2 pixels).
+
+    Args:
+        scale: factor on the kernels.
+        flip: turn the kernels by 180 degrees first.
+    """
+    line = torch.tensor([[1.0, 1.0, 0.0, 0.0], [0.0, 1.0, 1.0, 0.0], [0.0, 0.0, 1.0, 1.0]])
+    matrix = torch.kron(line, line) * scale
+    return matrix.flip(0) if flip else matrix
+
+
+def smear_kernel(weight: Tensor, matrix: Tensor) -> Tensor:
+    """Turn kernels [out,in,3,3] into [out,in,4,4] with a `smear_matrix`, in float32."""
+    with torch.autocast(weight.device.type, enabled=False):
+        return (weight.reshape(-1, 9) @ matrix).view(*weight.shape[:2], 4, 4)
 
 
 class EqualizedDense(nn.Module):
@@ -78,8 +91,8 @@ class Blur(nn.Module):
         kernel = torch.outer(line, line) / 16.0
         self.register_buffer("kernel", kernel.expand(channels, 1, 3, 3).clone())
 
-    def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        return F.conv2d(x, self.kernel, bias, padding=1, groups=x.shape[1])
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.kernel, padding=1, groups=x.shape[1])
 
 
 class NoiseInjection(nn.Module):
@@ -90,48 +103,15 @@ class NoiseInjection(nn.Module):
         self.register_buffer("noise", torch.randn(1, 1, resolution, resolution))
         self.weight = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, x: Tensor, randomize: bool) -> Tensor:
-        """Return x [N,C,H,W] plus noise, in the type of x."""
-        noise = self.noise
+    def forward(self, count: int, randomize: bool) -> Tensor:
+        """Return the noise [count,1,H,W], without its weights."""
         if randomize:
-            noise = torch.randn(x.shape[0], 1, *x.shape[2:], device=x.device, dtype=torch.float32)
-        return torch.addcmul(x, noise.to(x.dtype), self.weight.view(1, -1, 1, 1).to(x.dtype))
-
-
-class _AdaptiveInstanceNorm(torch.autograd.Function):
-    """(x - mean) / std * gain + shift per image and channel, with a gradient in closed form.
-
-    Half the passes over memory that automatic differentiation makes, which is what this layer costs.
-    Cannot be differentiated twice.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
-        # Sums are left in the type of x (they accumulate in float32 anyhow): asking for float32, or letting
-        # autocast ask for it, would first write a float32 copy of the features.
-        with torch.autocast(x.device.type, enabled=False):
-            pixels = x.shape[2] * x.shape[3]
-            centred = x - x.sum(dim=(2, 3), keepdim=True) / pixels
-            variance = centred.square().sum(dim=(2, 3), keepdim=True).float() / pixels
-        inverse_std = torch.rsqrt(variance + NORM_EPSILON)
-        ctx.save_for_backward(centred, gain, inverse_std)
-        return torch.addcmul(shift.to(x.dtype), centred, (gain * inverse_std).to(x.dtype))
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        centred, gain, inverse_std = ctx.saved_tensors
-        pixels = centred.shape[2] * centred.shape[3]
-        grad_shift = grad.sum(dim=(2, 3), keepdim=True).float()
-        product = (grad * centred).sum(dim=(2, 3), keepdim=True).float()
-        factor = gain * inverse_std
-        grad_x = torch.addcmul((-factor * grad_shift / pixels).to(grad.dtype), grad, factor.to(grad.dtype))
-        pull = (-factor * inverse_std.square() * product / pixels).to(grad.dtype)
-        return grad_x.addcmul_(centred, pull), product * inverse_std, grad_shift
+            return torch.randn(count, *self.noise.shape[1:], device=self.noise.device)
+        return self.noise.expand(count, -1, -1, -1)
 
 
 class StyleModulation(nn.Module):
-    """Instance norm followed by the scale and shift that the style vector w asks for (AdaIN)."""
+    """What the style vector w asks for: a scale and a shift per channel (AdaIN)."""
 
     def __init__(self, channels: int, w_space_dim: int) -> None:
         super().__init__()
@@ -139,12 +119,108 @@ class StyleModulation(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels * 2))
         self.scale = 1.0 / math.sqrt(w_space_dim)
 
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """Normalise x [N,C,H,W] over its pixels, then modulate it by w [N,w_space_dim]."""
+    def forward(self, w: Tensor) -> tuple[Tensor, Tensor]:
+        """Return scale and shift, each [N,channels] float32, of w [N,w_space_dim]."""
         with torch.autocast(w.device.type, enabled=False):
-            style = F.linear(w.float(), self.weight * self.scale, self.bias)
-        gain, shift = style.view(x.shape[0], 2, -1, 1, 1).unbind(dim=1)
-        return _AdaptiveInstanceNorm.apply(x, gain + 1.0, shift)
+            scale, shift = F.linear(w.float(), self.weight * self.scale, self.bias).chunk(2, dim=1)
+        return scale + 1.0, shift
+
+
+class _Rows:
+    """Features [N,H,W,C] seen as [N,rows,length]: several pixels side by side in each row.
+
+    Vector instructions want long rows: with one pixel of 16 channels per row, an operation of a value per
+    channel with the features takes ten times as long on a CPU.
+    """
+
+    def __init__(self, count: int, pixels: int, channels: int) -> None:
+        self.count, self.channels, self.repeats = count, channels, 1
+        while channels * self.repeats * 2 <= ROW_LENGTH and pixels % (self.repeats * 2) == 0:
+            self.repeats *= 2
+
+    def view(self, x: Tensor) -> Tensor:
+        return x.reshape(self.count, -1, self.channels * self.repeats)
+
+    def spread(self, values: Tensor, dtype: torch.dtype) -> Tensor:
+        """Lay out values [N,C] so that they meet their channels in `view`."""
+        wide = values.to(dtype).unsqueeze(1).expand(-1, self.repeats, -1)
+        return wide.reshape(self.count, 1, -1)
+
+    def sum(self, rows: Tensor) -> Tensor:
+        """Sum over the pixels, [N,rows,length] -> [N,C] float32.
+
+        Sums of a part of the pixels are left in the type of the features (they accumulate in float32 anyhow):
+        asking for float32 at once would first write a float32 copy of everything.
+        """
+        parts = rows.view(self.count, self.repeats, -1, self.channels).sum(dim=2)
+        return parts.float().sum(dim=1)
+
+
+class _StyledActivation(torch.autograd.Function):
+    """Noise, bias, leaky ReLU, instance norm and style in few passes, with a gradient in closed form.
+
+    These layers cost memory traffic, not arithmetic; automatic differentiation would make twice the passes.
+    Cannot be differentiated twice.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, noise: Tensor, strength: Tensor, bias: Tensor, gain: Tensor, shift: Tensor
+    ) -> Tensor:
+        count, channels, height, width = x.shape
+        rows = _Rows(count, height * width, channels)
+        with torch.autocast(x.device.type, enabled=False):
+            noise = noise.to(x.dtype).flatten()
+            # Noise and bias at once, as the product of a thin and a flat matrix.
+            factors = torch.stack([noise, torch.ones_like(noise)], dim=1)
+            pixels = x.permute(0, 2, 3, 1).reshape(-1, channels)
+            activated = torch.addmm(pixels, factors, torch.stack([strength, bias]).to(x.dtype))
+            activated = rows.view(F.leaky_relu_(activated, LEAKY_SLOPE))
+            mean = rows.sum(activated) / (height * width)
+            centred = activated - rows.spread(mean, x.dtype)
+            variance = rows.sum(centred.square()) / (height * width)
+            inverse_std = torch.rsqrt(variance + NORM_EPSILON)
+            styled = torch.addcmul(
+                rows.spread(shift, x.dtype), centred, rows.spread(gain * inverse_std, x.dtype)
+            )
+        ctx.rows = rows
+        ctx.save_for_backward(activated, centred, noise, gain, inverse_std)
+        return styled.view(count, height, width, channels).permute(0, 3, 1, 2)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        activated, centred, noise, gain, inverse_std = ctx.saved_tensors
+        rows: _Rows = ctx.rows
+        count, channels, height, width = grad.shape
+        grad = rows.view(grad.permute(0, 2, 3, 1))
+        grad_shift = rows.sum(grad)
+        product = rows.sum(grad * centred)
+        factor = gain * inverse_std
+        offset = -factor * grad_shift / (height * width)
+        pull = -factor * inverse_std.square() * product / (height * width)
+        grad_x = torch.addcmul(
+            rows.spread(offset, grad.dtype), grad, rows.spread(factor, grad.dtype)
+        ).addcmul_(centred, rows.spread(pull, grad.dtype))
+        grad_x = torch.ops.aten.leaky_relu_backward(grad_x, activated, LEAKY_SLOPE, True)
+        grad_strength = noise @ grad_x.view(-1, channels)
+        grad_bias = rows.sum(grad_x).sum(dim=0)
+        grad_x = grad_x.view(count, height, width, channels).permute(0, 3, 1, 2)
+        return grad_x, None, grad_strength.float(), grad_bias, product * inverse_std, grad_shift
+
+
+def styled_activation(
+    x: Tensor, noise: Tensor, strength: Tensor, bias: Tensor, gain: Tensor, shift: Tensor
+) -> Tensor:
+    """Add noise and bias, apply leaky ReLU, normalise every channel over its pixels, scale and shift it.
+
+    Args:
+        x: features [N,C,H,W], float32 or bfloat16; the result has the same type, channels last.
+        noise: [N,1,H,W].
+        strength, bias: [C], factor on the noise and constant.
+        gain, shift: [N,C] float32, what the style asks for.
+    """
+    return _StyledActivation.apply(x, noise, strength, bias, gain, shift)
 
 
 class ConstantLayer(nn.Module):
@@ -159,10 +235,8 @@ class ConstantLayer(nn.Module):
 
     def forward(self, w: Tensor, randomize_noise: bool) -> Tensor:
         x = self.const.expand(w.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
-        x = F.leaky_relu(
-            self.apply_noise(x + self.bias.view(1, -1, 1, 1).to(x.dtype), randomize_noise), LEAKY_SLOPE
-        )
-        return self.style(x, w)
+        noise = self.apply_noise(len(w), randomize_noise)
+        return styled_activation(x, noise, self.apply_noise.weight, self.bias, *self.style(w))
 
 
 class SynthesisLayer(nn.Module):
@@ -184,21 +258,21 @@ class SynthesisLayer(nn.Module):
         self.scale = CONV_GAIN / math.sqrt(in_channels * 9)
         # The published weights of the larger layers were trained as a transposed convolution, which turns
         # the kernel by 180 degrees; those of the smaller layers as an ordinary convolution.
-        self.flip = resolution < TRANSPOSED_FROM_RESOLUTION
+        flip = resolution < TRANSPOSED_FROM_RESOLUTION
         self.up = up
         if up:
             self.blur = Blur(out_channels)
+            self.register_buffer("smear", smear_matrix(self.scale, flip), persistent=False)
 
     def forward(self, x: Tensor, w: Tensor, randomize_noise: bool) -> Tensor:
-        weight = self.weight * self.scale
         if self.up:
             # Equal to a 3x3 convolution of the picture with repeated pixels, at less than half the work.
-            kernel = smear_kernel(weight.flip(2, 3) if self.flip else weight).transpose(0, 1)
-            x = self.blur(F.conv_transpose2d(x, kernel, stride=2, padding=1), self.bias)
+            kernel = smear_kernel(self.weight, self.smear).transpose(0, 1)
+            x = self.blur(F.conv_transpose2d(x, kernel, stride=2, padding=1))
         else:
-            x = F.conv2d(x, weight, self.bias, padding=1)
-        x = F.leaky_relu(self.apply_noise(x, randomize_noise), LEAKY_SLOPE)
-        return self.style(x, w)
+            x = F.conv2d(x, self.weight * self.scale, padding=1)
+        noise = self.apply_noise(len(w), randomize_noise)
+        return styled_activation(x, noise, self.apply_noise.weight, self.bias, *self.style(w))
 
 
 class EqualizedConv(nn.Module):
@@ -226,14 +300,14 @@ class EqualizedConv(nn.Module):
         self.down = down
         if down:
             self.blur = Blur(in_channels)
+            self.register_buffer("smear", smear_matrix(self.scale / 4), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight * self.scale
         if not self.down:
-            x = F.conv2d(x, weight, self.bias, padding=self.padding)
+            x = F.conv2d(x, self.weight * self.scale, self.bias, padding=self.padding)
         else:
             # Equal to a 3x3 convolution followed by a 2x2 average, at less than half the work.
-            x = F.conv2d(self.blur(x), smear_kernel(weight) * 0.25, self.bias, stride=2, padding=1)
+            x = F.conv2d(self.blur(x), smear_kernel(self.weight, self.smear), self.bias, stride=2, padding=1)
         return F.leaky_relu(x, LEAKY_SLOPE) if self.activate else x
 
 
@@ -252,6 +326,8 @@ class MinibatchStd(nn.Module):
         count, channels, height, width = x.shape
         size = next(s for s in range(min(self.group_size, count), 0, -1) if count % s == 0)
         groups = x.float().reshape(size, count // size, channels, height, width)
-        deviation = (groups.var(dim=0, unbiased=False) + NORM_EPSILON).sqrt().mean(dim=(1, 2, 3))
+        # Spelled out: the library's variance over the first dimension takes ten times as long on a CPU.
+        variance = (groups - groups.mean(dim=0)).square().mean(dim=0)
+        deviation = (variance + NORM_EPSILON).sqrt().mean(dim=(1, 2, 3))
         extra = deviation.repeat(size).view(count, 1, 1, 1).expand(-1, 1, height, width)
         return torch.cat([x, extra.to(x.dtype)], dim=1)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 KINDS = ("regression", "discriminator", "adversarial")
+OPTIMIZERS = ("adam", "muon")
+AUGMENTATIONS = ("none", "fixed", "adaptive")
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,7 @@ class Phase:
     kind: str = "adversarial"
     """regression: G against the paired images. discriminator: D alone. adversarial: both."""
     resolution: int = 64
-    """Pixels per side that are trained."""
+    """Pixels per side that are trained; 0: those of the networks."""
     kimg: float = 0.0
     """Length in thousands of images."""
     seconds: float = 0.0
@@ -45,10 +47,14 @@ class Phase:
     times larger, so that at 1 it hardly moves in a short training; in a regression 300 learns much faster."""
     beta1: float = 0.0
     """Decay of Adam's first moment: 0 for adversarial training, 0.9 for a regression."""
+    optimizer: str = "adam"
+    """Of the generator: adam, or muon, which fits paired images in half as many."""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"a phase's kind must be one of {', '.join(KINDS)}, but it is {self.kind!r}")
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"a phase's optimizer must be adam or muon, but it is {self.optimizer!r}")
         if self.kimg <= 0 and self.seconds <= 0:
             raise ValueError(
                 f"the {self.kind} phase at {self.resolution} px never ends: give kimg or seconds"
@@ -87,6 +93,22 @@ class TrainingConfig:
     """Half-life of the averaged generator, in thousands of images."""
     mirror: bool = False
     """Flip half of the images left to right; never done when images and latents are paired."""
+    augmentation: str = "none"
+    """What the discriminator sees, see `stylegan.augmentation`: none, fixed or adaptive probability."""
+    augmentation_p: float = 0.0
+    """That probability; where it is adaptive, at the start."""
+    augmentation_target: float = 0.6
+    """Mean sign of the scores of real images that an adaptive probability aims at."""
+    augmentation_kimg: float = 500.0
+    """Thousands of images in which an adaptive probability can go from 0 to 1."""
+    freeze_d: int = 0
+    """Trained resolutions of the discriminator, counted from its end, see `stylegan.transfer`; 0: all."""
+    init: str = ""
+    """Name of the weights that the training starts from; empty: random ones."""
+    init_resolution: int = 0
+    """Pixels per side of those weights; where less than the networks', a fade starts from there."""
+    rotation_seed: int | None = None
+    """Seed of the rotation between latents and z, where those weights have one already; None: `seed`."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """What else to store with the weights, e.g. where the images came from."""
 
@@ -98,6 +120,8 @@ class TrainingConfig:
             raise ValueError(f"precision must be auto, float32 or bf16, but it is {self.precision!r}")
         if self.discriminator["resolution"] != resolution:
             raise ValueError("generator and discriminator must have the same resolution")
+        phases = (dataclasses.replace(p, resolution=p.resolution or resolution) for p in self.phases)
+        object.__setattr__(self, "phases", tuple(phases))
         for phase in self.phases:
             level = math.log2(resolution / phase.resolution)
             if level < 0 or level % 1 or phase.resolution < 4:
@@ -105,13 +129,40 @@ class TrainingConfig:
                     f"a phase at {phase.resolution} px does not fit a {resolution} px network: "
                     "use a power of two from 4 to its resolution"
                 )
+        self._check_augmentation()
+        self._check_freezing()
+
+    def _check_augmentation(self) -> None:
+        if self.augmentation not in AUGMENTATIONS:
+            raise ValueError(
+                f"augmentation must be {', '.join(AUGMENTATIONS[:-1])} or {AUGMENTATIONS[-1]}, "
+                f"but it is {self.augmentation!r}"
+            )
+        if not 0 <= self.augmentation_p <= 1 or self.augmentation_kimg <= 0:
+            raise ValueError("augmentation_p must be from 0 to 1, and augmentation_kimg above 0")
+
+    def _check_freezing(self) -> None:
+        blocks = int(math.log2(self.discriminator["resolution"])) - 1
+        if not 0 <= self.freeze_d <= blocks:
+            raise ValueError(f"freeze_d must be from 0 to {blocks} here, but it is {self.freeze_d}")
+        if self.freeze_d and not self.init:
+            raise ValueError(
+                "freeze_d keeps the first layers of a trained discriminator as they are, but this one starts "
+                "from random weights: leave freeze_d out, or start from a weights file with --init"
+            )
+        if self.freeze_d and self.init_resolution < self.generator["resolution"]:
+            raise ValueError(
+                f"freeze_d would freeze the new, untrained layers that take the discriminator from "
+                f"{self.init_resolution} to {self.generator['resolution']} px: leave it out, or keep the size"
+            )
 
     def lod(self, phase_number: int, phase_images: int) -> float:
         """Level of detail in a phase after so many of its images."""
         full = self.generator["resolution"]
         phase = self.phases[phase_number]
         target = math.log2(full / phase.resolution)
-        start = math.log2(full / self.phases[phase_number - 1].resolution) if phase_number else target
+        before = self.phases[phase_number - 1].resolution if phase_number else self.init_resolution
+        start = math.log2(full / before) if before else target
         if phase.fade_kimg <= 0 or start <= target:
             return target
         faded = min(1.0, phase_images / (phase.fade_kimg * 1000))
@@ -122,6 +173,17 @@ class TrainingConfig:
         values = dataclasses.asdict(self)
         values["phases"] = list(values["phases"])
         return values
+
+    def first_difference(self, stored: Mapping[str, Any]) -> str | None:
+        """Name of the first value that differs from those of an earlier `to_dict`; None: the same plan.
+
+        What was stored before an option existed counts as its default.
+        """
+        defaults = {f.name: f.default for f in dataclasses.fields(self)}
+        phase_defaults = {f.name: f.default for f in dataclasses.fields(Phase)}
+        phases = [{**phase_defaults, **phase} for phase in stored["phases"]]
+        known = {**defaults, **stored, "phases": phases}
+        return next((key for key, value in self.to_dict().items() if known[key] != value), None)
 
 
 def phases_from_tables(tables: Sequence[Mapping[str, Any]]) -> tuple[Phase, ...]:

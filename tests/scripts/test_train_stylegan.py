@@ -1,17 +1,27 @@
 """The training script: from a folder of pictures to weights that load, and its messages."""
 
-import subprocess
-import sys
+import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
-from stylegan.checkpoint import build_discriminator, build_generator, load_checkpoint
+from scripts import fast_memory, stylegan_run, train_stylegan
+from scripts.pipeline import run_tool
+from stylegan.checkpoint import build_discriminator, build_generator, load_checkpoint, save_checkpoint
+from tests.stylegan import tiny
 
-ROOT = Path(__file__).parents[2]
-PLAN = """
+PHASE = """
+[[phases]]
+kind = "adversarial"
+resolution = 0
+kimg = 0.12
+batch = 4
+"""
+PLAN = f"""
 precision = "float32"
 [generator]
 resolution = 16
@@ -25,33 +35,58 @@ fmaps_max = 8
 resolution = 16
 fmaps_base = 64
 fmaps_max = 8
-[[phases]]
-kind = "adversarial"
-resolution = 16
-kimg = 0.12
-batch = 4
+{PHASE}
+"""
+TRANSFER = f"""
+precision = "float32"
+augmentation = "adaptive"
+freeze_d = 2
+{PHASE}
 """
 
-
-def _run(tmp_path: Path, plan: str, *arguments: str) -> subprocess.CompletedProcess:
-    path = tmp_path / "plan.toml"
-    path.write_text(plan)
-    out = ["--workspace", str(tmp_path / "ws"), "--out", str(tmp_path / "out"), "--device", "cpu"]
-    command = [sys.executable, "scripts/train_stylegan.py", "--plan", str(path), *out, *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+Train = Callable[..., int]
 
 
-def test_training_on_a_folder_with_one_bad_picture(tmp_path: Path) -> None:
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (6, 20, 30, 3), dtype=np.uint8)):
-        Image.fromarray(pixels).save(pictures / f"{i}.png")
-    (pictures / "bad.jpg").write_bytes(b"no picture")
+@pytest.fixture
+def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
+    """Runs the script in this process, quicker than in a new one; returns its exit code."""
+    monkeypatch.setattr(fast_memory, "keep_freed_memory", lambda: True)
+
+    def run(plan: str, *arguments: object, out: str = "out") -> int:
+        path = tmp_path / "plan.toml"
+        path.write_text(plan)
+        folders = ["--workspace", str(tmp_path / "ws"), "--out", str(tmp_path / out), "--device", "cpu"]
+        argv = ["--plan", str(path), *folders, "--previews", "4", *map(str, arguments)]
+        with pytest.raises(SystemExit) as exit_info:
+            run_tool(train_stylegan.Options, train_stylegan.run, argv=argv)
+        return exit_info.value.code or 0
+
+    return run
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of ten pictures and a file that is none."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (10, 20, 30, 3), dtype=np.uint8)):
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    (folder / "bad.jpg").write_bytes(b"no picture")
+    return folder
+
+
+def _log(out: Path) -> list[dict[str, str]]:
+    with (out / "train_log.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_training_on_a_folder_with_one_bad_picture(
+    train: Train, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     bundle = tmp_path / "bundle.safetensors"
-    arguments = ("--folder", str(pictures), "--previews", "4", "--bundle", str(bundle))
-    result = _run(tmp_path, PLAN, *arguments)
-    assert result.returncode == 0, result.stderr
-    assert "left out bad.jpg" in result.stdout
+    arguments = ("--folder", pictures, "--bundle", bundle, "--kid-kimg", 0)
+    assert train(PLAN, *arguments) == 0
+    assert "left out bad.jpg" in capsys.readouterr().out
     out = tmp_path / "out"
     found = load_checkpoint(out / "stylegan_model.safetensors")
     assert build_generator(found)(torch.zeros(2, 8))["image"].shape == (2, 3, 16, 16)
@@ -60,27 +95,99 @@ def test_training_on_a_folder_with_one_bad_picture(tmp_path: Path) -> None:
     for name, value in build_generator(found).state_dict().items():
         torch.testing.assert_close(halved[name], value, atol=1e-4, rtol=1e-3)
     assert build_discriminator(found).resolution == 16
-    assert {p.name for p in out.iterdir()} >= {"checkpoint.pt", "train_log.csv", "preview.png"}
-    assert (out / "train_log.csv").read_text().splitlines()[-1].startswith("30,0.120,")
+    assert {p.name for p in out.iterdir()} >= {
+        "checkpoint.pt",
+        "train_log.csv",
+        "preview.png",
+        "filmstrip.png",
+    }
+    last = _log(out)[-1]
+    assert (last["step"], last["kimg"], last["kid"]) == ("30", "0.120", "")
+    assert float(last["memory_mib"]) > 10
     assert not list(out.glob(".tmp-*"))
 
     before = (out / "stylegan_model.safetensors").read_bytes()
-    again = _run(tmp_path, PLAN, *arguments)
-    assert again.returncode == 0, again.stderr
-    assert "resumed at step 30" in again.stdout
+    assert train(PLAN, *arguments) == 0
+    assert "resumed at step 30" in capsys.readouterr().out
     assert (out / "stylegan_model.safetensors").read_bytes() == before
 
-    other = _run(tmp_path, PLAN.replace("kimg = 0.12", "kimg = 0.2"), *arguments)
-    assert other.returncode == 5
-    assert "another 'phases'" in other.stderr
-    assert "Traceback" not in other.stderr
+    assert train(PLAN.replace("kimg = 0.12", "kimg = 0.2"), *arguments) == 5
+    assert "another 'phases'" in capsys.readouterr().err
 
 
-def test_messages_name_what_is_wrong(tmp_path: Path) -> None:
-    nothing = _run(tmp_path, PLAN)
-    assert nothing.returncode == 5
-    assert "--portraits COUNT or --folder PATH" in nothing.stderr
-    wrong = _run(tmp_path, PLAN.replace("batch", "bacth"), "--folder", str(tmp_path))
-    assert wrong.returncode == 5
-    assert "the nearest one is 'batch'" in wrong.stderr
-    assert "Traceback" not in nothing.stderr + wrong.stderr
+def test_transfer_measures_kid_and_keeps_the_best(
+    train: Train, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    weights = tmp_path / "weights.safetensors"
+    networks = {"generator": tiny.generator(), "discriminator": tiny.discriminator()}
+    save_checkpoint(weights, **{name: network.state_dict() for name, network in networks.items()})
+    arguments = ("--folder", pictures, "--kid-count", 8, "--kid-kimg", 0.05, "--preview-kimg", 0.05)
+    assert train(TRANSFER, *arguments) == 5
+    assert "--init" in capsys.readouterr().err
+    assert train(TRANSFER, *arguments, "--init", weights) == 0
+    out = tmp_path / "out"
+    measured = {row["step"]: float(row["kid"]) for row in _log(out) if row["kid"]}
+    assert list(measured) == ["0", "13", "25", "30"]
+    best = load_checkpoint(out / "stylegan_model_best_kid.safetensors").extra["metadata"]["best_kid"]
+    assert best["kid"] == pytest.approx(min(measured.values()), rel=1e-3)
+    assert (best["samples"], best["data"], best["features"]) == (8, 8, "detector")
+    assert all(0 <= float(row["augment_p"]) <= 1 for row in _log(out) if not row["kid"])
+    with np.load(out / "previews" / "filmstrip.npz") as strip:
+        assert strip["kimg"].tolist() == [0.0, 0.052, 0.1, 0.12]
+        assert strip["pictures"].shape == (4, 4, 16, 16, 3)
+        start = build_generator(load_checkpoint(weights))
+        assert start.resolution == strip["pictures"].shape[2]
+
+    smaller = PLAN.replace("resolution = 16", "resolution = 8")
+    assert train(smaller, *arguments, "--init", weights, out="small") == 5
+    assert "not drop them" in capsys.readouterr().err
+    save_checkpoint(weights, generator=networks["generator"].state_dict())
+    assert train(TRANSFER, *arguments, "--init", weights, out="none") == 5
+    assert "no discriminator" in capsys.readouterr().err
+
+
+def test_a_stopped_training_goes_on_to_the_same_weights(
+    train: Train, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("--folder", pictures, "--kid-kimg", 0, "--preview-kimg", 0)
+    plan = 'augmentation = "adaptive"\naugmentation_kimg = 0.05\n' + PLAN
+    assert train(plan, *arguments, out="through") == 0
+    with monkeypatch.context() as patched:
+        over = stylegan_run.TrainingRun._is_out_of_time
+        patched.setattr(
+            stylegan_run.TrainingRun,
+            "_is_out_of_time",
+            lambda run: over(run) or run.trainer.counters.step == 11,
+        )
+        assert train(plan, *arguments, "--minutes", 60, out="stopped") == 0
+    assert _log(tmp_path / "stopped") == []
+    assert train(plan, *arguments, out="stopped") == 0
+    files = [tmp_path / out / "stylegan_model.safetensors" for out in ("through", "stopped")]
+    first, second = (load_checkpoint(path) for path in files)
+    for name, value in first.generator_smooth.items():
+        assert torch.equal(second.generator_smooth[name], value), name
+
+
+def test_only_usable_faces_count(
+    train: Train, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    arguments = ("--folder", pictures, "--kid-kimg", 0, "--preview-kimg", 0)
+    rows = [f"{i}.png,{'blurred' if i < 3 else 'ok'}" for i in range(10)]
+    (pictures / "aligned.csv").write_text("\n".join(["file,status", *rows]) + "\n")
+    assert train(PLAN, *arguments) == 5
+    message = capsys.readouterr().err
+    assert "7 usable pictures" in message and "at least 8" in message and "align_photos.py" in message
+    (pictures / "aligned.csv").write_text(
+        "\n".join(["file,status", *rows]).replace("2.png,blurred", "2.png,ok")
+    )
+    assert train(PLAN, *arguments) == 0
+    assert len(np.load(tmp_path / "out" / "pictures_16px.npy")) == 8
+
+
+def test_messages_name_what_is_wrong(train: Train, pictures: Path, capsys: pytest.CaptureFixture) -> None:
+    assert train(PLAN) == 5
+    assert "--portraits COUNT or --folder PATH" in capsys.readouterr().err
+    assert train(PLAN.replace("batch", "bacth"), "--folder", pictures) == 5
+    assert "the nearest one is 'batch'" in capsys.readouterr().err
+    assert train(PLAN, "--folder", pictures, "--freeze-d", 1) == 5
+    assert "starts from random weights" in capsys.readouterr().err

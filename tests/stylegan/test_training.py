@@ -126,7 +126,7 @@ def test_every_image_is_used_once_per_pass() -> None:
     trainer = _trainer(ADVERSARIAL)
     rows = []
     for _ in range(10):
-        rows.append(trainer._rows(4))
+        rows.append(trainer._passes.rows(trainer.counters.images, 4))
         trainer.counters.images += 4
     first, second = np.concatenate(rows[:5]), np.concatenate(rows[5:])
     assert sorted(first) == sorted(second) == list(range(20))
@@ -161,6 +161,17 @@ def test_another_plan_is_not_resumed() -> None:
     state = _trainer(REGRESSION).state_dict()
     with pytest.raises(TrainingError, match="another 'seed'"):
         _trainer(REGRESSION, seed=5).load_state_dict(state)
+
+
+def test_a_checkpoint_from_before_an_option_existed_is_resumed() -> None:
+    trainer = _trainer(REGRESSION)
+    state = trainer.state_dict()
+    for key in ("augmentation", "augmentation_p", "freeze_d", "init", "rotation_seed"):
+        del state["config"][key]
+    del state["augmentation"], state["config"]["phases"][0]["optimizer"]
+    trainer.load_state_dict(state)
+    with pytest.raises(TrainingError, match="another 'augmentation'"):
+        _trainer(REGRESSION, augmentation="fixed", augmentation_p=0.2).load_state_dict(state)
 
 
 def test_images_of_another_size_are_refused() -> None:
