@@ -1,0 +1,296 @@
+"""Cut the faces out of photographs, turned and scaled to the frame that the base generator is trained on."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scripts.pipeline import Journal, Tool, ToolOptions, UsageError, UserError, files, option, run_tool
+from scripts.pipeline.fingerprint import differences
+from scripts.pipeline.options import results_options
+from scripts.pipeline.pictures import contact_sheet
+from scripts.pipeline.tables import write_csv
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from segmentation.face_landmarks import FaceFinder, FoundFace
+
+FACES, TABLE, SHEET = "faces", "aligned.csv", "contact_sheet.png"
+RECORD, JOURNAL = "align_photos.json", "journal.csv"
+VERSION = 1
+# Pillow does not read HEIC; listed all the same, so that such a photograph is reported and not passed over.
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif"}
+POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
+COLUMNS = (
+    *("source", "face", "file", "status", "reason", "x0", "y0", "x1", "y1", "probability"),
+    *(f"{point}_{axis}" for point in POINTS for axis in "xy"),
+    *("angle_deg", "eye_distance_px", "padding", "sharpness"),
+)
+MAX_SIDE_PX = 32_766  # what OpenCV can resample
+SHEET_COUNT, SHEET_COLUMNS, SHEET_FACE_PX = 96, 12, 128
+
+
+@dataclass(frozen=True)
+class Options(ToolOptions):
+    """Cut the faces out of photographs, aligned for `train_stylegan.py`; the same command resumes."""
+
+    photos: Path | None = option(
+        None, help="folder of photographs, searched with its subfolders", affects_results=False
+    )
+    output: Path | None = option(
+        None, help="folder of the results; None: <workspace>/aligned", affects_results=False
+    )
+    size: Literal[256, 128, 64] = option(256, help="pixels per side of an aligned face")
+    largest_only: bool = option(False, help="take the largest face of each photograph alone")
+    min_face: float = option(64.0, help="smallest face to take: side of its box in the photograph, pixels")
+    min_probability: float = option(0.9, help="lowest confidence of the detector, 0 to 1")
+    min_sharpness: float = option(
+        0.02, help="lowest sharpness (0.02: as if blurred with a sigma of 3.5 px at 256 px; sharp ones: 0.5)"
+    )
+    max_padding: float = option(
+        0.3, help="largest share of the aligned picture that may lie outside the photograph"
+    )
+    rotations: Literal["never", "fallback", "always"] = option(
+        "fallback",
+        help="search turned copies of a photograph as well: never, if it shows no upright face, or always",
+    )
+    detection_size: int = option(
+        1024, help="photographs with a longer side of more pixels are searched in a reduced copy"
+    )
+    force: bool = option(False, help="remove what an earlier run made and start over", affects_results=False)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_probability <= 1 or not 0 <= self.max_padding <= 1:
+            raise ValueError("--min-probability and --max-padding must lie between 0 and 1.")
+        if self.min_face <= 0 or self.detection_size < 64:
+            raise ValueError("--min-face must be positive and --detection-size at least 64.")
+
+
+def list_photos(folder: Path, output: Path) -> dict[str, Path]:
+    """Pictures of a folder and its subfolders, but not those in `output`: what identifies one -> its path.
+
+    A picture is identified by its path in the folder, its size and the time of its last change, so that one
+    that was replaced is worked on anew.
+
+    Raises:
+        UserError: no such folder, no picture in it, or a name that is not valid text.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder, so there is nothing to align. Give --photos FOLDER.")
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in SUFFIXES or output in path.parents or not path.is_file():
+            continue
+        relative = path.relative_to(folder).as_posix()
+        if not relative.isprintable():
+            raise UserError(
+                f"The name {relative!r} in {folder} has characters that a table cannot hold. Rename the file."
+            )
+        state = path.stat()
+        found[json.dumps([relative, state.st_size, state.st_mtime_ns])] = path
+    if not found:
+        raise UserError(
+            f"{folder} holds no picture ({', '.join(sorted(SUFFIXES))}), so there is nothing to align. "
+            "Give --photos another folder."
+        )
+    return found
+
+
+def read_photo(path: Path) -> np.ndarray | str:
+    """uint8 [H, W, 3] RGB, turned as its EXIF orientation says; or the reason why it cannot be read."""
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as picture:
+            upright = ImageOps.exif_transpose(picture)
+            if max(upright.size) > MAX_SIDE_PX:
+                return f"too large: a side has more than {MAX_SIDE_PX:,} pixels"
+            if upright.has_transparency_data:
+                paper = Image.new("RGBA", upright.size, "white")
+                upright = Image.alpha_composite(paper, upright.convert("RGBA"))
+            return np.asarray(upright.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if path.suffix.lower() in {".heic", ".heif"}:
+            return "HEIC is not read; convert it to JPEG"
+        return f"unreadable: {str(error).replace(str(path), path.name)}"
+
+
+def read_ahead(photos: Mapping[str, Path]) -> Iterator[tuple[str, np.ndarray | str]]:
+    """Photographs or reasons; the next one is decoded while this one is worked on."""
+    with ThreadPoolExecutor(1) as reader:
+        waiting = None
+        for key, path in photos.items():
+            coming = key, reader.submit(read_photo, path)
+            if waiting is not None:
+                yield waiting[0], waiting[1].result()
+            waiting = coming
+        if waiting is not None:
+            yield waiting[0], waiting[1].result()
+
+
+class Aligner:
+    """Finds, judges and writes the faces of one photograph after the other."""
+
+    def __init__(self, finder: FaceFinder, options: Options, output: Path) -> None:
+        self.finder, self.options, self.output = finder, options, output
+
+    def __call__(self, relative: str, photo: np.ndarray | str) -> list[dict[str, Any]]:
+        """Writes the usable faces of a photograph; returns its rows of the table, one at least."""
+        if isinstance(photo, str):
+            return [{"source": relative, "status": "unreadable", "reason": photo}]
+        faces = self.finder(photo)
+        if not faces:
+            return [{"source": relative, "status": "no_face", "reason": "the detector finds no face"}]
+        if self.options.largest_only:
+            faces = faces[:1]
+        return [self._face(relative, number, photo, face) for number, face in enumerate(faces, 1)]
+
+    def _face(self, relative: str, number: int, photo: np.ndarray, face: FoundFace) -> dict[str, Any]:
+        from segmentation.face_alignment import cut_out, sharpness
+
+        aligned, padding = cut_out(photo, face.transform, self.options.size)
+        row: dict[str, Any] = {"source": relative, "face": number}
+        row |= dict(zip(("x0", "y0", "x1", "y1"), (round(side, 2) for side in face.box), strict=True))
+        row |= {"probability": round(face.probability, 5)}
+        row |= {
+            f"{name}_{axis}": round(float(value), 2)
+            for name, point in zip(POINTS, face.landmarks, strict=True)
+            for axis, value in zip("xy", point, strict=True)
+        }
+        row |= {
+            "angle_deg": round(face.transform.angle_deg, 2),
+            "eye_distance_px": round(face.eye_distance_px, 2),
+            "padding": round(padding, 4),
+            "sharpness": round(sharpness(photo, face.transform), 4),
+        }
+        status, reason = self._judge(row, face)
+        if status == "ok":
+            row["file"] = f"{FACES}/{relative}_{number}.png"
+            files.save_image(self.output / row["file"], aligned)
+        return row | {"status": status, "reason": reason}
+
+    def _judge(self, row: Mapping[str, Any], face: FoundFace) -> tuple[str, str]:
+        """Status and reason."""
+        limits = self.options
+        if row["probability"] < limits.min_probability:
+            return "unsure", f"probability {row['probability']:.3f} is below {limits.min_probability:g}"
+        if face.side_px < limits.min_face:
+            return "too_small", f"its box has {face.side_px:.0f} px, fewer than {limits.min_face:g}"
+        if row["sharpness"] < limits.min_sharpness:
+            return "too_blurred", f"sharpness {row['sharpness']:.4f} is below {limits.min_sharpness:g}"
+        if row["padding"] > limits.max_padding:
+            return "outside", f"{row['padding']:.0%} would lie outside, more than {limits.max_padding:.0%}"
+        return "ok", ""
+
+
+def prepare_output(tool: Tool, options: Options, output: Path) -> None:
+    """Start over with --force, go on with the same options, refuse others.
+
+    Raises:
+        UserError: the folder holds faces that other options, or something else, made.
+    """
+    record = output / RECORD
+    wanted = {"version": VERSION, "options": results_options(options), "inputs": {}}
+    again = tool.command(tool.name, "--photos", str(options.photos), "--output", str(output), "--force")
+    if record.exists() and options.force:
+        for name in (FACES, TABLE, SHEET, JOURNAL, RECORD):
+            files.remove(output / name)
+    elif record.exists():
+        with tool.foreseen(ValueError, KeyError, mend=f"Start over:\n    {again}"):
+            changed = differences(files.read_json(record), wanted)
+        if changed:
+            raise UserError(
+                f"{output} was made with other options, so its faces would not match the new ones:\n  "
+                + "\n  ".join(changed)
+                + f"\nGive the same options, another --output, or start over:\n    {again}"
+            )
+    elif (output / FACES).exists():
+        raise UserError(
+            f"{output / FACES} exists and was not made by this script, so it is left alone. "
+            "Give --output another folder."
+        )
+    files.write_json(record, wanted)
+
+
+def align_all(
+    tool: Tool, options: Options, output: Path, photos: Mapping[str, Path]
+) -> tuple[pd.DataFrame, list[str]]:
+    """Work on the photographs that the journal does not have yet.
+
+    Returns:
+        the table of all, sorted by source and face; and files of photographs that are gone or were replaced.
+    """
+    import pandas as pd
+
+    from segmentation.face_landmarks import FaceFinder
+
+    finder = FaceFinder(
+        tool.device, options.detection_size, options.min_face / 2, options.min_probability, options.rotations
+    )
+    aligner = Aligner(finder, options, output)
+    journal_file = Journal(output / JOURNAL, ("photo", "faces"), "photo", str, tool.check_stop)
+    with journal_file as journal:
+        missing = {key: path for key, path in photos.items() if key not in journal}
+        with tool.progress(len(photos), "photographs", len(photos) - len(missing)) as progress:
+            for key, photo in read_ahead(missing):
+                rows = aligner(json.loads(key)[0], photo)
+                journal.append({"photo": key, "faces": json.dumps(rows)})
+                progress.update()
+        stored = {key: json.loads(row["faces"]) for key, row in journal.rows.items()}
+    table = pd.DataFrame([row for key in photos for row in stored[key]], columns=list(COLUMNS))
+    table["face"] = table["face"].astype("Int64")
+    current = set(table["file"].dropna())
+    old = [row["file"] for key, rows in stored.items() if key not in photos for row in rows if "file" in row]
+    return table.sort_values(["source", "face"], ignore_index=True), sorted(set(old) - current)
+
+
+def save_sheet(output: Path, names: Sequence[str]) -> None:
+    """Contact sheet of evenly chosen aligned faces, read back from their files."""
+    import numpy as np
+    from PIL import Image
+
+    chosen = [names[int(i)] for i in np.linspace(0, len(names) - 1, min(SHEET_COUNT, len(names)))]
+    cells = []
+    for name in chosen:
+        with Image.open(output / name) as picture:
+            cells.append(np.asarray(picture.resize((SHEET_FACE_PX, SHEET_FACE_PX), Image.Resampling.LANCZOS)))
+    labels = [name.removeprefix(f"{FACES}/").removesuffix(".png") for name in chosen]
+    files.save_image(output / SHEET, contact_sheet(cells, min(SHEET_COLUMNS, len(cells)), labels))
+
+
+def run(tool: Tool, options: Options) -> None:
+    """Align what is missing, then write the table and the contact sheet and say what came out."""
+    if options.photos is None:
+        raise UsageError(
+            "It needs a folder of photographs. Type\n    python scripts/align_photos.py --photos FOLDER"
+        )
+    output = options.output.resolve() if options.output else tool.workspace / "aligned"
+    photos = list_photos(options.photos.resolve(), output)
+    prepare_output(tool, options, output)
+    files.remove_leftovers({output, *(path for path in (output / FACES).rglob("*") if path.is_dir())})
+    table, outdated = align_all(tool, options, output, photos)
+    for name in outdated:
+        files.remove(output / name)
+    write_csv(output / TABLE, table)
+    usable = table[table["status"] == "ok"]
+    counts = ", ".join(f"{count} {status}" for status, count in table["status"].value_counts().items())
+    tool.log(f"{len(usable)} faces of {options.size} px from {len(photos)} photographs ({counts})")
+    if usable.empty:
+        raise UserError(f"No face is usable. The reasons stand in {output / TABLE}; mend them or the limits.")
+    save_sheet(output, usable["file"].tolist())
+    tool.log(f"look at {output / SHEET} and {output / TABLE}")
+    tool.log(f"next: {tool.command('train_stylegan', '--folder', str(output / FACES))}")
+
+
+if __name__ == "__main__":
+    run_tool(Options, run)

@@ -1,0 +1,128 @@
+"""The alignment script: files, table, bad photographs, EXIF orientation, resume and other options."""
+
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageFilter
+
+from data import portraits
+from scripts.pipeline.layers import REPOSITORY
+
+SCRIPT = REPOSITORY / "scripts/align_photos.py"
+LIMITS = ("--size", "64", "--min-face", "70", "--min-sharpness", "0.03", "--rotations", "never")
+
+
+@pytest.fixture(scope="module")
+def portrait() -> Image.Image:
+    return Image.fromarray(portraits.render_many([3], 192).images[0])
+
+
+@pytest.fixture
+def photos(tmp_path: Path, portrait: Image.Image) -> Path:
+    folder = tmp_path / "photos"
+    (folder / "album one").mkdir(parents=True)
+    portrait.save(folder / "album one/good.png")
+    sideways = portrait.transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned clockwise by 90 degrees
+    sideways.save(folder / "good.jpg", quality=95, exif=exif)
+    portrait.filter(ImageFilter.GaussianBlur(7)).save(folder / "blurred.png")
+    canvas = Image.new("RGB", (192, 192), (110, 110, 110))
+    canvas.paste(portrait.resize((80, 80)), (60, 60))
+    canvas.save(folder / "small.png")
+    Image.new("RGB", (90, 70), (90, 120, 150)).save(folder / "empty.png")
+    (folder / "broken.jpg").write_bytes((folder / "good.jpg").read_bytes()[:3000])
+    (folder / "phone.HEIC").write_bytes(b"not read")
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+@pytest.fixture
+def align(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Runs the script as ``__main__`` in this process; returns its exit code."""
+
+    def run(*arguments: object) -> int:
+        words = ["--photos", photos, "--workspace", tmp_path / "ws", "--device", "cpu", *LIMITS, *arguments]
+        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, words)])
+        try:
+            runpy.run_path(str(SCRIPT), run_name="__main__")
+        except SystemExit as stop:
+            return stop.code or 0
+        return 0
+
+    return run
+
+
+def test_table_files_resume_and_changed_photos(align, photos: Path, tmp_path: Path, capsys) -> None:
+    assert align() == 0
+    out = tmp_path / "ws/aligned"
+    table = pd.read_csv(out / "aligned.csv", keep_default_na=False).set_index("source")
+    assert table["status"].to_dict() == {
+        "album one/good.png": "ok",
+        "good.jpg": "ok",
+        "blurred.png": "too_blurred",
+        "small.png": "too_small",
+        "empty.png": "no_face",
+        "broken.jpg": "unreadable",
+        "phone.HEIC": "unreadable",
+    }
+    assert "convert it to JPEG" in table.loc["phone.HEIC", "reason"]
+    assert (table.loc[table["status"] != "ok", "file"] == "").all()
+    assert (table.loc[table["status"] != "ok", "reason"] != "").all()
+    first = np.asarray(Image.open(out / table.loc["album one/good.png", "file"]))
+    second = np.asarray(Image.open(out / table.loc["good.jpg", "file"]))
+    assert first.shape == second.shape == (64, 64, 3)
+    assert np.abs(first.astype(int) - second).mean() < 4
+    assert float(table.loc["good.jpg", "left_eye_x"]) == pytest.approx(
+        float(table.loc["album one/good.png", "left_eye_x"]), abs=0.5
+    )
+    assert (out / "contact_sheet.png").exists()
+    assert "2 faces of 64 px from 7 photographs" in capsys.readouterr().out
+
+    # Another run goes by the journal, and looks only at what is new.
+    untouched = out / "faces/good.jpg_1.png"
+    written = untouched.stat().st_mtime_ns
+    (photos / "empty.png").unlink()
+    (photos / "album one/good.png").rename(photos / "album one/renamed.png")
+    assert align() == 0
+    assert untouched.stat().st_mtime_ns == written
+    after = pd.read_csv(out / "aligned.csv", keep_default_na=False)
+    gone = {"empty.png", "album one/good.png"}
+    assert after["source"].tolist() == sorted({*table.index, "album one/renamed.png"} - gone)
+    assert not (out / "faces/album one/good.png_1.png").exists()
+    assert (out / "faces/album one/renamed.png_1.png").exists()
+
+
+def test_other_options_need_force(align, photos: Path, tmp_path: Path, capsys) -> None:
+    for path in [*photos.glob("*.*")]:
+        path.unlink()
+    assert align() == 0
+    assert align("--size", "128") == 5
+    message = capsys.readouterr().err
+    assert "--size: was 64, is 128" in message and "--force" in message
+    assert align("--size", "128", "--force") == 0
+    face = tmp_path / "ws/aligned/faces/album one/good.png_1.png"
+    assert Image.open(face).size == (128, 128)
+    (tmp_path / "mine/faces").mkdir(parents=True)
+    (tmp_path / "mine/faces/own.txt").write_text("keep")
+    assert align("--output", tmp_path / "mine", "--force") == 5
+    assert (tmp_path / "mine/faces/own.txt").exists()
+
+
+def test_nothing_to_align(align, photos: Path, tmp_path: Path, capsys) -> None:
+    (photos / "album one/good.png").unlink()
+    for path in photos.glob("*.*"):
+        path.unlink()
+    assert align() == 5
+    assert "holds no picture" in capsys.readouterr().err
+    Image.new("RGB", (90, 70), (90, 120, 150)).save(photos / "empty.png")
+    assert align() == 5
+    assert "No face is usable" in capsys.readouterr().err
+    assert align("--photos", tmp_path / "nowhere") == 5
+    assert align("--size", "100") == 2
+    assert align("--max-padding", "2") == 2
