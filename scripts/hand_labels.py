@@ -1,15 +1,17 @@
 """The hand labels of the first candidates: reading, checking, and knowing which pictures they are for.
 
 Beside the table lies a JSON file of the same name that records the pictures the labels were made for:
-the id of the generator's weights, the seed of image 0, the number of labels, and who made them.
+the id of the generator's weights, the seed of image 0, the number of labels, and who made them. It may
+also name candidates that were skipped and those that were labelled out of turn, as the most uncertain.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scripts.pipeline import Stage, UserError
+from scripts.pipeline import MissingInputError, Stage, Tool, UserError, tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,8 +21,31 @@ RECORD = "cnn/synthesize_results_quality_and_gender.json"
 COLUMNS = ("img_name", "quality", "gender")
 PROPERTIES = ("gender", "quality")
 CANDIDATES = "stylegan/candidates.csv"
-LABEL_SCRIPT = "make_labels"
+LABEL_SCRIPT, MACHINE_LABEL_SCRIPT = "label_images", "make_labels"
 EXAMPLE_COUNT = 3
+
+
+@dataclass(frozen=True)
+class LabelRecord:
+    """What the JSON file beside the table says.
+
+    Attributes:
+        weights_id: generator of the labelled pictures.
+        seed: seed of image 0.
+        count: rows of the table.
+        made_by: who labelled; begins with ``oracle`` for machine-made labels.
+        skipped: img_nos that the person left undecided.
+        most_uncertain: img_nos that were labelled out of turn.
+        table_sha256: the table as it was exported; empty if nobody recorded it.
+    """
+
+    weights_id: str
+    seed: int
+    count: int
+    made_by: str
+    skipped: frozenset[int] = frozenset()
+    most_uncertain: frozenset[int] = frozenset()
+    table_sha256: str = ""
 
 
 def load_labels(
@@ -40,15 +65,31 @@ def load_labels(
         UserError: a column or value is wrong, a picture is labelled twice or not at all, the labels were made
             for other pictures, or a class is too rare.
     """
-    labels = stage.read_csv(LABELS, COLUMNS).sort_values("img_name", ignore_index=True)
-    _check_values(labels)
-    _check_record_count(stage, labels)
+    labels = read_labels(stage)
+    record = read_record(stage)
+    _check_record_count(record, labels)
     labels = labels.head(label_count or len(labels)).copy()
-    _check_made_for(stage, candidates)
+    _check_made_for(stage, record, candidates)
     labels["img_no"] = _image_numbers(labels, candidates)
-    _check_gaps(labels)
+    _check_gaps(stage, record, labels)
     _check_classes(labels, fold_count)
     return labels[["img_no", *PROPERTIES]].astype("int64").sort_values("img_no", ignore_index=True)
+
+
+def read_labels(tool: Tool) -> pd.DataFrame:
+    """The table as it stands: columns `img_name`, `quality`, `gender` (0 or 1), sorted by `img_name`.
+
+    Raises:
+        MissingInputError: there is none.
+        UserError: a column is missing, a value is neither 0 nor 1, or a picture is labelled twice.
+    """
+    path = tool.workspace / LABELS
+    if not path.is_file():
+        raise MissingInputError(f"it needs {LABELS}, which is not in {tool.workspace}. {_relabel(tool)}")
+    mend = "Mend it with an editor, then run the same command again."
+    labels = tables.read_csv(path, COLUMNS, mend).sort_values("img_name", ignore_index=True)
+    _check_values(labels)
+    return labels
 
 
 def _check_values(labels: pd.DataFrame) -> None:
@@ -84,60 +125,77 @@ def _image_numbers(labels: pd.DataFrame, candidates: pd.DataFrame) -> pd.Series:
     return found.astype("int64")
 
 
-def _check_gaps(labels: pd.DataFrame) -> None:
+def _check_gaps(tool: Tool, record: LabelRecord, labels: pd.DataFrame) -> None:
     if not len(labels):
         raise UserError(f"{LABELS} has no rows, so there is nothing to learn from. Label some pictures.")
     present = set(labels["img_no"])
-    missing = [img_no for img_no in range(max(present) + 1) if img_no not in present]
+    in_turn = present - record.most_uncertain
+    end = max(in_turn) + 1 if in_turn else 0
+    missing = [n for n in range(end) if n not in present and n not in record.skipped]
     if missing:
         raise UserError(
-            f"{LABELS} skips {len(missing)} of the first {max(present) + 1} candidates (img_no "
+            f"{LABELS} skips {len(missing)} of the first {end} candidates (img_no "
             f"{', '.join(map(str, missing[:EXAMPLE_COUNT]))}), as if rows had been lost; a choice made by "
-            "hand would bias the networks. Label them too, or remove the rows after the first gap."
+            "hand would bias the networks. Remove the rows after the first gap, or label the gaps too:\n    "
+            f"{tool.command(LABEL_SCRIPT, '--count', str(end), '--order', 'number')}"
         )
 
 
-def _read_record(stage: Stage) -> tuple[str, int, int]:
-    """Weights id, seed of image 0 and number of labels."""
+def read_record(tool: Tool) -> LabelRecord:
+    """The JSON file beside the table.
+
+    Raises:
+        UserError: missing or damaged; says how to write it.
+    """
     try:
-        record = json.loads((stage.workspace / RECORD).read_text(encoding="utf-8"))
-        return str(record["weights_id"]), int(record["seed"]), int(record["count"])
+        record = json.loads((tool.workspace / RECORD).read_text(encoding="utf-8"))
+        return LabelRecord(
+            weights_id=str(record["weights_id"]),
+            seed=int(record["seed"]),
+            count=int(record["count"]),
+            made_by=str(record.get("made_by", "unknown")),
+            skipped=frozenset(map(int, record.get("skipped", ()))),
+            most_uncertain=frozenset(map(int, record.get("most_uncertain", ()))),
+            table_sha256=str(record.get("table_sha256", "")),
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{RECORD} is missing or damaged ({error}), so nothing tells which pictures {LABELS} was made "
             "for, and labels of other people would teach nonsense. If you labelled these very candidates, "
             'write it: {"weights_id": "...", "seed": ..., "count": ..., "made_by": "hand"}, with the weights '
-            f"id and the first seed of {CANDIDATES}. If not, {_relabel(stage)}"
+            f"id and the first seed of {CANDIDATES}. If not, {_relabel(tool)}"
         ) from error
 
 
-def _relabel(stage: Stage) -> str:
-    command = stage.command(LABEL_SCRIPT, "--from-workspace")
-    return f"label the candidates anew, by hand or, drawn portraits only, with the oracle:\n    {command}"
+def _relabel(tool: Tool) -> str:
+    by_hand = tool.command(LABEL_SCRIPT, "--replace")
+    by_machine = tool.command(MACHINE_LABEL_SCRIPT, "--from-workspace")
+    return (
+        f"label the candidates anew, by hand:\n    {by_hand}\n"
+        f"or, drawn portraits only, with the oracle:\n    {by_machine}"
+    )
 
 
-def _check_record_count(stage: Stage, labels: pd.DataFrame) -> None:
-    count = _read_record(stage)[2]
-    if count != len(labels):
+def _check_record_count(record: LabelRecord, labels: pd.DataFrame) -> None:
+    if record.count != len(labels):
         raise UserError(
-            f"{LABELS} has {len(labels)} rows, but {RECORD} says {count}, so rows were lost or added. Bring "
-            "the complete table back, or correct the count if the change is meant."
+            f"{LABELS} has {len(labels)} rows, but {RECORD} says {record.count}, so rows were lost or added. "
+            "Bring the complete table back, or correct the count if the change is meant."
         )
 
 
-def _check_made_for(stage: Stage, candidates: pd.DataFrame) -> None:
+def _check_made_for(stage: Stage, record: LabelRecord, candidates: pd.DataFrame) -> None:
     """Refuse labels that were made for the pictures of another generator or other seeds."""
     first = candidates.sort_values("img_no").iloc[0]
     weights_id, seed = str(first["weights_id"]), int(first["seed"])
-    made_for_weights, made_for_seed, _ = _read_record(stage)
-    if (made_for_weights, made_for_seed) == (weights_id, seed):
+    if (record.weights_id, record.seed) == (weights_id, seed):
         return
     mend = _relabel(stage)
-    if made_for_weights == weights_id:
-        again = stage.command("01_generate_candidates", "--seed", str(made_for_seed), "--force")
+    if record.weights_id == weights_id:
+        again = stage.command("01_generate_candidates", "--seed", str(record.seed), "--force")
         mend = f"generate the labelled pictures:\n    {again}\nor {mend}"
     raise UserError(
-        f"{LABELS} was made for the pictures of weights {made_for_weights} from seed {made_for_seed} on, but "
+        f"{LABELS} was made for the pictures of weights {record.weights_id} from seed {record.seed} on, but "
         f"the candidates come from weights {weights_id} and seed {seed}; labels of other people would teach "
         f"nonsense. To go on, {mend}"
     )
