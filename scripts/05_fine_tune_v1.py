@@ -10,19 +10,18 @@ from typing import Literal
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts import faces
-from scripts.fine_tuning_run import report_control, run_training
-from scripts.pipeline import Stage, StageOptions, StageSpec, option, run_stage
+from scripts.fine_tuning_run import FineTuning, FineTuningOptions
+from scripts.pipeline import Stage, StageSpec, option, run_stage
 
 
 @dataclass(frozen=True)
-class Options(StageOptions):
+class Options(FineTuningOptions):
     """Fine-tune StyleGAN v1: seven properties join generator and discriminator."""
 
     recipe: Literal["matching", "document"] = option(
         "matching", help="matching: D compares picture and properties; document: the document's own recipe"
     )
     steps: int = option(600, help="training steps (each: one D step and one or more G steps)")
-    batch_size: int = option(16, help="pictures per step")
     warmup_steps: int = option(100, help="first steps in which D learns alone (matching)")
     generator_lr: float = option(1.0, help="Adam step size of the mapping network (stored weights, std 100)")
     label_lr: float = option(0.1, help="Adam step size of the label matrix")
@@ -32,10 +31,6 @@ class Options(StageOptions):
     )
     person_weight: float = option(0.1, help="weight of staying near the person of step 0")
     filter_weight: float = option(0.5, help="weight of the gender and quality networks")
-    seed: int = option(0, help="seed of all randomness")
-    control_latents: int = option(16, help="latents of the control measurement at the end")
-    checkpoint_s: float = option(30.0, help="seconds between checkpoints", affects_results=False)
-    preview_every: int = option(200, help="steps between preview pictures, 0: none", affects_results=False)
 
 
 SPEC = StageSpec(
@@ -53,20 +48,18 @@ SPEC = StageSpec(
 
 
 def run(stage: Stage, options: Options) -> None:
-    from stylegan.sampling import sample_z
-    from stylegan_modified.fine_tuning import LoopOptions, save_atomically
+    from stylegan_modified.fine_tuning import save_atomically
     from stylegan_modified.stylegan_discriminator import transplant_discriminator
     from stylegan_modified.stylegan_generator import transplant
     from stylegan_modified.training_v1 import ConditionedGANTrainer, V1Options
 
-    data = faces.load_training_pictures(stage)
-    statistics = faces.load_statistics(stage)
+    tuning = FineTuning(stage, options, "v1")
     base, base_discriminator = faces.load_base(stage)
     conditioning = "additive" if options.recipe == "document" else "projection"
     trainer = ConditionedGANTrainer(
         transplant(base, seed=options.seed),
         transplant_discriminator(base_discriminator, conditioning, seed=options.seed),
-        data,
+        tuning.data,
         V1Options(
             steps=options.steps,
             recipe=options.recipe,
@@ -81,34 +74,15 @@ def run(stage: Stage, options: Options) -> None:
         ),
         faces.load_filters(stage),
     )
-    stage.log(f"{len(data.images)} pictures, recipe {options.recipe}, {options.steps} steps")
-    preview_z = sample_z(faces.PREVIEW_SEEDS, 0, base.z_space_dim).to(stage.device)
-
-    def preview() -> object:
-        generator = trainer.averaged_generator()
-        return faces.preview_grid(lambda z, p: generator(z, p)["image"], stage, statistics, preview_z)
-
-    loop = LoopOptions(options.steps, options.seed, options.checkpoint_s, preview_every=options.preview_every)
-    run_training(stage, trainer, loop, "v1", preview)
+    stage.log(f"{len(tuning.data.images)} pictures, recipe {options.recipe}, {options.steps} steps")
+    tuning.train(trainer, lambda: tuning.preview(trainer.averaged_generator()))
     generator = trainer.averaged_generator()
-    config = {**generator.config, "label_size": generator.label_size}
-    save_atomically(
-        {"generator": generator.state_dict(), "config": config}, stage.path(faces.GENERATOR_FILES["v1"])
-    )
+    save_atomically(generator.checkpoint(), stage.path(faces.GENERATOR_FILES["v1"]))
     save_atomically(
         {"discriminator": trainer.discriminator.state_dict(), "config": trainer.discriminator.config},
         stage.path("stylegan_modified/stylegan_dis_fine_tuned_v1.pth"),
     )
-    stage.save_image("stylegan_modified/previews/v1.png", preview())
-    numbers = report_control(
-        stage,
-        lambda z, p: generator(z, p)["image"],
-        base.z_space_dim,
-        statistics,
-        "v1",
-        options.control_latents,
-    )
-    stage.finish(numbers, look_at=("stylegan_modified/previews/v1.png",))
+    tuning.finish(generator)
 
 
 if __name__ == "__main__":

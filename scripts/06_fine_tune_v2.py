@@ -7,18 +7,17 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts import faces
-from scripts.fine_tuning_run import report_control, run_training
-from scripts.pipeline import Input, Stage, StageOptions, StageSpec, option, run_stage
+from scripts.fine_tuning_run import FineTuning, FineTuningOptions, run_training
+from scripts.pipeline import Input, Stage, StageSpec, option, run_stage
 
 if TYPE_CHECKING:
-    from segmentation.normalization import ScoreStatistics
-    from stylegan_modified.fine_tuning import TrainingPictures
     from stylegan_modified.property_cnn import PropertyCNN
+    from stylegan_modified.stylegan_generator import ConditionedStyleGANGenerator
     from stylegan_modified.stylegan_generator_v2 import DialGenerator
     from stylegan_modified.training_v2 import DialPool
 
@@ -26,22 +25,22 @@ POOL_SEED = 500_000  # people to practise on; neither candidates nor latents of 
 
 
 @dataclass(frozen=True)
-class Options(StageOptions):
+class Options(FineTuningOptions):
     """Fine-tune v2: property CNN first, then seven dials trained through it."""
 
+    recipe: Literal["dials", "document"] = option(
+        "dials", help="dials: a network that moves w; document: v1's dense layers, by the document's recipe"
+    )
     cnn_epochs: int = option(20, help="epochs of the property CNN at the most")
     cnn_width: float = option(1.0, help="channel multiplier of the property CNN")
     cnn_margin: float = option(0.0, help="widening of the CNN's windows, fraction of the picture")
+    cnn_reduction: int = option(1, help="the CNN's large windows are shrunk by this power of two")
     cnn_lr: float = option(5e-5, help="AdamW step size of the property CNN")
     steps: int = option(1300, help="training steps of the dials")
-    batch_size: int = option(16, help="pictures per step")
     learning_rate: float = option(2e-3, help="Adam step size of the dials")
     identity_weight: float = option(0.15, help="weight of the same-person term")
     keep_weight: float = option(3.0, help="weight of the region to keep")
     pool: int = option(1024, help="people to practise on")
-    seed: int = option(0, help="seed of all randomness")
-    control_latents: int = option(16, help="latents of the control measurement at the end")
-    checkpoint_s: float = option(30.0, help="seconds between checkpoints", affects_results=False)
     preview_every: int = option(300, help="steps between preview pictures, 0: none", affects_results=False)
 
 
@@ -70,9 +69,7 @@ SPEC = StageSpec(
 )
 
 
-def train_property_cnn(
-    stage: Stage, options: Options, data: TrainingPictures, statistics: ScoreStatistics
-) -> tuple[PropertyCNN, list[float]]:
+def train_property_cnn(stage: Stage, options: Options, tuning: FineTuning) -> tuple[PropertyCNN, list[float]]:
     """The property CNN of the best epoch and its validation r for each property."""
     import torch
 
@@ -81,8 +78,14 @@ def train_property_cnn(
     from stylegan_modified.property_cnn import PropertyCNN, PropertyCNNConfig
     from stylegan_modified.training_v2 import POSE, PropertyCNNOptions, PropertyCNNTrainer
 
+    data, statistics = tuning.data, tuning.statistics
     torch.manual_seed(options.seed)
-    config = PropertyCNNConfig(data.images.shape[1], options.cnn_width, options.cnn_margin)
+    config = PropertyCNNConfig(
+        data.images.shape[1],
+        options.cnn_width,
+        options.cnn_margin,
+        coarse_reduction=options.cnn_reduction,
+    )
     mirror = float(-2 * statistics.mean[POSE] / statistics.std[POSE])
     with stage.foreseen(
         ValueError, mend=f"Generate more: {stage.command('01_generate_candidates', '--force')}"
@@ -132,21 +135,18 @@ def prepare_pool(
     return DialPool(z, torch.from_numpy(np.load(path)["label_maps"]))
 
 
-def run(stage: Stage, options: Options) -> None:
-    from stylegan.sampling import sample_z
-    from stylegan_modified.fine_tuning import LoopOptions, save_atomically
+def train_dials(stage: Stage, options: Options, tuning: FineTuning, network: PropertyCNN) -> DialGenerator:
+    """Our recipe: dials around v1's frozen generator."""
     from stylegan_modified.stylegan_generator_v2 import DialGenerator
     from stylegan_modified.training_v2 import DialOptions, DialTrainer
 
-    data, statistics = faces.load_training_pictures(stage), faces.load_statistics(stage)
-    network, validation_r = train_property_cnn(stage, options, data, statistics)
     model = DialGenerator(faces.load_generator(stage, "v1"), network).to(stage.device).eval()
-    pool = prepare_pool(stage, options, model, faces.PropertyJudge(stage, statistics))
+    pool = prepare_pool(stage, options, model, faces.PropertyJudge(stage, tuning.statistics))
     _, discriminator = faces.load_base(stage)
     trainer = DialTrainer(
         model,
         pool,
-        data.properties,
+        tuning.data.properties,
         DialOptions(
             options.steps,
             options.batch_size,
@@ -159,23 +159,32 @@ def run(stage: Stage, options: Options) -> None:
         faces.load_filters(stage),
     )
     trainer.fit_linear()
-    preview_z = sample_z(faces.PREVIEW_SEEDS, 0, model.z_space_dim).to(stage.device)
+    tuning.train(trainer, lambda: tuning.preview(model))
+    return trainer.averaged()
 
-    def generate(z: object, properties: object) -> object:
-        return model(z, properties)["image"]
 
-    loop = LoopOptions(options.steps, options.seed, options.checkpoint_s, preview_every=options.preview_every)
-    run_training(
-        stage, trainer, loop, "v2", lambda: faces.preview_grid(generate, stage, statistics, preview_z)
-    )
-    trainer.averaged()
+def train_by_document(
+    stage: Stage, options: Options, tuning: FineTuning, network: PropertyCNN
+) -> ConditionedStyleGANGenerator:
+    """The document's recipe: v1's generator itself learns from the property CNN."""
+    from stylegan_modified.document_recipes import DocumentOptions, DocumentV2Trainer
+
+    model = faces.load_generator(stage, "v1")
+    recipe = DocumentOptions(options.steps, options.batch_size)
+    tuning.train(DocumentV2Trainer(model, network, tuning.data, recipe), lambda: tuning.preview(model))
+    return model
+
+
+def run(stage: Stage, options: Options) -> None:
+    from stylegan_modified.fine_tuning import save_atomically
+
+    tuning = FineTuning(stage, options, "v2")
+    network, validation_r = train_property_cnn(stage, options, tuning)
+    train = train_by_document if options.recipe == "document" else train_dials
+    model = train(stage, options, tuning, network)
     save_atomically(model.checkpoint(), stage.path(faces.GENERATOR_FILES["v2"]))
-    stage.save_image(
-        "stylegan_modified/previews/v2.png", faces.preview_grid(generate, stage, statistics, preview_z)
-    )
-    numbers = report_control(stage, generate, model.z_space_dim, statistics, "v2", options.control_latents)
-    numbers["property CNN"] = f"validation r {min(validation_r):.2f} to {max(validation_r):.2f}"
-    stage.finish(numbers, look_at=("stylegan_modified/previews/v2.png",))
+    read_back = f"validation r {min(validation_r):.2f} to {max(validation_r):.2f}"
+    tuning.finish(model, {"property CNN": read_back})
 
 
 if __name__ == "__main__":

@@ -7,19 +7,28 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts import faces
-from scripts.fine_tuning_run import report_control, run_training
-from scripts.pipeline import Input, Stage, StageOptions, StageSpec, option, run_stage
+from scripts.fine_tuning_run import FineTuning, FineTuningOptions
+from scripts.pipeline import Input, Stage, StageSpec, UserError, option, run_stage
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from stylegan_modified.fine_tuning import Trainer
+    from stylegan_modified.stylegan_generator_v3 import Encoder
 
 
 @dataclass(frozen=True)
-class Options(StageOptions):
+class Options(FineTuningOptions):
     """Fine-tune v3: an encoder and the dials as a conditional VAE."""
 
+    recipe: Literal["dials", "document"] = option(
+        "dials", help="dials: v2's dials in the decoder; document: v1's generator, by the document's recipe"
+    )
     steps: int = option(700, help="training steps")
     batch_size: int = option(16, help="pictures per step, half generated, half from the filtered set")
     learning_rate: float = option(1e-3, help="Adam step size of the encoder")
@@ -27,21 +36,21 @@ class Options(StageOptions):
     encoder_width: float = option(1.0, help="channel multiplier of the encoder")
     reconstruction_weight: float = option(2.0, help="weight of the reconstructed picture")
     kl_weight: float = option(0.02, help="weight of the KL divergence to N(0, 1)")
-    seed: int = option(0, help="seed of all randomness")
-    control_latents: int = option(16, help="latents of the control measurement at the end")
-    checkpoint_s: float = option(30.0, help="seconds between checkpoints", affects_results=False)
-    preview_every: int = option(200, help="steps between preview pictures, 0: none", affects_results=False)
+
+
+def inputs(options: Options) -> tuple[Input, ...]:
+    """What the stage reads: the document's recipe starts at v1, ours at v2."""
+    reader = Input(faces.PROPERTY_CNN, made_by="06_fine_tune_v2")
+    if options.recipe == "document":
+        decoder = Input(faces.GENERATOR_FILES["v1"], made_by="05_fine_tune_v1")
+        return (*faces.SCORE_INPUTS, *faces.FILTER_INPUTS, faces.ORACLE_INPUT, decoder, reader)
+    decoder = Input(faces.GENERATOR_FILES["v2"], made_by="06_fine_tune_v2")
+    return (*faces.SCORE_INPUTS, faces.IDENTITY_INPUT, faces.ORACLE_INPUT, decoder, reader)
 
 
 SPEC = StageSpec(
     name="07_fine_tune_v3",
-    inputs=(
-        *faces.SCORE_INPUTS,
-        faces.IDENTITY_INPUT,
-        faces.ORACLE_INPUT,
-        Input(faces.GENERATOR_FILES["v2"], made_by="06_fine_tune_v2"),
-        Input(faces.PROPERTY_CNN, made_by="06_fine_tune_v2"),
-    ),
+    inputs=inputs,
     outputs=(
         faces.GENERATOR_FILES["v3"],
         faces.ENCODER,
@@ -73,20 +82,32 @@ def reconstructions(stage: Stage, model: Any, encoder: Any, data: Any, count: in
     return sheet, error
 
 
-def run(stage: Stage, options: Options) -> None:
+def new_encoder(stage: Stage, options: Options, size: int, z_dim: int) -> Encoder:
+    """An encoder with random weights for square pictures of ``size`` pixels."""
     import torch
 
-    from stylegan.sampling import sample_z
-    from stylegan_modified.fine_tuning import LoopOptions, save_atomically
     from stylegan_modified.stylegan_generator_v3 import Encoder, EncoderConfig
+
+    torch.manual_seed(options.seed)
+    return Encoder(EncoderConfig(size, z_dim, width=options.encoder_width)).to(stage.device)
+
+
+def dial_trainer(stage: Stage, options: Options, data: Any) -> tuple[Trainer, nn.Module, Encoder]:
+    """Our recipe: trainer, decoder (v2's generator with dials) and encoder.
+
+    Raises:
+        UserError: v2 has no dials.
+    """
+    from stylegan_modified.stylegan_generator_v2 import DialGenerator
     from stylegan_modified.training_v3 import ConditionalVAETrainer, V3Options
 
-    data, statistics = faces.load_training_pictures(stage), faces.load_statistics(stage)
     model = faces.load_generator(stage, "v2")
-    torch.manual_seed(options.seed)
-    encoder = Encoder(EncoderConfig(data.images.shape[1], model.z_space_dim, width=options.encoder_width)).to(
-        stage.device
-    )
+    if not isinstance(model, DialGenerator):
+        raise UserError(
+            "v2 was trained by the document's recipe, so it has no dials for v3 to use. Train its dials, or "
+            f"give --recipe document here:\n    {stage.command('06_fine_tune_v2', '--force')}"
+        )
+    encoder = new_encoder(stage, options, data.images.shape[1], model.z_space_dim)
     trainer = ConditionalVAETrainer(
         model,
         encoder,
@@ -101,27 +122,41 @@ def run(stage: Stage, options: Options) -> None:
         ),
         faces.load_identity(stage),
     )
-    loop = LoopOptions(options.steps, options.seed, options.checkpoint_s, preview_every=options.preview_every)
-    run_training(stage, trainer, loop, "v3", lambda: reconstructions(stage, model, encoder, data)[0])
-    trainer.averaged()
+    return trainer, model, encoder
+
+
+def document_trainer(stage: Stage, options: Options, data: Any) -> tuple[Trainer, nn.Module, Encoder]:
+    """The document's recipe: trainer, decoder (v1's generator) and encoder."""
+    from stylegan_modified.document_recipes import DocumentOptions, DocumentV3Trainer
+    from stylegan_modified.property_cnn import PropertyCNN
+
+    model = faces.load_generator(stage, "v1")
+    mend = stage.command("06_fine_tune_v2", "--force")
+    with stage.foreseen(ValueError, mend=mend):
+        stored = faces.load_torch_file(stage, faces.PROPERTY_CNN, "06_fine_tune_v2")
+        network = PropertyCNN.from_checkpoint(stored).to(stage.device)
+    encoder = new_encoder(stage, options, data.images.shape[1], model.z_space_dim)
+    gender, _ = faces.load_filters(stage)
+    recipe = DocumentOptions(options.steps, options.batch_size)
+    return DocumentV3Trainer(model, network, data, recipe, encoder, gender), model, encoder
+
+
+def run(stage: Stage, options: Options) -> None:
+    from stylegan_modified.fine_tuning import save_atomically
+
+    tuning = FineTuning(stage, options, "v3")
+    data = tuning.data
+    build = document_trainer if options.recipe == "document" else dial_trainer
+    trainer, model, encoder = build(stage, options, data)
+    tuning.train(trainer, lambda: reconstructions(stage, model, encoder, data)[0])
+    if options.recipe == "dials":
+        trainer.averaged()
     save_atomically(model.checkpoint(), stage.path(faces.GENERATOR_FILES["v3"]))
     save_atomically(encoder.checkpoint(), stage.path(faces.ENCODER))
-
-    def generate(z: object, properties: object) -> object:
-        return model(z, properties)["image"]
-
-    preview_z = sample_z(faces.PREVIEW_SEEDS, 0, model.z_space_dim).to(stage.device)
-    stage.save_image(
-        "stylegan_modified/previews/v3.png", faces.preview_grid(generate, stage, statistics, preview_z)
-    )
     sheet, error = reconstructions(stage, model, encoder, data)
     stage.save_image("stylegan_modified/previews/v3_reconstructions.png", sheet)
-    numbers = report_control(stage, generate, model.z_space_dim, statistics, "v3", options.control_latents)
-    numbers["reconstruction"] = f"mean absolute error {error:.1f} of 255 grey levels (n = 64 pictures)"
-    stage.finish(
-        numbers,
-        look_at=("stylegan_modified/previews/v3.png", "stylegan_modified/previews/v3_reconstructions.png"),
-    )
+    numbers = {"reconstruction": f"mean absolute error {error:.1f} of 255 grey levels (n = 64 pictures)"}
+    tuning.finish(model, numbers, look_at=("stylegan_modified/previews/v3_reconstructions.png",))
 
 
 if __name__ == "__main__":

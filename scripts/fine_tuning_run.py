@@ -1,24 +1,101 @@
-"""Runs one training of the scripts 05 to 07: resume, progress, log files, previews, and the control it
-reached.
+"""What the scripts 05 to 07 do alike: options, training data, training with logs and previews, and the
+control that was reached.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scripts import faces
 from scripts.fast_memory import keep_freed_memory
-from scripts.pipeline import Interrupted, Stage, UserError
+from scripts.pipeline import Interrupted, Stage, StageOptions, UserError, option
 from scripts.pipeline.console import Progress
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from segmentation.normalization import ScoreStatistics
     from stylegan_modified.evaluation import ControlReport, Generate, Sweep
     from stylegan_modified.fine_tuning import LoopOptions, LoopState, Trainer
 
 CONTROL_SEED = 900_000  # latents of the control measurement; no stage trains on images with these seeds
+
+
+@dataclass(frozen=True)
+class FineTuningOptions(StageOptions):
+    """Options of every fine-tuning."""
+
+    steps: int = option(600, help="training steps")
+    batch_size: int = option(16, help="pictures per step")
+    seed: int = option(0, help="seed of all randomness")
+    control_latents: int = option(16, help="latents of the control measurement at the end")
+    checkpoint_s: float = option(30.0, help="seconds between checkpoints", affects_results=False)
+    preview_every: int = option(200, help="steps between preview pictures, 0: none", affects_results=False)
+
+    def __post_init__(self) -> None:
+        if self.control_latents < 2:
+            raise ValueError("--control-latents must be at least 2: it compares people with each other.")
+
+
+class FineTuning:
+    """One fine-tuning: its data, and what every version does before, during and after its training.
+
+    Attributes:
+        data: filtered pictures with their scores.
+        statistics: means and spreads of the scores.
+    """
+
+    def __init__(self, stage: Stage, options: FineTuningOptions, version: str) -> None:
+        self.stage, self.options, self.version = stage, options, version
+        self.data = faces.load_training_pictures(stage)
+        self.statistics = faces.load_statistics(stage)
+
+    def train(self, trainer: Trainer, preview: Callable[[], Any]) -> None:
+        """Train for ``steps`` steps. See `run_training`."""
+        from stylegan_modified.fine_tuning import LoopOptions
+
+        options = self.options
+        loop = LoopOptions(
+            options.steps, options.seed, options.checkpoint_s, preview_every=options.preview_every
+        )
+        run_training(self.stage, trainer, loop, self.version, preview)
+
+    def preview(self, model: nn.Module) -> Any:
+        """Picture of a few people with each dial turned. See `faces.preview_grid`."""
+        from stylegan.sampling import sample_z
+
+        z = sample_z(faces.PREVIEW_SEEDS, 0, model.z_space_dim).to(self.stage.device)
+        return faces.preview_grid(pictures_of(model), self.stage, self.statistics, z)
+
+    def finish(
+        self, model: nn.Module, numbers: Mapping[str, str] | None = None, look_at: tuple[str, ...] = ()
+    ) -> None:
+        """Save the preview, measure the control and end the stage.
+
+        Args:
+            model: the generator after its training.
+            numbers: what to report beside the control.
+            look_at: pictures to look at beside the preview, relative to the workspace.
+        """
+        picture = f"stylegan_modified/previews/{self.version}.png"
+        self.stage.save_image(picture, self.preview(model))
+        control = report_control(
+            self.stage,
+            pictures_of(model),
+            model.z_space_dim,
+            self.statistics,
+            self.version,
+            self.options.control_latents,
+        )
+        self.stage.finish({**control, **(numbers or {})}, look_at=(picture, *look_at))
+
+
+def pictures_of(model: nn.Module) -> Generate:
+    """The pictures of a generator as a function of z and properties."""
+    return lambda z, properties: model(z, properties)["image"]
 
 
 def run_training(

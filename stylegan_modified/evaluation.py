@@ -13,6 +13,7 @@ from torch import Tensor
 
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan.sampling import to_uint8
+from stylegan_modified.evaluation_control import control_measures
 
 # (z [N, z_dim], properties [N, 7]) -> pictures [N, 3, H, W] in [-1, 1]
 Generate = Callable[[Tensor, Tensor], Tensor]
@@ -72,20 +73,36 @@ def sweep_requests(percentiles: np.ndarray) -> np.ndarray:
     return requested.astype(np.float32)
 
 
+def distinct_requests(requested: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Requests of a sweep without repetition; all properties share the one with everything at the median.
+
+    Returns:
+        (distinct [M, 7], index [7, levels]): ``distinct[index]`` is `requested`.
+    """
+    flat = requested.reshape(-1, requested.shape[-1])
+    distinct, index = np.unique(flat, axis=0, return_inverse=True)
+    return distinct, index.reshape(requested.shape[:-1])
+
+
 @torch.no_grad()
+def render_requests(generate: Generate, z: Tensor, requests: np.ndarray, batch_size: int = 64) -> np.ndarray:
+    """Pictures of every latent z [N, z_dim] with each of the requests [M, 7]: uint8 [N, M, H, W, 3]."""
+    wanted = torch.from_numpy(requests).to(z).repeat(len(z), 1)
+    latents = z.repeat_interleave(len(requests), dim=0)
+    images = np.concatenate(
+        [
+            to_uint8(generate(latents[i : i + batch_size], wanted[i : i + batch_size]))
+            for i in range(0, len(latents), batch_size)
+        ]
+    )
+    return images.reshape(len(z), len(requests), *images.shape[1:])
+
+
 def run_sweep(generate: Generate, z: Tensor, percentiles: np.ndarray, batch_size: int = 64) -> Sweep:
     """Generate every picture of a sweep for latents z [N, z_dim] (on the generator's device)."""
     requested = sweep_requests(percentiles)
-    flat = torch.from_numpy(requested.reshape(-1, requested.shape[-1])).to(z)
-    per_latent = len(flat)
-    latents = z.repeat_interleave(per_latent, dim=0)
-    wanted = flat.repeat(len(z), 1)
-    images = [
-        to_uint8(generate(latents[i : i + batch_size], wanted[i : i + batch_size]))
-        for i in range(0, len(latents), batch_size)
-    ]
-    stacked = np.concatenate(images)
-    return Sweep(requested, stacked.reshape(len(z), *requested.shape[:2], *stacked.shape[1:]))
+    distinct, index = distinct_requests(requested)
+    return Sweep(requested, render_requests(generate, z, distinct, batch_size)[:, index])
 
 
 def measure_control(sweep: Sweep, judge: Judge) -> ControlReport:
@@ -93,67 +110,21 @@ def measure_control(sweep: Sweep, judge: Judge) -> ControlReport:
     latents, count, levels = sweep.images.shape[:3]
     values, valid = judge(sweep.images.reshape(-1, *sweep.images.shape[3:]))
     measured = np.where(valid, values, np.nan).reshape(latents, count, levels, count)
-    slopes = np.full((latents, count, count), np.nan)
-    r = np.full((latents, count), np.nan)
-    for j in range(count):
-        requested = sweep.requested[j, :, j]
-        for k in range(count):
-            slopes[:, j, k] = _slopes(requested, measured[:, j, :, k])
-        r[:, j] = _correlations(requested, measured[:, j, :, j])
-    diagonal = measured[:, range(count), :, range(count)]  # [7, latents, levels]
-    asked = np.stack([sweep.requested[j, :, j] for j in range(count)])[:, None, :].repeat(latents, axis=1)
-    off_diagonal = ~np.eye(count, dtype=bool)
-    response = _mean_known(slopes, (0,))
+    found = control_measures(sweep.requested, measured, np.ones((1, latents)))
     return ControlReport(
         latent_count=latents,
-        r=_named(_mean_known(r, (0,))),
-        pooled_r=_named(
-            [_correlations(a.ravel(), m.reshape(1, -1))[0] for a, m in zip(asked, diagonal, strict=True)]
-        ),
-        slope=_named([_slopes(a.ravel(), m.reshape(1, -1))[0] for a, m in zip(asked, diagonal, strict=True)]),
-        mae=_named(_mean_known(np.abs(asked - diagonal), (1, 2))),
-        response=response.tolist(),
-        leakage=float(_mean_known(np.abs(slopes)[:, off_diagonal], (0, 1))),
+        r=_named(found["control"][0]),
+        pooled_r=_named(found["pooled"][0]),
+        slope=_named(found["slope"][0]),
+        mae=_named(found["mae"][0]),
+        response=found["response"][0].tolist(),
+        leakage=float(found["leakage"][0]),
         readable=float(valid.all(axis=1).mean()),
     )
 
 
-def _mean_known(values: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
-    """Mean over axes of the entries that are not NaN; NaN where there are none."""
-    known = np.isfinite(values)
-    counts = known.sum(axis=axes)
-    sums = np.where(known, values, 0.0).sum(axis=axes)
-    return np.divide(sums, counts, out=np.full(np.shape(sums), np.nan), where=counts > 0)
-
-
-def _named(values: np.ndarray | list[float]) -> dict[str, float]:
+def _named(values: np.ndarray) -> dict[str, float]:
     return {name: float(value) for name, value in zip(PROPERTY_NAMES, values, strict=True)}
-
-
-def _centred(requested: np.ndarray, measured: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both [N, levels], centred over the readable levels; unreadable ones are zero in both."""
-    known = np.isfinite(measured)
-    counts = np.maximum(known.sum(axis=1, keepdims=True), 1)
-    x = np.where(known, requested, 0.0)
-    y = np.where(known, measured, 0.0)
-    x = np.where(known, x - x.sum(axis=1, keepdims=True) / counts, 0.0)
-    y = np.where(known, y - y.sum(axis=1, keepdims=True) / counts, 0.0)
-    return x, y
-
-
-def _slopes(requested: np.ndarray, measured: np.ndarray) -> np.ndarray:
-    """Least-squares slope of each row of measured [N, levels]; NaN where fewer than two levels differ."""
-    x, y = _centred(requested, measured)
-    variance = (x * x).sum(axis=1)
-    return np.divide((x * y).sum(axis=1), variance, out=np.full(len(y), np.nan), where=variance > 0)
-
-
-def _correlations(requested: np.ndarray, measured: np.ndarray) -> np.ndarray:
-    """Pearson correlation of each row; zero where nothing moved, NaN where nothing was readable."""
-    x, y = _centred(requested, measured)
-    scale = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
-    r = np.divide((x * y).sum(axis=1), scale, out=np.zeros(len(y)), where=scale > 1e-12)
-    return np.where(np.isfinite(measured).sum(axis=1) < 2, np.nan, r)
 
 
 def identity_auc(vectors: np.ndarray) -> float:

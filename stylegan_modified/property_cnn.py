@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segmentation.property_table import PROPERTY_NAMES
@@ -27,6 +28,8 @@ class Crop:
     columns: tuple[float, float]
     layers: tuple[int | str, ...]
     properties: tuple[str, ...]
+    coarse: bool = False
+    """Colours and large shapes: a reduced picture shows them as well."""
 
 
 _SMALL = (32, 64, POOL, 64, POOL, 128, POOL)
@@ -35,18 +38,18 @@ _LARGE = (32, 64, POOL, 64, POOL, 128, POOL, 128, POOL, 128)
 
 CROPS: dict[str, Crop] = {
     "eyes": Crop((3 / 8, 9 / 16), (1 / 4, 3 / 4), _SMALL, ("eyes",)),
-    "hair_color": Crop((0.0, 1.0), (0.0, 1.0), (*_LARGE, POOL), ("hair_color",)),
-    "hair_length": Crop((1 / 2, 1.0), (0.0, 1.0), _LARGE, ("hair_length",)),
+    "hair_color": Crop((0.0, 1.0), (0.0, 1.0), (*_LARGE, POOL), ("hair_color",), coarse=True),
+    "hair_length": Crop((1 / 2, 1.0), (0.0, 1.0), _LARGE, ("hair_length",), coarse=True),
     "mouth": Crop((5 / 8, 13 / 16), (3 / 8, 5 / 8), _SMALL, ("mouth",)),
     "pose": Crop((7 / 16, 5 / 8), (11 / 32, 21 / 32), _NOSE, ("pose",)),
-    "background": Crop((0.0, 1 / 2), (0.0, 1.0), _LARGE, ("background_mean", "background_std")),
+    "background": Crop((0.0, 1 / 2), (0.0, 1.0), _LARGE, ("background_mean", "background_std"), coarse=True),
 }
 
 
 @dataclass(frozen=True)
 class PropertyCNNConfig:
     """`width` multiplies every channel count; `window_margin` widens the crops by that fraction of the
-    picture.
+    picture; `coarse_reduction` shrinks the large crops by that factor (a power of two) before they are read.
 
     The document's network has 3x3 convolutions without padding at 256 px. Below 256 px the small crops would
     vanish under them, so there they are padded ("same").
@@ -56,6 +59,7 @@ class PropertyCNNConfig:
     width: float = 1.0
     window_margin: float = 0.0
     dropout: float = 0.45
+    coarse_reduction: int = 1
 
 
 class _CropNetwork(nn.Module):
@@ -66,8 +70,10 @@ class _CropNetwork(nn.Module):
         size, margin = config.resolution, config.window_margin
         self.rows = _pixel_range(crop.rows, size, margin)
         self.columns = _pixel_range(crop.columns, size, margin)
-        padding = 0 if size >= 256 else 1
-        height, width = self.rows[1] - self.rows[0], self.columns[1] - self.columns[0]
+        self.reduction = config.coarse_reduction if crop.coarse else 1
+        padding = 0 if size // self.reduction >= 256 else 1
+        height = (self.rows[1] - self.rows[0]) // self.reduction
+        width = (self.columns[1] - self.columns[0]) // self.reduction
         layers: list[nn.Module] = []
         channels = 3
         for layer in crop.layers:
@@ -88,6 +94,8 @@ class _CropNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         window = images[:, :, self.rows[0] : self.rows[1], self.columns[0] : self.columns[1]]
+        if self.reduction > 1:
+            window = F.avg_pool2d(window, self.reduction)
         return self.head(self.features(window).flatten(1))
 
 

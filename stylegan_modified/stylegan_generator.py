@@ -75,6 +75,10 @@ class ConditionedStyleGANGenerator(StyleGANGenerator):
         wp = self.truncation(w, trunc_psi)
         return {"z": z, "w": w, "wp": wp, "image": self.synthesis(wp, **options)}
 
+    def checkpoint(self) -> dict[str, Any]:
+        """State and configuration, enough for `build_conditioned_generator` to rebuild the generator."""
+        return {"generator": self.state_dict(), "config": {**self.config, "label_size": self.label_size}}
+
 
 def transplant(
     base: StyleGANGenerator, label_size: int = LABEL_SIZE, seed: int = 0

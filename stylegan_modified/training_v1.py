@@ -51,6 +51,17 @@ class V1Options:
     precision: str = "auto"
 
 
+def generator_dense_parameters(
+    generator: ConditionedStyleGANGenerator, with_styles: bool = True
+) -> list[nn.Parameter]:
+    """Dense layers of a generator: the mapping network and, if asked for, the styles of all layers."""
+    dense = list(generator.mapping.parameters())
+    if with_styles:
+        named = generator.synthesis.named_parameters()
+        dense += [parameter for name, parameter in named if ".style." in name]
+    return dense
+
+
 class ConditionedGANTrainer(Trainer):
     """Adversarial training of the dense layers; see the module's text for the two recipes.
 
@@ -77,18 +88,12 @@ class ConditionedGANTrainer(Trainer):
         self.start = nn.ModuleList([_frozen_copy(generator.mapping)])
         generator.requires_grad_(False)
         discriminator.requires_grad_(False)
-        self.generator_parameters = [p.requires_grad_() for p in self._generator_dense()]
+        dense = generator_dense_parameters(generator, options.recipe == "document")
+        self.generator_parameters = [p.requires_grad_() for p in dense]
         self.discriminator_parameters = [p.requires_grad_() for p in discriminator.dense_parameters()]
         self.generator_optimizer, self.discriminator_optimizer = self._build_optimizers()
         self.average = ExponentialAverage(generator.mapping, options.average_half_life)
         self.extra_steps = 0
-
-    def _generator_dense(self) -> list[nn.Parameter]:
-        dense = list(self.generator.mapping.parameters())
-        if self.options.recipe == "document":
-            named = self.generator.synthesis.named_parameters()
-            dense += [parameter for name, parameter in named if ".style." in name]
-        return dense
 
     def _build_optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
         if self.options.recipe == "document":

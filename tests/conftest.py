@@ -1,10 +1,15 @@
 """What all tests share."""
 
 import os
+import resource
+import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import processes
 
 TESTS = Path(__file__).resolve().parent
 REPOSITORY = TESTS.parent
@@ -28,26 +33,57 @@ def golden() -> Path:
 
 
 @pytest.fixture
-def run_script(tmp_path: Path):
+def current_folder(tmp_path: Path) -> Path:
+    """Empty folder for scripts to run in."""
+    folder = tmp_path / "current_folder"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def start_script(current_folder: Path) -> Iterator[Callable[..., processes.ScriptProcess]]:
+    """Function that starts a Python file in a process of its own: ``start_script(path, *arguments)``."""
+    started: list[processes.ScriptProcess] = []
+
+    def start(path: Path, *arguments: object) -> processes.ScriptProcess:
+        started.append(processes.ScriptProcess(path, *arguments, folder=current_folder))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+
+
+@pytest.fixture
+def run_script(start_script: Callable[..., processes.ScriptProcess]):
     """Function that runs a Python file in a process of its own: ``run_script(path, *arguments)``.
 
-    Returns the `subprocess.CompletedProcess` with text output and ``cpu_s``, the seconds of CPU that it took
-    (the clock would also count what else the machine does). The current folder is empty.
+    Returns the `subprocess.CompletedProcess` with text output and ``cpu_s``, the seconds of CPU that it took.
+    The process is forked from one that has torch loaded; `run_interpreter` starts a new one.
     """
-    import resource
-    import subprocess
+
+    def run(path: Path, *arguments: object, timeout: float = 180) -> subprocess.CompletedProcess:
+        return start_script(path, *arguments).wait(timeout)
+
+    return run
+
+
+@pytest.fixture
+def run_interpreter(current_folder: Path):
+    """As `run_script`, but in a new interpreter: for what depends on what is imported, or on its start.
+
+    ``cpu_s`` is the CPU's time, since the clock would also count what else the machine does.
+    """
 
     def cpu_s() -> float:
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         return usage.ru_utime + usage.ru_stime
 
     def run(path: Path, *arguments: object, timeout: float = 180, **options: object):
-        folder = tmp_path / "current_folder"
-        folder.mkdir(exist_ok=True)
         before_s = cpu_s()
         result = subprocess.run(
             [sys.executable, str(path), *map(str, arguments)],
-            cwd=folder,
+            cwd=current_folder,
             capture_output=True,
             text=True,
             timeout=timeout,

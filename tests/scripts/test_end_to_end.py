@@ -1,12 +1,10 @@
 """The main job from the bundled weights to regenerated pictures, on 96 candidates."""
 
 import json
-import os
+import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pandas as pd
@@ -15,19 +13,18 @@ from PIL import Image
 
 from scripts.pipeline import REPOSITORY
 from segmentation.property_table import PROPERTY_NAMES
+from tests.processes import ScriptProcess, wait_until
 
 SCRIPTS = sorted((REPOSITORY / "scripts").glob("[0-9][0-9]_*.py"))
 GENERATORS = [f"stylegan_modified/stylegan_gen_fine_tuned_{version}.pth" for version in ("v1", "v2", "v3")]
 
 
-def command(script: Path, workspace: Path, *arguments: str) -> list[str]:
-    return [sys.executable, str(script), "--preset", "smoke", "--workspace", str(workspace), *arguments]
+def start(script: Path, workspace: Path, *arguments: str) -> ScriptProcess:
+    return ScriptProcess(script, "--preset", "smoke", "--workspace", workspace, *arguments, folder=workspace)
 
 
-def run(script: Path, workspace: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess:
-    result = subprocess.run(
-        command(script, workspace, *arguments), capture_output=True, text=True, timeout=300, check=False
-    )
+def run(script: Path, workspace: Path, *arguments: str, code: int = 0) -> CompletedProcess:
+    result = start(script, workspace, *arguments).wait(timeout=600)
     assert result.returncode == code, f"{script.name}: {result.stdout}\n{result.stderr}"
     assert "Traceback" not in result.stderr
     return result
@@ -50,16 +47,10 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def kill_and_leave(path: Path, folder: Path) -> None:
     """Start a script and kill it as soon as it has begun to train."""
-    process = subprocess.Popen(
-        command(path, folder, "--checkpoint-s", "0"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    checkpoint = folder / "stylegan_modified/checkpoints/v1.pt"
-    deadline = time.monotonic() + 120
-    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
+    process = start(path, folder, "--checkpoint-s", "0")
+    wait_until((folder / "stylegan_modified/checkpoints/v1.pt").exists, process)
+    process.kill()
     process.wait()
-    assert checkpoint.exists()
 
 
 def test_every_stage_left_its_files_and_a_complete_record(workspace: Path) -> None:
@@ -128,23 +119,14 @@ def test_damaged_weights_are_refused_with_the_command_that_mends_them(workspace:
 
 
 def test_an_interrupt_saves_and_exits_130(workspace: Path, tmp_path: Path) -> None:
-    copied = tmp_path / "copy"
-    subprocess.run(["cp", "-r", str(workspace), str(copied)], check=True)
-    process = subprocess.Popen(
-        command(script("07"), copied, "--steps", "100000", "--force"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ.copy(),
-    )
+    copied = Path(shutil.copytree(workspace, tmp_path / "copy"))
     previews = copied / "stylegan_modified/previews"
     for old in previews.glob("v3_0*.png"):
         old.unlink()
-    deadline = time.monotonic() + 120
-    while not list(previews.glob("v3_0*.png")) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
+    process = start(script("07"), copied, "--steps", "100000", "--force")
+    wait_until(lambda: bool(list(previews.glob("v3_0*.png"))), process)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=120)
-    assert process.returncode == 130, stderr
-    assert "same command" in stderr
+    stopped = process.wait(timeout=120)
+    assert stopped.returncode == 130, stopped.stderr
+    assert "same command" in stopped.stderr
     assert (copied / "stylegan_modified/checkpoints/v3.pt").exists()

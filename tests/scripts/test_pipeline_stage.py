@@ -3,13 +3,13 @@
 import json
 import os
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
+
+from tests.processes import ScriptProcess, wait_until
 
 TOY = Path(__file__).with_name("toy_stage.py")
 
@@ -26,19 +26,9 @@ def manifest(workspace: Path) -> dict:
     return json.loads((workspace / "_stages/90_toy/_stage.json").read_text())
 
 
-def start(workspace: Path, *arguments: object) -> subprocess.Popen:
-    command = [sys.executable, str(TOY), "--workspace", str(workspace), *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def wait_for_items(workspace: Path, count: int) -> None:
+def wait_for_items(workspace: Path, count: int, process: ScriptProcess) -> None:
     journal = workspace / "_stages/90_toy/journal.csv"
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        if journal.exists() and journal.read_bytes().count(b"\n") > count:
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"{count} items did not appear")
+    wait_until(lambda: journal.exists() and journal.read_bytes().count(b"\n") > count, process)
 
 
 def makers(workspace: Path) -> dict[str, str]:
@@ -46,7 +36,7 @@ def makers(workspace: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in sorted((workspace / "toy/items").glob("*.txt"))}
 
 
-def test_complete_run_then_up_to_date_in_a_moment(run_script, workspace: Path) -> None:
+def test_complete_run_then_up_to_date_in_a_moment(run_script, run_interpreter, workspace: Path) -> None:
     first = run_script(TOY, "--workspace", workspace)
     assert first.returncode == 0, first.stderr
     assert "toys: 5" in first.stdout
@@ -60,7 +50,7 @@ def test_complete_run_then_up_to_date_in_a_moment(run_script, workspace: Path) -
     assert frame["img_no"].tolist() == [0, 1, 2, 3, 4]
     assert frame["value"].tolist() == [0, 0.5, 1, 1.5, 2]
 
-    again = run_script(TOY, "--workspace", workspace, "--pause-s", 1)
+    again = run_interpreter(TOY, "--workspace", workspace, "--pause-s", 1)
     assert again.cpu_s < 1
     assert again.returncode == 0
     assert "up to date" in again.stdout
@@ -124,11 +114,11 @@ def test_vanished_output_is_made_again_without_redoing_items(run_script, workspa
     assert makers(workspace) == made
 
 
-def test_a_killed_run_goes_on_where_it_was(run_script, workspace: Path) -> None:
-    process = start(workspace, "--count", 8, "--pause-s", 0.1)
-    wait_for_items(workspace, 3)
+def test_a_killed_run_goes_on_where_it_was(start_script, run_script, workspace: Path) -> None:
+    process = start_script(TOY, "--workspace", workspace, "--count", 8, "--pause-s", 0.1)
+    wait_for_items(workspace, 3, process)
     process.kill()
-    process.communicate()
+    assert process.wait().returncode == -signal.SIGKILL
     journal = workspace / "_stages/90_toy/journal.csv"
     finished = journal.read_text().count("\n") - 1
     assert 3 <= finished < 8
@@ -153,12 +143,15 @@ def test_rows_without_a_record_are_not_trusted(run_script, workspace: Path) -> N
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_between_items_with_130(run_script, workspace: Path, number: signal.Signals) -> None:
-    process = start(workspace, "--count", 50, "--pause-s", 0.05)
-    wait_for_items(workspace, 2)
+def test_a_signal_stops_between_items_with_130(
+    start_script, run_script, workspace: Path, number: signal.Signals
+) -> None:
+    process = start_script(TOY, "--workspace", workspace, "--count", 50, "--pause-s", 0.05)
+    wait_for_items(workspace, 2, process)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=20)
-    assert process.returncode == 130
+    stopped = process.wait()
+    assert stopped.returncode == 130
+    errors = stopped.stderr
     assert "the same command goes on" in errors
     assert f"--workspace {workspace} --count 50" in errors
     assert "Traceback" not in errors
@@ -168,26 +161,26 @@ def test_a_signal_stops_between_items_with_130(run_script, workspace: Path, numb
     assert run_script(TOY, "--workspace", workspace, "--count", 50).returncode == 0
 
 
-def test_two_runs_at_once_are_one_too_many(run_script, workspace: Path) -> None:
-    process = start(workspace, "--count", 100, "--pause-s", 0.05)
-    wait_for_items(workspace, 1)
+def test_two_runs_at_once_are_one_too_many(start_script, run_script, workspace: Path) -> None:
+    process = start_script(TOY, "--workspace", workspace, "--count", 100, "--pause-s", 0.05)
+    wait_for_items(workspace, 1, process)
     second = run_script(TOY, "--workspace", workspace, "--count", 100)
     process.kill()
-    process.communicate()
+    process.wait()
     assert second.returncode == 5
     assert f"process {process.pid}" in second.stderr
     (workspace / "_stages/90_toy/lock").write_text("999999999")
     assert run_script(TOY, "--workspace", workspace, "--count", 100).returncode == 0
 
 
-def test_full_disk_leaves_nothing_half_written(run_script, workspace: Path) -> None:
+def test_full_disk_leaves_nothing_half_written(run_script, run_interpreter, workspace: Path) -> None:
     def limit_files_to_64_kib() -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
 
     arguments = ("--workspace", workspace, "--pad-bytes", 1 << 17)
-    full = run_script(TOY, *arguments, preexec_fn=limit_files_to_64_kib)
+    full = run_interpreter(TOY, *arguments, preexec_fn=limit_files_to_64_kib)
     assert full.returncode == 5
     assert "the disk is full" in full.stderr
     assert "Traceback" not in full.stderr

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified.dials import DialNetwork, linear_directions
 from stylegan_modified.property_cnn import CROPS, PropertyCNN, PropertyCNNConfig
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
@@ -21,10 +22,21 @@ def test_property_cnn_windows_at_256_px_are_the_documents() -> None:
     assert sum(len(crop.properties) for crop in CROPS.values()) == 7
 
 
-@pytest.mark.parametrize("resolution", [32, 64, 128])
-def test_property_cnn_reads_any_power_of_two(resolution: int) -> None:
-    network = PropertyCNN(PropertyCNNConfig(resolution, width=0.25)).eval()
-    assert network(torch.zeros(2, 3, resolution, resolution)).shape == (2, 7)
+@pytest.mark.parametrize(("resolution", "reduction"), [(32, 1), (64, 1), (128, 2), (256, 2)])
+def test_property_cnn_reads_any_power_of_two(resolution: int, reduction: int) -> None:
+    config = PropertyCNNConfig(resolution, width=0.25, coarse_reduction=reduction)
+    assert PropertyCNN(config).eval()(torch.zeros(1, 3, resolution, resolution)).shape == (1, 7)
+
+
+def test_large_crops_may_be_reduced_and_small_ones_are_not() -> None:
+    torch.manual_seed(0)
+    network = PropertyCNN(PropertyCNNConfig(64, width=0.25, coarse_reduction=2)).eval()
+    checks = torch.ones(1, 3, 64, 64)
+    checks[:, :, ::2, ::2] = checks[:, :, 1::2, 1::2] = -1  # nothing is left of them after averaging
+    change = (network(checks) - network(torch.zeros_like(checks))).abs()[0]
+    reduced = [PROPERTY_NAMES.index(name) for name in ("hair_color", "hair_length", "background_mean")]
+    assert change[reduced].max() < 1e-5
+    assert change[PROPERTY_NAMES.index("eyes")] > 1e-4
 
 
 def test_property_cnn_refuses_another_size_and_other_files() -> None:

@@ -1,0 +1,127 @@
+"""The document's own v2 and v3, as a baseline: v1's generator trained further through frozen networks.
+
+v2 asks the frozen property CNN whether a picture shows the properties that were asked for. v3 makes the
+generator the decoder of a conditional VAE and adds the gender network and two terms that hold the posterior
+near N(0, 1); nothing asks for the picture that was given, nor for the same person.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stylegan_modified.fine_tuning import Trainer, TrainingPictures, mixed_precision
+from stylegan_modified.property_cnn import PropertyCNN
+from stylegan_modified.stylegan_generator import ConditionedStyleGANGenerator
+from stylegan_modified.stylegan_generator_v3 import Encoder, sample_posterior
+from stylegan_modified.training_v1 import generator_dense_parameters
+
+
+@dataclass(frozen=True)
+class DocumentOptions:
+    """Training by the document's recipes; the weights of v3's terms are those of the published run."""
+
+    steps: int
+    batch_size: int = 16
+    learning_rate: float = 1e-4
+    property_weight: float = 1.0
+    gender_weight: float = 1.0
+    mean_weight: float = 0.2
+    log_variance_weight: float = 0.05
+    precision: str = "auto"
+
+
+class DocumentV2Trainer(Trainer):
+    """Trains the dense layers of v1's generator (AdamW) to show what the frozen property CNN should read.
+
+    Args:
+        generator: v1's conditioned generator.
+        property_cnn: pictures to properties; stays frozen.
+        data: filtered pictures and their scores, the distribution to ask from.
+        options: see `DocumentOptions`.
+    """
+
+    def __init__(
+        self,
+        generator: ConditionedStyleGANGenerator,
+        property_cnn: PropertyCNN,
+        data: TrainingPictures,
+        options: DocumentOptions,
+    ) -> None:
+        self.generator = generator.eval().requires_grad_(False)
+        self.property_cnn = property_cnn.eval().requires_grad_(False)
+        self.data, self.options = data, options
+        self.device = next(generator.parameters()).device
+        dense = [parameter.requires_grad_() for parameter in generator_dense_parameters(generator)]
+        self.optimizer = torch.optim.AdamW(dense, lr=options.learning_rate)
+
+    def modules(self) -> dict[str, nn.Module]:
+        return {"generator": self.generator}
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"generator": self.optimizer}
+
+    def step(self, t: int, rng: torch.Generator) -> dict[str, float]:
+        rows = torch.randint(len(self.data.images), (self.options.batch_size,), generator=rng)
+        with mixed_precision(self.device, self.options.precision):
+            terms = self._terms(rows, rng)
+        loss = torch.stack([weight * value for weight, value in terms.values()]).sum()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        return {name: float(value.detach()) for name, (_, value) in terms.items()}
+
+    def _terms(self, rows: Tensor, rng: torch.Generator) -> dict[str, tuple[float, Tensor]]:
+        """Weight and value of each term of the loss, for the properties of some training pictures."""
+        z = torch.randn(len(rows), self.generator.z_space_dim, generator=rng).to(self.device)
+        properties = self.data.properties[rows].to(self.device)
+        return self._property_term(self.generator(z, properties)["image"].float(), properties)
+
+    def _property_term(self, images: Tensor, properties: Tensor) -> dict[str, tuple[float, Tensor]]:
+        read = self.property_cnn(images).float()
+        return {"property": (self.options.property_weight, F.mse_loss(read, properties))}
+
+
+class DocumentV3Trainer(DocumentV2Trainer):
+    """Trains a conditional VAE whose decoder is v1's generator, through frozen property and gender networks.
+
+    Args:
+        generator: v1's conditioned generator, the decoder.
+        property_cnn: pictures to properties; stays frozen.
+        data: filtered pictures and their scores.
+        options: see `DocumentOptions`.
+        encoder: picture and properties to z.
+        gender: frozen network from pictures to the logit of a woman.
+    """
+
+    def __init__(
+        self,
+        generator: ConditionedStyleGANGenerator,
+        property_cnn: PropertyCNN,
+        data: TrainingPictures,
+        options: DocumentOptions,
+        encoder: Encoder,
+        gender: nn.Module,
+    ) -> None:
+        super().__init__(generator, property_cnn, data, options)
+        self.encoder, self.gender = encoder, gender.requires_grad_(False)
+        self.optimizer.add_param_group({"params": list(encoder.parameters())})
+
+    def modules(self) -> dict[str, nn.Module]:
+        return {**super().modules(), "encoder": self.encoder}
+
+    def _terms(self, rows: Tensor, rng: torch.Generator) -> dict[str, tuple[float, Tensor]]:
+        images, properties = self.data.batch(rows, self.device)
+        mean, log_variance = (part.float() for part in self.encoder(images, properties))
+        z = sample_posterior(mean, log_variance, rng)
+        decoded = self.generator(z, properties)["image"].float()
+        options = self.options
+        return {
+            **self._property_term(decoded, properties),
+            "gender": (options.gender_weight, F.softplus(-self.gender(decoded).float()).mean()),
+            "mean": (options.mean_weight, mean.square().mean()),
+            "log_variance": (options.log_variance_weight, log_variance.square().mean()),
+        }

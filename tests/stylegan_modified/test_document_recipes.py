@@ -1,0 +1,67 @@
+"""The document's v2 and v3: dense layers (and the encoder) learn, the rest stays; resuming is exact."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from stylegan_modified.document_recipes import DocumentOptions, DocumentV2Trainer, DocumentV3Trainer
+from stylegan_modified.fine_tuning import LoopOptions, train
+from stylegan_modified.stylegan_generator import transplant
+from stylegan_modified.stylegan_generator_v3 import Encoder, EncoderConfig
+from tests.stylegan_modified import tiny
+
+OPTIONS = DocumentOptions(steps=4, batch_size=4)
+
+
+class Gender(nn.Module):
+    """Stands for the gender network: a logit from the brightness."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.scale * images.mean(dim=(1, 2, 3))
+
+
+def build(version: str) -> DocumentV2Trainer:
+    parts = (transplant(tiny.base_generator()), tiny.property_cnn(), tiny.pictures(), OPTIONS)
+    if version == "v2":
+        return DocumentV2Trainer(*parts)
+    torch.manual_seed(0)
+    encoder = Encoder(EncoderConfig(tiny.RESOLUTION, tiny.Z_DIM, width=0.25, hidden=16))
+    return DocumentV3Trainer(*parts, encoder, Gender())
+
+
+@pytest.mark.parametrize("version", ["v2", "v3"])
+def test_what_learns_and_what_stays(version: str, tmp_path: Path) -> None:
+    trainer = build(version)
+    before = {name: value.clone() for name, value in trainer.generator.named_parameters()}
+    judge = {name: value.clone() for name, value in trainer.property_cnn.state_dict().items()}
+    encoder = [value.clone() for value in getattr(trainer, "encoder", nn.Identity()).parameters()]
+    state = train(trainer, LoopOptions(2, log_every=1), tmp_path / "run.pt")
+    for name, parameter in trainer.generator.named_parameters():
+        learns = "mapping." in name or ".style." in name
+        assert torch.equal(parameter, before[name]) != learns, name
+    for name, value in trainer.property_cnn.state_dict().items():
+        assert torch.equal(value, judge[name]), name
+    if version == "v3":
+        now = list(trainer.encoder.parameters())
+        assert not any(torch.equal(*pair) for pair in zip(encoder, now, strict=True))
+        assert trainer.gender.scale.grad is None
+        assert {"property", "gender", "mean", "log_variance"} <= set(state.rows[-1])
+
+
+@pytest.mark.parametrize("version", ["v2", "v3"])
+def test_two_and_two_steps_equal_four(version: str, tmp_path: Path) -> None:
+    whole, halves = build(version), build(version)
+    rows = train(whole, LoopOptions(4, log_every=1), tmp_path / "whole.pt").rows
+    calls = iter([False, False, True])
+    train(halves, LoopOptions(4, log_every=1), tmp_path / "run.pt", should_stop=lambda: next(calls))
+    resumed = build(version)
+    assert train(resumed, LoopOptions(4, log_every=1), tmp_path / "run.pt").rows == rows
+    for name, module in whole.modules().items():
+        other = resumed.modules()[name].state_dict()
+        assert all(torch.equal(value, other[key]) for key, value in module.state_dict().items())

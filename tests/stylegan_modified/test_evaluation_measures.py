@@ -1,0 +1,162 @@
+"""Measures of the evaluation on arrays made by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from cnn.oracle_metrics import kernel_inception_distance
+from segmentation.property_table import PROPERTY_NAMES
+from stylegan_modified.evaluation import distinct_requests, identity_auc, run_sweep, sweep_requests
+from stylegan_modified.evaluation_baseline import LinearDialGenerator
+from stylegan_modified.evaluation_control import control_measures
+from stylegan_modified.evaluation_identity import resampled_identity_auc, sweep_similarity
+from stylegan_modified.evaluation_intervals import interval, mean_of_pairs, resample_weights, with_all
+from stylegan_modified.evaluation_preservation import changes_outside, hue_drifts, region_chromaticity
+from stylegan_modified.evaluation_protocol import COLUMNS, protocol_passes, protocol_requests
+from stylegan_modified.evaluation_realism import diversities, kernel_distances
+from tests.stylegan_modified.tiny import Z_DIM, base_generator
+
+LEVELS = np.array([-1.6, -0.7, 0.0, 0.7, 1.6])[:, None] * np.ones(7)
+REQUESTED = sweep_requests(LEVELS)
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def test_resamples_of_control_equal_control_of_the_repeated_latents() -> None:
+    rng = np.random.default_rng(0)
+    measured = REQUESTED + 0.4 * rng.normal(size=(6, *REQUESTED.shape))
+    measured[2, :, 1] = np.nan
+    weights = resample_weights(6, resamples=4, seed=1)
+    found = control_measures(REQUESTED, measured, with_all(weights))
+    for row, counts in enumerate(with_all(weights).astype(int)):
+        again = control_measures(REQUESTED, measured.repeat(counts, axis=0), np.ones((1, 6)))
+        for name, values in again.items():
+            np.testing.assert_allclose(found[name][row], values[0], err_msg=name)
+    np.testing.assert_array_equal(weights, resample_weights(6, resamples=4, seed=1))
+
+
+def test_an_interval_of_the_mean_has_the_width_that_theory_gives() -> None:
+    values = np.random.default_rng(0).normal(size=400)
+    low, high = interval(resample_weights(400, 2000) @ values / 400)
+    assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
+    assert low < values.mean() < high
+    empty, _ = interval(np.full((5, 2), np.nan))
+    assert np.isnan(empty).all()
+
+
+def test_pairs_of_an_item_with_itself_do_not_count() -> None:
+    values = np.array([[9.0, 1.0], [3.0, 9.0]])
+    np.testing.assert_allclose(mean_of_pairs(np.array([[1.0, 1.0], [3.0, 1.0]]), values), 2.0)
+
+
+def test_resampled_identity_auc_equals_the_area_under_the_curve() -> None:
+    rng = np.random.default_rng(3)
+    people = rng.normal(size=(9, 1, 1, 8))
+    vectors = unit(people + 0.9 * rng.normal(size=(9, 7, 5, 8)))
+    area = resampled_identity_auc(vectors, with_all(resample_weights(9, 50)))
+    assert area[0] == pytest.approx(identity_auc(vectors), abs=1e-12)
+    assert 0.5 < area[0] < 1 and area[1:].std() > 0
+    one = resampled_identity_auc(vectors[:, [2]], np.ones((1, 9)))[0]
+    assert one == pytest.approx(identity_auc(vectors[:, [2]]), abs=1e-12)
+    similarity = sweep_similarity(vectors)
+    np.testing.assert_allclose(similarity[:, 2], 1)
+    assert (similarity[:, [0, 4]] < 0.99).all()
+
+
+def faces_of_two_colours() -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the dials of two people: grey pictures, a mouth and skin on background."""
+    images = np.full((2, 7, 2, 32, 32, 3), 100, np.uint8)
+    images[1] = 140
+    label_maps = np.zeros(images.shape[:-1], np.uint8)
+    label_maps[..., 8:24, 8:24] = 1
+    label_maps[..., 18:21, 13:19] = 8
+    return images, label_maps
+
+
+def test_preservation_counts_changes_outside_the_dial_s_own_region() -> None:
+    images, label_maps = faces_of_two_colours()
+    mouth = PROPERTY_NAMES.index("mouth")
+    images[0, mouth, 1, 18:21, 13:19] += 50
+    changed, between = changes_outside(images, label_maps)
+    np.testing.assert_array_equal(changed, 0)
+    np.testing.assert_allclose(between, 40)
+    images[0, mouth, 1, 0:4] += 50
+    changed, _ = changes_outside(images, label_maps)
+    assert changed[0, mouth] > 3 and changed[1, mouth] == 0
+    label_maps[0, mouth] = 0
+    changed, between = changes_outside(images, label_maps)
+    assert np.isnan(changed[0, mouth]) and np.isnan(between[:, mouth]).all()
+    with pytest.raises(ValueError, match="even"):
+        changes_outside(images[:1], label_maps[:1])
+
+
+def test_hue_drift_ignores_brightness_and_is_measured_in_deviations_between_people() -> None:
+    label_maps = np.zeros((4, 16, 16), np.uint8)
+    label_maps[:, 4:12, 4:12] = 1
+    colours = np.array([[120, 60, 60], [60, 30, 30], [60, 120, 60], [2, 2, 2]], np.uint8)
+    images = np.broadcast_to(colours[:, None, None], (4, 16, 16, 3))
+    shares = region_chromaticity(images, label_maps)
+    np.testing.assert_allclose(shares[0], shares[1])
+    assert not np.allclose(shares[0], shares[2]) and np.isnan(shares[3]).all()
+    sweep = np.zeros((2, 7, 3, 2, 2))
+    sweep[1] = 0.2  # the people differ by 0.2 in both shares: their deviation is 0.1 sqrt(2)
+    sweep[0, 3, -1, 0] = (0.1, 0.1)
+    drift = hue_drifts(sweep)
+    assert drift[0, 3, 0] == pytest.approx(1) and drift.sum() == pytest.approx(1)
+
+
+def test_the_protocol_passes_who_follows_and_fails_who_does_not() -> None:
+    low, high = np.full(7, -1.5), np.full(7, 2.0)
+    requests = protocol_requests(np.zeros(7), low, high)
+    assert requests.shape == (50, 7) and len(np.unique(requests, axis=0)) == 2 * 5 * 4
+    assert requests.min() == -1.5 and requests.max() == 2.0
+    measured = np.tile(requests.astype(float), (4, 1, 1))
+    measured[1, :, COLUMNS[1]] *= -1
+    measured[2, :, COLUMNS[0]] += np.where(np.arange(50) % 2, 0.9, -0.9)
+    measured[3, :15] = np.nan
+    passes, strict = protocol_passes(requests, measured)
+    np.testing.assert_array_equal(passes, [True, False, True, False])
+    np.testing.assert_array_equal(strict, [True, False, False, False])
+
+
+def test_kid_and_diversity_of_all_pictures_and_of_resamples() -> None:
+    rng = np.random.default_rng(5)
+    generated, reference = rng.normal(size=(40, 6)), 2 * rng.normal(size=(50, 6))
+    weights = with_all(resample_weights(40, 20, 1)), with_all(resample_weights(50, 20, 2))
+    distances = kernel_distances(generated, reference, *weights)
+    expected = kernel_inception_distance(torch.from_numpy(generated), torch.from_numpy(reference))
+    assert distances[0] == pytest.approx(expected)
+    assert distances[1:].std() > 0
+    assert diversities(generated, 2 * generated, weights[0], weights[0]) == pytest.approx(0.5)
+
+
+def test_a_sweep_renders_the_shared_median_once() -> None:
+    distinct, index = distinct_requests(REQUESTED)
+    assert len(distinct) == 7 * 4 + 1
+    np.testing.assert_array_equal(distinct[index], REQUESTED)
+    rendered = []
+
+    def generate(z: torch.Tensor, properties: torch.Tensor) -> torch.Tensor:
+        rendered.append(len(z))
+        return (properties.sum(1) / 10 + z[:, 0])[:, None, None, None].expand(-1, 3, 4, 4)
+
+    sweep = run_sweep(generate, torch.tensor([[0.1], [-0.1]]), LEVELS)
+    assert sum(rendered) == 2 * 29
+    expected = ((REQUESTED.sum(-1) / 10 + 0.1 + 1) * 127.5).round()
+    np.testing.assert_array_equal(sweep.images[0, ..., 0, 0, 0], expected)
+
+
+def test_linear_dials_move_w_along_the_directions_of_a_linear_world() -> None:
+    base = base_generator()
+    rng = torch.Generator().manual_seed(0)
+    w = torch.randn(400, base.w_space_dim, generator=rng)
+    truth = torch.randn(base.w_space_dim, 7, generator=rng) / 4
+    model = LinearDialGenerator(base, w, w @ truth + 0.3)
+    z = torch.randn(3, Z_DIM, generator=rng)
+    asked = torch.randn(3, 7, generator=rng) / 4
+    with torch.no_grad():
+        untouched, turned = model(z), model(z, asked)
+    torch.testing.assert_close(untouched["image"], base(z)["image"])
+    torch.testing.assert_close(turned["w"] @ truth + 0.3, asked, atol=0.02, rtol=0.02)
