@@ -1,6 +1,6 @@
-"""Pictures, folds and batches for the gender and quality networks.
+"""Pictures, folds and batches for the networks of the filter.
 
-Pictures are decoded once, kept as uint8 and normalised batch by batch.
+Pictures are decoded once, kept as uint8, moved to the device as bytes and normalised there.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,7 +33,9 @@ class AugmentationOptions:
 
 
 def read_image(path: Path, size: int) -> np.ndarray:
-    """Decode one picture to uint8 RGB [size, size, 3], resized when it has another size.
+    """Decode one picture to uint8 RGB [size, size, 3].
+
+    A larger one is shrunk by averaging, as the networks do it with tensors; a smaller one is enlarged.
 
     Raises:
         ValueError: the file is missing, truncated or no picture.
@@ -42,7 +44,9 @@ def read_image(path: Path, size: int) -> np.ndarray:
         with Image.open(path) as image:
             image = image.convert("RGB")
             if image.size != (size, size):
-                image = image.resize((size, size), Image.Resampling.BICUBIC)
+                is_larger = min(image.size) >= size
+                method = Image.Resampling.BOX if is_larger else Image.Resampling.BICUBIC
+                image = image.resize((size, size), method)
             return np.asarray(image, dtype=np.uint8)
     except (OSError, UnidentifiedImageError, SyntaxError) as error:
         raise ValueError(f"{path.name} cannot be read as a picture: {error}") from error
@@ -82,14 +86,11 @@ def augment(images: Tensor, options: AugmentationOptions, generator: torch.Gener
 
 def _shift(images: Tensor, largest_px: int, generator: torch.Generator) -> Tensor:
     """Displace each picture by a whole number of pixels in both directions, repeating its edges."""
-    count, channels, height, width = images.shape
+    height, width = images.shape[2:]
     padded = functional.pad(images, (largest_px,) * 4, mode="replicate")
-    start = torch.randint(0, 2 * largest_px + 1, (2, count, 1), generator=generator).to(images.device)
-    rows = start[0] + torch.arange(height, device=images.device)
-    columns = start[1] + torch.arange(width, device=images.device)
-    picture = torch.arange(count, device=images.device)[:, None, None, None]
-    channel = torch.arange(channels, device=images.device)[None, :, None, None]
-    return padded[picture, channel, rows[:, None, :, None], columns[:, None, None, :]]
+    starts = torch.randint(0, 2 * largest_px + 1, (2, len(images)), generator=generator).tolist()
+    windows = zip(padded, *starts, strict=True)
+    return torch.stack([image[:, top : top + height, left : left + width] for image, top, left in windows])
 
 
 def make_folds(
@@ -114,6 +115,17 @@ def make_folds(
     if any(len(np.unique(labels[rows])) < 2 for fold in folds for rows in fold):
         raise ValueError("a fold holds labels of one class only; label more pictures of the rarer class")
     return folds
+
+
+def regression_folds(count: int, fold_count: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Row numbers (training, validation) of every fold, for labels that are numbers.
+
+    Raises:
+        ValueError: fewer than two rows per fold, which cannot be compared.
+    """
+    if count < 2 * fold_count:
+        raise ValueError(f"{fold_count} folds need at least {2 * fold_count} labels, but there are {count}")
+    return list(KFold(fold_count, shuffle=True, random_state=seed).split(np.zeros(count)))
 
 
 def epoch_batches(

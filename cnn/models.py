@@ -2,7 +2,8 @@
 
 Both follow the CNN model structure of the document (section 3-2): 3x3 convolutions without padding,
 LeakyReLU, a little dropout, 2x2 max pooling, one hidden layer of 512 units.  The gender network looks
-at the whole picture, the quality network at the middle of its top, where low quality shows.
+at the whole picture, the quality network at the middle of its top, where low quality shows.  The same
+class with one unbounded output fits any number that people wrote beside pictures.
 """
 
 import itertools
@@ -13,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 SMALLEST_FEATURE_MAP_PX = 2
 DAMAGED = (KeyError, TypeError, RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError)
@@ -25,8 +27,10 @@ class FilterCNNConfig:
     Attributes:
         channels: output channels of each 3x3 convolution at width 1.
         pools: numbers of the convolutions that a 2x2 max pooling follows, at the document's 256 px.
-        region: height and width of the top-centre crop the network sees, as fractions of the picture.
-        image_size: height and width of the square pictures, in pixels.
+        region: height and width of the crop the network sees, as fractions of the picture; it lies in the
+            middle between left and right.
+        top: upper edge of the crop, as a fraction of the picture's height.
+        image_size: height and width in pixels to which larger pictures are shrunk.
         width: multiplier of all channels and of the hidden layer.
         hidden: units of the hidden layer at width 1.
     """
@@ -34,6 +38,7 @@ class FilterCNNConfig:
     channels: tuple[int, ...]
     pools: tuple[int, ...]
     region: tuple[float, float] = (1.0, 1.0)
+    top: float = 0.0
     image_size: int = 256
     width: float = 1.0
     hidden: int = 512
@@ -42,9 +47,15 @@ class FilterCNNConfig:
 
     @property
     def crop_size(self) -> tuple[int, int]:
-        """Height and width of the crop in pixels."""
+        """Height and width of the crop in pixels of a picture of `image_size`."""
         height, width = self.region
         return round(self.image_size * height), round(self.image_size * width)
+
+    def crop_slices(self, picture_size: int) -> tuple[slice, slice]:
+        """Rows and columns of the crop in a picture of another size."""
+        height, width = (round(picture_size * share) for share in self.region)
+        first_row, first_column = round(picture_size * self.top), (picture_size - width) // 2
+        return slice(first_row, first_row + height), slice(first_column, first_column + width)
 
 
 def gender_config(image_size: int = 256, width: float = 1.0) -> FilterCNNConfig:
@@ -95,7 +106,11 @@ def _feature_map_size(config: FilterCNNConfig, pools: tuple[int, ...]) -> tuple[
 
 
 class FilterCNN(nn.Module):
-    """Binary classifier of the document; `forward` gives the logit, `torch.sigmoid` of it the probability."""
+    """Network of the document; `forward` gives the logit, `torch.sigmoid` of it the probability.
+
+    Pooling comes before LeakyReLU and dropout of whole channels instead of after them: neither changes which
+    of four pixels is the largest, so the result is the same, for a quarter of the work.
+    """
 
     def __init__(self, config: FilterCNNConfig) -> None:
         super().__init__()
@@ -105,10 +120,10 @@ class FilterCNN(nn.Module):
         in_channels = 3
         for number, full_channels in enumerate(config.channels):
             out_channels = max(1, round(full_channels * config.width))
-            layers += [nn.Conv2d(in_channels, out_channels, kernel_size=3), nn.LeakyReLU(0.01)]
-            layers += [nn.Dropout2d(config.conv_dropout)]
+            layers += [nn.Conv2d(in_channels, out_channels, kernel_size=3)]
             if number in pools:
                 layers += [nn.MaxPool2d(2)]
+            layers += [nn.LeakyReLU(0.01), nn.Dropout2d(config.conv_dropout)]
             in_channels = out_channels
         self.features = nn.Sequential(*layers)
         height, width = _feature_map_size(config, pools)
@@ -121,6 +136,7 @@ class FilterCNN(nn.Module):
             nn.Linear(hidden, 1),
         )
         self._initialize()
+        self.to(memory_format=torch.channels_last)  # a third quicker on a CPU, for the pooling above all
 
     def _initialize(self) -> None:
         """He et al. (2015) for the convolutions; the narrow networks hardly start from PyTorch's default."""
@@ -130,26 +146,36 @@ class FilterCNN(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def crop(self, images: Tensor) -> Tensor:
-        """The top-centre region the network looks at: [N, 3, H, W] -> [N, 3, crop height, crop width]."""
-        height, width = self.config.crop_size
-        left = (images.shape[-1] - width) // 2
-        return images[..., :height, left : left + width]
+        """The region the network looks at, shrunk to its size by averaging (area) where it is larger.
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits [N] of whole pictures [N, 3, image_size, image_size], RGB in [-1, 1].
+        [N, 3, H, H] -> [N, 3, crop height, crop width].
 
         Raises:
-            ValueError: the pictures have another size than the network was built for.
+            ValueError: the pictures are not square, or smaller than those the network was built for.
         """
-        size = self.config.image_size
-        if images.shape[1:] != (3, size, size):
-            raise ValueError(f"expected pictures [N, 3, {size}, {size}], got {list(images.shape)}")
+        size, (height, width) = self.config.image_size, images.shape[2:]
+        if images.shape[1] != 3 or height != width or height < size:
+            raise ValueError(
+                f"expected pictures [N, 3, {size}, {size}] or larger squares, got {list(images.shape)}"
+            )
+        rows, columns = self.config.crop_slices(images.shape[-1])
+        window = images[..., rows, columns]
+        if window.shape[2:] != self.config.crop_size:
+            window = functional.interpolate(window, self.config.crop_size, mode="area")
+        return window.contiguous(memory_format=torch.channels_last)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Outputs [N] (logits of a filter network) of whole square pictures [N, 3, H, H], RGB in [-1, 1].
+
+        Raises:
+            ValueError: as `crop`.
+        """
         return self.classifier(self.features(self.crop(images))).squeeze(1)
 
 
 def save_filter_cnn(path: Path, model: FilterCNN, extra: dict[str, Any]) -> None:
     """Write weights, layer table and `extra` (plain numbers and strings); the caller makes it atomic."""
-    weights = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     torch.save({"config": asdict(model.config), "state_dict": weights, "extra": extra}, path)
 
 
@@ -166,5 +192,7 @@ def load_filter_cnn(path: Path, device: torch.device | str = "cpu") -> tuple[Fil
         model.load_state_dict(content["state_dict"], strict=True)
         extra = content["extra"]
     except DAMAGED as error:
-        raise ValueError(f"{path.name} is no gender or quality network of this program: {error}") from error
+        raise ValueError(
+            f"{path.name} is no gender, quality or property network of this program: {error}"
+        ) from error
     return model.to(device).eval(), extra

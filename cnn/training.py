@@ -1,17 +1,16 @@
-"""Training of one fold of the gender or the quality network."""
+"""Training of one fold: gender, quality, or any labelled number."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
-from torch.nn import functional
 
 from cnn.dataset import AugmentationOptions, augment, epoch_batches, oversampling_logit, take
 from cnn.models import FilterCNN, FilterCNNConfig
+from cnn.tasks import CLASSIFICATION, Task
 
 ATTEMPT_SEED_STEP = 1000
 
@@ -21,7 +20,7 @@ class TrainingOptions:
     """Recipe of one property; the defaults are the document's.
 
     Attributes:
-        loss_limit: a fold whose best validation loss (BCE) stays above it counts as failed.
+        loss_limit: a fold whose best validation loss stays above it counts as failed.
         attempts: how often a failed fold is trained, each time with a new seed, before it is accepted.
         patience: epochs without a better validation loss after which training stops.
         cosine_period: epochs from the highest to the lowest learning rate (T_max).
@@ -37,19 +36,28 @@ class TrainingOptions:
     cosine_period: int = 10
     minority_share: float = 0.0
     augmentation: AugmentationOptions = field(default_factory=AugmentationOptions)
+    task: Task = CLASSIFICATION
 
 
 @dataclass(frozen=True)
 class EpochLog:
-    """Losses of one epoch; the validation loss is BCE in eval mode."""
+    """One epoch: mean training loss, and the task's measures on the validation part in eval mode."""
 
     attempt: int
     epoch: int
-    train_loss: float
-    valid_loss: float
-    valid_accuracy: float
-    valid_auroc: float
     learning_rate: float
+    train_loss: float
+    valid: Mapping[str, float]
+
+    @property
+    def valid_loss(self) -> float:
+        """The measure that decides which epoch is kept."""
+        return self.valid["loss"]
+
+    def row(self) -> dict[str, float]:
+        """All numbers by name, the measures as `valid_<name>`."""
+        numbers = {name: getattr(self, name) for name in ("attempt", "epoch", "learning_rate", "train_loss")}
+        return numbers | {f"valid_{name}": value for name, value in self.valid.items()}
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,11 @@ class FoldResult:
     best: EpochLog
     history: tuple[EpochLog, ...]
     failed: bool
+
+    @property
+    def attempts(self) -> int:
+        """How often the fold was trained."""
+        return self.history[-1].attempt + 1
 
 
 def train_fold(
@@ -75,7 +88,7 @@ def train_fold(
 
     Args:
         images: uint8 [N, 3, H, W] of all labelled pictures, on the device to train on.
-        labels: 0 or 1, [N].
+        labels: [N]; 0 or 1 for a classification.
         fold: row numbers (training, validation).
         seed: decides weights, order, dropout and augmentation; attempt a uses `seed + 1000 a`.
         on_epoch: called after every epoch; what it raises stops the training.
@@ -117,7 +130,7 @@ def _train_once(
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         model = FilterCNN(config).to(images.device)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=options.learning_rate)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=options.learning_rate, fused=True)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=options.cosine_period)
         rng = np.random.default_rng(seed)
         generator = torch.Generator().manual_seed(seed)
@@ -126,12 +139,11 @@ def _train_once(
         best_weights: dict[str, Tensor] = {}
         for epoch in range(options.max_epochs):
             learning_rate = schedule.get_last_lr()[0]
-            train_loss = _train_epoch(model, optimizer, images, labels, train_rows, options, rng, generator)
+            train_loss = train_epoch(model, optimizer, images, labels, train_rows, options, rng, generator)
             schedule.step()
-            probability = predict(model, images, valid_rows)
-            log = EpochLog(
-                attempt, epoch, train_loss, *scores(probability, labels[valid_rows]), learning_rate
-            )
+            predicted = predict(model, images, valid_rows, options.task)
+            measures = options.task.measure(predicted, labels[valid_rows])
+            log = EpochLog(attempt, epoch, learning_rate, train_loss, measures)
             history.append(log)
             if best is None or log.valid_loss < best.valid_loss:
                 best, best_weights = log, copy.deepcopy(model.state_dict())
@@ -142,7 +154,7 @@ def _train_once(
     return FoldResult(model.eval(), best, tuple(history), failed=best.valid_loss > options.loss_limit)
 
 
-def _train_epoch(
+def train_epoch(
     model: FilterCNN,
     optimizer: torch.optim.Optimizer,
     images: Tensor,
@@ -152,7 +164,17 @@ def _train_epoch(
     rng: np.random.Generator,
     generator: torch.Generator,
 ) -> float:
-    """One pass over the fold's training pictures; returns the mean loss."""
+    """One pass over the training pictures; returns the mean loss.
+
+    Args:
+        images, labels: those of all labelled pictures, as for `train_fold`.
+        rows: row numbers to learn from.
+        rng: decides the order.
+        generator: on the CPU; decides the augmentation.
+
+    Raises:
+        ValueError: the loss is no longer finite.
+    """
     model.train()
     added_logit = oversampling_logit(labels[rows], options.minority_share)
     losses = []
@@ -160,7 +182,7 @@ def _train_epoch(
         batch = rows[batch]
         pictures = augment(take(images, batch), options.augmentation, generator)
         target = torch.as_tensor(labels[batch], dtype=torch.float32, device=images.device)
-        loss = functional.binary_cross_entropy_with_logits(model(pictures) + added_logit, target)
+        loss = options.task.loss(model(pictures) + added_logit, target)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -173,21 +195,22 @@ def _train_epoch(
 
 @torch.inference_mode()
 def predict(
-    model: nn.Module, images: Tensor, rows: np.ndarray | None = None, batch_size: int = 64
+    model: nn.Module,
+    images: Tensor,
+    rows: np.ndarray | None = None,
+    task: Task = CLASSIFICATION,
+    batch_size: int = 64,
 ) -> np.ndarray:
-    """Probabilities [N] float64 of rows of uint8 pictures [N, 3, H, W], in eval mode."""
+    """Predictions [N] float64 (probabilities for a classification) of rows of uint8 pictures, in eval mode.
+
+    Args:
+        images: uint8 [M, 3, H, W].
+        rows: N row numbers; None takes all.
+    """
     model.eval()
     rows = np.arange(len(images)) if rows is None else rows
     parts = [
-        torch.sigmoid(model(take(images, rows[start : start + batch_size])).double()).cpu()
+        task.activation(model(take(images, rows[start : start + batch_size])).double()).cpu()
         for start in range(0, len(rows), batch_size)
     ]
     return torch.cat(parts).numpy() if parts else np.zeros(0)
-
-
-def scores(probability: np.ndarray, labels: np.ndarray) -> tuple[float, float, float]:
-    """BCE, accuracy at 0.5 and AUROC of probabilities [N] against labels [N]."""
-    clipped = np.clip(probability, 1e-7, 1 - 1e-7)
-    bce = -np.mean(np.where(labels == 1, np.log(clipped), np.log1p(-clipped)))
-    accuracy = np.mean((probability >= 0.5) == (labels == 1))
-    return float(bce), float(accuracy), float(roc_auc_score(labels, probability))

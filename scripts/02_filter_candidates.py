@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts import filter_folds, hand_labels
+from scripts import excluded_pictures, filter_folds, filter_pictures, hand_labels
+from scripts.candidate_images import CandidateImages, check_images
 from scripts.fast_memory import keep_freed_memory
 from scripts.pipeline import Input, Stage, StageOptions, StageSpec, UserError, files, option, run_stage
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from cnn.ensemble import Ensemble
@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 IMAGES = "stylegan/synthesize_results"
 FILTERED = "stylegan/synthesize_results_filtered"
 ALL_IMAGES = "cnn/all_image_quality_and_gender.csv"
-KEPT_SHEET, REJECTED_SHEET = "cnn/kept_sheet.png", "cnn/rejected_sheet.png"
 PROPERTIES = hand_labels.PROPERTIES
-SHEET_COUNT = 60
-SHEET_COLUMNS = 12
 
 
 @dataclass(frozen=True)
@@ -35,10 +32,21 @@ class Options(StageOptions):
     keep: Literal["women", "men", "all"] = option("women", help="who is kept")
     gender_threshold: float = option(0.7, help="least probability of the kept gender")
     quality_threshold: float = option(0.9, help="least probability of good quality")
+    exclude: tuple[Path, ...] = option(
+        (),
+        help="never keep these: text files with one picture name per line, CSVs, folders of pictures",
+        affects_results=False,  # what they hold does, as inputs
+    )
     label_count: int = option(0, help="learn from the labels of the first pictures only; 0: all")
     fold_count: int = option(5, help="folds, and networks, per property")
     seed: int = option(0, help="decides folds, weights, order and augmentation")
     width: float = option(1.0, help="multiplier of all channels; 1 is the document's network")
+    image_size: int = option(
+        0, help="the networks see the pictures shrunk to this width and height, in pixels; 0: as they are"
+    )
+    precision: Literal["float32", "bfloat16"] = option(
+        "float32", help="numbers in which the convolutions judge pictures without labels"
+    )
     max_epochs: int = option(200, help="epochs after which training of a fold ends at the latest")
     patience: int = option(20, help="epochs without a better validation loss before training ends")
     batch_size: int = option(16, help="pictures per step")
@@ -61,87 +69,58 @@ class Options(StageOptions):
             raise ValueError("--fold-count must be at least 2.")
         if min(self.attempts, self.max_epochs, self.batch_size, self.inference_batch_size) < 1:
             raise ValueError("--attempts, --max-epochs and batch sizes must be at least 1.")
+        thresholds = (self.gender_threshold, self.quality_threshold)
+        if min(thresholds) < 0 or max(thresholds) > 1:
+            raise ValueError("--gender-threshold and --quality-threshold are probabilities, 0 to 1.")
+        if self.image_size < 0:
+            raise ValueError("--image-size must be 0 or more.")
+
+
+def inputs(options: Options) -> tuple[Input, ...]:
+    """Candidates, labels with their record, and what `--exclude` names."""
+    note = (
+        "Write one row (img_name, quality, gender; 1 = good, 1 = woman) for each of the first candidates. "
+        "Those of the embedded preset come with:\n    python scripts/00_fetch_weights.py"
+    )
+    return (
+        Input(hand_labels.CANDIDATES, made_by="01_generate_candidates"),
+        Input(hand_labels.LABELS, note=note),
+        Input(hand_labels.RECORD, optional=True),
+        *excluded_pictures.inputs(options.exclude),
+    )
 
 
 def outputs(options: Options) -> tuple[str, ...]:
-    """Networks of all folds, tables and contact sheets."""
+    """Networks of all folds, logs, tables and the folder of kept pictures."""
     models = tuple(
         filter_folds.model_path(name, fold) for name in PROPERTIES for fold in range(options.fold_count)
     )
     inference = tuple(f"cnn/inference_result/{name}.csv" for name in PROPERTIES)
-    return (*models, filter_folds.SUMMARY, *inference, ALL_IMAGES, FILTERED)
+    return (*models, *filter_folds.log_paths(), *inference, ALL_IMAGES, FILTERED)
+
+
+def read_inputs(stage: Stage, options: Options) -> "tuple[pd.DataFrame, pd.DataFrame, dict[int, str]]":
+    """Candidates, their labels, and who is excluded (img_no -> why), all checked."""
+    candidates = stage.read_csv(hand_labels.CANDIDATES, ("img_no", "img_path", "seed", "weights_id"))
+    check_images(stage, candidates)
+    labels = hand_labels.load_labels(stage, candidates, options.fold_count, options.label_count)
+    return candidates, labels, excluded_pictures.find_excluded(stage, candidates, options.exclude)
+
+
+def check(stage: Stage, options: Options) -> None:
+    """Raise `UserError` for bad labels, vanished pictures and wrong exclusions before earlier results go."""
+    read_inputs(stage, options)
 
 
 SPEC = StageSpec(
     name="02_filter_candidates",
-    inputs=(
-        Input(hand_labels.CANDIDATES, made_by="01_generate_candidates"),
-        Input(
-            hand_labels.LABELS,
-            note="Write one row (img_name, quality, gender; 1 = good, 1 = woman) for each of the first "
-            "candidates. Those of the embedded preset come with:\n    python scripts/00_fetch_weights.py",
-        ),
-        Input(hand_labels.RECORD, optional=True),
-    ),
+    inputs=inputs,
     outputs=outputs,
-    clears=("cnn/models", "cnn/log", "cnn/inference_result", FILTERED, KEPT_SHEET, REJECTED_SHEET),
+    clears=("cnn/models", "cnn/log", "cnn/inference_result", FILTERED, *filter_pictures.SHEETS),
     next_script="03_segment_faces",
+    check=check,
+    version=2,
 )
-
-
-def check_images(stage: Stage, candidates: "pd.DataFrame") -> None:
-    """Raise `UserError` if pictures of the table are gone; unreadable ones are found when they are read."""
-    missing = [path for path in candidates["img_path"] if not (stage.workspace / path).is_file()]
-    if missing:
-        raise UserError(
-            f"{len(missing)} of {len(candidates)} candidates vanished ({', '.join(missing[:3])}), so the "
-            "filter would not see them. Put them back, or generate all of them again:\n    "
-            f"{stage.command('01_generate_candidates', '--force')}"
-        )
-
-
-class CandidateImages:
-    """Reads candidates; remembers why some could not be read.
-
-    Attributes:
-        size: height and width of the pictures, in pixels.
-        reasons: img_no -> why it could not be read.
-    """
-
-    def __init__(self, stage: Stage, candidates: "pd.DataFrame") -> None:
-        self.workspace = stage.workspace
-        self.paths = dict(zip(candidates["img_no"], candidates["img_path"], strict=True))
-        self.reasons: dict[int, str] = {}
-        self.size = self._first_size(stage)
-
-    def read(self, img_nos: list[int]) -> "tuple[list[int], np.ndarray]":
-        """Numbers and pictures uint8 [N, size, size, 3] of those that can be read."""
-        import numpy as np
-
-        from cnn.dataset import read_image
-
-        found, images = [], np.zeros((len(img_nos), self.size, self.size, 3), np.uint8)
-        for img_no in img_nos:
-            try:
-                images[len(found)] = read_image(self.workspace / self.paths[img_no], self.size)
-                found.append(img_no)
-            except ValueError as error:
-                self.reasons[img_no] = str(error)
-        return found, images[: len(found)]
-
-    def _first_size(self, stage: Stage) -> int:
-        from PIL import Image, UnidentifiedImageError
-
-        for path in self.paths.values():
-            try:
-                with Image.open(self.workspace / path) as image:
-                    return image.height
-            except (OSError, UnidentifiedImageError):
-                continue
-        raise UserError(
-            "none of the candidates can be read as a picture, so there is nothing to filter. Generate them "
-            f"again:\n    {stage.command('01_generate_candidates', '--force')}"
-        )
 
 
 def estimate(
@@ -154,15 +133,14 @@ def estimate(
     from cnn.dataset import normalize, to_tensor
 
     rows: list[tuple[float, ...]] = []
+    batch_size = options.inference_batch_size
     with stage.progress(len(img_nos)) as progress:
-        for start in range(0, len(img_nos), options.inference_batch_size):
-            batch = img_nos[start : start + options.inference_batch_size]
-            found, pictures = images.read(batch)
+        for found, pictures in images.batches(img_nos, batch_size):
             if found:
                 x = normalize(to_tensor(pictures).to(stage.device))
                 probability = torch.stack([judges[name](x) for name in PROPERTIES], dim=1).double().cpu()
                 rows += [(n, *values) for n, values in zip(found, probability.tolist(), strict=True)]
-            progress.update(len(batch))
+            progress.update(min(batch_size, len(img_nos) - progress.done))
     return pd.DataFrame(rows, columns=["img_no", *PROPERTIES]).astype({"img_no": "int64"}).round(6)
 
 
@@ -172,16 +150,19 @@ def merge(
     labels: "pd.DataFrame",
     estimates: "pd.DataFrame",
     reasons: dict[int, str],
+    excluded: dict[int, str],
 ) -> "pd.DataFrame":
-    """One row per candidate: its label or estimate, whether it is kept, and why it failed if it did."""
+    """One row per candidate: its label or estimate, whether it is kept, and why it failed or is excluded."""
     import pandas as pd
 
     known = pd.concat([labels.assign(source="label"), estimates.assign(source="network")], ignore_index=True)
     table = candidates[["img_no", "img_path"]].merge(known, on="img_no", how="left", validate="one_to_one")
-    table["reason"] = [reasons.get(img_no, "") for img_no in table["img_no"]]
-    is_ok = table["reason"] == ""
-    table["status"] = is_ok.map({True: "ok", False: "failed"})
-    passes = is_ok & (table["quality"] >= options.quality_threshold)
+    table["status"], table["reason"] = "ok", ""
+    for status, why in (("excluded", excluded), ("failed", reasons)):
+        rows = table["img_no"].isin(why)
+        table.loc[rows, "status"] = status
+        table.loc[rows, "reason"] = table.loc[rows, "img_no"].map(why)
+    passes = (table["status"] == "ok") & (table["quality"] >= options.quality_threshold)
     if options.keep == "women":
         passes &= table["gender"] >= options.gender_threshold
     elif options.keep == "men":
@@ -214,31 +195,13 @@ def link_or_copy(source: Path, target: Path) -> None:
         files.copy_file(source, target)
 
 
-def save_sheets(stage: Stage, images: CandidateImages, table: "pd.DataFrame") -> list[str]:
-    """Contact sheets of kept and rejected pictures, each with its gender and quality; returns their paths."""
-    from scripts.pipeline.pictures import contact_sheet
-
-    written = []
-    for relative, kept in ((KEPT_SHEET, 1), (REJECTED_SHEET, 0)):
-        rows = (
-            table[(table["kept"] == kept) & (table["status"] == "ok")].head(SHEET_COUNT).set_index("img_no")
-        )
-        found, pictures = images.read(rows.index.tolist())
-        if found:
-            texts = [f"{rows.at[n, 'gender']:.2f} / {rows.at[n, 'quality']:.2f}" for n in found]
-            sheet = contact_sheet(pictures, SHEET_COLUMNS, texts, max(1, 128 // images.size))
-            stage.save_image(relative, sheet)
-            written.append(relative)
-    return written
-
-
 def run(stage: Stage, options: Options) -> None:
     """Train what is missing, judge the pictures without labels, keep those that pass."""
     keep_freed_memory()
-    candidates = stage.read_csv(hand_labels.CANDIDATES, ("img_no", "img_path", "seed", "weights_id"))
-    check_images(stage, candidates)
-    labels = hand_labels.load_labels(stage, candidates, options.fold_count, options.label_count)
-    images = CandidateImages(stage, candidates)
+    candidates, labels, excluded = read_inputs(stage, options)
+    if excluded:
+        stage.log(f"--exclude rules out {len(excluded)} of {len(candidates)} candidates")
+    images = CandidateImages(stage, candidates, options.image_size)
     labelled, pictures = images.read(labels["img_no"].tolist())
     usable = labels[labels["img_no"].isin(labelled)].reset_index(drop=True)
     judges, figures = filter_folds.train(stage, options, usable, pictures)
@@ -249,7 +212,7 @@ def run(stage: Stage, options: Options) -> None:
     for name in PROPERTIES:
         inferred = paths.merge(estimates[["img_no", name]], on="img_no", validate="one_to_one")
         stage.write_csv(f"cnn/inference_result/{name}.csv", inferred)
-    table = merge(options, candidates, labels, estimates, images.reasons)
+    table = merge(options, candidates, labels, estimates, images.reasons, excluded)
     stage.check_failures(int((table["status"] == "failed").sum()), len(table))
     kept_count = int(table["kept"].sum())
     if kept_count == 0:
@@ -258,10 +221,13 @@ def run(stage: Stage, options: Options) -> None:
             "work on. Lower --gender-threshold or --quality-threshold, or generate more candidates."
         )
     link_kept(stage, table)
-    sheets = save_sheets(stage, images, table)
+    sheets = filter_pictures.save_sheets(stage, options, images, table)
     stage.write_csv(ALL_IMAGES, table)
-    numbers = {f"kept ({options.keep}, good quality)": f"{kept_count} of {len(table)} images", **figures}
-    stage.finish(numbers, [*sheets, ALL_IMAGES, filter_folds.SUMMARY])
+    who = {"women": "women of good quality", "men": "men of good quality", "all": "of good quality"}
+    by_network = int((table.loc[table["kept"] == 1, "source"] == "network").sum())
+    kept = f"{kept_count} of {len(table)} images, {who[options.keep]} ({by_network} judged by the networks)"
+    numbers = {"kept": kept, **figures}
+    stage.finish(numbers, [*sheets, *filter_folds.figure_paths(), ALL_IMAGES])
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 HELD_OUT_SEED = 2_000_000
 SHEET_COUNT = 48
+PARTS = {"eyes": (4, 5), "nose": (6,), "mouth": (7, 8, 9), "hair": (10,)}
+SMALLEST_PART_PX = 30  # of 224 x 224
 
 
 @dataclass(frozen=True)
@@ -25,24 +27,49 @@ class Options(ToolOptions):
     count: int = option(1000, help="pictures of the generator, and portraits")
     seed: int = option(0, help="image n is made from the seed plus n")
     first_portrait: int = option(HELD_OUT_SEED, help="seed of the first portrait")
+    training_portraits: int = option(2000, help="portraits of the training that copies are looked for among")
+    first_training_portrait: int = option(0, help="seed of the first of them")
+    parsed: int = option(300, help="pictures in which the parser looks for eyes, nose, mouth and hair")
     weights: Path = option(REPOSITORY / generated_pictures.WEIGHTS, help="generator to judge")
     oracle: Path = option(REPOSITORY / generated_pictures.ORACLE, help="network that reads the pictures")
+    parser: Path = option(REPOSITORY / generated_pictures.PARSER, help="network that finds the parts")
     output: Path | None = option(None, help="JSON file; None: <workspace>/compare_generator/results.json")
 
     def __post_init__(self) -> None:
-        if self.count < 2:
-            raise ValueError("--count must be at least 2.")
+        if self.count < 2 or self.training_portraits < 1 or self.parsed < 1:
+            raise ValueError("--count must be at least 2, --training-portraits and --parsed at least 1.")
 
 
-def draw_portraits(options: Options, size: int, part: int) -> "np.ndarray":
+def draw_portraits(first_seed: int, count: int, size: int) -> "np.ndarray":
     """Portraits uint8 [N, size, size, 3], with the same JPEG as the generator's pictures."""
     import numpy as np
 
     from data import portraits
 
-    first = options.first_portrait + part * options.count
-    drawn = portraits.render_many(range(first, first + options.count), size)
+    drawn = portraits.render_many(range(first_seed, first_seed + count), size)
     return np.stack([generated_pictures.jpeg_round_trip(image) for image in drawn.images])
+
+
+def part_shares(tool: Tool, options: Options, pictures: "np.ndarray") -> dict[str, float]:
+    """Share of the pictures in which the detector finds a face, and the parser each part of it."""
+    import numpy as np
+
+    from segmentation.face_crop import FaceCropper
+    from segmentation.facexformer import FaceXFormerWeightsError, load_facexformer
+    from segmentation.parsing import parse
+
+    generated_pictures.need_file(options.parser, "python scripts/train_parser.py")
+    with tool.foreseen(FaceXFormerWeightsError):
+        parser = load_facexformer(options.parser).to(tool.device)
+    crops = [crop for crop in FaceCropper(tool.device)(list(pictures)) if crop is not None]
+    found = {"face": len(crops) / len(pictures)}
+    if not crops:
+        return found | dict.fromkeys(PARTS, 0.0)
+    label_maps, _ = parse(parser, np.stack([crop.image for crop in crops]), device=tool.device)
+    for part, classes in PARTS.items():
+        pixels = np.isin(label_maps, classes).sum(axis=(1, 2))
+        found[part] = float((pixels >= SMALLEST_PART_PX).sum() / len(pictures))
+    return found
 
 
 def shares(reading: "dict[str, Tensor]") -> dict[str, float]:
@@ -57,22 +84,32 @@ def compare(
     generated: "dict[str, Tensor]",
     real: "dict[str, Tensor]",
     other: "dict[str, Tensor]",
+    training: "dict[str, Tensor]",
     names: tuple[str, ...],
 ) -> dict[str, Any]:
-    """All figures; `other` are further portraits, which tell how large KID is without any difference."""
-    from cnn.oracle_metrics import kernel_inception_distance
+    """All figures; `other` are further portraits, which tell how large a figure is without any difference."""
+    import torch
 
-    spread = generated["properties"].std(dim=0) / real["properties"].std(dim=0)
-    shift = (generated["properties"].mean(dim=0) - real["properties"].mean(dim=0)) / real["properties"].std(
-        dim=0
-    )
+    from cnn.oracle_metrics import kernel_inception_distance, nearest_distance
+
+    read, truth = generated["properties"], real["properties"]
+    spread = read.std(dim=0) / truth.std(dim=0)
+    shift = (read.mean(dim=0) - truth.mean(dim=0)) / truth.std(dim=0)
+    correlation = torch.corrcoef(read.T) - torch.corrcoef(truth.T)
+    nearest = {
+        name: float(nearest_distance(features["features"], training["features"]).median())
+        for name, features in (("generator", generated), ("portraits", real))
+    }
     return {
         "generator": shares(generated),
         "portraits": shares(real),
         "sd_ratio": dict(zip(names, spread.tolist(), strict=True)),
         "mean_shift_sd": dict(zip(names, shift.tolist(), strict=True)),
+        "correlation_difference": correlation.tolist(),
+        "largest_correlation_difference": float(correlation.abs().max()),
         "kid": kernel_inception_distance(generated["features"], real["features"]),
         "kid_of_portraits": kernel_inception_distance(other["features"], real["features"]),
+        "nearest_training_portrait": nearest,
     }
 
 
@@ -83,9 +120,14 @@ def log_table(tool: Tool, results: dict[str, Any]) -> None:
     for name in generator:
         tool.log(f"{name.replace('_', ' '):20}{generator[name]:12.1%}{real[name]:12.1%}")
     tool.log(f"{'KID x 1000':20}{1000 * results['kid']:12.3f}{1000 * results['kid_of_portraits']:12.3f}")
+    nearest = results["nearest_training_portrait"]
+    title = "nearest training one"
+    tool.log(f"{title:20}{nearest['generator']:12.2f}{nearest['portraits']:12.2f}")
     tool.log(f"{'property':20}{'sd ratio':>12}{'shift / sd':>12}")
     for name, ratio in results["sd_ratio"].items():
         tool.log(f"{name:20}{ratio:12.2f}{results['mean_shift_sd'][name]:+12.2f}")
+    tool.log(f"largest difference of a correlation {results['largest_correlation_difference']:.3f}")
+    tool.log("found: " + ", ".join(f"{part} {share:.1%}" for part, share in results["parts_found"].items()))
 
 
 def run(tool: Tool, options: Options) -> None:
@@ -96,9 +138,15 @@ def run(tool: Tool, options: Options) -> None:
 
     oracle = generated_pictures.open_oracle(tool, options.oracle)
     pictures = generated_pictures.generate_pictures(tool, options.weights, range(options.count), options.seed)
-    portrait_sets = [draw_portraits(options, pictures.shape[1], part) for part in range(2)]
-    generated, real, other = (read_pictures(oracle, images) for images in (pictures, *portrait_sets))
-    results = compare(generated, real, other, oracle.config.property_names)
+    size, held_out = pictures.shape[1], options.first_portrait
+    portrait_sets = [
+        draw_portraits(held_out, options.count, size),
+        draw_portraits(held_out + options.count, options.count, size),
+        draw_portraits(options.first_training_portrait, options.training_portraits, size),
+    ]
+    readings = [read_pictures(oracle, images) for images in (pictures, *portrait_sets)]
+    results = compare(*readings, oracle.config.property_names)
+    results["parts_found"] = part_shares(tool, options, pictures[: options.parsed])
     results |= {"count": options.count, "seed": options.seed, "weights_id": weights_id(options.weights)}
 
     default = tool.path("compare_generator/results.json")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from scripts.filter_pictures import evaluation_figure
 from scripts.hand_labels import PROPERTIES
 from scripts.pipeline import Journal, Stage
 
@@ -17,9 +18,13 @@ if TYPE_CHECKING:
     from cnn.models import FilterCNNConfig
     from cnn.training import FoldResult, TrainingOptions
 
-SUMMARY = "cnn/log/folds.csv"
+TRAIN_LOG = "cnn/log/train_log_{}.csv"  # one row per fold
+EPOCH_DETAIL = "cnn/log/epoch_detail_{}.csv"  # one row per fold, attempt and epoch
+OUT_OF_FOLD = "cnn/log/{}_out_of_fold.csv"
+EVALUATION = "cnn/log/evaluation_{}.png"
+EVALUATION_NUMBERS = "cnn/log/evaluation.json"
 COLUMNS = (
-    *("fold", "property", "status", "attempts", "best_attempt", "best_epoch"),
+    *("fold", "property", "status", "attempts", "epochs", "best_attempt", "best_epoch"),
     *("valid_loss", "valid_accuracy", "valid_auroc", "seconds"),
 )
 ABOVE_LIMIT = "above limit"
@@ -29,6 +34,17 @@ SEED_STEP = {"gender": 0, "quality": 100}
 def model_path(name: str, fold: int) -> str:
     """Workspace-relative path of one network."""
     return f"cnn/models/{name}_model_{fold}.pt"
+
+
+def figure_paths() -> tuple[str, ...]:
+    """Figures that show how far the networks can be trusted."""
+    return tuple(EVALUATION.format(name) for name in PROPERTIES)
+
+
+def log_paths() -> tuple[str, ...]:
+    """Tables and figures about the training."""
+    kinds = (TRAIN_LOG, EPOCH_DETAIL, OUT_OF_FOLD)
+    return (*(kind.format(name) for kind in kinds for name in PROPERTIES), *figure_paths())
 
 
 def train(
@@ -47,7 +63,7 @@ def train(
     from cnn.dataset import to_tensor
 
     images = to_tensor(pictures).to(stage.device)
-    judges, figures = {}, {}
+    judges, figures, numbers = {}, {}, {}
     total = len(PROPERTIES) * options.fold_count
     with stage.journal(COLUMNS, key="fold") as journal, stage.progress(total, "folds") as progress:
         for name in PROPERTIES:
@@ -56,13 +72,30 @@ def train(
                 trainer.train(number)
                 progress.update()
             judges[name] = trainer.ensemble()
-            figures[f"{name}, out of fold"] = trainer.save_out_of_fold()
+            numbers[name], figures[f"{name}, out of fold"] = trainer.evaluate()
         summary = journal.frame()
-    stage.write_csv(SUMMARY, summary)
+    stage.write_json(EVALUATION_NUMBERS, numbers)
+    for name in PROPERTIES:
+        rows = summary[summary["property"] == name].drop(columns="property")
+        rows["fold"] = rows["fold"].str.rsplit("_", n=1).str[-1].astype(int)
+        stage.write_csv(TRAIN_LOG.format(name), rows.sort_values("fold"))
+    return judges, figures | _trouble(summary)
+
+
+def _trouble(summary: pd.DataFrame) -> dict[str, str]:
+    """Folds that were trained more than once, and those that stayed above the limit all the same."""
+    figures = {}
+    retried = summary[summary["attempts"] > 1]
+    if len(retried):
+        texts = [
+            f"{fold} ({count} times)"
+            for fold, count in zip(retried["fold"], retried["attempts"], strict=True)
+        ]
+        figures["folds trained again"] = ", ".join(texts)
     failed = summary.loc[summary["status"] == ABOVE_LIMIT, "fold"].tolist()
     if failed:
-        figures["folds above the loss limit"] = f"{', '.join(failed)} (kept; look at {SUMMARY})"
-    return judges, figures
+        figures["folds above the loss limit"] = f"{', '.join(failed)} (kept; look at cnn/log)"
+    return figures
 
 
 def network_config(name: str, image_size: int, options: Any) -> FilterCNNConfig:
@@ -95,6 +128,13 @@ def training_options(name: str, options: Any) -> TrainingOptions:
     )
 
 
+def _threshold(name: str, options: Any) -> float:
+    """Least probability of class 1, woman or good, at which the filter changes its mind."""
+    if name == "quality":
+        return options.quality_threshold
+    return 1 - options.gender_threshold if options.keep == "men" else options.gender_threshold
+
+
 class _FoldTrainer:
     """Trains the networks of one property."""
 
@@ -109,6 +149,8 @@ class _FoldTrainer:
         self.seed = options.seed + SEED_STEP[name]
         self.config = network_config(name, images.shape[-1], options)
         self.recipe = training_options(name, options)
+        self.precision, self.threshold = options.precision, _threshold(name, options)
+        self.fold_count = options.fold_count
         with stage.foreseen(ValueError, mend="Label more pictures, or use fewer folds (--fold-count)."):
             self.folds = make_folds(
                 self.targets, options.fold_count, stratified=name == "quality", seed=self.seed
@@ -131,7 +173,7 @@ class _FoldTrainer:
         self._save(number, result)
         row = self._row(key, result, time.monotonic() - started_at)
         self.stage.log(
-            f"{key}: BCE {result.best.valid_loss:.3f}, AUROC {result.best.valid_auroc:.3f}, "
+            f"{key}: BCE {result.best.valid_loss:.3f}, AUROC {result.best.valid['auroc']:.3f}, "
             f"{row['attempts']} attempt(s), {row['status']}, {row['seconds']} s"
         )
         if key not in self.journal:
@@ -147,26 +189,36 @@ class _FoldTrainer:
             paths = [
                 self.stage.workspace / model_path(self.name, number) for number in range(len(self.folds))
             ]
-            return Ensemble([load_filter_cnn(path, self.stage.device)[0] for path in paths])
+            networks = [load_filter_cnn(path, self.stage.device)[0] for path in paths]
+        return Ensemble(networks, precision=self.precision)
 
-    def save_out_of_fold(self) -> str:
-        """Write each labelled picture's probability by the network that did not see it; returns a summary."""
+    def evaluate(self) -> tuple[dict[str, Any], str]:
+        """Judge each labelled picture by the network that did not train on it: table, figure, numbers, text.
+
+        The epoch that is kept was chosen on these same pictures, so the figures are a little too good.
+        """
         import pandas as pd
 
         from cnn.ensemble import out_of_fold
-        from cnn.training import scores
+        from cnn.reliability import evaluate
+        from cnn.tasks import classification_measures
 
         probability = out_of_fold(list(self.ensemble().models), self.folds, self.images)
         table = pd.DataFrame({"img_no": self.img_no, "label": self.targets, "probability": probability})
-        self.stage.write_csv(f"cnn/log/{self.name}_out_of_fold.csv", table)
-        loss, accuracy, auroc = scores(probability, self.targets)
-        return f"AUROC {auroc:.3f}, accuracy {accuracy:.3f}, BCE {loss:.3f} on {len(table)} labels"
+        self.stage.write_csv(OUT_OF_FOLD.format(self.name), table)
+        found = evaluate(probability, self.targets, self.threshold)
+        figure = evaluation_figure(found, self.name, "networks on labelled pictures they did not train on")
+        self.stage.save_figure(EVALUATION.format(self.name), figure)
+        loss = classification_measures(probability, self.targets)["loss"]
+        numbers = found.to_dict() | {"bce": loss}
+        text = (
+            f"AUROC {found.auroc:.3f}, accuracy {found.accuracy:.3f}, BCE {loss:.3f}, calibration error "
+            f"{found.reliability.expected_calibration_error:.3f} on {found.count} labels"
+        )
+        return numbers, text
 
     def _save(self, number: int, result: FoldResult) -> None:
-        import dataclasses
-
-        import pandas as pd
-
+        """Write the epochs, then the network."""
         from cnn.models import save_filter_cnn
 
         train_rows = self.folds[number][0]
@@ -174,16 +226,22 @@ class _FoldTrainer:
         if dropped:
             text = f"the incomplete last batch of {dropped} pictures is left out of each epoch"
             self.stage.log(f"{self.name}_{number}: {text}")
-        history = pd.DataFrame([dataclasses.asdict(epoch) for epoch in result.history])
-        self.stage.write_csv(f"cnn/log/{self.name}_train_log_{number}.csv", history)
-        extra = {
-            "property": self.name,
-            "fold": number,
-            "seed": self.seed + number,
-            **dataclasses.asdict(result.best),
-        }
+        self._save_epochs(number, result)
+        extra = {"property": self.name, "fold": number, "seed": self.seed + number, **result.best.row()}
         with self.stage.atomic(model_path(self.name, number)) as temporary:
             save_filter_cnn(temporary, result.model, extra)
+
+    def _save_epochs(self, number: int, result: FoldResult) -> None:
+        """Put the epochs of a fold among those of the folds that are finished."""
+        import pandas as pd
+
+        path = EPOCH_DETAIL.format(self.name)
+        table = pd.DataFrame([{"fold": number, **epoch.row()} for epoch in result.history])
+        if (self.stage.workspace / path).exists():
+            earlier = self.stage.read_csv(path, table.columns)
+            others = earlier[(earlier["fold"] != number) & (earlier["fold"] < self.fold_count)]
+            table = pd.concat([others, table]) if len(others) else table
+        self.stage.write_csv(path, table.sort_values(["fold", "attempt", "epoch"]))
 
     def _row(self, key: str, result: FoldResult, seconds: float) -> dict[str, Any]:
         best = result.best
@@ -191,11 +249,10 @@ class _FoldTrainer:
             "fold": key,
             "property": self.name,
             "status": ABOVE_LIMIT if result.failed else "ok",
-            "attempts": result.history[-1].attempt + 1,
+            "attempts": result.attempts,
+            "epochs": len(result.history),
             "best_attempt": best.attempt,
             "best_epoch": best.epoch,
-            "valid_loss": best.valid_loss,
-            "valid_accuracy": best.valid_accuracy,
-            "valid_auroc": best.valid_auroc,
+            **{f"valid_{name}": value for name, value in best.valid.items()},
             "seconds": round(seconds, 1),
         }

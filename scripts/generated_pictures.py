@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cnn.oracle import Oracle
 
 WEIGHTS = "data/embedded/stylegan_model.safetensors"
+PARSER = "data/embedded/segmentation_model.safetensors"
 ORACLE = "data/embedded/oracle.safetensors"
 JPEG_OPTIONS = {"quality": 95, "subsampling": 0}
 

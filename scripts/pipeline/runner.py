@@ -117,9 +117,12 @@ class _StageRun:
         self.stage.check_inputs()
         with manifest.locked(self.workspace, self.spec.name):
             depends_on = fingerprint.dependencies(self.spec, self.options, self.workspace)
+            previous = manifest.read(self.workspace, self.spec.name)
+            if self.spec.check is not None and (previous is None or self.options.force):
+                self.spec.check(self.stage, self.options)
             if self.options.force:
                 self._clear()
-            previous = manifest.read(self.workspace, self.spec.name)
+                previous = None
             if previous is None:
                 self._remove_journals()
             else:

@@ -43,6 +43,8 @@ class StageSpec:
         outputs: files (workspace-relative) that exist when it is complete; or a function of the options.
         clears: folders and files removed, together with outputs and journals, by ``--force``.
         next_script: name of the script to run next, empty at the end of the row.
+        check: looks at the inputs and raises `UserError`, before anything is removed or recorded; called with
+            the stage and its options, and not at all where the result is complete.
         version: raised by the author when the same options give another result than before.
     """
 
@@ -51,6 +53,7 @@ class StageSpec:
     outputs: tuple[str, ...] | Callable[[Any], tuple[str, ...]] = ()
     clears: tuple[str, ...] = ()
     next_script: str = ""
+    check: Callable[[Any, Any], None] | None = None
     version: int = 1
 
     def inputs_for(self, options: Any) -> tuple[Input, ...]:

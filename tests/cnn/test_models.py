@@ -3,9 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from cnn.dataset import normalize, read_image, to_tensor
 from cnn.models import (
     FilterCNN,
     fitting_pools,
@@ -28,13 +31,24 @@ def test_layers_follow_the_table() -> None:
     gender, quality = FilterCNN(gender_config()), FilterCNN(quality_config())
     names = [type(layer).__name__ for layer in gender.features]
     convolution = ["Conv2d", "LeakyReLU", "Dropout2d"]
-    pooled = [*convolution, "MaxPool2d"]
+    pooled = ["Conv2d", "MaxPool2d", "LeakyReLU", "Dropout2d"]
     assert names == convolution + 5 * pooled
     assert [type(layer).__name__ for layer in quality.features] == convolution + 3 * pooled + convolution
     assert gender.classifier[1].in_features == 9_216
     assert quality.classifier[1].in_features == 12_288
     assert {layer.p for layer in gender.features if isinstance(layer, torch.nn.Dropout2d)} == {0.05}
     assert gender.classifier[3].p == 0.45
+
+
+def test_pooling_first_changes_nothing() -> None:
+    """The order of the document, with the same random numbers, in training as well."""
+    torch.manual_seed(0)
+    block = torch.randn(4, 8, 10, 10)
+    activation, dropout, pool = torch.nn.LeakyReLU(0.01), torch.nn.Dropout2d(0.5), torch.nn.MaxPool2d(2)
+    torch.manual_seed(1)
+    documents = pool(dropout(activation(block)))
+    torch.manual_seed(1)
+    assert torch.equal(dropout(activation(pool(block))), documents)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -75,6 +89,20 @@ def test_wrong_size_is_named() -> None:
         FilterCNN(gender_config(64, width=1 / 32))(torch.zeros(1, 3, 32, 32))
 
 
+@pytest.mark.parametrize("name", CONFIGS)
+def test_larger_pictures_are_shrunk_as_the_files_are(name: str, tmp_path: Path) -> None:
+    """A network for 64 px sees the same in a picture of 128 px as in its file read at 64 px."""
+    torch.manual_seed(0)
+    network = FilterCNN(CONFIGS[name](64, width=1 / 16)).eval()
+    pixels = np.random.default_rng(0).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "picture.png")
+    large = normalize(to_tensor(pixels[None]))
+    small = normalize(to_tensor(read_image(tmp_path / "picture.png", 64)[None]))
+    assert large.shape != small.shape
+    torch.testing.assert_close(network.crop(large), network.crop(small), atol=0.008, rtol=0)
+    torch.testing.assert_close(network(large), network(small), atol=0.02, rtol=0)
+
+
 def test_saved_network_reads_back(tmp_path: Path) -> None:
     network = FilterCNN(quality_config(64, width=1 / 16)).eval()
     save_filter_cnn(tmp_path / "quality.pt", network, {"fold": 3, "seed": 7})
@@ -93,7 +121,7 @@ def test_damaged_or_foreign_files_are_refused(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], b"", b"not a network"):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match="gender.pt is no gender or quality network"):
+        with pytest.raises(ValueError, match="gender.pt is no gender, quality or property network"):
             load_filter_cnn(path)
     torch.save({"config": {"channels": (4,)}, "state_dict": {}}, path)
     with pytest.raises(ValueError, match="gender.pt"):

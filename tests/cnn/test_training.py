@@ -16,11 +16,13 @@ from cnn.dataset import (
     normalize,
     oversampling_logit,
     read_image,
+    regression_folds,
     to_tensor,
 )
 from cnn.ensemble import Ensemble, out_of_fold
 from cnn.models import FilterCNN, quality_config
-from cnn.training import ATTEMPT_SEED_STEP, TrainingOptions, predict, scores, train_fold
+from cnn.tasks import REGRESSION, classification_measures, regression_measures
+from cnn.training import ATTEMPT_SEED_STEP, TrainingOptions, predict, train_fold
 
 CONFIG = quality_config(64, width=1 / 32)
 OPTIONS = TrainingOptions(loss_limit=0.4, max_epochs=12, patience=12, batch_size=8, learning_rate=5e-3)
@@ -43,11 +45,11 @@ def test_training_separates_easy_classes(images: torch.Tensor, labels: np.ndarra
     fold = make_folds(labels, 5, stratified=True, seed=0)[0]
     result = train_fold(CONFIG, images, labels, fold, OPTIONS, seed=0)
     assert not result.failed
-    assert result.best.valid_auroc == 1
+    assert result.best.valid["auroc"] == 1
     assert result.best.valid_loss == min(epoch.valid_loss for epoch in result.history)
     # The kept weights are those of the best epoch, not of the last one.
-    again = scores(predict(result.model, images, fold[1]), labels[fold[1]])
-    assert again[0] == pytest.approx(result.best.valid_loss)
+    again = classification_measures(predict(result.model, images, fold[1]), labels[fold[1]])
+    assert again == pytest.approx(dict(result.best.valid))
     assert not result.model.training
 
 
@@ -77,6 +79,7 @@ def test_a_failing_fold_is_retried_a_bounded_number_of_times(
     fold = make_folds(labels, 5, stratified=True, seed=0)[0]
     result = train_fold(CONFIG, images, labels, fold, options, seed=1)
     assert result.failed
+    assert result.attempts == 3
     assert [(log.attempt, log.epoch) for log in result.history] == [
         (a, e) for a in range(3) for e in range(2)
     ]
@@ -149,6 +152,28 @@ def test_shift_moves_whole_pixels() -> None:
     assert rows == {6, 7, 8, 9, 10}
 
 
+def test_a_number_is_learned_as_well(labels: np.ndarray) -> None:
+    """Regression: pictures whose brightness is the label."""
+    rng = np.random.default_rng(1)
+    targets = rng.normal(size=len(labels))
+    pictures = np.clip(128 + 40 * targets[:, None, None, None] + rng.normal(0, 20, (40, 64, 64, 3)), 0, 255)
+    folds = regression_folds(len(targets), 5, seed=0)
+    assert sorted(np.concatenate([valid for _, valid in folds])) == list(range(40))
+    options = replace(OPTIONS, loss_limit=0.5, task=REGRESSION)
+    result = train_fold(CONFIG, to_tensor(pictures.astype(np.uint8)), targets, folds[0], options, seed=0)
+    assert result.best.valid["r"] > 0.9
+    assert not result.failed
+    with pytest.raises(ValueError, match="at least 10 labels"):
+        regression_folds(9, 5, seed=0)
+
+
+def test_measures_of_a_regression() -> None:
+    labels = np.array([0.0, 1.0, 2.0, 3.0])
+    found = regression_measures(labels * 2 + 1, labels)
+    assert found == pytest.approx({"loss": (1 + 4 + 9 + 16) / 4, "r": 1.0, "mae": 2.5})
+    assert regression_measures(np.ones(4), labels)["r"] == 0
+
+
 def test_out_of_fold_uses_the_network_that_did_not_see_the_picture(images: torch.Tensor) -> None:
     labels = np.arange(10) % 2
     folds = make_folds(labels, 2, stratified=True, seed=0)
@@ -167,9 +192,11 @@ def test_ensemble_is_the_mean_in_eval_mode_for_any_batch(images: torch.Tensor) -
     x = normalize(images[:6])
     together = ensemble(x)
     expected = torch.stack([torch.sigmoid(network.eval()(x)) for network in networks]).mean(dim=0)
-    assert torch.equal(together, expected)
+    torch.testing.assert_close(together, expected, atol=1e-6, rtol=0)
     one_by_one = torch.cat([ensemble(x[i : i + 1]) for i in range(6)])
     torch.testing.assert_close(one_by_one, together, atol=1e-6, rtol=0)
+    rounded = Ensemble(networks, precision="bfloat16")(x)
+    assert 0 < (rounded - together).abs().max() < 0.02
 
 
 def test_unreadable_pictures_are_named(tmp_path: Path) -> None:

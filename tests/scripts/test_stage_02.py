@@ -2,10 +2,8 @@
 
 import json
 import runpy
-import signal
-import subprocess
+import shutil
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from PIL import Image
 
 from scripts import hand_labels
 from scripts.pipeline.layers import REPOSITORY
+from tests.processes import wait_until
 
 SCRIPT = REPOSITORY / "scripts" / "02_filter_candidates.py"
 IMAGE_COUNT, LABEL_COUNT = 40, 24
@@ -102,6 +101,11 @@ BAD_LABELS = {
     "missing column": (lambda table: table.drop(columns="quality"), {}, "no column 'quality'"),
     "unknown picture": (set_value("img_name", "000099.jpg"), {}, "000099.jpg"),
     "one class": (lambda table: table.assign(quality=1), {}, "0 pictures with quality 0"),
+    "too few of a class": (
+        lambda table: table.assign(quality=[0] + [1] * 23),
+        {},
+        "1 pictures with quality 0 and 23 with quality 1",
+    ),
     "no rows": (lambda table: table.head(0), {"count": 0}, "no rows"),
     "other weights": (lambda table: table, {"weights_id": "ffff"}, "weights ffff"),
     "other seeds": (lambda table: table, {"seed": 0}, "01_generate_candidates"),
@@ -141,6 +145,7 @@ def test_vanished_pictures_are_named(workspace: Path, in_process: Callable) -> N
     assert code == 5
     assert "000030.jpg" in errors
     assert "01_generate_candidates.py" in errors
+    assert not (workspace / "cnn/models").exists()
 
 
 def test_files_columns_and_the_filter(workspace: Path, in_process: Callable) -> None:
@@ -171,39 +176,126 @@ def test_files_columns_and_the_filter(workspace: Path, in_process: Callable) -> 
         assert inferred["img_no"].tolist() == [n for n in range(LABEL_COUNT, IMAGE_COUNT) if n != 30]
         out_of_fold = pd.read_csv(workspace / f"cnn/log/{name}_out_of_fold.csv")
         assert out_of_fold["img_no"].tolist() == list(range(LABEL_COUNT))
-    folds = pd.read_csv(workspace / "cnn/log/folds.csv")
-    assert folds["fold"].tolist() == ["gender_0", "gender_1", "quality_0", "quality_1"]
+        assert list(out_of_fold) == ["img_no", "label", "probability"]
+        train_log = pd.read_csv(workspace / f"cnn/log/train_log_{name}.csv")
+        assert train_log["fold"].tolist() == [0, 1]
+        epochs = pd.read_csv(workspace / f"cnn/log/epoch_detail_{name}.csv")
+        assert epochs.groupby("fold")["valid_loss"].min().tolist() == train_log["valid_loss"].tolist()
+        assert (workspace / f"cnn/log/evaluation_{name}.png").stat().st_size > 10_000
+    numbers = json.loads((workspace / "cnn/log/evaluation.json").read_text())
+    assert numbers["gender"]["count"] == LABEL_COUNT
+    assert 0 <= numbers["quality"]["expected_calibration_error"] < 0.5
+    assert all((workspace / f"cnn/{kind}_sheet.png").exists() for kind in ("kept", "rejected", "borderline"))
+
+    before = (workspace / ALL_IMAGES).read_bytes()
+    write_labels(workspace, set_value("gender", 7)(label_table()))
+    code, errors = in_process(SCRIPT, "--workspace", workspace, *QUICK)
+    assert code == 5
+    assert "--force" in errors
+    code, errors = in_process(SCRIPT, "--workspace", workspace, *QUICK, "--force")
+    assert code == 5
+    assert "only 0 and 1" in errors
+    assert (workspace / ALL_IMAGES).read_bytes() == before
+    assert sorted(path.name for path in (workspace / FILTERED).iterdir()) == kept
 
 
-@pytest.mark.parametrize(("keep", "expected"), [("men", 1 - TRUE_GENDER), ("all", np.ones(IMAGE_COUNT, int))])
-def test_who_is_kept(workspace: Path, in_process: Callable, keep: str, expected: np.ndarray) -> None:
-    code, errors = in_process(SCRIPT, "--workspace", workspace, *QUICK, "--keep", keep, "--max-epochs", 2)
+def test_a_failed_fold_is_retried_and_reported(workspace: Path, in_process: Callable) -> None:
+    """At 64 px of 128: the same filter on larger pictures; every fold fails its limit twice."""
+    for path in (workspace / "stylegan/synthesize_results").iterdir():
+        Image.open(path).resize((128, 128)).save(path, quality=95)
+    options = (*QUICK, "--image-size", 64, "--max-epochs", 1, "--attempts", 2, "--gender-loss-limit", 0)
+    code, errors = in_process(SCRIPT, "--workspace", workspace, *options, "--keep", "all")
     assert code == 0, errors
+    train_log = pd.read_csv(workspace / "cnn/log/train_log_gender.csv")
+    assert train_log["attempts"].tolist() == [2, 2]
+    assert (train_log["status"] == "above limit").all()
+    epochs = pd.read_csv(workspace / "cnn/log/epoch_detail_gender.csv")
+    assert list(zip(epochs["fold"], epochs["attempt"], strict=True)) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    record = json.loads((workspace / "_stages/02_filter_candidates/_stage.json").read_text())
+    assert "gender_0 (2 times), gender_1 (2 times)" in record["numbers"]["folds trained again"]
     labelled = pd.read_csv(workspace / ALL_IMAGES).head(LABEL_COUNT)
-    assert labelled["kept"].tolist() == (expected & TRUE_QUALITY)[:LABEL_COUNT].tolist()
+    assert labelled["kept"].tolist() == TRUE_QUALITY[:LABEL_COUNT].tolist()
 
 
-def test_a_killed_run_goes_on_and_ends_the_same(workspace: Path, in_process: Callable) -> None:
+def test_men_are_kept_unless_excluded(workspace: Path, in_process: Callable, tmp_path: Path) -> None:
+    """By a list, a CSV and a folder; a very high threshold leaves only labelled men."""
+    folder = tmp_path / "no men of these"
+    folder.mkdir()
+    for name in ("000002.jpg", "000003.jpg"):
+        shutil.copy(workspace / "stylegan/synthesize_results" / name, folder)
+    (tmp_path / "names.txt").write_text("000006.jpg\n\nsomewhere/000008.jpg\n000999.jpg\n")
+    pd.DataFrame({"img_no": [10, 999]}).to_csv(tmp_path / "numbers.csv", index=False)
+    sources = (folder, tmp_path / "names.txt", tmp_path / "numbers.csv")
+    options = (
+        *QUICK,
+        "--keep",
+        "men",
+        "--max-epochs",
+        2,
+        "--gender-threshold",
+        0.9999,
+        "--exclude",
+        *sources,
+    )
+    code, errors = in_process(SCRIPT, "--workspace", workspace, *options)
+    assert code == 0, errors
+    table = pd.read_csv(workspace / ALL_IMAGES)
+    excluded = table[table["status"] == "excluded"]
+    assert excluded["img_no"].tolist() == [2, 3, 6, 8, 10]
+    assert excluded["reason"].tolist() == [str(source) for source in np.repeat(sources, [2, 2, 1])]
+    expected = (1 - TRUE_GENDER) & TRUE_QUALITY & ~table["img_no"].isin(excluded["img_no"])
+    assert table["kept"].head(LABEL_COUNT).tolist() == expected.head(LABEL_COUNT).tolist()
+    sure = table[(table["source"] == "network") & (table["kept"] == 1)]
+    assert (sure["gender"] <= 0.0001).all()
+
+
+def test_exclusions_that_cannot_be_meant_are_refused(
+    workspace: Path, in_process: Callable, tmp_path: Path
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    shutil.copy(workspace / "stylegan/synthesize_results/000002.jpg", folder / "000003.jpg")
+    (tmp_path / "names.txt").write_text("000999.jpg\n")
+    (tmp_path / "columns.csv").write_text("picture\n000001.jpg\n")
+    for source, message in (
+        (folder, "000003.jpg is not the candidate of that name"),
+        (tmp_path / "names.txt", "names none of the 40 candidates"),
+        (tmp_path / "columns.csv", "img_name, img_path, img_no"),
+    ):
+        code, errors = in_process(SCRIPT, "--workspace", workspace, *QUICK, "--exclude", source, "--force")
+        assert code == 5
+        assert message in errors
+    code, errors = in_process(SCRIPT, "--workspace", workspace, *QUICK, "--exclude", tmp_path / "missing")
+    assert code == 3
+    assert "--exclude" in errors
+    assert not (workspace / "cnn/models").exists()
+
+
+def test_pictures_are_not_enlarged(workspace: Path, in_process: Callable) -> None:
+    code, errors = in_process(SCRIPT, "--workspace", workspace, *QUICK, "--image-size", 128)
+    assert code == 5
+    assert "the candidates have 64 px" in errors
+
+
+def test_a_killed_run_goes_on_and_ends_the_same(
+    workspace: Path, in_process: Callable, start_script: Callable
+) -> None:
     options = (*QUICK, "--max-epochs", 3)
-    command = [sys.executable, str(SCRIPT), "--workspace", str(workspace), *map(str, options)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = (SCRIPT, "--workspace", workspace, *options)
+    process = start_script(*command)
     first = workspace / "cnn/models/gender_model_0.pt"
     journal = workspace / "_stages/02_filter_candidates/journal.csv"
-    deadline = time.monotonic() + 120
-    while not (journal.exists() and journal.read_text().count("\n") >= 2):
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
+    wait_until(lambda: journal.exists() and journal.read_text().count("\n") >= 2, process)
+    process.kill()
     process.wait()
     made_at = first.stat().st_mtime_ns
     assert not (workspace / ALL_IMAGES).exists()
 
-    code, errors = in_process(*command[1:])
+    code, errors = in_process(*command)
     assert code == 0, errors
     assert first.stat().st_mtime_ns == made_at
     resumed = pd.read_csv(workspace / ALL_IMAGES)
-    code, errors = in_process(*command[1:], "--force")
+    code, errors = in_process(*command, "--force")
     assert code == 0, errors
     pd.testing.assert_frame_equal(resumed, pd.read_csv(workspace / ALL_IMAGES))
 

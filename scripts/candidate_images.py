@@ -1,0 +1,105 @@
+"""Reading the candidates: each is decoded once, by threads, ahead of the networks that look at it."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from scripts.pipeline import Stage, UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+MOST_THREADS = 8
+BATCHES_AHEAD = 2
+
+
+def check_images(stage: Stage, candidates: pd.DataFrame) -> None:
+    """Raise `UserError` if pictures of the table are gone; unreadable ones are found when they are read."""
+    missing = [path for path in candidates["img_path"] if not (stage.workspace / path).is_file()]
+    if missing:
+        raise UserError(
+            f"{len(missing)} of {len(candidates)} candidates vanished ({', '.join(missing[:3])}), so the "
+            "filter would not see them. Put them back, or generate all of them again:\n    "
+            f"{stage.command('01_generate_candidates', '--force')}"
+        )
+
+
+class CandidateImages:
+    """Reads candidates; remembers why some could not be read.
+
+    Args:
+        image_size: height and width to which pictures are shrunk, in pixels; 0 leaves them as they are.
+
+    Attributes:
+        picture_size: height and width of the pictures in their files, in pixels.
+        size: those of the arrays.
+        reasons: img_no -> why it could not be read.
+
+    Raises:
+        UserError: no picture can be read, or they are smaller than `image_size`.
+    """
+
+    def __init__(self, stage: Stage, candidates: pd.DataFrame, image_size: int = 0) -> None:
+        self.workspace = stage.workspace
+        self.paths = dict(zip(candidates["img_no"], candidates["img_path"], strict=True))
+        self.reasons: dict[int, str] = {}
+        self.picture_size = self._first_size(stage)
+        self.size = image_size or self.picture_size
+        if self.size > self.picture_size:
+            raise UserError(
+                f"the candidates have {self.picture_size} px, less than --image-size {image_size}, and "
+                "enlarging them would add nothing to see. Use a smaller --image-size, or 0."
+            )
+        self._pool = ThreadPoolExecutor(stage.options.threads or min(MOST_THREADS, os.cpu_count() or 1))
+
+    def read(self, img_nos: list[int], size: int = 0) -> tuple[list[int], np.ndarray]:
+        """Numbers and pictures uint8 [N, size, size, 3] of those that can be read; 0 is the usual size."""
+        import numpy as np
+
+        from cnn.dataset import read_image
+
+        size = size or self.size
+
+        def attempt(img_no: int) -> np.ndarray | None:
+            try:
+                return read_image(self.workspace / self.paths[img_no], size)
+            except ValueError as error:
+                self.reasons[img_no] = str(error)
+                return None
+
+        found, images = [], np.empty((len(img_nos), size, size, 3), np.uint8)
+        for img_no, image in zip(img_nos, self._pool.map(attempt, img_nos), strict=True):
+            if image is not None:
+                images[len(found)] = image
+                found.append(img_no)
+        return found, images[: len(found)]
+
+    def batches(self, img_nos: list[int], batch_size: int) -> Iterator[tuple[list[int], np.ndarray]]:
+        """`read` batch by batch; the next ones are decoded while the caller works on this one."""
+        coming: deque[Future[tuple[list[int], np.ndarray]]] = deque()
+        with ThreadPoolExecutor(1) as ahead:
+            for start in range(0, len(img_nos), batch_size):
+                coming.append(ahead.submit(self.read, img_nos[start : start + batch_size]))
+                if len(coming) > BATCHES_AHEAD:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
+
+    def _first_size(self, stage: Stage) -> int:
+        from PIL import Image, UnidentifiedImageError
+
+        for path in self.paths.values():
+            try:
+                with Image.open(self.workspace / path) as image:
+                    return image.height
+            except (OSError, UnidentifiedImageError):
+                continue
+        raise UserError(
+            "none of the candidates can be read as a picture, so there is nothing to filter. Generate them "
+            f"again:\n    {stage.command('01_generate_candidates', '--force')}"
+        )

@@ -1,0 +1,287 @@
+"""Learn one property from hand labels and predict it for every picture: another source of property scores."""
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scripts import hand_labels, property_labels, regression_report
+from scripts.candidate_images import CandidateImages
+from scripts.fast_memory import keep_freed_memory
+from scripts.pipeline import MissingInputError, Tool, ToolOptions, UserError, option, run_tool, tables
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from torch import Tensor
+
+    from cnn.dataset import AugmentationOptions
+    from cnn.models import FilterCNNConfig
+    from cnn.training import FoldResult, TrainingOptions
+
+FILTERED = "stylegan/synthesize_results_filtered"
+FACES = "segmentation/faces.csv"
+FACE = "segmentation/segmentation_results/face_{:06d}.png"
+RESULT = "cnn/inference_result/property_{}.csv"
+STATISTICS = "cnn/inference_result/property_{}.json"
+MODEL = "cnn/models/property_{}_model_{}.pt"
+EPOCHS = "cnn/log/epoch_detail_property_{}.csv"
+BRIGHTNESS_IS_MEANT = {"hair_color", "background_mean", "background_std"}
+SIDES_ARE_MEANT = {"pose"}
+# Where it shows in a whole picture: rows 5/16 to 13/16 and columns 1/4 to 3/4 hold the crops of eyes, mouth
+# and pose of the document's property CNN. The other properties need the whole picture.
+SHOWS_IN_THE_FACE = {"eyes", "mouth", "pose"}
+FACE_REGION, FACE_TOP = (1 / 2, 1 / 2), 5 / 16
+
+
+@dataclass(frozen=True)
+class Options(ToolOptions):
+    """Learn one property from hand labels and predict it for every picture."""
+
+    property: str = option(
+        "", help="a property (eyes, pose, ...), or input_<name> for labels as an earlier project wrote them"
+    )
+    labels: Path | None = option(None, help="CSV with the columns img_name and the property")
+    column: str = option("", help="column of the labels; empty: named as the property")
+    pictures: Literal["kept", "candidates", "faces"] = option(
+        "kept", help="predict for pictures that the filter kept, for all candidates, or on face crops (03)"
+    )
+    fold_count: int = option(5, help="folds, and networks")
+    seed: int = option(0, help="decides folds, weights, order and augmentation")
+    width: float = option(0.25, help="multiplier of all channels; 1 is the filter's full network")
+    image_size: int = option(
+        0, help="the networks see the pictures shrunk to this width and height, in pixels; 0: as they are"
+    )
+    max_epochs: int = option(40, help="epochs after which training of a fold ends at the latest")
+    patience: int = option(20, help="epochs without a better validation loss before training ends")
+    batch_size: int = option(16, help="pictures per step")
+    learning_rate: float = option(1e-3, help="highest learning rate of AdamW")
+    cosine_period: int = option(40, help="epochs from the highest learning rate to zero (T_max)")
+    attempts: int = option(2, help="trainings of a fold whose loss stays above the limit")
+    loss_limit: float = option(0.75, help="validation MSE, in variances of the labels, of a failed fold")
+    shift: float = option(0.03, help="largest random shift, as a share of the picture's size")
+    brightness: float = option(
+        0.1, help="largest random brightness change, where brightness is not the label"
+    )
+    contrast: float = option(0.15, help="largest random contrast change, where brightness is not the label")
+    inference_batch_size: int = option(64, help="pictures per forward pass")
+
+    def __post_init__(self) -> None:
+        if self.fold_count < 2:
+            raise ValueError("--fold-count must be at least 2.")
+        if min(self.attempts, self.max_epochs, self.batch_size, self.inference_batch_size) < 1:
+            raise ValueError("--attempts, --max-epochs and batch sizes must be at least 1.")
+
+
+class Trained(NamedTuple):
+    """The networks of all folds and what they say about the labelled pictures, in units of the labels."""
+
+    folds: "list[FoldResult]"
+    out_of_fold: "np.ndarray"
+    mean: float
+    std: float
+
+
+def find_pictures(tool: Tool, options: Options) -> "tuple[pd.DataFrame, pd.DataFrame]":
+    """Tables `img_no`, `img_path` of all pictures that labels may name, and of those to predict."""
+    command = tool.command("01_generate_candidates")
+    candidates = read_table(tool, hand_labels.CANDIDATES, command)
+    if options.pictures == "candidates":
+        return candidates, candidates
+    if options.pictures == "faces":
+        faces = read_table(tool, FACES, tool.command("03_segment_faces"), "status")
+        faces = faces[faces["status"] == "ok"]
+        faces = faces.assign(img_path=[FACE.format(img_no) for img_no in faces["img_no"]])
+        return faces[["img_no", "img_path"]], faces[["img_no", "img_path"]]
+    folder = tool.workspace / FILTERED
+    if not folder.is_dir():
+        raise MissingInputError(
+            f"it needs {FILTERED}, which is not in {tool.workspace}. 02_filter_candidates makes it:\n    "
+            f"{tool.command('02_filter_candidates')}\nor predict for all with --pictures candidates."
+        )
+    names = {path.name for path in folder.iterdir()}
+    is_kept = [Path(path).name in names for path in candidates["img_path"]]
+    return candidates, candidates[is_kept]
+
+
+def read_table(tool: Tool, relative: str, command: str, *columns: str) -> "pd.DataFrame":
+    """`img_no`, `img_path` and `columns` of a table of an earlier script."""
+    path = tool.workspace / relative
+    if not path.is_file():
+        raise MissingInputError(
+            f"it needs {relative}, which is not in {tool.workspace}. Make it:\n    {command}"
+        )
+    names = ["img_no", "img_path", *columns]
+    return tables.read_csv(path, names, f"Make it anew: {command} --force")[names]
+
+
+def augmentation(name: str, options: Options) -> "AugmentationOptions":
+    """Random changes that leave the property as it is."""
+    from cnn.dataset import AugmentationOptions
+
+    changes_light = name not in BRIGHTNESS_IS_MEANT
+    return AugmentationOptions(
+        flip=name not in SIDES_ARE_MEANT,
+        shift=options.shift,
+        brightness=options.brightness if changes_light else 0.0,
+        contrast=options.contrast if changes_light else 0.0,
+    )
+
+
+def recipe(name: str, options: Options) -> "TrainingOptions":
+    """How a fold is trained."""
+    from cnn.tasks import REGRESSION
+    from cnn.training import TrainingOptions
+
+    return TrainingOptions(
+        loss_limit=options.loss_limit,
+        attempts=options.attempts,
+        max_epochs=options.max_epochs,
+        patience=options.patience,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        cosine_period=options.cosine_period,
+        augmentation=augmentation(name, options),
+        task=REGRESSION,
+    )
+
+
+def network_config(name: str, image_size: int, options: Options) -> "FilterCNNConfig":
+    """Layer table of the gender network, on the part of the picture where the property shows."""
+    from cnn.models import gender_config
+
+    config = gender_config(image_size, options.width)
+    if name in SHOWS_IN_THE_FACE and options.pictures != "faces":
+        return replace(config, region=FACE_REGION, top=FACE_TOP)
+    return config
+
+
+def train(tool: Tool, options: Options, name: str, labels: "np.ndarray", images: "Tensor") -> Trained:
+    """Fit one network per fold to labels [N] of uint8 pictures [N, 3, H, W]; writes networks and epochs."""
+    import pandas as pd
+
+    from cnn.dataset import regression_folds
+    from cnn.ensemble import out_of_fold
+    from cnn.models import save_filter_cnn
+    from cnn.tasks import REGRESSION
+    from cnn.training import train_fold
+
+    mean, std = float(labels.mean()), float(labels.std())
+    targets = (labels - mean) / std
+    mend = "Label more pictures, or use fewer folds (--fold-count) or smaller batches (--batch-size)."
+    with tool.foreseen(ValueError, mend=mend):
+        folds = regression_folds(len(labels), options.fold_count, options.seed)
+        config = network_config(name, images.shape[-1], options)
+        results = []
+        with tool.progress(len(folds), "folds") as progress:
+            for number, fold in enumerate(folds):
+                result = train_fold(
+                    *(config, images, targets, fold, recipe(name, options)),
+                    seed=options.seed + number,
+                    on_epoch=lambda _: tool.check_stop(),
+                )
+                results.append(result)
+                tool.log(
+                    f"{name}_{number}: r {result.best.valid['r']:.3f}, MSE {result.best.valid_loss:.3f} "
+                    f"variances, {result.attempts} attempt(s){', above the limit' if result.failed else ''}"
+                )
+                progress.update()
+    for number, result in enumerate(results):
+        extra = {"property": name, "fold": number, "mean": mean, "std": std, **result.best.row()}
+        with tool.atomic(MODEL.format(name, number)) as temporary:
+            save_filter_cnn(temporary, result.model, extra)
+    epochs = [{"fold": k, **epoch.row()} for k, result in enumerate(results) for epoch in result.history]
+    tool.write_csv(EPOCHS.format(name), pd.DataFrame(epochs))
+    predicted = out_of_fold([result.model for result in results], folds, images, REGRESSION)
+    return Trained(results, predicted * std + mean, mean, std)
+
+
+def predict(
+    tool: Tool, options: Options, trained: Trained, images: CandidateImages, img_nos: list[int]
+) -> dict[int, float]:
+    """Predictions of the mean of all networks, in units of the labels: img_no -> value."""
+    from cnn.dataset import normalize, to_tensor
+    from cnn.ensemble import Ensemble
+    from cnn.tasks import REGRESSION
+
+    ensemble = Ensemble([result.model for result in trained.folds], REGRESSION)
+    values: dict[int, float] = {}
+    with tool.progress(len(img_nos)) as progress:
+        for found, pictures in images.batches(img_nos, options.inference_batch_size):
+            if found:
+                outputs = ensemble(normalize(to_tensor(pictures).to(tool.device))).double().cpu().numpy()
+                values |= dict(zip(found, (outputs * trained.std + trained.mean).tolist(), strict=True))
+            progress.update(min(options.inference_batch_size, len(img_nos) - progress.done))
+    return values
+
+
+def score_table(
+    wanted: "pd.DataFrame", meant: property_labels.LabelledProperty, values: dict[int, float], seen: set[int]
+) -> "tuple[pd.DataFrame, dict[str, object]]":
+    """The table of predictions and scores, and the statistics that normalise them.
+
+    Columns `img_no`, `img_path`, `<name>` (units of the labels), `<name>_score` (mean 0, standard deviation
+    1, in the direction of the property table), `valid`, `source`.
+    """
+    import numpy as np
+
+    from segmentation.normalization import fit
+
+    table = wanted.copy()
+    table[meant.name] = table["img_no"].map(values)
+    valid = table[meant.name].notna().to_numpy()
+    raw = table[[meant.name]].to_numpy(np.float64) * (-1 if meant.is_reversed else 1)
+    statistics = fit(raw, valid[:, None], (meant.name,))
+    table[f"{meant.name}_score"] = statistics.normalize(raw)[:, 0].round(6)
+    table[meant.name] = table[meant.name].round(6)
+    table["valid"] = valid
+    table["source"] = np.where(table["img_no"].isin(seen), "out of fold", "ensemble")
+    return table, statistics.to_dict()
+
+
+def run(tool: Tool, options: Options) -> None:
+    """Read and check the labels, train, predict, write scores and what shows how good they are."""
+    if not options.property or options.labels is None:
+        raise UserError(
+            "it needs --property and --labels, for example --property eyes --labels eyes.csv, where eyes.csv "
+            "has the columns img_name and eyes."
+        )
+    from cnn.dataset import to_tensor
+    from cnn.tasks import regression_measures
+
+    keep_freed_memory()
+    meant = property_labels.labelled_property(options.property)
+    known, wanted = find_pictures(tool, options)
+    numbers = {f"{img_no:06d}.jpg": img_no for img_no in known["img_no"]}
+    column = options.column or meant.column
+    labels = property_labels.load_property_labels(options.labels, column, numbers)
+    images = CandidateImages(tool, known, options.image_size)
+    found, pictures = images.read(labels["img_no"].tolist())
+    if len(found) < len(labels):
+        raise UserError(
+            f"{len(labels) - len(found)} labelled pictures cannot be read, so their labels would be lost: "
+            f"{next(iter(images.reasons.values()))}. Put them back, or drop their rows in {options.labels}."
+        )
+    truth = labels["label"].to_numpy()
+    trained = train(tool, options, meant.name, truth, to_tensor(pictures).to(tool.device))
+
+    seen = dict(zip(labels["img_no"], trained.out_of_fold.tolist(), strict=True))
+    unseen = [img_no for img_no in wanted["img_no"] if img_no not in seen]
+    values = predict(tool, options, trained, images, unseen) | seen
+    with tool.foreseen(ValueError, mend="Label more pictures, or pictures that differ more."):
+        table, statistics = score_table(wanted, meant, values, set(seen))
+    figures = regression_measures(trained.out_of_fold, truth)
+    figures["mse"] = figures.pop("loss")
+    tool.write_csv(RESULT.format(meant.name), table)
+    record = {"labels": len(truth), "column": column, "is_reversed": meant.is_reversed}
+    tool.write_json(STATISTICS.format(meant.name), {**statistics, "out_of_fold": figures, **record})
+    regression_report.save_pictures(tool, images, meant.name, truth, trained.out_of_fold, table)
+    regression_report.report(tool, meant, figures, table)
+    failed = int((~table["valid"]).sum())
+    tool.log(f"{tool.workspace / RESULT.format(meant.name)}: {len(table)} pictures, {failed} unreadable")
+
+
+if __name__ == "__main__":
+    run_tool(Options, run)

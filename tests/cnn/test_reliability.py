@@ -1,0 +1,49 @@
+"""Calibration error, confusion at a threshold, and the figure that shows them."""
+
+import numpy as np
+import pytest
+
+from cnn.reliability import evaluate, reliability
+from scripts.filter_pictures import evaluation_figure
+
+
+def test_calibration_error_by_hand() -> None:
+    """Two bins: four at .9 of which three are 1, one at .15 that is 0."""
+    found = reliability(np.array([0.9, 0.9, 0.9, 0.9, 0.15]), np.array([1, 1, 1, 0, 0]))
+    assert found.counts.tolist() == [1, 4]
+    assert found.predicted == pytest.approx([0.15, 0.9])
+    assert found.observed == pytest.approx([0.0, 0.75])
+    assert found.expected_calibration_error == pytest.approx((0.15 + 4 * 0.15) / 5)
+
+
+def test_true_probabilities_are_calibrated_and_overconfident_ones_are_not() -> None:
+    rng = np.random.default_rng(0)
+    probability = rng.random(20_000)
+    labels = (rng.random(20_000) < probability).astype(int)
+    assert reliability(probability, labels).expected_calibration_error < 0.02
+    sure = (probability > 0.5).astype(float)
+    assert reliability(sure, labels).expected_calibration_error == pytest.approx(0.25, abs=0.02)
+
+
+def test_confusion_counts_what_the_filter_removes() -> None:
+    labels = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1])
+    probability = np.array([0.1, 0.2, 0.89, 0.9, 0.95, 0.9, 0.99, 0.6, 0.97])
+    found = evaluate(probability, labels, threshold=0.9)
+    assert found.confusion.tolist() == [[3, 1], [1, 4]]
+    assert (found.found_zeros, found.lost_ones) == (0.75, 0.2)
+    assert found.auroc == pytest.approx(17.5 / 20)
+    assert found.to_dict()["count"] == 9
+    figure = evaluation_figure(found, "quality", "test")
+    titles = [panel.get_title() for panel in figure.axes]
+    assert [title.split(",")[0] for title in titles] == ["reliability", "ROC", "confusion"]
+
+
+@pytest.mark.parametrize("probability", [[], [0.5, 1.1], [-0.1, 0.5]])
+def test_what_is_no_probability_is_refused(probability: list[float]) -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        reliability(np.array(probability), np.ones(len(probability)))
+
+
+def test_one_class_is_refused() -> None:
+    with pytest.raises(ValueError, match="one class"):
+        evaluate(np.array([0.2, 0.8]), np.array([1, 1]), 0.5)

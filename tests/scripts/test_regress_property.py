@@ -1,0 +1,150 @@
+"""Property regression from labels: directions, predictions, refusals."""
+
+import json
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from scripts import property_labels
+from scripts.pipeline import UserError
+from scripts.pipeline.layers import REPOSITORY
+from segmentation.property_table import PROPERTY_NAMES
+
+SCRIPT = REPOSITORY / "scripts" / "regress_property.py"
+IMAGE_COUNT, LABEL_COUNT = 30, 20
+TRUTH = np.random.default_rng(0).random(IMAGE_COUNT).round(3)
+QUICK = (
+    *("--fold-count", 2, "--width", 1 / 32, "--batch-size", 5, "--learning-rate", 0.01, "--max-epochs", 12),
+    *("--attempts", 1, "--threads", 1),
+)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """Pictures as bright as the truth; all but the first five are kept."""
+    root = tmp_path / "workspace"
+    (root / "stylegan/synthesize_results").mkdir(parents=True)
+    (root / "stylegan/synthesize_results_filtered").mkdir()
+    rng = np.random.default_rng(0)
+    paths = [f"stylegan/synthesize_results/{img_no:06d}.jpg" for img_no in range(IMAGE_COUNT)]
+    for img_no, path in enumerate(paths):
+        picture = rng.integers(0, 30, (64, 64, 3)) + 200 * TRUTH[img_no]
+        Image.fromarray(picture.astype(np.uint8)).save(root / path, quality=95)
+        if img_no >= 5:
+            (root / "stylegan/synthesize_results_filtered" / Path(path).name).write_bytes(b"")
+    pd.DataFrame({"img_no": range(IMAGE_COUNT), "img_path": paths}).to_csv(
+        root / "stylegan/candidates.csv", index=False
+    )
+    return root
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    """Dark hair is 1, as the earlier project labelled it."""
+    path = tmp_path / "labels.csv"
+    names = [f"{img_no:06d}.jpg" for img_no in range(LABEL_COUNT)]
+    pd.DataFrame({"img_name": names, "hair_color": 1 - TRUTH[:LABEL_COUNT]}).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture
+def in_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs the script as ``__main__`` in this process: exit code, output and errors."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_info:
+            runpy.run_path(str(SCRIPT), run_name="__main__")
+        return exit_info.value.code or 0, *capsys.readouterr()
+
+    return run
+
+
+def test_scores_run_as_the_property_table_says(workspace: Path, labels: Path, in_process: Callable) -> None:
+    measured = workspace / "segmentation/property_score_results/all_scores_v3.csv"
+    measured.parent.mkdir(parents=True)
+    truth = pd.DataFrame({"img_no": range(IMAGE_COUNT), "hair_color_score": TRUTH})
+    truth.to_csv(measured, index=False)
+    arguments = ("--workspace", workspace, "--labels", labels, *QUICK)
+    code, output, errors = in_process("--property", "input_hair_color", *arguments)
+    assert code == 0, errors
+    table = pd.read_csv(workspace / "cnn/inference_result/property_hair_color.csv")
+    expected = ["img_no", "img_path", "hair_color", "hair_color_score", "valid", "source"]
+    assert list(table) == expected
+    assert table["img_no"].tolist() == list(range(5, IMAGE_COUNT))
+    assert (table["source"] == "out of fold").tolist() == [n < LABEL_COUNT for n in table["img_no"]]
+    score = table["hair_color_score"]
+    assert np.corrcoef(score, TRUTH[5:])[0, 1] > 0.8, "labels from bright to dark, scores from dark to bright"
+    assert np.corrcoef(table["hair_color"], TRUTH[5:])[0, 1] < -0.8
+    assert (score.mean(), score.std(ddof=0)) == pytest.approx((0, 1), abs=1e-5)
+    record = json.loads((workspace / "cnn/inference_result/property_hair_color.json").read_text())
+    assert record["out_of_fold"]["r"] > 0.8
+    assert record["labels"] == LABEL_COUNT
+    assert "against the measured scores" in output
+    assert "run the other way" not in output
+    for relative in ("property_hair_color.png", "property_hair_color_sheet.png"):
+        assert (workspace / "cnn/log" / relative).exists()
+
+    code, output, errors = in_process("--property", "hair_color", *arguments, "--pictures", "candidates")
+    assert code == 0, errors
+    assert "run the other way" in output
+    assert len(pd.read_csv(workspace / "cnn/inference_result/property_hair_color.csv")) == IMAGE_COUNT
+
+
+def test_the_five_inputs_are_properties_of_the_table() -> None:
+    meant = {name: property_labels.labelled_property(f"input_{name}") for name in INPUT_NAMES}
+    assert {prop.name for prop in meant.values()} <= set(PROPERTY_NAMES)
+    assert [name for name, prop in meant.items() if prop.is_reversed] == ["hair_color"]
+    assert meant["head"].name == "pose"
+    assert meant["background"].name == "background_mean"
+    with pytest.raises(UserError, match="input_eyes"):
+        property_labels.labelled_property("ears")
+
+
+INPUT_NAMES = ("eyes", "hair_color", "mouth", "background", "head")
+
+BAD_LABELS = {
+    "text": ({"label": ["dark", 0.5]}, "000000.jpg has the label 'dark'"),
+    "empty": ({"label": [0.5, None]}, "000001.jpg has the label 'nan'"),
+    "duplicate": ({"img_name": ["000000.jpg", "000000.jpg"]}, "000000.jpg is labelled more than once"),
+    "unknown picture": ({"img_name": ["000000.jpg", "000077.jpg"]}, "000077.jpg"),
+    "all equal": ({"label": [0.5, 0.5]}, "nothing to tell apart"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_LABELS)
+def test_wrong_labels_are_refused(tmp_path: Path, name: str) -> None:
+    changes, message = BAD_LABELS[name]
+    table = {"img_name": ["000000.jpg", "000001.jpg"], "label": [0.25, 0.5]} | changes
+    path = tmp_path / "labels.csv"
+    pd.DataFrame(table).to_csv(path, index=False)
+    with pytest.raises(UserError, match=message):
+        property_labels.load_property_labels(path, "label", {"000000.jpg": 0, "000001.jpg": 1})
+
+
+def test_missing_things_are_named(
+    workspace: Path, labels: Path, in_process: Callable, tmp_path: Path
+) -> None:
+    base = ("--workspace", workspace, *QUICK)
+    for arguments, code, message in (
+        ((), 5, "--property eyes --labels eyes.csv"),
+        (("--property", "eyes", "--labels", labels), 5, "no column 'eyes'"),
+        (("--property", "eyes", "--labels", tmp_path / "none.csv"), 3, "columns img_name and eyes"),
+        (("--property", "hair_color", "--labels", labels, "--fold-count", 15), 5, "at least 30 labels"),
+        (("--property", "hair_color", "--labels", labels, "--pictures", "faces"), 3, "03_segment_faces"),
+    ):
+        found, _, errors = in_process(*base, *arguments)
+        assert (found, message in errors) == (code, True), errors
+    (workspace / "stylegan/synthesize_results/000007.jpg").unlink()
+    code, _, errors = in_process(*base, "--property", "hair_color", "--labels", labels)
+    assert code == 5
+    assert "000007.jpg" in errors
+    assert not (workspace / "cnn").exists()
