@@ -2,36 +2,36 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from scripts import score_sources
+from scripts.fast_memory import keep_freed_memory
 from scripts.pipeline import Input, Stage, StageOptions, StageSpec, UserError, option, run_stage
+from scripts.segmented_faces import BOX, FACES, BadPictureError, Item, Pictures, read_item, read_pixels
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-FACES = "segmentation/faces.csv"
-SEGMENTED = "segmentation/segmentation_results"
 RESULTS = "segmentation/property_score_results"
 RAW_SCORES = f"{RESULTS}/raw_scores.csv"
 STATISTICS = f"{RESULTS}/score_statistics.json"
 HISTOGRAMS = f"{RESULTS}/histograms.png"
 CORRELATIONS = f"{RESULTS}/correlations.png"
 EXTREMES = f"{RESULTS}/extremes.png"
+PROPERTY_SHEET = f"{RESULTS}/extremes_{{}}.png"
 SCORE_TABLES = {
     1: f"{RESULTS}/all_scores.csv",
     2: f"{RESULTS}/all_scores_v2.csv",
     3: f"{RESULTS}/all_scores_v3.csv",
 }
 LABELS = 3  # the algorithm whose scores the later stages learn from
-FACE_SIZE_PX = 224
-BOX = ("x0", "y0", "x1", "y1")
 FACE_COLUMNS = ("img_no", "img_path", "status", *BOX)
 ITEM_COLUMNS = ("img_no", "img_path", "status", "reason")
 
@@ -40,41 +40,39 @@ ITEM_COLUMNS = ("img_no", "img_path", "status", "reason")
 class Options(StageOptions):
     """Measure the seven properties of every segmented face and normalise them to mean 0 and deviation 1."""
 
+    replace: tuple[str, ...] = option(
+        (), help="properties whose labels come from regress_property instead of the label maps"
+    )
     batch_size: int = option(64, help="faces read and measured at once", affects_results=False)
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise ValueError("--batch-size must be at least 1.")
+        score_sources.check_replaced(self.replace)
+
+
+def inputs(options: Options) -> tuple[Input, ...]:
+    """The faces, and the predictions that replace measurements."""
+    faces = Input(FACES, made_by="03_segment_faces")
+    return (faces, *(score_sources.replacement_input(name) for name in options.replace))
+
+
+def outputs(options: Options) -> tuple[str, ...]:
+    """Tables, statistics and pictures."""
+    from segmentation.property_table import PROPERTY_NAMES
+
+    pictures = (HISTOGRAMS, CORRELATIONS, EXTREMES, *map(PROPERTY_SHEET.format, PROPERTY_NAMES))
+    return (RAW_SCORES, *SCORE_TABLES.values(), STATISTICS, *pictures)
 
 
 SPEC = StageSpec(
     name="04_compute_property_scores",
-    inputs=(Input(FACES, made_by="03_segment_faces"),),
-    outputs=(RAW_SCORES, *SCORE_TABLES.values(), STATISTICS, HISTOGRAMS, CORRELATIONS, EXTREMES),
+    inputs=inputs,
+    outputs=outputs,
     clears=(RESULTS,),
     next_script="05_fine_tune_v1",
+    version=2,
 )
-
-
-class Item(NamedTuple):
-    """One face as stage 3 left it."""
-
-    img_no: int
-    img_path: str
-    box: tuple[float, float, float, float]
-    """Left, top, right, bottom of the face crop in pixels of the picture."""
-
-
-class Pictures(NamedTuple):
-    """The three pictures of an item."""
-
-    face: "np.ndarray"
-    label_map: "np.ndarray"
-    whole: "np.ndarray"
-
-
-class BadPictureError(ValueError):
-    """A picture of an item cannot be used; the text says why."""
 
 
 def raw_columns() -> tuple[str, ...]:
@@ -87,52 +85,6 @@ def raw_columns() -> tuple[str, ...]:
         for kind in ("", "_valid")
         for name in PROPERTY_NAMES
     )
-
-
-def read_pixels(path: Path, relative: str, is_rgb: bool) -> "np.ndarray":
-    """uint8 [H, W, 3] RGB; or the pixels as stored, which for a label map are class ids, uint8 [H, W].
-
-    Raises:
-        BadPictureError: missing or unreadable; `relative` is what the message calls it.
-    """
-    import numpy as np
-    from PIL import Image
-
-    try:
-        with Image.open(path) as picture:
-            return np.asarray(picture.convert("RGB") if is_rgb else picture)
-    except FileNotFoundError:
-        raise BadPictureError(f"{relative} is missing") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadPictureError(
-            f"{relative} cannot be read: {str(error).replace(str(path), path.name)}"
-        ) from error
-
-
-def read_item(workspace: Path, item: Item) -> Pictures:
-    """Read and check an item's pictures.
-
-    Raises:
-        BadPictureError: one is missing or unreadable, has a wrong size, or the label map has unknown classes.
-    """
-    from segmentation.property_scores import check_label_map
-
-    face_path, label_path = (f"{SEGMENTED}/{kind}_{item.img_no:06d}.png" for kind in ("face", "parsing"))
-    face = read_pixels(workspace / face_path, face_path, is_rgb=True)
-    label_map = read_pixels(workspace / label_path, label_path, is_rgb=False)
-    whole = read_pixels(workspace / item.img_path, item.img_path, is_rgb=True)
-    for path, pixels in ((face_path, face), (label_path, label_map)):
-        if pixels.shape[:2] != (FACE_SIZE_PX, FACE_SIZE_PX):
-            size = f"{pixels.shape[1]} x {pixels.shape[0]}"
-            raise BadPictureError(f"{path} has {size} pixels instead of {FACE_SIZE_PX} x {FACE_SIZE_PX}")
-    try:
-        check_label_map(label_map[None])
-    except ValueError as error:
-        raise BadPictureError(f"{label_path}: {error}") from error
-    left, top, right, bottom = item.box
-    if not (0 <= left < right <= whole.shape[1] and 0 <= top < bottom <= whole.shape[0]):
-        raise BadPictureError(f"the box {item.box} does not lie in {item.img_path} of {whole.shape[1::-1]}")
-    return Pictures(face, label_map, whole)
 
 
 def measure(items: Sequence[Item], pictures: Sequence[Pictures]) -> list[dict[str, float | bool]]:
@@ -216,34 +168,87 @@ def read_items(stage: Stage) -> list[Item]:
     ]
 
 
-def normalize(stage: Stage, raw: "pd.DataFrame") -> dict[int, "pd.DataFrame"]:
+def normalize(stage: Stage, options: Options, raw: "pd.DataFrame") -> dict[int, "pd.DataFrame"]:
     """Write each algorithm's normalised table and the statistics; the tables by algorithm.
 
     A face without all seven properties is no training label: it stays out of the statistics, but is listed.
+    """
+    from segmentation.property_table import PROPERTY_NAMES
+
+    tables, statistics = {}, {}
+    more = stage.command("01_generate_candidates", "--count", "4000", "--force")
+    for algorithm, path in SCORE_TABLES.items():
+        values = raw[[f"{name}_v{algorithm}" for name in PROPERTY_NAMES]].to_numpy(float)
+        # A failed row has no validity at all, which is not True either.
+        valid = raw[[f"{name}_valid_v{algorithm}" for name in PROPERTY_NAMES]].eq(True).to_numpy()
+        replaced = read_replaced(stage, options, raw) if algorithm == LABELS else {}
+        with stage.foreseen(ValueError, mend=f"More candidates give more faces:\n    {more}"):
+            normalized, complete, fitted = normalize_one(values, valid, replaced)
+        table = raw[["img_no", "img_path"]].copy()
+        table[[f"{name}_score" for name in PROPERTY_NAMES]] = normalized
+        table["valid"] = complete
+        stage.write_csv(path, table)
+        tables[algorithm], statistics[f"algorithm_{algorithm}"] = table, fitted
+    stage.write_json(STATISTICS, statistics)
+    return tables
+
+
+def normalize_one(
+    values: "np.ndarray", valid: "np.ndarray", replaced: Mapping[int, "np.ndarray"]
+) -> tuple["np.ndarray", "np.ndarray", dict[str, dict[str, object]]]:
+    """Normalise the scores of one algorithm.
+
+    Args:
+        values: float64 [N, 7], measured.
+        valid: bool [N, 7].
+        replaced: column -> float64 [N], labels that take the place of the measured ones; NaN if not valid.
+
+    Returns:
+        (labels float64 [N, 7], NaN where not valid; bool [N], all seven are valid; statistics by property).
+        The statistics of a replaced property keep the measured scale, on which new pictures are judged, and
+        describe the replacement.
+
+    Raises:
+        ValueError: a property has too few valid values, or is the same for all faces.
     """
     import numpy as np
 
     from segmentation.normalization import fit
     from segmentation.property_table import PROPERTY_NAMES
 
-    tables, statistics = {}, {}
-    for algorithm, path in SCORE_TABLES.items():
-        values = raw[[f"{name}_v{algorithm}" for name in PROPERTY_NAMES]].to_numpy(float)
-        # A failed row has no validity at all, which is not True either.
-        valid = raw[[f"{name}_valid_v{algorithm}" for name in PROPERTY_NAMES]].eq(True).to_numpy()
-        complete = valid.all(axis=1)
-        more = stage.command("01_generate_candidates", "--count", "4000", "--force")
-        with stage.foreseen(ValueError, mend=f"More candidates give more faces:\n    {more}"):
-            fitted = fit(values, valid & complete[:, None])
-        statistics[f"algorithm_{algorithm}"] = fitted.to_dict()
-        normalized = np.where(valid, fitted.normalize(values), np.nan)
-        table = raw[["img_no", "img_path"]].copy()
-        table[[f"{name}_score" for name in PROPERTY_NAMES]] = normalized
-        table["valid"] = complete
-        stage.write_csv(path, table)
-        tables[algorithm] = table
-    stage.write_json(STATISTICS, statistics)
-    return tables
+    usable = valid.copy()
+    for column, labels in replaced.items():
+        usable[:, column] = np.isfinite(labels)
+    complete = usable.all(axis=1)
+    fitted = fit(values, valid & complete[:, None])
+    statistics = fitted.to_dict()
+    normalized = np.where(valid, fitted.normalize(values), np.nan)
+    for column, labels in replaced.items():
+        name = PROPERTY_NAMES[column]
+        own = fit(labels[:, None], complete[:, None], (name,))
+        statistics[name]["labels_replaced_by"] = {
+            "file": score_sources.PREDICTED.format(name),
+            "r_with_measured": score_sources.agreement(normalized[:, column], labels),
+            **own.to_dict()[name],
+        }
+        normalized[:, column] = own.normalize(labels[:, None])[:, 0]
+    return normalized, complete, statistics
+
+
+def read_replaced(stage: Stage, options: Options, raw: "pd.DataFrame") -> dict[int, "np.ndarray"]:
+    """Predicted scores [N] of the replaced properties by column; NaN for faces that could not be read."""
+    import numpy as np
+
+    from segmentation.property_table import PROPERTY_NAMES
+
+    readable = (raw["status"] == "ok").to_numpy()
+    replaced = {}
+    for name in options.replace:
+        scores = np.full(len(raw), np.nan)
+        scores[readable] = score_sources.read_replacement(stage, name, raw.loc[readable, "img_no"])
+        replaced[PROPERTY_NAMES.index(name)] = scores
+        stage.log(f"{name}: labels from {score_sources.PREDICTED.format(name)} instead of the label maps")
+    return replaced
 
 
 def draw(stage: Stage, tables: dict[int, "pd.DataFrame"]) -> None:
@@ -258,32 +263,36 @@ def draw(stage: Stage, tables: dict[int, "pd.DataFrame"]) -> None:
     }
     stage.save_figure(HISTOGRAMS, property_plots.histograms(scores, PROPERTY_NAMES))
     stage.save_figure(CORRELATIONS, property_plots.correlation_matrices(scores, PROPERTY_NAMES))
-    paths = tables[LABELS].loc[tables[LABELS]["valid"], "img_path"].tolist()
-    meanings = [f"{prop.low} to {prop.high}" for prop in PROPERTIES]
+    listed = tables[LABELS][tables[LABELS]["valid"]]
+    paths = listed["img_path"].tolist()
     labels = scores[f"algorithm {LABELS}"]
-    sheet = property_plots.extremes(
-        labels,
-        PROPERTY_NAMES,
-        meanings,
-        lambda row: read_pixels(stage.workspace / paths[row], paths[row], is_rgb=True),
-    )
-    stage.save_image(EXTREMES, sheet)
+
+    def read(row: int) -> "np.ndarray":
+        return read_pixels(stage.workspace / paths[row], paths[row], is_rgb=True)
+
+    meanings = [f"{prop.low} to {prop.high}" for prop in PROPERTIES]
+    stage.save_image(EXTREMES, property_plots.extremes(labels, PROPERTY_NAMES, meanings, read))
+    for column, name in enumerate(PROPERTY_NAMES):
+        sheet = property_plots.property_sheet(labels[:, column], listed["img_no"].tolist(), read)
+        stage.save_image(PROPERTY_SHEET.format(name), sheet)
 
 
 def run(stage: Stage, options: Options) -> None:
     """Measure, normalise, draw."""
+    keep_freed_memory()
     items = read_items(stage)
     raw = measure_all(stage, options, items)
     failed = int((raw["status"] == "failed").sum())
     stage.check_failures(failed, len(raw))
     stage.write_csv(RAW_SCORES, raw)
-    tables = normalize(stage, raw)
+    tables = normalize(stage, options, raw)
     draw(stage, tables)
     usable = int(tables[LABELS]["valid"].sum())
     stage.finish(
         {
             "faces": f"{len(raw)}, of them {failed} unreadable",
-            "training labels": f"{usable} with all seven properties (algorithm {LABELS})",
+            "training labels": f"{usable} with all seven properties (algorithm {LABELS}"
+            + (f"; {', '.join(options.replace)} from labels)" if options.replace else ")"),
             "scale": f"mean and deviation per property in {STATISTICS}",
         },
         [EXTREMES, HISTOGRAMS, CORRELATIONS, SCORE_TABLES[LABELS]],

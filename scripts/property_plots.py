@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
 EXAMPLE_COUNT = 4  # pictures at each of lowest, median and highest
+SHEET_COUNT = 12  # the same on the sheet of one property
 EXAMPLE_SIZE_PX = 128
+PLACES = ("lowest", "median", "highest")
 HISTOGRAM_LIMIT = 4.0  # standard deviations
 
 
@@ -57,7 +59,9 @@ def correlation_matrices(scores: Mapping[str, np.ndarray], names: Sequence[str])
         matrix = np.corrcoef(values, rowvar=False)
         shown = panel.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1)
         for row, column in np.ndindex(matrix.shape):
-            panel.text(column, row, f"{matrix[row, column]:.2f}", ha="center", va="center", fontsize=7)
+            value = matrix[row, column]
+            color = "white" if abs(value) > 0.6 else "black"
+            panel.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=color)
         panel.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=8)
         panel.set_yticks(range(len(names)), names, fontsize=8)
         panel.set_title(f"{title}, n = {len(values)}", fontsize=10)
@@ -76,23 +80,49 @@ def extremes(
         meanings: what each measures, from what to what.
         read: row of `scores` -> uint8 [H, W, 3] RGB.
     """
-    import cv2
-
     from scripts.pipeline.pictures import labelled_grid
 
-    count = min(EXAMPLE_COUNT, len(scores))
-    middle = (len(scores) - count) // 2
-
-    def example(row: int) -> np.ndarray:
-        picture = read(row)
-        method = cv2.INTER_AREA if picture.shape[0] > EXAMPLE_SIZE_PX else cv2.INTER_CUBIC
-        return cv2.resize(picture, (EXAMPLE_SIZE_PX, EXAMPLE_SIZE_PX), interpolation=method)
-
-    rows = []
-    for column in range(scores.shape[1]):
-        order = np.argsort(scores[:, column], kind="stable")
-        chosen = np.concatenate([order[:count], order[middle : middle + count], order[len(order) - count :]])
-        rows.append([example(int(row)) for row in chosen])
+    rows = [
+        [example(read(row)) for row in examples(scores[:, column], EXAMPLE_COUNT)]
+        for column in range(scores.shape[1])
+    ]
     row_labels = [f"{name}: {meaning}" for name, meaning in zip(names, meanings, strict=True)]
-    column_labels = [place for place in ("lowest", "median", "highest") for _ in range(count)]
+    column_labels = [place for place in PLACES for _ in range(len(rows[0]) // len(PLACES))]
     return labelled_grid(rows, row_labels, column_labels)
+
+
+def property_sheet(
+    scores: np.ndarray, img_nos: Sequence[int], read: Callable[[int], np.ndarray]
+) -> Image.Image:
+    """The pictures with the lowest, the middle and the highest scores of one property, one row each.
+
+    Args:
+        scores: float [N], normalised, without NaN.
+        img_nos: the pictures' numbers.
+        read: index into `scores` -> uint8 [H, W, 3] RGB.
+    """
+    from scripts.pipeline.pictures import contact_sheet
+
+    chosen = examples(scores, SHEET_COUNT)
+    columns = len(chosen) // len(PLACES)
+    places = [place for place in PLACES for _ in range(columns)]
+    texts = [
+        f"{place} {img_nos[row]:06d} {scores[row]:+.2f}" for place, row in zip(places, chosen, strict=True)
+    ]
+    return contact_sheet([example(read(row)) for row in chosen], columns, texts)
+
+
+def examples(scores: np.ndarray, count: int) -> list[int]:
+    """Rows of the `count` lowest, then middle, then highest scores [N]; fewer where N is less."""
+    order = np.argsort(scores, kind="stable")
+    count = min(count, len(order))
+    middle = (len(order) - count) // 2
+    return [*order[:count], *order[middle : middle + count], *order[len(order) - count :]]
+
+
+def example(picture: np.ndarray) -> np.ndarray:
+    """A picture uint8 [H, W, 3] at the size of the sheets."""
+    import cv2
+
+    method = cv2.INTER_AREA if picture.shape[0] > EXAMPLE_SIZE_PX else cv2.INTER_CUBIC
+    return cv2.resize(picture, (EXAMPLE_SIZE_PX, EXAMPLE_SIZE_PX), interpolation=method)

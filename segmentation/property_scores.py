@@ -12,11 +12,13 @@ import numpy as np
 
 from segmentation import mask_measures as measures
 from segmentation.face_classes import CLASS_COUNT, FaceClass
+from segmentation.mask_measures import class_mask
 from segmentation.property_scores_v3 import measure_v3
 from segmentation.property_table import PROPERTY_NAMES
 
 REFERENCE_SIZE = 224  # windows and pixel thresholds below are for label maps of this size
-_CHUNK = 16  # images measured at once: temporary arrays stay in the processor's cache
+_EYE_COLUMNS = (0, 168), (56, 224)  # where algorithms 1 and 2 look for the left and the right eye
+_CHUNK = 64  # images measured at once: enough that NumPy's calls cost little, few enough for the cache
 
 Measurement = tuple[np.ndarray, np.ndarray]  # values float64 [N], valid bool [N]
 
@@ -29,11 +31,11 @@ def _window(label_map: np.ndarray, rows: tuple[int, int], columns: tuple[int, in
     return label_map[:, top:bottom, left:right]
 
 
-def _background(label_map: np.ndarray, brightness: np.ndarray) -> tuple[Measurement, Measurement]:
+def _background(label_map: np.ndarray, image_rgb: np.ndarray) -> tuple[Measurement, Measurement]:
     """Mean and population std over the middle 90 % of the background's brightness in the upper half."""
     half = label_map.shape[1] // 2
     histograms = measures.brightness_histograms(
-        label_map[:, :half] == FaceClass.BACKGROUND, brightness[:, :half]
+        class_mask(label_map[:, :half], FaceClass.BACKGROUND), image_rgb[:, :half]
     )
     count = histograms.sum(axis=1)
     kept = measures.trim_shares(histograms, 0.05, 0.95)
@@ -44,23 +46,22 @@ def _background(label_map: np.ndarray, brightness: np.ndarray) -> tuple[Measurem
 
 
 def _eyes_v1(label_map: np.ndarray) -> Measurement:
-    left, left_present = measures.extent_height(_window(label_map, (56, 140), (0, 168)) == FaceClass.LEFT_EYE)
-    right, right_present = measures.extent_height(
-        _window(label_map, (56, 140), (56, 224)) == FaceClass.RIGHT_EYE
-    )
+    left_window, right_window = (_window(label_map, (56, 140), columns) for columns in _EYE_COLUMNS)
+    left, left_present = measures.extent_height(class_mask(left_window, FaceClass.LEFT_EYE))
+    right, right_present = measures.extent_height(class_mask(right_window, FaceClass.RIGHT_EYE))
     return (left + right) / 2, left_present & right_present
 
 
-def _hair_color_v1(label_map: np.ndarray, brightness: np.ndarray) -> Measurement:
+def _hair_color_v1(label_map: np.ndarray, image_rgb: np.ndarray) -> Measurement:
     median = measures.histogram_median(
-        measures.brightness_histograms(label_map == FaceClass.HAIR, brightness)
+        measures.brightness_histograms(class_mask(label_map, FaceClass.HAIR), image_rgb)
     )
     return median, ~np.isnan(median)
 
 
 def _hair_length_v1(label_map: np.ndarray) -> Measurement:
-    hair = label_map == FaceClass.HAIR
-    _, last, present = measures.extents(hair.any(axis=2))
+    hair = class_mask(label_map, FaceClass.HAIR)
+    _, last, present = measures.extents(measures.row_counts(hair) > 0)
     # Hair that leaves the image is taken to go on below in proportion to the width at which it leaves.
     below = np.where(present, hair[:, -1].sum(axis=1) / 2, 0)
     return np.where(present, last + below, np.nan), present
@@ -68,37 +69,37 @@ def _hair_length_v1(label_map: np.ndarray) -> Measurement:
 
 def _mouth_v1(label_map: np.ndarray) -> Measurement:
     lips, lips_present = measures.extent_height(
-        (label_map == FaceClass.UPPER_LIP) | (label_map == FaceClass.LOWER_LIP)
+        class_mask(label_map, FaceClass.UPPER_LIP) | class_mask(label_map, FaceClass.LOWER_LIP)
     )
-    inner, _ = measures.extent_height(label_map == FaceClass.INNER_MOUTH)
+    inner, _ = measures.extent_height(class_mask(label_map, FaceClass.INNER_MOUTH))
     return (lips + inner).astype(np.float64), lips_present
 
 
 def _pose_v1(label_map: np.ndarray) -> Measurement:
-    pose = -measures.correlation(label_map == FaceClass.NOSE)
+    pose = -measures.correlation(class_mask(label_map, FaceClass.NOSE))
     return pose, ~np.isnan(pose)
 
 
-def _measure_v1(label_map: np.ndarray, brightness: np.ndarray) -> list[Measurement]:
+def _measure_v1(label_map: np.ndarray, image_rgb: np.ndarray) -> list[Measurement]:
     return [
         _eyes_v1(label_map),
-        _hair_color_v1(label_map, brightness),
+        _hair_color_v1(label_map, image_rgb),
         _hair_length_v1(label_map),
         _mouth_v1(label_map),
         _pose_v1(label_map),
-        *_background(label_map, brightness),
+        *_background(label_map, image_rgb),
     ]
 
 
 def _eye_windows_v2(label_map: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    left = _window(label_map, (56, 168), (0, 168)) == FaceClass.LEFT_EYE
-    right = _window(label_map, (56, 168), (56, 224)) == FaceClass.RIGHT_EYE
-    return left, right
+    left_window, right_window = (_window(label_map, (56, 168), columns) for columns in _EYE_COLUMNS)
+    return class_mask(left_window, FaceClass.LEFT_EYE), class_mask(right_window, FaceClass.RIGHT_EYE)
 
 
 def _eyes_v2(label_map: np.ndarray) -> Measurement:
     heights, present = [], np.zeros(len(label_map), bool)
     for eye in _eye_windows_v2(label_map):
+        eye = eye[measures.window(eye)]
         first, last, _ = measures.extents(eye.transpose(0, 2, 1))
         # The farthest pair's slope undoes the height that a tilted head adds.
         heights.append((last - first).max(axis=1) * measures.longest_chord_cosine(eye))
@@ -114,8 +115,8 @@ def _pose_v2(label_map: np.ndarray) -> Measurement:
     return np.where(valid, (right.y - left.y) / run, 0.0), valid
 
 
-def _hair_color_v2(label_map: np.ndarray, brightness: np.ndarray) -> Measurement:
-    histograms = measures.brightness_histograms(label_map == FaceClass.HAIR, brightness)
+def _hair_color_v2(label_map: np.ndarray, image_rgb: np.ndarray) -> Measurement:
+    histograms = measures.brightness_histograms(class_mask(label_map, FaceClass.HAIR), image_rgb)
     present = histograms.any(axis=1)
     mean, _ = measures.histogram_moments(measures.trim_shares(histograms, 0.1, 0.9))
     # A single pixel is trimmed away whole, and counts by itself.
@@ -126,8 +127,8 @@ def _hair_color_v2(label_map: np.ndarray, brightness: np.ndarray) -> Measurement
 def _hair_length_v2(label_map: np.ndarray) -> Measurement:
     width = label_map.shape[2]
     scale = width / REFERENCE_SIZE
-    hair = label_map == FaceClass.HAIR
-    per_row = hair.sum(axis=2)
+    hair = class_mask(label_map, FaceClass.HAIR)
+    per_row = measures.row_counts(hair)
     first_row = round(56 * label_map.shape[1] / REFERENCE_SIZE)
     rows = (per_row[:, first_row:] >= 20 * scale).sum(axis=1)
     bottom = hair[:, -1]
@@ -138,19 +139,20 @@ def _hair_length_v2(label_map: np.ndarray) -> Measurement:
 
 
 def _mouth_v2(label_map: np.ndarray) -> Measurement:
-    inner = (label_map == FaceClass.INNER_MOUTH).sum(axis=(1, 2))
-    whole = ((label_map >= FaceClass.UPPER_LIP) & (label_map <= FaceClass.LOWER_LIP)).sum(axis=(1, 2))
+    mouth = class_mask(label_map, FaceClass.UPPER_LIP, FaceClass.LOWER_LIP)
+    inner_mouth = class_mask(label_map, FaceClass.INNER_MOUTH)
+    inner, whole = (measures.row_counts(mask).sum(axis=1) for mask in (inner_mouth, mouth))
     return inner / np.maximum(whole, 1), whole > 0
 
 
-def _measure_v2(label_map: np.ndarray, brightness: np.ndarray) -> list[Measurement]:
+def _measure_v2(label_map: np.ndarray, image_rgb: np.ndarray) -> list[Measurement]:
     return [
         _eyes_v2(label_map),
-        _hair_color_v2(label_map, brightness),
+        _hair_color_v2(label_map, image_rgb),
         _hair_length_v2(label_map),
         _mouth_v2(label_map),
         _pose_v2(label_map),
-        *_background(label_map, brightness),
+        *_background(label_map, image_rgb),
     ]
 
 
@@ -207,12 +209,10 @@ def compute_scores(
     valid = np.empty(values.shape, bool)
     for start in range(0, len(label_map), _CHUNK):
         part = slice(start, start + _CHUNK)
-        brightness = measures.brightness_sums(image_rgb[part])
-        if algorithm in _PIXEL_ALGORITHMS:
-            measured = _PIXEL_ALGORITHMS[algorithm](label_map[part], brightness)
+        if algorithm == 3:
+            measured = measure_v3(label_map[part], image_rgb[part], pictures[part], boxes[part])
         else:
-            picture_brightness = measures.brightness_sums(pictures[part])
-            measured = measure_v3(label_map[part], brightness, picture_brightness, boxes[part])
+            measured = _PIXEL_ALGORITHMS[algorithm](label_map[part], image_rgb[part])
         values[part] = np.stack([value for value, _ in measured], axis=1)
         valid[part] = np.stack([present for _, present in measured], axis=1)
     return values, valid

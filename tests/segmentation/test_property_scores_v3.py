@@ -94,10 +94,18 @@ def test_missing_regions_are_nan_and_not_valid(missing: tuple[FaceClass, ...], l
     np.testing.assert_array_equal(np.isnan(values), ~valid)
 
 
-def test_a_few_wrong_pixels_are_not_taken_for_a_missing_eye():
-    labels, images = stack(draw_face(missing=(FaceClass.LEFT_EYE, FaceClass.RIGHT_EYE)))
+@pytest.mark.parametrize(
+    ("missing", "name"),
+    [
+        ((FaceClass.LEFT_EYE, FaceClass.RIGHT_EYE), "eyes"),
+        ((FaceClass.HAIR,), "hair_color"),
+        ((FaceClass.HAIR,), "hair_length"),
+    ],
+)
+def test_a_few_wrong_pixels_are_not_taken_for_a_missing_region(missing: tuple[FaceClass, ...], name: str):
+    labels, images = stack(draw_face(missing=missing))
     _, valid = crop_scores(with_wrong_pixels(labels, 0.002), images)
-    assert not valid[0, INDEX["eyes"]]
+    assert not valid[0, INDEX[name]]
 
 
 def test_no_face_and_no_background_are_not_valid():
@@ -105,6 +113,15 @@ def test_no_face_and_no_background_are_not_valid():
     labels = np.zeros((2, SIZE, SIZE), np.uint8)
     labels[1] = FaceClass.SKIN
     values, valid = crop_scores(labels, images)
+    assert not valid.any() and np.isnan(values).all()
+
+
+def test_one_pixel_regions_are_not_measured():
+    labels, images = stack(draw_face())
+    small = np.full_like(labels, FaceClass.SKIN)
+    for row, value in enumerate(FaceClass):
+        small[0, 60 + row, 100] = value
+    values, valid = crop_scores(small, images)
     assert not valid.any() and np.isnan(values).all()
 
 
