@@ -61,7 +61,7 @@ class Journal:
 
     def __enter__(self) -> Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        good_bytes = self._read() if self.path.exists() else 0
+        good_bytes = self.read() if self.path.exists() else 0
         self._file = self.path.open("r+b" if self.path.exists() else "w+b")
         self._file.truncate(good_bytes)
         self._file.seek(good_bytes)
@@ -111,7 +111,7 @@ class Journal:
         buffer.seek(0)
         return parse_csv(buffer)
 
-    def _read(self) -> int:
+    def read(self) -> int:
         """Fill ``rows`` from the file; returns the number of bytes up to the last whole row."""
         data = self.path.read_bytes()
         lines = data.splitlines(keepends=True)

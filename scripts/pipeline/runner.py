@@ -40,9 +40,9 @@ def run_stage(
 
     def body(stop: StopRequest) -> None:
         resolved = resolve_options(options_class, spec.name, arguments)
-        _StageRun(spec, resolved, stop).execute(run)
+        StageRun(spec, resolved, stop).execute(run)
 
-    sys.exit(_guard(body, spec.name))
+    sys.exit(guard(body, spec.name))
 
 
 def run_tool(
@@ -68,10 +68,10 @@ def run_tool(
         files.write_json(tool.log_dir / "options.json", resolved.to_json())
         run(tool, resolved.options)
 
-    sys.exit(_guard(body, tool_name))
+    sys.exit(guard(body, tool_name))
 
 
-def _guard(body: Callable[[StopRequest], None], name: str) -> int:
+def guard(body: Callable[[StopRequest], None], name: str) -> int:
     """Run the body; foreseen errors become one message and an exit code."""
     go_on = f"What is finished is kept; the same command goes on from there:\n    {running_command()}"
     try:
@@ -101,7 +101,7 @@ def _complain(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-class _StageRun:
+class StageRun:
     """One run of a stage: up to date, refused, resumed or done from the start."""
 
     def __init__(self, spec: StageSpec, resolved: ResolvedOptions[Any], stop: StopRequest) -> None:
