@@ -1,17 +1,20 @@
 """Generate candidate faces with the original StyleGAN, one seed per image."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.pipeline import Input, Stage, StageOptions, StageSpec, option, run_stage
+from scripts.pipeline import Input, Journal, Stage, StageSpec, option
+from scripts.pipeline.shard_runner import run_sharded_stage
+from scripts.pipeline.shards import ItemWork, ShardedOptions
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     import torch
 
     from stylegan.stylegan_generator import StyleGANGenerator
@@ -27,7 +30,7 @@ SHEET_COLUMNS = 12
 
 
 @dataclass(frozen=True)
-class Options(StageOptions):
+class Options(ShardedOptions):
     """Generate candidate faces with the original StyleGAN, one seed per image."""
 
     count: int = option(2000, help="images to generate")
@@ -37,8 +40,9 @@ class Options(StageOptions):
     batch_size: int = option(32, help="images per forward pass", affects_results=False)
 
     def __post_init__(self) -> None:
-        if self.count < 1 or self.batch_size < 1:
-            raise ValueError("--count and --batch-size must be at least 1.")
+        super().__post_init__()
+        if self.count < 1:
+            raise ValueError("--count must be at least 1.")
         if self.seed < 0:
             raise ValueError("--seed must not be negative.")
 
@@ -57,25 +61,50 @@ def image_path(img_no: int) -> str:
     return f"{IMAGES}/{img_no:06d}.jpg"
 
 
-def batches(items: list[int], size: int) -> Iterator[list[int]]:
-    """Consecutive parts of a list, the last one possibly shorter."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+def load_generator(stage: Stage) -> "StyleGANGenerator":
+    """The averaged generator of the weights file, in eval mode on the device."""
+    from stylegan.checkpoint import CheckpointError, build_generator, load_checkpoint
+
+    mend = f"Fetch it anew: {stage.command('00_fetch_weights', '--force')}"
+    with stage.foreseen(CheckpointError, mend=mend):
+        checkpoint = load_checkpoint(stage.workspace / WEIGHTS)
+        stage.log(f"{WEIGHTS}: {checkpoint.description}")
+        return build_generator(checkpoint, smooth=True).to(stage.device)
 
 
 def generate_images(
-    stage: Stage, options: Options, generator: "StyleGANGenerator", img_nos: list[int]
-) -> Iterator[tuple[int, "np.ndarray"]]:
-    """Yield each image's number and uint8 [H, W, 3] RGB; z comes from the number, not from the batch."""
+    stage: Stage, options: Options, generator: "StyleGANGenerator", img_nos: Sequence[int]
+) -> "np.ndarray":
+    """Images uint8 [N, H, W, 3] RGB; z comes from the number, not from the batch."""
     import torch
 
     from stylegan.sampling import sample_z, to_uint8
 
-    for batch in batches(img_nos, options.batch_size):
-        z = sample_z(batch, options.seed, generator.z_space_dim).to(stage.device)
-        with torch.inference_mode():
-            output = generator(z, trunc_psi=options.trunc_psi, trunc_layers=options.trunc_layers)
-        yield from zip(batch, to_uint8(output["image"]), strict=True)
+    z = sample_z(img_nos, options.seed, generator.z_space_dim).to(stage.device)
+    with torch.inference_mode():
+        output = generator(z, trunc_psi=options.trunc_psi, trunc_layers=options.trunc_layers)
+    return to_uint8(output["image"])
+
+
+def make_candidates(
+    stage: Stage, options: Options, batches: Sequence[Sequence[int]], journal: Journal
+) -> None:
+    """Generate the images of the batches."""
+    from stylegan.checkpoint import weights_id
+
+    if not batches:
+        return
+    generator = load_generator(stage)
+    identity = weights_id(stage.workspace / WEIGHTS)
+    with stage.progress(sum(map(len, batches))) as progress:
+        for batch in batches:
+            images = generate_images(stage, options, generator, batch)
+            for img_no, image in zip(batch, images, strict=True):
+                stage.save_image(image_path(img_no), image, subsampling=0)
+                if img_no not in journal:
+                    row = (img_no, image_path(img_no), options.seed + img_no, identity)
+                    journal.append(dict(zip(COLUMNS, row, strict=True)))
+                progress.update()
 
 
 def all_latents(stage: Stage, options: Options, generator: "StyleGANGenerator") -> dict[str, "torch.Tensor"]:
@@ -103,41 +132,42 @@ def save_sheet(stage: Stage, count: int) -> None:
     stage.save_image(SHEET, contact_sheet(images, SHEET_COLUMNS, [str(img_no) for img_no in img_nos], scale))
 
 
-def run(stage: Stage, options: Options) -> None:
-    """Generate what is missing, then write the tables."""
+def finish(stage: Stage, options: Options, candidates: "pd.DataFrame") -> None:
+    """Write the tables and the contact sheet."""
     from safetensors.torch import save_file
 
-    from stylegan.checkpoint import CheckpointError, build_generator, load_checkpoint, weights_id
+    from stylegan.checkpoint import weights_id
 
-    mend = f"Fetch it anew: {stage.command('00_fetch_weights', '--force')}"
-    with stage.foreseen(CheckpointError, mend=mend):
-        checkpoint = load_checkpoint(stage.workspace / WEIGHTS)
-        generator = build_generator(checkpoint, smooth=True).to(stage.device)
-    stage.log(f"{WEIGHTS}: {checkpoint.description}")
+    generator = load_generator(stage)
     identity = weights_id(stage.workspace / WEIGHTS)
-
-    with stage.journal(COLUMNS) as journal:
-        is_done = [n in journal and (stage.workspace / image_path(n)).exists() for n in range(options.count)]
-        missing = [n for n in range(options.count) if not is_done[n]]
-        with stage.progress(options.count, done=sum(is_done)) as progress:
-            for img_no, image in generate_images(stage, options, generator, missing):
-                stage.save_image(image_path(img_no), image, subsampling=0)
-                if img_no not in journal:
-                    row = (img_no, image_path(img_no), options.seed + img_no, identity)
-                    journal.append(dict(zip(COLUMNS, row, strict=True)))
-                progress.update()
-        candidates = journal.frame()
-
     with stage.atomic(LATENTS) as temporary:
         metadata = {"seed": str(options.seed), "weights_id": identity}
         save_file(all_latents(stage, options, generator), temporary, metadata=metadata)
     save_sheet(stage, options.count)
     stage.write_csv(CANDIDATES, candidates)
-    made = f"{options.count} of {generator.resolution} px, {len(missing)} of them now"
     stage.finish(
-        {"images": made, "seeds": f"from {options.seed}", "weights": identity}, [SHEET, CANDIDATES, IMAGES]
+        {
+            "images": f"{len(candidates)} of {generator.resolution} px",
+            "seeds": f"from {options.seed}",
+            "weights": identity,
+        },
+        [SHEET, CANDIDATES, IMAGES],
     )
 
 
+def files_of(row: Mapping[str, str]) -> tuple[str, ...]:
+    """The picture that a row of the journal vouches for."""
+    return (row["img_path"],)
+
+
+WORK = ItemWork(
+    columns=lambda options: COLUMNS,
+    keys=lambda stage, options: range(options.count),
+    files=files_of,
+    make=make_candidates,
+    finish=finish,
+)
+
+
 if __name__ == "__main__":
-    run_stage(SPEC, Options, run)
+    run_sharded_stage(SPEC, Options, WORK)

@@ -5,14 +5,17 @@ FaceXFormer's own preparation: largest box, widened by a quarter of its size on 
 picture, 224x224 bicubic.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import cv2
 import numpy as np
 import torch
 from facenet_pytorch import MTCNN
 from PIL import Image
+
+from segmentation.memory import ShrinkingBatches
 
 CROP_SIZE_PX = 224
 
@@ -40,6 +43,8 @@ class FaceCropper:
         detection_size_px: int = 160,
         min_face_fraction: float = 0.2,
         margin: float = 0.25,
+        batch_size: int = 64,
+        on_shrink: Callable[[int], None] = lambda size: None,
     ) -> None:
         """Loads the detector.
 
@@ -50,9 +55,12 @@ class FaceCropper:
             min_face_fraction: smallest face looked for, as a share of the shorter side. Small faces cost most
                 of the time, and portraits have none.
             margin: widening on each side, as a share of the box.
+            batch_size: pictures detected together; halved when memory runs out.
+            on_shrink: called with the new batch size after each halving.
         """
         self.detection_size_px = detection_size_px
         self.margin = margin
+        self._batches = ShrinkingBatches(batch_size, on_shrink)
         detector = MTCNN(
             keep_all=True,
             select_largest=True,
@@ -70,20 +78,32 @@ class FaceCropper:
 
         Returns:
             one entry per picture, None where no face was found.
+
+        Raises:
+            ValueError: a picture of another shape or type.
+            NotEnoughMemoryError: a single picture does not fit into memory.
         """
+        for image in images:
+            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+                raise ValueError(f"pictures must be uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
         scaled = [self._resize_for_detection(image) for image in images]
         groups: dict[tuple[int, ...], list[int]] = {}
         for index, picture in enumerate(scaled):
             groups.setdefault(picture.shape, []).append(index)
         crops: list[FaceCrop | None] = [None] * len(scaled)
         for indices in groups.values():
-            boxes, probabilities = self._detector.detect(np.stack([scaled[index] for index in indices]))
-            for index, found, confidence in zip(indices, boxes, probabilities, strict=True):
+            faces = self._batches.map(lambda part: self._detect([scaled[index] for index in part]), indices)
+            for index, (found, confidence) in zip(indices, chain.from_iterable(faces), strict=True):
                 if found is not None:
                     factor = images[index].shape[0] / scaled[index].shape[0]
                     largest = np.asarray(found[0], dtype=np.float64) * factor
                     crops[index] = self._crop(images[index], largest, float(confidence[0]), len(found))
         return crops
+
+    def _detect(self, pictures: Sequence[np.ndarray]) -> list[tuple[np.ndarray | None, np.ndarray]]:
+        """Boxes, the largest first (None: no face), and their probabilities, per picture of one size."""
+        boxes, probabilities = self._detector.detect(np.stack(pictures))
+        return list(zip(boxes, probabilities, strict=True))
 
     def _resize_for_detection(self, image: np.ndarray) -> np.ndarray:
         height, width = image.shape[:2]
@@ -99,7 +119,7 @@ class FaceCropper:
         square = Image.fromarray(image).resize(
             (CROP_SIZE_PX, CROP_SIZE_PX), Image.Resampling.BICUBIC, box=box
         )
-        return FaceCrop(box, probability, face_count, np.asarray(square))
+        return FaceCrop(box, probability, face_count, np.array(square))
 
 
 def widen_box(

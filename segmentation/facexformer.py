@@ -9,6 +9,7 @@ import json
 import pickle
 import zipfile
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -63,12 +64,21 @@ class FaceXFormerConfig:
     decoder_head_count: int = 8
     decoder_mlp_width: int = 2048
 
+    def __post_init__(self) -> None:
+        sizes = [*self.depths, *self.head_counts, *(v for v in vars(self).values() if isinstance(v, int))]
+        if len(self.depths) != 4 or len(self.head_counts) != 4 or min(sizes) < 1:
+            raise ValueError("a FaceXFormer has four stages, and all its sizes are positive")
+        widths = [self.embed_dim * 2**stage for stage in range(4)] + [self.decoder_width // 2]
+        for width, head_count in zip(widths, (*self.head_counts, self.decoder_head_count), strict=True):
+            if width % head_count:
+                raise ValueError(f"{width} channels cannot be divided among {head_count} heads")
+
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> "FaceXFormerConfig":
         """Rebuilds a configuration from `dataclasses.asdict` after a trip through JSON.
 
         Raises:
-            FaceXFormerWeightsError: a name that is no field.
+            FaceXFormerWeightsError: a name that is no field, or sizes that do not fit.
         """
         names = [field.name for field in fields(cls)]
         unknown = sorted(set(values) - set(names))
@@ -76,7 +86,10 @@ class FaceXFormerConfig:
             raise FaceXFormerWeightsError(
                 f"unknown FaceXFormer option {unknown[0]!r}; known are {', '.join(names)}"
             )
-        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+        try:
+            return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+        except (TypeError, ValueError) as error:
+            raise FaceXFormerWeightsError(f"the sizes of the network make no sense: {error}") from error
 
 
 class StageProjection(nn.Module):
@@ -149,6 +162,8 @@ class FaceXFormer(nn.Module):
     def __init__(self, config: FaceXFormerConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or FaceXFormerConfig()
+        self.trained_tasks = tuple(TASKS)
+        """Outputs that mean something: `load_facexformer` knows which heads the weights were trained for."""
         swin = SwinTransformer(
             patch_size=[config.patch_size] * 2,
             embed_dim=config.embed_dim,
@@ -169,24 +184,38 @@ class FaceXFormer(nn.Module):
         self.pe_layer = RandomFourierPosition(width)
         self.face_decoder = FaceDecoder(config)
 
-    def stage_features(self, images: Tensor) -> list[Tensor]:
+    def stage_features(self, images: Tensor, precision: torch.dtype = torch.float32) -> list[Tensor]:
         """Backbone features after each of the four stages, channels last.
 
         From `[N, H/4, W/4, C]` to `[N, H/32, W/32, 8C]` for patches of 4 pixels.
         """
+        # Only the Swin blocks, which are most of the work: the sum that runs through them stays float32 if
+        # what enters them is, and that keeps most of the accuracy.
+        blocks = nullcontext()
+        if precision != torch.float32:
+            blocks = torch.autocast(images.device.type, precision)
         features, collected = images, []
         for index, module in enumerate(self.backbone[0]):
-            features = module(features)
-            if index % 2 == 1:  # 0 embeds patches, then stages (odd) and mergings (even) take turns
+            is_stage = index % 2 == 1  # 0 embeds patches, then stages (odd) and mergings (even) take turns
+            with blocks if is_stage else nullcontext():
+                features = module(features)
+            if is_stage:
                 collected.append(features)
         return collected
 
-    def forward(self, images: Tensor, tasks: Iterable[str] = tuple(TASKS)) -> dict[str, Tensor]:
+    def forward(
+        self,
+        images: Tensor,
+        tasks: Iterable[str] = tuple(TASKS),
+        precision: torch.dtype = torch.float32,
+    ) -> dict[str, Tensor]:
         """Analyses face crops.
 
         Args:
             images: float `[N, 3, 224, 224]` RGB, normalised with ImageNet's mean and standard deviation.
             tasks: the outputs wanted, names from `TASKS`; only those are computed.
+            precision: of the matrix products in the backbone's blocks, such as torch.bfloat16; all else has
+                that of the weights.
 
         Returns:
             of the asked: segmentation `[N, 11, 224, 224]` logits, landmarks `[N, 136]`, headpose `[N, 3]`
@@ -200,7 +229,7 @@ class FaceXFormer(nn.Module):
         unknown = [task for task in tasks if task not in TASKS]
         if unknown:
             raise ValueError(f"unknown task {unknown[0]!r}; FaceXFormer has {', '.join(TASKS)}")
-        stages = self.stage_features(images)
+        stages = self.stage_features(images, precision)
         grid = stages[0].shape[1:3]
         finest, *coarser = [project(stage) for project, stage in zip(self.linear_c, stages, strict=True)]
         enlarged = [F.interpolate(c, size=grid, mode="bilinear", align_corners=False) for c in coarser]
@@ -219,10 +248,11 @@ def load_facexformer(path: Path) -> FaceXFormer:
 
     Args:
         path: the published `model.pt` (a dict with the key `state_dict_backbone`), or a `.safetensors` file
-            whose metadata entry `config` describes a `FaceXFormerConfig`.
+            whose metadata entry `config` describes a `FaceXFormerConfig`, and `trained_tasks` names the
+            outputs it was trained for, with commas between them; without that entry: the segmentation.
 
     Returns:
-        the network in eval mode, float32, on the CPU.
+        the network in eval mode, float32, on the CPU; its `trained_tasks` are those of the file.
 
     Raises:
         FileNotFoundError: no such file.
@@ -232,24 +262,27 @@ def load_facexformer(path: Path) -> FaceXFormer:
     if not path.is_file():
         raise FileNotFoundError(f"there is no parser at {path}")
     if path.suffix == ".safetensors":
-        config, state = _read_safetensors(path)
+        config, trained_tasks, state = _read_safetensors(path)
     else:
-        config, state = FaceXFormerConfig(), _read_published(path)
+        config, trained_tasks, state = FaceXFormerConfig(), tuple(TASKS), _read_published(path)
     # Built without memory of its own: every entry is then taken from the file.
     with torch.device("meta"):
         model = FaceXFormer(config)
     _check_entries(path, state, model.state_dict())
     state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
     model.load_state_dict(state, strict=True, assign=True)
+    model.trained_tasks = trained_tasks
     return model.eval()
 
 
-def safetensors_metadata(config: FaceXFormerConfig, **entries: str) -> dict[str, str]:
+def safetensors_metadata(
+    config: FaceXFormerConfig, trained_tasks: Iterable[str] = ("segmentation",), **entries: str
+) -> dict[str, str]:
     """Metadata that `load_facexformer` needs beside the tensors, plus free text entries."""
-    return {"config": json.dumps(asdict(config)), **entries}
+    return {"config": json.dumps(asdict(config)), "trained_tasks": ",".join(trained_tasks), **entries}
 
 
-def _read_safetensors(path: Path) -> tuple[FaceXFormerConfig, dict[str, Tensor]]:
+def _read_safetensors(path: Path) -> tuple[FaceXFormerConfig, tuple[str, ...], dict[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -264,7 +297,11 @@ def _read_safetensors(path: Path) -> tuple[FaceXFormerConfig, dict[str, Tensor]]
         raise FaceXFormerWeightsError(f"{path}: the 'config' entry is no JSON: {error}") from error
     if not isinstance(values, dict):
         raise FaceXFormerWeightsError(f"{path}: the 'config' entry describes no FaceXFormer")
-    return FaceXFormerConfig.from_dict(values), state
+    trained_tasks = tuple(metadata.get("trained_tasks", "segmentation").split(","))
+    unknown = [task for task in trained_tasks if task not in TASKS]
+    if unknown:
+        raise FaceXFormerWeightsError(f"{path}: 'trained_tasks' names {unknown[0]!r}, which is no task")
+    return FaceXFormerConfig.from_dict(values), trained_tasks, state
 
 
 def _read_published(path: Path) -> dict[str, Tensor]:

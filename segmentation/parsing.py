@@ -1,47 +1,28 @@
-"""Face parsing: from 224x224 face crops to label maps of eleven classes.
+"""Face parsing: from 224x224 face crops to label maps of eleven classes, and the network's other outputs."""
 
-Classes are those of the LaPa data set (Liu et al. 2020), which FaceXFormer was trained on. Left and right
-mean the sides of the picture, not of the person.
-"""
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from segmentation.facexformer import FaceXFormer
+from segmentation.face_classes import CLASS_COUNT, CLASS_NAMES, PALETTE
+from segmentation.facexformer import TASKS, FaceXFormer
+from segmentation.memory import ShrinkingBatches
 
-CLASS_NAMES = (
-    "background",
-    "skin",
-    "left_brow",
-    "right_brow",
-    "left_eye",
-    "right_eye",
-    "nose",
-    "upper_lip",
-    "inner_mouth",
-    "lower_lip",
-    "hair",
-)
-"""Class ids are positions in this tuple. Neck, ears and clothes count as background."""
-
-PALETTE = np.array(
-    [
-        (0, 0, 0),
-        (0, 153, 255),
-        (102, 255, 153),
-        (0, 204, 153),
-        (255, 255, 102),
-        (255, 255, 204),
-        (255, 153, 0),
-        (255, 102, 255),
-        (102, 0, 51),
-        (255, 204, 255),
-        (255, 0, 102),
-    ],
-    dtype=np.uint8,
-)
-"""RGB colour of each class, as FaceXFormer draws them."""
+__all__ = [
+    "CLASS_NAMES",
+    "PALETTE",
+    "ParsedFaces",
+    "best_precision",
+    "count_pixels",
+    "intersection_over_union",
+    "normalize_images",
+    "parse",
+    "parse_faces",
+    "visualize",
+]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -54,23 +35,48 @@ def normalize_images(images: Tensor) -> Tensor:
     return ((images - mean) / std).permute(0, 3, 1, 2).contiguous()
 
 
-def parse(
-    model: FaceXFormer, face_images: np.ndarray, batch_size: int = 16, device: torch.device | str = "cpu"
-) -> tuple[np.ndarray, np.ndarray]:
-    """Assigns a class to every pixel of every face crop.
+def best_precision(device: torch.device) -> torch.dtype:
+    """bfloat16 where the device calculates in it natively, so that it is faster; float32 elsewhere."""
+    if device.type == "cuda":
+        is_native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        is_native = device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+    return torch.bfloat16 if is_native else torch.float32
+
+
+class ParsedFaces(NamedTuple):
+    """What the network says about N faces."""
+
+    label_maps: np.ndarray
+    """uint8 `[N, 224, 224]`: the most probable class of each pixel."""
+    probabilities: np.ndarray
+    """float32 `[N]`: probability of the chosen class, averaged over pixels."""
+    outputs: dict[str, np.ndarray]
+    """float32 `[N, size]` per further task that was asked for (see `facexformer.TASKS`)."""
+
+
+def parse_faces(
+    model: FaceXFormer,
+    face_images: np.ndarray,
+    batch_size: int = 16,
+    precision: torch.dtype = torch.float32,
+    further_tasks: Sequence[str] = (),
+    on_shrink: Callable[[int], None] = lambda size: None,
+) -> ParsedFaces:
+    """Assigns a class to every pixel of every face crop; other tasks come from the same forward pass.
 
     Args:
-        model: a FaceXFormer in eval mode, on `device`.
+        model: a FaceXFormer in eval mode.
         face_images: uint8 `[N, 224, 224, 3]` RGB.
-        batch_size: crops per forward pass; does not change the result beyond rounding.
-        device: where the model is.
-
-    Returns:
-        label maps uint8 `[N, 224, 224]`, and float32 `[N]`: the probability of the chosen class, averaged
-        over pixels.
+        batch_size: crops per forward pass; halved when memory runs out. Does not change the result beyond
+            rounding.
+        precision: of the backbone's matrix products, torch.float32 or torch.bfloat16.
+        further_tasks: names from `facexformer.TASKS` other than the segmentation.
+        on_shrink: called with the new batch size after each halving.
 
     Raises:
         ValueError: pictures of another shape or type, or a model in training mode.
+        NotEnoughMemoryError: a single crop does not fit into memory.
     """
     if face_images.ndim != 4 or face_images.shape[3] != 3 or face_images.dtype != np.uint8:
         raise ValueError(
@@ -78,17 +84,56 @@ def parse(
         )
     if model.training:
         raise ValueError("the parser is in training mode; call model.eval() first")
-    label_maps = np.empty(face_images.shape[:3], dtype=np.uint8)
-    probabilities = np.empty(len(face_images), dtype=np.float32)
+    batches = ShrinkingBatches(batch_size, on_shrink)
+    parts = list(batches.map(lambda batch: _parse_batch(model, batch, precision, further_tasks), face_images))
+    if not parts:
+        further = {task: np.zeros((0, TASKS[task]), np.float32) for task in further_tasks}
+        return ParsedFaces(np.zeros(face_images.shape[:3], np.uint8), np.zeros(0, np.float32), further)
+    label_maps, probabilities, outputs = zip(*parts, strict=True)
+    return ParsedFaces(
+        np.concatenate(label_maps),
+        np.concatenate(probabilities),
+        {task: np.concatenate([part[task] for part in outputs]) for task in further_tasks},
+    )
+
+
+def _parse_batch(
+    model: FaceXFormer, face_images: np.ndarray, precision: torch.dtype, further_tasks: Sequence[str]
+) -> ParsedFaces:
+    device = next(model.parameters()).device
     with torch.inference_mode():
-        for start in range(0, len(face_images), batch_size):
-            batch = torch.from_numpy(face_images[start : start + batch_size]).to(device)
-            logits = model(normalize_images(batch), tasks=("segmentation",))["segmentation"]
-            best, labels = logits.max(dim=1)
-            chosen = (best - logits.logsumexp(dim=1)).exp()
-            label_maps[start : start + len(batch)] = labels.to(torch.uint8).cpu().numpy()
-            probabilities[start : start + len(batch)] = chosen.mean(dim=(1, 2)).cpu().numpy()
-    return label_maps, probabilities
+        images = normalize_images(torch.from_numpy(face_images).to(device))
+        outputs = model(images, ("segmentation", *further_tasks), precision)
+        logits = outputs.pop("segmentation")
+        best, labels = logits.max(dim=1)
+        # The probability of the largest logit is one over the sum of exp(logit - largest).
+        chosen = logits.sub_(best[:, None]).exp_().sum(dim=1).reciprocal_()
+        return ParsedFaces(
+            labels.to(torch.uint8).cpu().numpy(),
+            chosen.mean(dim=(1, 2)).cpu().numpy(),
+            {task: output.cpu().numpy() for task, output in outputs.items()},
+        )
+
+
+def parse(
+    model: FaceXFormer, face_images: np.ndarray, batch_size: int = 16, device: torch.device | str = "cpu"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Label maps uint8 `[N, 224, 224]` and their mean probabilities float32 `[N]`, in float32.
+
+    Args:
+        model: a FaceXFormer in eval mode.
+        face_images: uint8 `[N, 224, 224, 3]` RGB.
+        batch_size: crops per forward pass.
+        device: where the model is.
+
+    Raises:
+        ValueError: pictures of another shape or type, a model in training mode or on another device.
+    """
+    found = next(model.parameters()).device
+    if found.type != torch.device(device).type:
+        raise ValueError(f"the parser is on {found}, not on {device}")
+    parsed = parse_faces(model, face_images, batch_size)
+    return parsed.label_maps, parsed.probabilities
 
 
 def visualize(face_image: np.ndarray, label_map: np.ndarray) -> np.ndarray:
@@ -107,7 +152,7 @@ def visualize(face_image: np.ndarray, label_map: np.ndarray) -> np.ndarray:
 
 def count_pixels(label_map: np.ndarray) -> np.ndarray:
     """Pixels per class of one label map: int64 `[11]`."""
-    return np.bincount(label_map.ravel(), minlength=len(CLASS_NAMES))
+    return np.bincount(label_map.ravel(), minlength=CLASS_COUNT)
 
 
 def intersection_over_union(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -120,7 +165,7 @@ def intersection_over_union(predicted: np.ndarray, truth: np.ndarray) -> np.ndar
     Returns:
         float64 `[11]`; NaN for a class that occurs in neither.
     """
-    count = len(CLASS_NAMES)
+    count = CLASS_COUNT
     pairs = np.bincount(truth.astype(np.int64).ravel() * count + predicted.ravel(), minlength=count * count)
     confusion = pairs.reshape(count, count)
     shared = np.diag(confusion)

@@ -8,7 +8,7 @@ from stylegan.layers import downsample
 
 CHARBONNIER_EPSILON = 0.01
 PYRAMID_LEVELS = 4
-CENTRE = (0.3, 0.8)  # rows and columns of the middle of a picture, as shares of its size
+CENTRE = (0.15, 0.85)  # rows and columns of the middle of a picture, as shares of its size
 
 
 def discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:

@@ -31,8 +31,8 @@ def exit_code(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 
 
 @by_name
-def test_help_is_quick_and_complete(run_script, script: Path) -> None:
-    result = run_script(script, "--help")
+def test_help_is_quick_and_complete(run_interpreter, script: Path) -> None:
+    result = run_interpreter(script, "--help")
     assert result.returncode == 0, result.stderr
     assert result.cpu_s < HELP_LIMIT_S
     for name in ("--preset", "--workspace", "--device", "--quiet"):
@@ -45,6 +45,14 @@ def test_mistakes_exit_2_and_name_what_was_meant(exit_code, script: Path, capsys
     assert "--preset" in capsys.readouterr().err.replace("--presett", "")
     assert exit_code(script, "--preset", "embeded") == 2
     assert "Did you mean 'embedded'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "script", [path for path in SCRIPTS if "fine_tune" in path.stem], ids=lambda p: p.stem
+)
+def test_control_needs_two_people(exit_code, script: Path, capsys) -> None:
+    assert exit_code(script, "--control-latents", "1") == 2
+    assert "must be at least 2" in capsys.readouterr().err
 
 
 @by_name

@@ -1,10 +1,7 @@
 """Candidates depend on the weights and their seed alone: not on batches, kills or other candidates."""
 
 import csv
-import signal
-import subprocess
-import sys
-import time
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +14,7 @@ from scripts.pipeline.layers import REPOSITORY
 from stylegan.checkpoint import save_checkpoint, weights_id
 from stylegan.stylegan_discriminator import StyleGANDiscriminator
 from stylegan.stylegan_generator import StyleGANGenerator
+from tests.processes import wait_until
 
 SCRIPT = REPOSITORY / "scripts" / "01_generate_candidates.py"
 WEIGHTS = "stylegan/stylegan_model.pth"
@@ -69,33 +67,24 @@ def test_files_columns_and_seeds(run_script, workspace: Path) -> None:
     assert "02_filter_candidates.py" in result.stdout
 
 
-def test_same_pictures_in_other_batches_and_after_a_kill(run_script, workspace: Path, tmp_path: Path) -> None:
+def test_same_pictures_in_other_batches_and_after_a_kill(
+    start_script, run_script, workspace: Path, tmp_path: Path
+) -> None:
     other = tmp_path / "other"
     (other / "stylegan").mkdir(parents=True)
     (other / WEIGHTS).write_bytes((workspace / WEIGHTS).read_bytes())
     assert run_script(SCRIPT, "--workspace", other, "--count", 40, "--batch-size", 40).returncode == 0
 
-    command = [
-        sys.executable,
-        str(SCRIPT),
-        "--workspace",
-        str(workspace),
-        "--count",
-        "40",
-        "--batch-size",
-        "1",
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    arguments = ("--workspace", workspace, "--count", 40, "--batch-size", 7)
+    process = start_script(SCRIPT, *arguments)
     folder = workspace / "stylegan/synthesize_results"
-    deadline = time.monotonic() + 60
-    while len(list(folder.glob("0*.jpg"))) < 3 and time.monotonic() < deadline:
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
+    wait_until(lambda: len(list(folder.glob("0*.jpg"))) >= 9, process)
+    process.kill()
     process.wait()
-    before = {path: path.stat().st_mtime_ns for path in sorted(folder.glob("0*.jpg"))[:-1]}
-    assert len(before) >= 2
+    finished_batch = sorted(folder.glob("0*.jpg"))[:7]
+    before = {path: path.stat().st_mtime_ns for path in finished_batch}
 
-    resumed = run_script(SCRIPT, "--workspace", workspace, "--count", 40, "--batch-size", 7)
+    resumed = run_script(SCRIPT, *arguments)
     assert resumed.returncode == 0, resumed.stderr
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in before.items())
     assert np.abs(pixels(workspace) - pixels(other)).max() <= 2
@@ -134,3 +123,24 @@ def test_new_weights_make_the_candidates_stale(run_script, workspace: Path) -> N
     stale = run_script(SCRIPT, *arguments)
     assert stale.returncode == 5
     assert f"input {WEIGHTS}" in stale.stderr
+
+
+def test_parts_that_run_at_once_give_the_same_bytes(
+    start_script, run_script, workspace: Path, tmp_path: Path
+) -> None:
+    def results(place: Path) -> dict[str, bytes]:
+        paths = (path for path in (place / "stylegan").rglob("*") if path.is_file())
+        return {str(path.relative_to(place)): path.read_bytes() for path in paths}
+
+    alone = tmp_path / "alone"
+    shutil.copytree(workspace, alone)
+    arguments = ("--count", 11, "--batch-size", 2)
+    assert run_script(SCRIPT, "--workspace", alone, *arguments).returncode == 0
+    parts = [
+        start_script(SCRIPT, "--workspace", workspace, *arguments, "--shard", f"{part}/3")
+        for part in (1, 2, 3)
+    ]
+    ended = [part.wait(120) for part in parts]
+    assert [one.returncode for one in ended] == [0, 0, 0], [one.stderr for one in ended]
+    assert results(workspace) == results(alone)
+    assert len(results(alone)) == 11 + 4

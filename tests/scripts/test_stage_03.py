@@ -1,4 +1,4 @@
-"""Stage 03 on a few portraits: files, table, bad pictures, interruption and resume."""
+"""Stage 03 on a few portraits: files, table, bad pictures, parts, memory, interruption and resume."""
 
 import runpy
 import sys
@@ -12,30 +12,43 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from data import portraits
+from scripts.face_pictures import read_picture
 from scripts.pipeline.layers import REPOSITORY
-from segmentation.facexformer import FaceXFormer, FaceXFormerConfig, safetensors_metadata
-from segmentation.parsing import CLASS_NAMES, visualize
+from segmentation.face_attributes import AGE_CLASSES
+from segmentation.face_classes import CLASS_NAMES
+from segmentation.facexformer import (
+    TASKS,
+    FaceXFormer,
+    FaceXFormerConfig,
+    load_facexformer,
+    safetensors_metadata,
+)
+from segmentation.parsing import best_precision, visualize
 
 SCRIPT = REPOSITORY / "scripts/03_segment_faces.py"
 NUMBERS = (3, 4, 11, 12, 20, 21)
 UNREADABLE, FACELESS = 5, 13
+SEGMENTED = "segmentation/segmentation_results"
 PIXELS = [f"{name}_pixels" for name in CLASS_NAMES]
+
+
+CONFIG = FaceXFormerConfig(
+    patch_size=8,
+    embed_dim=8,
+    depths=(1, 1, 1, 1),
+    head_counts=(1, 1, 2, 2),
+    decoder_width=16,
+    decoder_head_count=2,
+    decoder_mlp_width=16,
+)
+PARSER = "segmentation/models/segmentation_model.safetensors"
 
 
 @pytest.fixture(scope="module")
 def parser_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
-    config = FaceXFormerConfig(
-        patch_size=8,
-        embed_dim=8,
-        depths=(1, 1, 1, 1),
-        head_counts=(1, 1, 2, 2),
-        decoder_width=16,
-        decoder_head_count=2,
-        decoder_mlp_width=16,
-    )
     path = tmp_path_factory.mktemp("weights") / "parser.safetensors"
-    save_file(FaceXFormer(config).state_dict(), path, metadata=safetensors_metadata(config))
+    save_file(FaceXFormer(CONFIG).state_dict(), path, metadata=safetensors_metadata(CONFIG))
     return path
 
 
@@ -51,7 +64,7 @@ def workspace(tmp_path: Path, parser_file: Path) -> Path:
     Image.new("RGB", (64, 64), (90, 120, 150)).save(kept / f"{FACELESS:06d}.jpg")
     models = folder / "segmentation/models"
     models.mkdir(parents=True)
-    (models / "segmentation_model.safetensors").write_bytes(parser_file.read_bytes())
+    (folder / PARSER).write_bytes(parser_file.read_bytes())
     return folder
 
 
@@ -60,8 +73,8 @@ def run_stage_03(workspace: Path, monkeypatch: pytest.MonkeyPatch):
     """Runs the script as ``__main__`` in this process; returns its exit code."""
 
     def run(*arguments: object) -> int:
-        words = [str(SCRIPT), "--workspace", str(workspace), "--batch-size", "3", *map(str, arguments)]
-        monkeypatch.setattr(sys, "argv", words)
+        usual = ("--workspace", str(workspace), "--batch-size", "3", "--precision", "float32")
+        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *usual, *map(str, arguments)])
         with pytest.raises(SystemExit) as exit_info:
             runpy.run_path(str(SCRIPT), run_name="__main__")
         return exit_info.value.code or 0
@@ -75,7 +88,7 @@ def read(path: Path) -> np.ndarray:
 
 
 def test_files_table_and_bad_pictures(run_stage_03, workspace: Path, capsys) -> None:
-    assert run_stage_03("--max-failures", 0.3) == 0
+    assert run_stage_03("--max-failures", 0.3, "--precision", "auto") == 0
     table = pd.read_csv(workspace / "segmentation/faces.csv")
     assert table["img_no"].tolist() == sorted((*NUMBERS, UNREADABLE, FACELESS))
     status = table.set_index("img_no")["status"]
@@ -98,8 +111,11 @@ def test_files_table_and_bad_pictures(run_stage_03, workspace: Path, capsys) -> 
         counts = faces.set_index("img_no").loc[number, PIXELS].to_numpy(int)
         assert np.bincount(labels.ravel(), minlength=11).tolist() == counts.tolist()
         assert np.array_equal(colors, visualize(face, labels))
-    assert (workspace / "segmentation/faces_sheet.png").exists()
+    for name in ("faces_sheet", "faces_unsure_sheet", "faces_failed_sheet"):
+        assert read(workspace / f"segmentation/{name}.png").std() > 10
     text = capsys.readouterr().out
+    has_choice = best_precision(torch.device("cpu")) == torch.bfloat16
+    assert ("bfloat16 keeps" in text) == has_choice
     assert "6 of 8 pictures" in text and "04_compute_property_scores.py" in text
 
 
@@ -148,7 +164,7 @@ def test_mistakes_are_explained(run_stage_03, workspace: Path, capsys) -> None:
     assert "not named by its number" in capsys.readouterr().err
     (kept / "holiday.jpg").unlink()
 
-    model = workspace / "segmentation/models/segmentation_model.safetensors"
+    model = workspace / PARSER
     model.write_bytes(model.read_bytes()[:1000])
     assert run_stage_03("--force") == 5
     message = capsys.readouterr().err
@@ -156,3 +172,109 @@ def test_mistakes_are_explained(run_stage_03, workspace: Path, capsys) -> None:
     model.unlink()
     assert run_stage_03() == 3
     assert "00_fetch_weights" in capsys.readouterr().err
+
+
+def results(workspace: Path) -> dict[str, bytes]:
+    """Every file that the stage leaves, but for its records and logs."""
+    paths = [*(workspace / "segmentation").glob("faces*"), *(workspace / SEGMENTED).iterdir()]
+    return {str(path.relative_to(workspace)): path.read_bytes() for path in paths}
+
+
+def test_parts_give_the_same_bytes(run_stage_03, workspace: Path, capsys) -> None:
+    accepted = ("--max-failures", 0.3)
+    assert run_stage_03(*accepted) == 0
+    whole = results(workspace)
+    assert run_stage_03(*accepted, "--force", "--shard", "2/2") == 0
+    assert not (workspace / "segmentation/faces.csv").exists()
+    for path in (workspace / SEGMENTED).iterdir():
+        path.unlink()
+    assert run_stage_03(*accepted, "--shard", "1/2") == 0
+    assert "in no part, or their files are gone" in capsys.readouterr().out
+    assert results(workspace) == whole
+
+
+def test_pictures_of_every_kind(run_stage_03, workspace: Path) -> None:
+    kept = workspace / "stylegan/synthesize_results_filtered"
+    for path in kept.iterdir():
+        path.unlink()
+    images = portraits.render_many(NUMBERS, 64).images
+    grey = Image.fromarray(images[0]).convert("L")
+    opaque = np.full((64, 64), 255, np.uint8)
+    opaque[:8] = 0
+    Image.fromarray(np.concatenate(images[:2], axis=1)).save(kept / "000000.jpg", quality=95)
+    grey.save(kept / "000001.png")
+    Image.fromarray(np.asarray(grey).astype(np.uint16) * 257).save(kept / "000002.png")
+    Image.fromarray(np.dstack([images[2], opaque])).save(kept / "000003.png")
+    Image.new("RGB", (4, 400)).save(kept / "000004.png")
+    (kept / "000005.jpg").write_bytes(b"")
+    assert run_stage_03("--max-failures", 0.5) == 0
+
+    table = pd.read_csv(workspace / "segmentation/faces.csv").set_index("img_no")
+    assert table["status"].tolist() == ["ok"] * 4 + ["failed"] * 2
+    assert table.loc[0, "face_count"] == 2 and "2 faces" in table.loc[0, "reason"]
+    assert "too narrow" in table.loc[4, "reason"] and "unreadable" in table.loc[5, "reason"]
+    eight, sixteen = (read(workspace / f"{SEGMENTED}/face_{number:06d}.png").astype(int) for number in (1, 2))
+    assert np.abs(eight - sixteen).max() <= 2 and np.ptp(eight, axis=2).max() == 0
+    seen = read_picture(kept / "000003.png")
+    assert (seen[:8] == 255).all() and np.array_equal(seen[8:], images[2][8:])
+
+
+def test_memory_that_runs_out_halves_the_batch(run_stage_03, workspace: Path, monkeypatch, capsys) -> None:
+    accepted = ("--max-failures", 0.3)
+    assert run_stage_03(*accepted) == 0
+    table = pd.read_csv(workspace / "segmentation/faces.csv")
+    forward = FaceXFormer.forward
+
+    def forward_of_one(self, images, *arguments):
+        if len(images) > 1:
+            raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes.")
+        return forward(self, images, *arguments)
+
+    monkeypatch.setattr(FaceXFormer, "forward", forward_of_one)
+    capsys.readouterr()
+    assert run_stage_03(*accepted, "--force") == 0
+    assert "memory ran out; pictures at once from now on: 1" in capsys.readouterr().out
+    halved = pd.read_csv(workspace / "segmentation/faces.csv")
+    pd.testing.assert_frame_equal(table[PIXELS], halved[PIXELS], atol=40)
+
+    def forward_of_none(self, images, *arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(FaceXFormer, "forward", forward_of_none)
+    assert run_stage_03(*accepted, "--force") == 5
+    assert "not enough memory for a single item" in capsys.readouterr().err
+
+
+def test_attributes_only_from_a_parser_that_learned_them(run_stage_03, workspace: Path, capsys) -> None:
+    extras = ("--max-failures", 0.3, "--extras")
+    assert run_stage_03(*extras) == 5
+    message = capsys.readouterr().err
+    assert "--extras needs headpose, landmarks" in message and "trained for segmentation alone" in message
+    state = load_facexformer(workspace / PARSER).state_dict()
+    save_file(state, workspace / PARSER, metadata=safetensors_metadata(CONFIG, tuple(TASKS)))
+    assert run_stage_03(*extras, "--force") == 0
+    table = pd.read_csv(workspace / "segmentation/faces.csv")
+    face = table[table["status"] == "ok"].iloc[0]
+    assert face["age"] in AGE_CLASSES and 1 / 8 < face["age_probability"] <= 1
+    assert 0 < face["attribute_smiling"] < 1 and abs(face["yaw_deg"]) < 360
+    assert len([name for name in table.columns if name.startswith("landmark_")]) == 136
+    assert table[table["status"] != "ok"]["yaw_deg"].isna().all()
+
+
+def test_parser_of_another_shape_is_refused(run_stage_03, workspace: Path, capsys) -> None:
+    state = load_facexformer(workspace / PARSER).state_dict()
+    wider = FaceXFormerConfig(**{**vars(CONFIG), "embed_dim": 16})
+    save_file(state, workspace / PARSER, metadata=safetensors_metadata(wider))
+    assert run_stage_03() == 5
+    message = capsys.readouterr().err
+    assert "instead of" in message and "00_fetch_weights.py" in message
+
+
+def test_no_face_at_all(run_stage_03, workspace: Path, capsys) -> None:
+    kept = workspace / "stylegan/synthesize_results_filtered"
+    for number in (*NUMBERS, UNREADABLE):
+        (kept / f"{number:06d}.jpg").unlink()
+    assert run_stage_03() == 4
+    assert run_stage_03("--max-failures", 1) == 0
+    assert "0 of 1 pictures; 1 without" in capsys.readouterr().out
+    assert pd.read_csv(workspace / "segmentation/faces.csv")["status"].tolist() == ["no_face"]

@@ -90,8 +90,12 @@ def test_published_size_gives_the_published_numbers(golden: Path, published_entr
     }
     assert set(found) | {"seg_argmax", "seed", "n", "salt"} == set(expected.files)
     for name, value in found.items():
-        difference = np.abs(value.numpy() - expected[name]).max() / expected[name].std()
-        assert difference < 2e-2, name
+        difference = (value.numpy() - expected[name]) / expected[name].std()
+        assert np.sqrt(np.square(difference).mean()) < 2e-2, name
+        # These weights saturate the decoder's attention, which enlarges the rounding of the backbone (1e-6)
+        # a thousandfold: the reference's own float32 lies 4e-2 from float64 in `age`, and another number of
+        # threads moves single values by as much. A wrong formula moves them by 1 and more.
+        assert np.abs(difference).max() < 1e-1, name
     assert (segmentation.argmax(1).numpy() == expected["seg_argmax"]).mean() > 0.995
 
 
@@ -125,6 +129,7 @@ def test_larger_patches_keep_the_size_of_the_label_map() -> None:
 def test_own_file_returns_the_same_network(tiny: FaceXFormer, tiny_file: Path) -> None:
     loaded = load_facexformer(tiny_file)
     assert loaded.config == TINY
+    assert loaded.trained_tasks == ("segmentation",)
     assert not loaded.training
     images = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
@@ -139,7 +144,9 @@ def test_published_file_loads(published_entries, tmp_path: Path) -> None:
     }
     path = tmp_path / "model.pt"
     torch.save({"state_dict_backbone": state}, path)
-    assert load_facexformer(path).config == FaceXFormerConfig()
+    loaded = load_facexformer(path)
+    assert loaded.config == FaceXFormerConfig()
+    assert loaded.trained_tasks == tuple(TASKS)
 
 
 @pytest.mark.parametrize("name", ["half.safetensors", "half.pt", "empty.pt"])
@@ -179,6 +186,17 @@ def test_other_networks_are_refused(tiny: FaceXFormer, tmp_path: Path) -> None:
     save_file(tiny.state_dict(), nameless)
     with pytest.raises(FaceXFormerWeightsError, match="'config'"):
         load_facexformer(nameless)
+    untold = tmp_path / "untold.safetensors"
+    save_file(tiny.state_dict(), untold, metadata=safetensors_metadata(TINY, ("segmentation", "nose")))
+    with pytest.raises(FaceXFormerWeightsError, match="'nose'"):
+        load_facexformer(untold)
+    for values, match in (({"head_counts": (3, 1, 2, 2)}, "heads"), ({"embed_dim": 0}, "positive")):
+        odd = tmp_path / "odd.safetensors"
+        metadata = safetensors_metadata(TINY)
+        metadata["config"] = json.dumps({**json.loads(metadata["config"]), **values})
+        save_file(tiny.state_dict(), odd, metadata=metadata)
+        with pytest.raises(FaceXFormerWeightsError, match=match):
+            load_facexformer(odd)
     with pytest.raises(FileNotFoundError):
         load_facexformer(tmp_path / "absent.pt")
 

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+from segmentation.face_classes import CLASS_COUNT, CLASS_NAMES, PALETTE, FaceClass
 from segmentation.facexformer import FaceXFormer, FaceXFormerConfig
 from segmentation.parsing import (
-    CLASS_NAMES,
-    PALETTE,
+    best_precision,
     count_pixels,
     intersection_over_union,
     parse,
+    parse_faces,
     visualize,
 )
 
@@ -72,3 +73,27 @@ def test_counts_and_iou() -> None:
     iou = intersection_over_union(guess, truth)
     np.testing.assert_allclose(iou[[0, 1, 10]], [4 / 5, 1 / 2, 1])
     assert np.isnan(iou[2:10]).all()
+
+
+def test_further_tasks_come_from_the_same_pass(tiny: FaceXFormer, faces: np.ndarray) -> None:
+    plain = parse_faces(tiny, faces[:3], batch_size=2)
+    more = parse_faces(tiny, faces[:3], batch_size=2, further_tasks=("headpose", "age"))
+    assert np.array_equal(plain.label_maps, more.label_maps) and plain.outputs == {}
+    assert {task: output.shape for task, output in more.outputs.items()} == {
+        "headpose": (3, 3),
+        "age": (3, 8),
+    }
+    none = parse_faces(tiny, faces[:0], further_tasks=("age",))
+    assert none.label_maps.shape == (0, 224, 224) and none.outputs["age"].shape == (0, 8)
+
+
+def test_mixed_precision_stays_close(tiny: FaceXFormer, faces: np.ndarray) -> None:
+    exact, rough = (parse_faces(tiny, faces, precision=kind) for kind in (torch.float32, torch.bfloat16))
+    assert (exact.label_maps == rough.label_maps).mean() > 0.97
+    np.testing.assert_allclose(exact.probabilities, rough.probabilities, atol=0.02)
+    assert best_precision(torch.device("cpu")) in (torch.float32, torch.bfloat16)
+
+
+def test_one_table_of_classes() -> None:
+    assert CLASS_NAMES[FaceClass.INNER_MOUTH] == "inner_mouth" and len(CLASS_NAMES) == CLASS_COUNT
+    assert [face_class.value for face_class in FaceClass] == list(range(CLASS_COUNT))
