@@ -1,7 +1,6 @@
 """Train the oracle, the judge of the embedded preset, on the truth of drawn portraits; resumable."""
 
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,17 +9,8 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.fast_memory import keep_freed_memory
-from scripts.pipeline import (
-    REPOSITORY,
-    Interrupted,
-    Journal,
-    Tool,
-    ToolOptions,
-    UserError,
-    files,
-    option,
-    run_tool,
-)
+from scripts.pipeline import REPOSITORY, Tool, files, option, run_tool
+from scripts.training_loop import TrainingLoop, TrainingToolOptions
 
 if TYPE_CHECKING:
     from cnn.oracle_training import OracleTrainer, PairedPortraits
@@ -32,11 +22,11 @@ SHEET = f"{FOLDER}/pairs.png"
 TRAINING_SEED = 1_000_000
 HELD_OUT_SEED = 2_000_000
 PEOPLE_PER_PIECE = 250
-LOG_COLUMNS = ("step", "gender", "quality", "properties", "identity", "pictures_per_s")
+LOSSES = ("gender", "quality", "properties", "identity")
 
 
 @dataclass(frozen=True)
-class Options(ToolOptions):
+class Options(TrainingToolOptions):
     """Train the oracle, the judge of the embedded preset, on the truth of drawn portraits."""
 
     output: Path = option(Path(OUTPUT), help="weights to write, relative to the repository")
@@ -49,10 +39,7 @@ class Options(ToolOptions):
     learning_rate: float = option(2e-3, help="peak of the learning rate")
     stem_channels: int = option(12, help="channels at full resolution")
     stage_channels: tuple[int, ...] = option((24, 48, 96, 192), help="channels of each halved resolution")
-    seed: int = option(0, help="of the weights, the batches and the augmentation")
     processes: int = option(1, help="processes that draw portraits", affects_results=False)
-    checkpoint_s: float = option(60.0, help="seconds between checkpoints", affects_results=False)
-    log_every: int = option(20, help="steps between rows of the log", affects_results=False)
 
 
 def draw_people(tool: Tool, options: Options, first_seed: int, people: int) -> "PairedPortraits":
@@ -134,60 +121,6 @@ def build_trainer(tool: Tool, options: Options) -> "OracleTrainer":
         return OracleTrainer(Oracle(config), people, recipe, tool.device)
 
 
-def resume(tool: Tool, options: Options, trainer: "OracleTrainer") -> None:
-    """Continue from the checkpoint, if there is one of the same options."""
-    import torch
-
-    path = tool.workspace / CHECKPOINT
-    if not path.is_file():
-        return
-    checkpoint = torch.load(path, map_location=tool.device, weights_only=True)
-    if checkpoint["options"] != trained_options(options):
-        raise UserError(
-            f"{path} was trained with {checkpoint['options']}, so it cannot be continued with other options. "
-            "Give those again, or remove the file to start over."
-        )
-    trainer.load_state_dict(checkpoint["trainer"])
-    tool.log(f"Continuing at step {trainer.step} of {options.steps}.")
-
-
-def save_checkpoint(tool: Tool, options: Options, trainer: "OracleTrainer") -> None:
-    """Write everything that a resumed run needs."""
-    import torch
-
-    with tool.atomic(CHECKPOINT) as temporary:
-        torch.save({"options": trained_options(options), "trainer": trainer.state_dict()}, temporary)
-
-
-def train(tool: Tool, options: Options, trainer: "OracleTrainer") -> None:
-    """Take the remaining steps; checkpoints by the clock, at the end and after Ctrl-C."""
-    log_file = tool.log_dir / "train_log.csv"
-    with (
-        Journal(log_file, LOG_COLUMNS, "step", int) as journal,
-        tool.progress(options.steps, "steps") as progress,
-    ):
-        try:
-            progress.update(trainer.step)
-            saved_at = logged_at = time.monotonic()
-            while trainer.step < options.steps:
-                if time.monotonic() - saved_at > options.checkpoint_s:
-                    save_checkpoint(tool, options, trainer)
-                    saved_at = time.monotonic()
-                losses = trainer.train_step()
-                if trainer.step % options.log_every == 0:
-                    seconds, logged_at = time.monotonic() - logged_at, time.monotonic()
-                    speed = 2 * options.people_per_batch * options.log_every / seconds
-                    row = {name: round(value, 5) for name, value in losses.items()}
-                    row |= {"step": trainer.step, "pictures_per_s": round(speed, 1)}
-                    if trainer.step not in journal:
-                        journal.append(row)
-                progress.update()
-        except Interrupted:
-            save_checkpoint(tool, options, trainer)
-            raise
-    save_checkpoint(tool, options, trainer)
-
-
 def save_weights(tool: Tool, options: Options, trainer: "OracleTrainer", figures: dict[str, Any]) -> Path:
     """Write the weights with what is needed to make them again and what they are worth."""
     import torch
@@ -220,9 +153,10 @@ def run(tool: Tool, options: Options) -> None:
     trainer = build_trainer(tool, options)
     pairs = trainer.portraits.images[:48].reshape(-1, *trainer.portraits.images.shape[2:])
     tool.save_image(SHEET, contact_sheet(pairs, columns=12))
-    resume(tool, options, trainer)
+    trained, pictures = trained_options(options), 2 * options.people_per_batch
+    loop = TrainingLoop(tool, options, trainer, CHECKPOINT, trained, LOSSES, pictures)
     with tool.foreseen(ValueError, mend=f"The last good state is {tool.workspace / CHECKPOINT}."):
-        train(tool, options, trainer)
+        loop.run()
 
     people = draw_people(tool, options, HELD_OUT_SEED, options.held_out)
     path = save_weights(tool, options, trainer, evaluate_oracle(trainer.oracle, people))

@@ -1,8 +1,8 @@
 """Trains a small face parser on drawn portraits, whose label maps are exact.
 
-The parser will see pictures of a small GAN: 64 px, cropped by the face detector and enlarged to 224 px. So
-portraits are reduced, blurred, compressed and tinted, and cropped where the detector would crop them, with
-jitter.
+The parser will see pictures of a small GAN: 64 or 128 px, cropped by the face detector and enlarged to
+224 px. So portraits are reduced, blurred, stained, compressed and tinted, and cropped where the detector
+would crop them, with jitter.
 """
 
 import math
@@ -42,6 +42,7 @@ BOX_OFFSET = np.array([0.003, -0.045, 0.008, 0.022])
 BOX_SPREAD = np.array([0.044, 0.091, 0.041, 0.035])
 BOX_MARGIN = 0.25
 
+REDUCED_SIZES_PX = (64, 96, 128, 128, 128)
 CHROMA_SAMPLINGS = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420)
 
 
@@ -173,15 +174,16 @@ def degrade(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         rng: source of the random choices.
 
     Returns:
-        uint8 `[R, R, 3]`, R = 64 in most cases: reduced, perhaps blurred, tinted, noisy, compressed as JPEG.
+        uint8 `[R, R, 3]`, R from `REDUCED_SIZES_PX`: reduced, perhaps blurred, stained, noisy, with changed
+        colours, compressed as JPEG.
     """
-    size = min(int(rng.choice([64, 64, 64, 96, 128])), image.shape[0])
+    size = min(int(rng.choice(REDUCED_SIZES_PX)), image.shape[0])
     picture = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32)
     if rng.random() < 0.5:
         picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.2, 0.9) * size / 64)
-    gain = np.exp(rng.normal(size=3) * 0.06 + rng.normal() * 0.1)
-    picture = (picture - 128) * math.exp(rng.normal() * 0.1) + 128
-    picture = picture * gain + rng.normal() * 8
+    picture = change_colors(picture, rng)
+    if rng.random() < 0.5:
+        picture = stain(picture, rng)
     if rng.random() < 0.5:
         picture = picture + rng.normal(size=picture.shape) * rng.uniform(0, 6)
     picture = picture.clip(0, 255).astype(np.uint8)
@@ -191,6 +193,27 @@ def degrade(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         _, encoded = cv2.imencode(".jpg", picture[..., ::-1], settings)
         picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1]
     return np.ascontiguousarray(picture)
+
+
+def change_colors(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Other contrast, brightness, tint and hue of a picture float32 `[S, S, 3]` in 0..255."""
+    gain = np.exp(rng.normal(size=3) * 0.06 + rng.normal() * 0.1)
+    mixing = np.eye(3) + rng.normal(size=(3, 3)) * 0.03
+    contrast = math.exp(rng.normal() * 0.1)
+    return ((picture - 128) * contrast + 128) @ mixing.T * gain + rng.normal() * 8
+
+
+def stain(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Soft blotches and pixels pulled aside, as a generator makes them; float32 `[S, S, 3]` in 0..255."""
+    size = picture.shape[0]
+    cells = int(rng.integers(4, 17))
+    blotches = cv2.resize(rng.normal(size=(cells, cells, 3)), (size, size), interpolation=cv2.INTER_CUBIC)
+    pulled = cv2.resize(rng.normal(size=(16, 16, 2)), (size, size), interpolation=cv2.INTER_CUBIC)
+    columns, rows = np.meshgrid(np.arange(size), np.arange(size))
+    shift = pulled * rng.uniform(0, 0.006) * size
+    columns, rows = (columns + shift[..., 0]).astype(np.float32), (rows + shift[..., 1]).astype(np.float32)
+    picture = cv2.remap(picture, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return picture + blotches * rng.uniform(0, 8)
 
 
 def class_weights(label_maps: np.ndarray) -> Tensor:
@@ -234,7 +257,7 @@ class ParserTraining:
             {"params": others, "weight_decay": 0.0},
         ]
         self.optimizer = torch.optim.AdamW(groups, lr=options.learning_rate, betas=(0.9, 0.98))
-        self.step_count = 0
+        self.step = 0
 
     def learning_rate(self, step: int) -> float:
         """Linear warm-up, then half a cosine down to 1 % of the peak."""
@@ -254,42 +277,43 @@ class ParserTraining:
         progress = step / self.options.steps
         return self.weights ** min(max((0.6 - progress) / 0.35, 0.0), 1.0)
 
-    def step(self) -> float:
-        """One optimiser step; returns the loss.
+    def train_step(self) -> dict[str, float]:
+        """One optimiser step; returns its loss and its learning rate.
 
         Raises:
             FloatingPointError: the loss is not finite; the weights are unchanged.
         """
         self.model.train()
+        learning_rate = self.learning_rate(self.step)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(self.step_count)
-        crops, labels = (part.to(self.device) for part in self.batches.batch(self.step_count))
+            group["lr"] = learning_rate
+        crops, labels = (part.to(self.device) for part in self.batches.batch(self.step))
         with torch.autocast(self.device.type, torch.bfloat16):
             logits = self.model(normalize_images(crops), tasks=("segmentation",))["segmentation"]
         # Every second pixel of each direction is enough to learn from, at a quarter of the cost; which, takes
         # turns.
-        row, column = self.step_count % 2, self.step_count // 2 % 2
+        row, column = self.step % 2, self.step // 2 % 2
         part = (..., slice(row, None, 2), slice(column, None, 2))
-        loss = parsing_loss(logits[part], labels[part], self.class_weights(self.step_count))
+        loss = parsing_loss(logits[part], labels[part], self.class_weights(self.step))
         if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss of step {self.step_count} is {loss.item()}")
+            raise FloatingPointError(f"the loss of step {self.step} is {loss.item()}")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
-        self.step_count += 1
-        return loss.item()
+        self.step += 1
+        return {"loss": loss.item(), "learning_rate": learning_rate}
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs to equal an uninterrupted one."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "step_count": self.step_count,
+            "step_count": self.step,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continues from `state_dict`."""
         self.model.load_state_dict(state["model"], strict=True)
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step_count = int(state["step_count"])
+        self.step = int(state["step_count"])

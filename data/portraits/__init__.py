@@ -12,7 +12,7 @@ from .parameters import (
     sample_latents,
     truth,
 )
-from .render import Portrait, PortraitSet, blur_top, render, render_many
+from .render import Portrait, PortraitSet, render, render_many
 
 __all__ = [
     "CLASS_COUNT",
@@ -21,7 +21,6 @@ __all__ = [
     "LATENT_SIZE",
     "PALETTE",
     "TRUTH_NAMES",
-    "blur_top",
     "Portrait",
     "PortraitParameters",
     "PortraitSet",

@@ -75,7 +75,7 @@ def render(parameters: PortraitParameters, size: int) -> Portrait:
     free = 1 - cv2.resize(canvas.coverage, (size, size), interpolation=cv2.INTER_AREA)
     image = figure + free[..., None] * draw_background(parameters, free)
     if parameters.blur > 0:
-        image = blur_top(image, parameters.blur)
+        image = _blur_top(image, parameters.blur)
     pixels = (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
     return Portrait(pixels, canvas.small_labels(size), parameters)
 
@@ -99,7 +99,7 @@ def _exposed(figure: np.ndarray, parameters: PortraitParameters) -> np.ndarray:
     return figure * (parameters.exposure * np.float32([1 + warmth, 1, 1 - warmth]))
 
 
-def blur_top(image: np.ndarray, strength: float) -> np.ndarray:
+def _blur_top(image: np.ndarray, strength: float) -> np.ndarray:
     """The fault that low quality stands for: the top quarter of a picture [H, W, 3] in 0..1 is smeared."""
     size = image.shape[0]
     smeared = cv2.GaussianBlur(image, (0, 0), sigmaX=0.17 * size * strength, sigmaY=0.06 * size)

@@ -73,6 +73,10 @@ def test_training_resumes_and_refuses_other_options(in_process: Callable, tmp_pa
     assert "--first-seed 1000000" in metadata["command"]
     assert set(metadata["figures"]["property_r"]) == set(TRUTH_NAMES[2:])
 
+    log = pd.read_csv(tmp_path / "workspace/logs/train_oracle/train_log.csv")
+    assert log["step"].tolist() == [1, 2, 3]
+    assert log[["gender", "quality", "properties", "identity"]].notna().all(axis=None)
+
     drawn = next((tmp_path / "workspace/train_oracle").glob("people_64px_1000000_*.npz"))
     made_at, first = drawn.stat().st_mtime_ns, output.read_bytes()
     code, text = in_process("train_oracle", *arguments, "--steps", 3)
@@ -121,13 +125,17 @@ def test_missing_files_name_the_command(in_process: Callable, tmp_path: Path) ->
 def test_comparison_of_a_generator_with_portraits(
     in_process: Callable, workspace: Path, oracle_path: Path
 ) -> None:
-    arguments = ("--workspace", workspace, "--oracle", oracle_path, "--count", 6, "--weights")
+    arguments = ("--workspace", workspace, "--oracle", oracle_path, "--count", 6)
+    arguments += ("--training-portraits", 4, "--parsed", 4, "--weights")
     code, text = in_process("compare_generator", *arguments, workspace / "stylegan/stylegan_model.pth")
     assert code == 0, text
     results = json.loads((workspace / "compare_generator/results.json").read_text())
     assert set(results["sd_ratio"]) == set(TRUTH_NAMES[2:])
     assert 0 <= results["generator"]["women"] <= 1
     assert results["kid"] > results["kid_of_portraits"]
+    assert results["parts_found"]["face"] == 0.0, "an untrained generator draws no faces"
+    nearest = results["nearest_training_portrait"]
+    assert nearest["generator"] > nearest["portraits"] > 0
     assert (workspace / "compare_generator/generated.png").is_file()
     for name in TRUTH_NAMES[2:]:
         assert name in text

@@ -1,0 +1,85 @@
+"""Figures of a parser: against exact label maps, and against itself on mirrored pictures."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from segmentation.face_classes import CLASS_COUNT, CLASS_NAMES, FaceClass
+from segmentation.face_crop import FaceCrop
+from segmentation.parser_evaluation import (
+    compare_with_truth,
+    enlarged_mirror_crop,
+    mirror_label_maps,
+    parse_mirrored,
+)
+from segmentation.parsing import parse_faces
+from tests.segmentation.drawn_faces import draw_face
+
+
+class BrightnessParser(nn.Module):
+    """Hair where a picture is dark; elsewhere left or right eye, by the half of the picture."""
+
+    def __init__(self, knows_sides: bool = True) -> None:
+        super().__init__()
+        self.weight, self.knows_sides = nn.Parameter(torch.zeros(1)), knows_sides
+
+    def forward(self, images: Tensor, tasks: object, precision: object) -> dict[str, Tensor]:
+        logits = torch.zeros(len(images), CLASS_COUNT, *images.shape[2:])
+        logits[:, FaceClass.HAIR] = -5 * images.mean(dim=1)
+        middle = images.shape[3] // 2 if self.knows_sides else 0
+        logits[:, FaceClass.LEFT_EYE, :, :middle] = 0.1
+        logits[:, FaceClass.RIGHT_EYE, :, middle:] = 0.1
+        return {"segmentation": logits}
+
+
+def test_figures_against_truths_of_two_sizes() -> None:
+    fine = np.zeros((2, 8, 8), np.uint8)
+    fine[:, :, 4:] = FaceClass.SKIN
+    coarse, predicted = fine.copy(), fine.copy()
+    coarse[:, :, 4] = FaceClass.BACKGROUND
+    predicted[0, :, 4:6] = FaceClass.BACKGROUND
+    figures = compare_with_truth(predicted, fine, coarse)
+    assert figures.iou[:2] == pytest.approx([64 / 80, 48 / 64])
+    assert figures.ceiling[:2] == pytest.approx([64 / 80, 48 / 64])
+    assert figures.iou_at_picture_size[:2] == pytest.approx([72 / 88, 40 / 56])
+    assert figures.confusion[:2, :2] == pytest.approx(np.array([[1, 0], [0.25, 0.75]]))
+    assert (figures.confusion[2:] == 0).all(), "a class without truth has no shares"
+    plain = json.loads(json.dumps(figures.to_dict(), allow_nan=False))
+    assert plain["mean_iou"] == pytest.approx(0.775)
+    assert list(plain["iou"]) == list(CLASS_NAMES)
+    assert plain["iou"]["hair"] is None
+
+
+def test_mirrored_label_maps_keep_left_on_the_left() -> None:
+    label_map, _ = draw_face(turn=12)
+    mirrored = mirror_label_maps(label_map[None])[0]
+    columns = [np.flatnonzero((mirrored == eye).any(axis=0)) for eye in (FaceClass.LEFT_EYE, 5)]
+    assert columns[0].max() < columns[1].min()
+    assert np.array_equal(mirror_label_maps(mirrored), label_map)
+
+
+def test_the_mirrored_crop_shows_the_same_region() -> None:
+    _, image = draw_face(turn=12)
+    box = (20.0, 31.5, 150.0, 180.0)
+    crop = enlarged_mirror_crop(image, box)
+    assert crop.shape == (224, 224, 3) and crop.dtype == np.uint8
+    mirrored = np.ascontiguousarray(image[:, ::-1])
+    expected = enlarged_mirror_crop(mirrored, (224 - box[2], box[1], 224 - box[0], box[3]))
+    assert np.abs(crop[:, ::-1].astype(int) - expected.astype(int)).mean() < 0.5
+
+
+@pytest.mark.parametrize("knows_sides", [True, False])
+def test_agreement_by_way_of_the_mirror(knows_sides: bool) -> None:
+    _, image = draw_face(turn=12)
+    box = (0.0, 0.0, 224.0, 224.0)
+    crop = FaceCrop(box, 1.0, 1, image)
+    parser = BrightnessParser(knows_sides).eval()
+    predicted = parse_faces(parser, image[None]).label_maps
+    agreement = (predicted == parse_mirrored(parser, [image], [crop])).mean()
+    if knows_sides:
+        assert agreement > 0.97
+    else:
+        assert agreement < 0.5, "a parser that takes left for right must be found out"
