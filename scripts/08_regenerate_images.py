@@ -1,31 +1,28 @@
 """Regenerate pictures with a fine-tuned generator: choose people by seed, set their properties, sweep the
-dials.
+dials; or edit a photograph with v3.
 """
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts import faces
+from scripts import faces, photographs, regeneration
 from scripts.pipeline import MissingInputError, Tool, ToolOptions, UsageError, option, run_tool
-from scripts.pipeline.layers import nearest
+from scripts.regeneration import Person, Photograph, Regenerator, Request, parse_sweep
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
 FOLDER = "stylegan_modified/synthesize_results"
-MAKERS = {
-    "base": "00_fetch_weights",
-    "v1": "05_fine_tune_v1",
-    "v2": "06_fine_tune_v2",
-    "v3": "07_fine_tune_v3",
-}
-PROPERTY_HELP = "normalised, 0 = mean of the training pictures; not given: the median"
+PROPERTY_HELP = "normalised, 0 = mean of the training pictures; not given: median, or the photograph's own"
 
 
 @dataclass(frozen=True)
@@ -34,6 +31,9 @@ class Options(ToolOptions):
 
     version: Literal["base", "v1", "v2", "v3"] = option("v3", help="generator; base ignores the properties")
     seeds: str = option("0-15", help="people: numbers and ranges, such as 0-15 or 3,7,20-24")
+    from_image: Path | None = option(
+        None, help="a photograph to edit instead of people by seed (v3); see also align_photos"
+    )
     eyes: float | None = option(None, help=PROPERTY_HELP)
     hair_color: float | None = option(None, help=PROPERTY_HELP)
     hair_length: float | None = option(None, help=PROPERTY_HELP)
@@ -51,17 +51,18 @@ class Options(ToolOptions):
     batch_size: int = option(32, help="pictures per forward pass; does not change a picture")
     scale: int = option(2, help="enlargement of the pictures in grid.png")
 
+    def __post_init__(self) -> None:
+        if self.from_image is not None and self.version != "v3":
+            raise ValueError(f"--from-image needs --version v3: {self.version} cannot encode a photograph.")
+
 
 @dataclass(frozen=True)
-class Request:
-    """One picture to make: a person, the properties asked for, the swept one as text, and the given ones as
-    text.
-    """
+class Cell:
+    """One picture of the grid: what to make, the swept property as text, and its file name."""
 
-    seed: int
-    properties: tuple[float, ...]
+    request: Request
     label: str
-    given: str
+    name: str
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -79,23 +80,6 @@ def parse_seeds(text: str) -> list[int]:
     return seeds
 
 
-def parse_sweep(text: str) -> tuple[str, list[float]]:
-    """'mouth=-2:2:5' -> ('mouth', [-2, -1, 0, 1, 2]); a malformed text is a `UsageError`."""
-    from segmentation.property_table import PROPERTY_NAMES
-
-    name, _, values = text.partition("=")
-    if name not in PROPERTY_NAMES:
-        raise UsageError(f"--sweep {text!r}: there is no property {name!r}. {nearest(name, PROPERTY_NAMES)}")
-    try:
-        start, stop, count = values.split(":")
-        steps = max(int(count) - 1, 1)
-        return name, [float(start) + (float(stop) - float(start)) * i / steps for i in range(int(count))]
-    except ValueError:
-        raise UsageError(
-            f"--sweep {text!r} is not property=start:stop:count, such as mouth=-2:2:7."
-        ) from None
-
-
 def chosen_properties(options: Options) -> dict[str, float]:
     """The properties given by name."""
     from segmentation.property_table import PROPERTY_NAMES
@@ -108,105 +92,132 @@ def chosen_sweeps(options: Options) -> tuple[str, ...]:
     return options.sweep or (() if chosen_properties(options) else options.show)
 
 
-def list_requests(options: Options, median: np.ndarray) -> tuple[list[list[Request]], list[str]]:
-    """Rows (people) of requests, and the text above each column."""
+def list_cells(
+    options: Options, people: Sequence[Person], median: np.ndarray
+) -> tuple[list[list[Cell]], list[str]]:
+    """Rows (people) of pictures to make, and the text above each column."""
     from segmentation.property_table import PROPERTY_NAMES
 
     chosen, sweeps = chosen_properties(options), chosen_sweeps(options)
-    base = {name: float(middle) for name, middle in zip(PROPERTY_NAMES, median, strict=True)} | chosen
     given = "".join(f"_{name}{value:+.2f}" for name, value in chosen.items())
-    settings = [("", base)]
+    settings: list[tuple[str, dict[str, float]]] = [("", {})]
     if sweeps:
         settings = [
-            (f"{name} {value:+.2f}", {**base, name: value})
+            (f"{name} {value:+.2f}", {name: value})
             for name, values in map(parse_sweep, sweeps)
             for value in values
         ]
-    rows = [
-        [
-            Request(seed, tuple(values[name] for name in PROPERTY_NAMES), label, given)
-            for label, values in settings
-        ]
-        for seed in parse_seeds(options.seeds)
-    ]
+    rows = []
+    for person in people:
+        own = person.own if isinstance(person, Photograph) else map(float, median)
+        base = dict(zip(PROPERTY_NAMES, own, strict=True)) | chosen
+        row = []
+        for label, swept in settings:
+            values = base | swept
+            request = Request(person, tuple(values[name] for name in PROPERTY_NAMES))
+            row.append(Cell(request, label, picture_name(options.version, person, given, label)))
+        rows.append(row)
     return rows, [label for label, _ in settings]
 
 
-def generate(tool: Tool, options: Options, requests: list[Request]) -> np.ndarray:
-    """Pictures of the requests, uint8 [N, H, W, 3]."""
+def person_name(person: Person) -> str:
+    """Who it is, in file names."""
+    if isinstance(person, Photograph):
+        return "photo_" + re.sub(r"[^\w-]+", "-", person.path.stem)
+    return f"seed{person:06d}"
+
+
+def picture_name(version: str, person: Person, given: str, label: str) -> str:
+    """A name that says what the picture shows, so that the same picture always has the same name."""
+    swept = f"_{label.replace(' ', '')}" if label else ""
+    return f"{version}_{person_name(person)}{given}{swept}.png"
+
+
+def generate(tool: Tool, regenerator: Regenerator, cells: Sequence[Cell], batch_size: int) -> np.ndarray:
+    """The pictures, uint8 [N, H, W, 3]."""
     import numpy as np
-    import torch
 
-    from stylegan.sampling import sample_z, to_uint8
-
-    model = faces.load_generator(tool, options.version)
-    extra: dict[str, Any] = {"trunc_psi": options.trunc_psi}
-    if options.version in ("v2", "v3"):
-        extra["corrections"] = options.corrections
     pictures = []
-    with torch.no_grad(), tool.progress(len(requests)) as progress:
-        for start in range(0, len(requests), options.batch_size):
-            batch = requests[start : start + options.batch_size]
-            z = sample_z([request.seed for request in batch], 0, model.z_space_dim).to(tool.device)
-            wanted = torch.tensor([request.properties for request in batch]).to(tool.device)
-            pictures.append(to_uint8(model(z, wanted, **extra)["image"]))
+    with tool.progress(len(cells)) as progress:
+        for start in range(0, len(cells), batch_size):
+            batch = [cell.request for cell in cells[start : start + batch_size]]
+            pictures.append(regenerator(batch).images)
             progress.update(len(batch))
     return np.concatenate(pictures)
 
 
-def picture_name(version: str, request: Request) -> str:
-    """A name that says what the picture shows, so that the same picture always has the same name."""
-    swept = f"_{request.label.replace(' ', '')}" if request.label else ""
-    return f"{version}_seed{request.seed:06d}{request.given}{swept}.png"
-
-
-def run(tool: Tool, options: Options) -> None:
-    import pandas as pd
-
-    from scripts.pipeline.pictures import contact_sheet, labelled_grid
-    from segmentation.property_table import PROPERTY_NAMES
-
+def check_inputs(tool: Tool, options: Options) -> None:
+    """Raise `MissingInputError` with the command that makes what is missing."""
     needed = {faces.STATISTICS: "04_compute_property_scores"}
-    needed[faces.GENERATOR_FILES.get(options.version, faces.BASE)] = MAKERS[options.version]
+    needed[regeneration.generator_file(options.version)] = regeneration.MAKERS[options.version]
+    if options.from_image is not None:
+        needed |= photographs.NEEDED
     for relative, maker in needed.items():
         if not (tool.workspace / relative).exists():
             raise MissingInputError(
                 f"it needs {relative}, which is not in {tool.workspace}. {maker} makes it:\n"
                 f"    {tool.command(maker)}"
             )
-    statistics = faces.load_statistics(tool)
-    rows, columns = list_requests(options, sweep_median(statistics))
-    requests = [request for row in rows for request in row]
-    images = generate(tool, options, requests)
-    table = pd.DataFrame(
-        {
-            "file": [f"{FOLDER}/{picture_name(options.version, request)}" for request in requests],
-            "version": options.version,
-            "seed": [request.seed for request in requests],
-            "label": [request.label for request in requests],
-        }
-    )
-    for index, name in enumerate(PROPERTY_NAMES):
-        table[f"{name}_requested"] = [request.properties[index] for request in requests]
-    if options.measure:
-        values, valid = faces.PropertyJudge(tool, statistics)(images)
-        for index, name in enumerate(PROPERTY_NAMES):
-            table[f"{name}_measured"] = pd.Series(values[:, index]).where(valid[:, index])
-    for relative, image in zip(table["file"], images, strict=True):
-        tool.save_image(relative, image)
-    tool.write_csv(f"{FOLDER}/images.csv", table.round(4))
-    names = [f"seed {row[0].seed}" for row in rows]
-    width = len(columns)
-    if len(columns) > 1:
-        grid = labelled_grid(
-            [list(images[i * width : (i + 1) * width]) for i in range(len(rows))],
-            names,
-            columns,
-            options.scale,
-        )
+
+
+def list_people(tool: Tool, options: Options) -> list[Person]:
+    """The seeds, or the photograph."""
+    if options.from_image is None:
+        return list(parse_seeds(options.seeds))
+    photograph = photographs.PhotographEncoder(tool)(options.from_image.resolve())
+    tool.log(f"{options.from_image}: {photograph.framing}")
+    return [photograph]
+
+
+def request_table(options: Options, cells: Sequence[Cell]) -> pd.DataFrame:
+    """What was asked for, one row per picture."""
+    import pandas as pd
+
+    from segmentation.property_table import PROPERTY_NAMES
+
+    people = [cell.request.person for cell in cells]
+    table = pd.DataFrame({"file": [f"{FOLDER}/{cell.name}" for cell in cells], "version": options.version})
+    if options.from_image is None:
+        table["seed"] = people
     else:
-        grid = contact_sheet(images, min(8, len(images)), names, options.scale)
-    tool.save_image(f"{FOLDER}/grid.png", grid)
+        table["from_image"] = [person.path.name for person in people]
+    table["label"] = [cell.label for cell in cells]
+    for index, name in enumerate(PROPERTY_NAMES):
+        table[f"{name}_requested"] = [cell.request.properties[index] for cell in cells]
+    return table
+
+
+def picture_grid(rows: Sequence[Sequence[Cell]], columns: list[str], images: np.ndarray, scale: int) -> Any:
+    """All pictures in one: a row per person (a photograph comes before its pictures), or a sheet."""
+    from scripts.pipeline.pictures import contact_sheet, labelled_grid
+
+    width, people = len(columns), [row[0].request.person for row in rows]
+    if isinstance(people[0], Photograph):
+        return labelled_grid(
+            [[people[0].picture, *images]], ["photograph"], ["", *(label or "v3" for label in columns)], scale
+        )
+    names = [f"seed {person}" for person in people]
+    if width == 1:
+        return contact_sheet(images, min(8, len(images)), names, scale)
+    return labelled_grid(
+        [list(images[i * width : (i + 1) * width]) for i in range(len(rows))], names, columns, scale
+    )
+
+
+def run(tool: Tool, options: Options) -> None:
+    check_inputs(tool, options)
+    statistics = faces.load_statistics(tool)
+    rows, columns = list_cells(options, list_people(tool, options), faces.sweep_levels(statistics)[2])
+    cells = [cell for row in rows for cell in row]
+    regenerator = Regenerator(tool, options.version, options.trunc_psi, options.corrections)
+    images = generate(tool, regenerator, cells, options.batch_size)
+    table = request_table(options, cells)
+    if options.measure:
+        add_measured(table, *faces.PropertyJudge(tool, statistics)(images))
+    for relative, cell, image in zip(table["file"], cells, images, strict=True):
+        tool.save_image(relative, image, pnginfo=regenerator.metadata(cell.request))
+    tool.write_csv(f"{FOLDER}/images.csv", table.round(4))
+    tool.save_image(f"{FOLDER}/grid.png", picture_grid(rows, columns, images, options.scale))
     tool.log(
         f"{len(images)} pictures of {len(rows)} people with {options.version} in {tool.workspace / FOLDER}"
     )
@@ -218,9 +229,14 @@ def run(tool: Tool, options: Options) -> None:
             tool.log(f"  {name}: requested against measured r {r:.3f} (n = {len(rows_of)} pictures)")
 
 
-def sweep_median(statistics: Any) -> np.ndarray:
-    """Median of the training scores, float64 [7], normalised."""
-    return faces.sweep_levels(statistics)[2]
+def add_measured(table: pd.DataFrame, values: np.ndarray, valid: np.ndarray) -> None:
+    """Add what the judge reads, [N, 7] each; empty where it reads nothing."""
+    import pandas as pd
+
+    from segmentation.property_table import PROPERTY_NAMES
+
+    for index, name in enumerate(PROPERTY_NAMES):
+        table[f"{name}_measured"] = pd.Series(values[:, index]).where(valid[:, index])
 
 
 if __name__ == "__main__":

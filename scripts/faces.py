@@ -185,8 +185,11 @@ def load_generator(tool: Tool, version: str) -> nn.Module:
             return build_conditioned_generator(load_checkpoint(tool.workspace / relative)).to(tool.device)
     maker = "06_fine_tune_v2" if version == "v2" else "07_fine_tune_v3"
     with tool.foreseen(ValueError, mend=tool.command(maker, "--force")):
-        reader = PropertyCNN.from_checkpoint(load_torch_file(tool, PROPERTY_CNN, "06_fine_tune_v2"))
         stored = load_torch_file(tool, GENERATOR_FILES[version], maker)
+        if "generator" in stored:  # the document's recipe: a conditioned generator, as in v1
+            path = tool.workspace / GENERATOR_FILES[version]
+            return build_conditioned_generator(load_checkpoint(path)).to(tool.device)
+        reader = PropertyCNN.from_checkpoint(load_torch_file(tool, PROPERTY_CNN, "06_fine_tune_v2"))
         return DialGenerator.from_checkpoint(stored, reader).to(tool.device)
 
 
@@ -202,12 +205,21 @@ class PropertyJudge:
 
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Properties of pictures uint8 [N, H, W, 3]: (values float64, valid bool) [N, 7], normalised."""
+        return self.read(images)[:2]
+
+    def read(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Properties and label maps of pictures uint8 [N, H, W, 3] from one pass of the parser.
+
+        Returns:
+            (values float64, valid bool) [N, 7], normalised, and label maps as from `label_maps`.
+        """
         import numpy as np
 
         from segmentation.property_scores import compute_scores
 
         values = np.full((len(images), len(self.statistics.mean)), np.nan)
         valid = np.zeros(values.shape, dtype=bool)
+        maps = np.zeros(images.shape[:3], np.uint8)
         for start in range(0, len(images), self.batch_size):
             batch = images[start : start + self.batch_size]
             rows, crops, label_maps = self._parse(batch)
@@ -217,7 +229,9 @@ class PropertyJudge:
                 raw, good = compute_scores(label_maps, faces, ALGORITHM, batch[rows], boxes)
                 values[[start + row for row in rows]] = self.statistics.normalize(raw)
                 valid[[start + row for row in rows]] = good
-        return values, valid
+            for row, crop, label_map in zip(rows, crops, label_maps, strict=True):
+                self._paste(maps[start + row], crop, label_map)
+        return values, valid, maps
 
     def _parse(self, images: np.ndarray) -> tuple[list[int], list[FaceCrop], np.ndarray]:
         """Rows where a face was found, the face crops, and their label maps uint8 [M, 224, 224]."""
@@ -236,19 +250,23 @@ class PropertyJudge:
 
     def label_maps(self, images: np.ndarray) -> np.ndarray:
         """Label maps in the frame of the pictures: uint8 [N, H, W]; background outside the face crop."""
-        import cv2
         import numpy as np
 
         maps = np.zeros(images.shape[:3], np.uint8)
         for start in range(0, len(images), self.batch_size):
             parsed = self._parse(images[start : start + self.batch_size])
             for row, crop, label_map in zip(*parsed, strict=True):
-                left, top, right, bottom = (round(value) for value in crop.box)
-                size = (right - left, bottom - top)
-                maps[start + row, top:bottom, left:right] = cv2.resize(
-                    label_map, size, interpolation=cv2.INTER_NEAREST
-                )
+                self._paste(maps[start + row], crop, label_map)
         return maps
+
+    @staticmethod
+    def _paste(picture_map: np.ndarray, crop: FaceCrop, label_map: np.ndarray) -> None:
+        """Write a crop's label map where it belongs in the label map [H, W] of its picture."""
+        import cv2
+
+        left, top, right, bottom = (round(value) for value in crop.box)
+        size = (right - left, bottom - top)
+        picture_map[top:bottom, left:right] = cv2.resize(label_map, size, interpolation=cv2.INTER_NEAREST)
 
 
 def preview_grid(generate: Generate, tool: Tool, statistics: ScoreStatistics, z: Tensor) -> Any:

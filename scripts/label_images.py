@@ -1,7 +1,6 @@
 """Label candidates by hand on a local page: woman or man, good or bad quality, one key per picture."""
 
 import sys
-import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,19 +94,10 @@ def begin(
     return session
 
 
-def open_browser(address: str) -> None:
-    """Open the page in a browser with windows; one for the console would take over this terminal."""
-    try:
-        browser = webbrowser.get()
-    except webbrowser.Error:
-        return  # there is none; the address has been printed
-    if type(browser) is not webbrowser.GenericBrowser:
-        browser.open(address)
-
-
 def serve(tool: Tool, options: Options, session: "LabelSession", publish: Callable[[str], None]) -> None:
     """Show the page until it is closed or Ctrl-C."""
     from scripts.labelling.server import LabelServer
+    from scripts.local_page import open_browser
 
     with LabelServer(session, options.port, options.page_size, options.grid) as server:
         publish(server.address)

@@ -1,0 +1,1 @@
+"""The explorer: seven sliders and one face on a local page."""

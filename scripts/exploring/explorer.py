@@ -1,0 +1,264 @@
+"""What the explorer's page asks for: pictures, strips along a dial, and photographs to edit."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import io
+import math
+import re
+import threading
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from scripts import faces, photographs
+from scripts.photographs import PhotographEncoder
+from scripts.pipeline import Tool, UserError, files
+from scripts.regeneration import (
+    MAKERS,
+    Person,
+    Photograph,
+    Regenerator,
+    Request,
+    generator_file,
+    parse_sweep,
+)
+
+if TYPE_CHECKING:
+    from PIL.PngImagePlugin import PngInfo
+
+    from scripts.regeneration import Regenerated
+
+FOLDER = "explorer/photographs"
+LARGEST_SEED = 2**31 - 1
+DIGITS = 2  # after the point of a property: the sliders' step, and what the command line repeats
+LARGEST_PROPERTY = 20.0
+STRIP_COUNTS = range(2, 16)
+
+
+class ExploreError(ValueError):
+    """The page asked for something that does not exist."""
+
+
+class Explorer:
+    """Generators, encoder and statistics of a workspace, each loaded once when it is first needed.
+
+    Its methods may be called from several threads.
+
+    Args:
+        tool: the running script.
+        trunc_psi: truncation of w.
+        corrections: closed-loop corrections of v2 and v3.
+
+    Raises:
+        UserError: the workspace has no score statistics or no generator that can be read.
+    """
+
+    def __init__(self, tool: Tool, trunc_psi: float = 1.0, corrections: int = 1) -> None:
+        self.tool, self.trunc_psi, self.corrections = tool, trunc_psi, corrections
+        self.versions = [v for v in MAKERS if (tool.workspace / generator_file(v)).exists()]
+        self.dials = _dials(tool)
+        self.missing_for_photographs = next(
+            (maker for path, maker in self._needed_for_photographs() if not (tool.workspace / path).exists()),
+            None,
+        )
+        self._regenerators: dict[str, Regenerator] = {}
+        self._photographs: dict[str, Photograph] = {}
+        self._lock = threading.Lock()
+        self.regenerator(self.versions[-1])
+
+    def state(self) -> dict[str, Any]:
+        """What the page is built from."""
+        missing = {version: maker for version, maker in MAKERS.items() if version not in self.versions}
+        maker = self.missing_for_photographs
+        return {
+            "versions": self.versions,
+            "missing": {version: self.tool.command(maker) for version, maker in missing.items()},
+            "dials": self.dials,
+            "photographs": maker is None,
+            "photographsCommand": self.tool.command(maker) if maker else "",
+            "largestSeed": LARGEST_SEED,
+            "workspace": self.tool.workspace.name,
+        }
+
+    def picture(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """One picture with its settings inside.
+
+        Args:
+            message: ``version``, ``seed`` or ``photograph`` (as `photograph` named it), ``properties``
+                (name -> normalised value, all seven).
+
+        Returns:
+            ``png`` (base64), ``name`` of the file, ``command`` that makes the same picture, ``own``: the
+            properties that the person has before any dial is turned, or None.
+
+        Raises:
+            ExploreError: the message asks for something that does not exist.
+            UserError: the generator's file is damaged.
+        """
+        version, request = self._request(message)
+        with self._lock:
+            regenerator = self.regenerator(version)
+            made = regenerator([request])
+            return self._described(regenerator, request, made)
+
+    def strip(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """The same person with one dial turned over its range.
+
+        Args:
+            message: as for `picture`, with ``dial`` (name of a property) and ``count`` of pictures.
+
+        Returns:
+            ``pictures``: a list of ``png`` (base64) and ``value``; ``command`` that makes the same strip.
+        """
+        version, request = self._request(message)
+        dial = next((dial for dial in self.dials if dial["name"] == message.get("dial")), None)
+        count = message.get("count")
+        if dial is None or type(count) is not int or count not in STRIP_COUNTS:
+            raise ExploreError("a strip needs the name of a dial and a count of 2 to 15 pictures")
+        index = self.dials.index(dial)
+        sweep = f"{dial['name']}={dial['min']:g}:{dial['max']:g}:{count}"
+        _, values = parse_sweep(sweep)
+        requests = []
+        for value in values:
+            properties = list(request.properties)
+            properties[index] = value
+            requests.append(Request(request.person, tuple(properties)))
+        with self._lock:
+            regenerator = self.regenerator(version)
+            images = regenerator(requests).images
+            pictures = [
+                {"png": _png(image, regenerator.metadata(one)), "value": round(value, DIGITS)}
+                for image, one, value in zip(images, requests, values, strict=True)
+            ]
+            return {
+                "pictures": pictures,
+                "command": regenerator.command(request, sweep),
+                "dial": dial["name"],
+            }
+
+    def photograph(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Keep a photograph in the workspace and encode it.
+
+        Args:
+            message: ``name`` of the file and ``content`` (base64).
+
+        Returns:
+            ``photograph``: its name in further messages; ``png`` (base64) as the encoder saw it; ``framing``
+            in words; ``own`` properties.
+
+        Raises:
+            UserError: it is no readable picture, or the workspace has no v3.
+            OSError: it cannot be written.
+        """
+        if self.missing_for_photographs:
+            raise ExploreError(
+                "editing photographs needs v3 and its encoder. Make them:\n    "
+                f"{self.tool.command(self.missing_for_photographs)}"
+            )
+        try:
+            content = base64.b64decode(message.get("content"), validate=True)
+        except (binascii.Error, TypeError, ValueError):
+            raise ExploreError("the photograph did not arrive whole; send it again") from None
+        given = str(message.get("name", "")).rpartition(".")
+        stem = re.sub(r"[^\w-]+", "-", given[0])[:40].strip("-") or "photograph"
+        suffix = re.sub(r"[^a-z]", "", given[2].lower())[:5] or "jpg"
+        name = f"{stem}_{hashlib.sha256(content).hexdigest()[:10]}.{suffix}"
+        path = self.tool.path(f"{FOLDER}/{name}")
+        if not path.exists():
+            with files.atomic_path(path) as temporary:
+                temporary.write_bytes(content)
+        with self._lock:
+            try:
+                found = self._encoder(path)
+            except UserError:
+                files.remove(path)
+                raise
+            self._photographs[name] = found
+        return {
+            "photograph": name,
+            "png": _png(found.picture),
+            "framing": found.framing,
+            "own": self._named(found.own),
+        }
+
+    def regenerator(self, version: str) -> Regenerator:
+        """The generator of a version."""
+        if version not in self._regenerators:
+            self._regenerators[version] = Regenerator(self.tool, version, self.trunc_psi, self.corrections)
+        return self._regenerators[version]
+
+    @cached_property
+    def _encoder(self) -> PhotographEncoder:
+        return PhotographEncoder(self.tool)
+
+    def _needed_for_photographs(self) -> list[tuple[str, str]]:
+        return [(generator_file("v3"), MAKERS["v3"]), *photographs.NEEDED.items()]
+
+    def _request(self, message: Mapping[str, Any]) -> tuple[str, Request]:
+        version, properties = message.get("version"), message.get("properties")
+        if version not in self.versions:
+            raise ExploreError(f"the workspace has no generator {version!r}")
+        names = [dial["name"] for dial in self.dials]
+        if not isinstance(properties, dict) or set(properties) != set(names):
+            raise ExploreError(f"the properties must be {', '.join(names)}")
+        values = [properties[name] for name in names]
+        if not all(type(v) in (int, float) and math.isfinite(v) for v in values):
+            raise ExploreError("a property is not a number")
+        limit = LARGEST_PROPERTY
+        bounded = tuple(min(max(round(float(v), DIGITS), -limit), limit) for v in values)
+        return version, Request(self._person(message, version), bounded)
+
+    def _person(self, message: Mapping[str, Any], version: str) -> Person:
+        if (name := message.get("photograph")) is not None:
+            if name not in self._photographs or version != "v3":
+                raise ExploreError("there is no such photograph, or the version is not v3; upload it again")
+            return self._photographs[name]
+        seed = message.get("seed")
+        if type(seed) is not int or not 0 <= seed <= LARGEST_SEED:
+            raise ExploreError(f"a seed is a whole number from 0 to {LARGEST_SEED}")
+        return seed
+
+    def _described(self, regenerator: Regenerator, request: Request, made: Regenerated) -> dict[str, Any]:
+        person = request.person
+        who = person.path.stem if isinstance(person, Photograph) else f"seed{person:06d}"
+        return {
+            "png": _png(made.images[0], regenerator.metadata(request)),
+            "name": f"{regenerator.version}_{who}.png",
+            "command": regenerator.command(request),
+            "own": None if made.own is None else self._named(made.own[0]),
+        }
+
+    def _named(self, values: Any) -> dict[str, float]:
+        return {d["name"]: round(float(v), DIGITS) for d, v in zip(self.dials, values, strict=True)}
+
+
+def _dials(tool: Tool) -> list[dict[str, Any]]:
+    """The seven dials: names, meanings, range from the 1st to the 99th percentile, and median."""
+    from segmentation.property_table import PROPERTIES
+
+    percentiles = faces.load_statistics(tool).normalized_percentiles()
+    return [
+        {
+            "name": prop.name,
+            "title": prop.name.replace("_", " "),
+            "meaning": prop.meaning,
+            "low": prop.low,
+            "high": prop.high,
+            "min": math.floor(row[0] * 10**DIGITS) / 10**DIGITS,
+            "max": math.ceil(row[-1] * 10**DIGITS) / 10**DIGITS,
+            "median": round(float(row[len(row) // 2]), DIGITS),
+        }
+        for prop, row in zip(PROPERTIES, percentiles, strict=True)
+    ]
+
+
+def _png(image: Any, metadata: PngInfo | None = None) -> str:
+    """A picture uint8 [H, W, 3] as PNG in base64."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG", pnginfo=metadata)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")

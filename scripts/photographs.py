@@ -1,0 +1,119 @@
+"""Photographs for v3: cut to the frame of the training pictures, and encoded."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts import face_pictures, faces
+from scripts.pipeline import Tool, UserError
+from scripts.regeneration import Photograph
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from segmentation.face_alignment import Similarity
+    from segmentation.face_crop import FaceCropper
+
+FACES = "segmentation/faces.csv"
+SMALLEST_FACE = 0.1  # of the photograph's shorter side
+NEEDED = {faces.ENCODER: "07_fine_tune_v3", faces.PROPERTY_CNN: "06_fine_tune_v2"}
+
+
+class PhotographEncoder:
+    """v3's encoder and the property CNN, loaded once.
+
+    Raises:
+        UserError: a network is missing or damaged.
+    """
+
+    def __init__(self, tool: Tool) -> None:
+        from stylegan_modified.property_cnn import PropertyCNN
+        from stylegan_modified.stylegan_generator_v3 import Encoder
+
+        self.tool = tool
+        with tool.foreseen(ValueError, mend=tool.command("07_fine_tune_v3", "--force")):
+            encoder = faces.load_torch_file(tool, faces.ENCODER, "07_fine_tune_v3")
+            self._encoder = Encoder.from_checkpoint(encoder).to(tool.device)
+        with tool.foreseen(ValueError, mend=tool.command("06_fine_tune_v2", "--force")):
+            reader = faces.load_torch_file(tool, faces.PROPERTY_CNN, "06_fine_tune_v2")
+            self._reader = PropertyCNN.from_checkpoint(reader).to(tool.device)
+        self.size = self._encoder.config.resolution
+
+    def __call__(self, path: Path) -> Photograph:
+        """Encode a picture file; z is the mean of the posterior.
+
+        Raises:
+            UserError: the file is no readable picture.
+        """
+        import torch
+
+        from stylegan.sampling import from_uint8
+
+        photo = face_pictures.read_picture(path)
+        if isinstance(photo, str):
+            raise UserError(f"{path.name} cannot be edited: {photo}. Give a JPEG or PNG picture of a face.")
+        picture, framing = self.frame(photo)
+        with torch.inference_mode():
+            image = from_uint8(picture[None]).to(self.tool.device)
+            own = self._reader(image)
+            mean, _ = self._encoder(image, own)
+        return Photograph(path, picture, framing, mean[0].float().cpu(), tuple(own[0].float().tolist()))
+
+    def frame(self, photo: np.ndarray) -> tuple[np.ndarray, str]:
+        """Cut a photograph uint8 [H, W, 3] as the training pictures are: uint8 [R, R, 3], and how, in words.
+
+        A picture of exactly that size is taken as it is. Else the detected face is brought to where faces are
+        in the training pictures, and what lies outside the photograph is filled by blurred reflection.
+        """
+        from segmentation.face_alignment import Similarity, cut_out
+
+        height, width = photo.shape[:2]
+        if height == width == self.size:
+            return photo, f"taken as it is, {width} x {height} px"
+        transform = self._face_transform(photo)
+        framing = "cut out around the face"
+        if transform is None:
+            side = min(height, width)
+            offset = complex((width - side) / 2, (height - side) / 2)
+            transform, framing = Similarity(complex(side / 256), offset), "no face found: the centre square"
+        picture, _ = cut_out(photo, transform, self.size)
+        return picture, f"{framing}, {self.size} px"
+
+    def _face_transform(self, photo: np.ndarray) -> Similarity | None:
+        """From frame pixels (256 per side) to the photograph: the face's box lands on the usual box."""
+        from segmentation.face_alignment import FRAME_PX, Similarity
+
+        crop = self._cropper([photo])[0]
+        if crop is None or self._usual_box is None:
+            return None
+        left, top, right, _ = crop.box
+        usual_left, usual_top, usual_right = (FRAME_PX * side for side in self._usual_box)
+        factor = (right - left) / (usual_right - usual_left)
+        offset = complex(
+            (left + right) / 2 - factor * (usual_left + usual_right) / 2, top - factor * usual_top
+        )
+        return Similarity(complex(factor), offset)
+
+    @cached_property
+    def _cropper(self) -> FaceCropper:
+        from segmentation.face_crop import FaceCropper
+
+        return FaceCropper(self.tool.device, min_face_fraction=SMALLEST_FACE)
+
+    @cached_property
+    def _usual_box(self) -> tuple[float, float, float] | None:
+        """Medians of the face boxes of the training pictures: left, top, right as shares of the side.
+
+        The lower side is left out: it is often cut off by the end of the picture.
+        """
+        import pandas as pd
+
+        path = self.tool.workspace / FACES
+        if not path.exists():
+            return None
+        with self.tool.foreseen(ValueError, KeyError, mend=self.tool.command("03_segment_faces", "--force")):
+            boxes = pd.read_csv(path, usecols=["status", "x0", "y0", "x1"])
+        boxes = boxes.loc[boxes["status"] == "ok", ["x0", "y0", "x1"]].median() / self.size
+        return None if boxes.isna().any() else tuple(boxes)
