@@ -16,7 +16,7 @@ def resampled_identity_auc(vectors: np.ndarray, weights: np.ndarray) -> np.ndarr
         weights: [R, N] how often each latent counts in each resample.
 
     Returns:
-        [R] areas in [0, 1].
+        [R] areas in [0, 1]; NaN for a resample of one latent alone.
 
     Raises:
         ValueError: fewer than two latents.
@@ -35,7 +35,8 @@ def resampled_identity_auc(vectors: np.ndarray, weights: np.ndarray) -> np.ndarr
         share = (1 - below / (2 * properties)).reshape(different.shape).mean(axis=2)
         np.fill_diagonal(share, 0.0)
         total += weights[:, latent] * ((weights @ share) * weights).sum(axis=1)
-    return total / (weights.sum(axis=1) * pairs)
+    counted = weights.sum(axis=1) * pairs
+    return np.divide(total, counted, out=np.full(len(weights), np.nan), where=counted > 0)
 
 
 def sweep_similarity(vectors: np.ndarray) -> np.ndarray:

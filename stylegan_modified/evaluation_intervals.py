@@ -43,13 +43,15 @@ def weighted_mean(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def mean_of_pairs(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Weighted mean of values [N, N] over pairs of two different items: [R].
+    """Weighted mean of values [N, N] over pairs of two different items: [R], NaN where there are
+    none.
 
     An item drawn twice makes no pair with itself, which would be a pair of equals that no sample can show.
     """
     off_diagonal = values - np.diag(np.diagonal(values))
     sums = ((weights @ off_diagonal) * weights).sum(axis=1)
-    return sums / (weights.sum(axis=1) ** 2 - (weights**2).sum(axis=1))
+    pairs = weights.sum(axis=1) ** 2 - (weights**2).sum(axis=1)
+    return np.divide(sums, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
 
 
 def interval(resampled: np.ndarray, confidence: float = CONFIDENCE) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified.losses import change_masks
@@ -27,7 +28,8 @@ def partner_of(latents: int) -> np.ndarray:
 
 
 def changes_outside(images: np.ndarray, label_maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How much each dial changes where it has no business, and how much another person would.
+    """How much each dial changes where it has no business, and how much another person with equal settings
+    would.
 
     Args:
         images: uint8 [N, 7, 2, H, W, 3], each dial at its two ends; N even.
@@ -41,19 +43,43 @@ def changes_outside(images: np.ndarray, label_maps: np.ndarray) -> tuple[np.ndar
     """
     partner = partner_of(len(images))
     changed, between = np.full(images.shape[:2], np.nan), np.full(images.shape[:2], np.nan)
-    found = (label_maps != BACKGROUND).any(axis=(-2, -1))
+    found = (label_maps != BACKGROUND).any(axis=(-2, -1)).all(axis=2)
     for j in range(images.shape[1]):
-        flat = torch.from_numpy(label_maps[:, j].reshape(-1, *label_maps.shape[-2:]))
-        free = change_masks(flat)[:, j].numpy().reshape(label_maps[:, j].shape)
+        free = _own_region(label_maps[:, j], j)
         ends = images[:, j].astype(np.int16)
-        both = found[:, j].all(axis=1)
-        changed[:, j] = np.where(both, _difference(ends[:, 0], ends[:, 1], free[:, 0] | free[:, 1]), np.nan)
+        changed[:, j] = _difference(ends[:, 0], ends[:, 1], free[:, 0] | free[:, 1])
         per_end = [
-            _difference(ends[:, end], ends[partner, end], free[:, end] | free[partner, end])
-            for end in (0, 1)
+            _difference(ends[:, end], ends[partner, end], free[:, end] | free[partner, end]) for end in (0, 1)
         ]
-        between[:, j] = np.where(both & both[partner], np.mean(per_end, axis=0), np.nan)
-    return changed, between
+        between[:, j] = np.mean(per_end, axis=0)
+    return np.where(found, changed, np.nan), np.where(found & found[partner], between, np.nan)
+
+
+def differences_of_people(images: np.ndarray, label_maps: np.ndarray) -> np.ndarray:
+    """How much two people with settings of their own differ where a dial has no business.
+
+    Args:
+        images: uint8 [N, H, W, 3], one picture of each person; N even.
+        label_maps: uint8 [N, H, W].
+
+    Returns:
+        float64 [N, 7] in grey levels: mean absolute difference of partners outside the regions that the dial
+        may touch in either picture; NaN where a face is missing or nothing lies outside.
+    """
+    partner = partner_of(len(images))
+    found = (label_maps != BACKGROUND).any(axis=(1, 2))
+    pictures = images.astype(np.int16)
+    columns = []
+    for j in range(len(PROPERTY_NAMES)):
+        free = _own_region(label_maps, j)
+        columns.append(_difference(pictures, pictures[partner], free | free[partner]))
+    return np.where((found & found[partner])[:, None], np.stack(columns, axis=1), np.nan)
+
+
+def _own_region(label_maps: np.ndarray, j: int) -> np.ndarray:
+    """Where dial j may change pictures with label maps [..., H, W]: bool of the same shape."""
+    flat = torch.from_numpy(label_maps.reshape(-1, *label_maps.shape[-2:]))
+    return change_masks(flat)[:, j].numpy().reshape(label_maps.shape)
 
 
 def _difference(first: np.ndarray, second: np.ndarray, free: np.ndarray) -> np.ndarray:
@@ -70,7 +96,8 @@ def region_chromaticity(images: np.ndarray, label_maps: np.ndarray) -> np.ndarra
 
     Args:
         images: uint8 [N, H, W, 3] RGB.
-        label_maps: uint8 [N, H, W]; the background counts in the upper half, above neck and clothes.
+        label_maps: uint8 [N, H, W]; the background counts in the upper half, above neck and clothes; both
+            regions lose a margin of one pixel.
 
     Returns:
         float64 [N, 2, 2]: for skin, then background, the shares of red and green in the sum of the three
@@ -80,8 +107,11 @@ def region_chromaticity(images: np.ndarray, label_maps: np.ndarray) -> np.ndarra
     upper[: len(upper) // 2] = True
     found = (label_maps != BACKGROUND).any(axis=(1, 2))[:, None, None]
     regions = np.stack([(label_maps == SKIN) & found, (label_maps == BACKGROUND) & upper & found], axis=1)
+    # Pixels at an edge mix two colours, such as those of skin and hair.
+    grown_outside = F.max_pool2d(torch.from_numpy(~regions).float(), 3, stride=1, padding=1)
+    regions = (1 - grown_outside).numpy()
     counts = regions.sum(axis=(2, 3))
-    sums = np.einsum("nrhw,nhwc->nrc", regions.astype(np.float32), images.astype(np.float32), dtype=np.float64)
+    sums = np.einsum("nrhw,nhwc->nrc", regions, images.astype(np.float32), dtype=np.float64)
     mean = sums / np.maximum(counts, 1)[..., None]
     brightness = mean.sum(axis=2)
     known = (counts >= SMALLEST_REGION * label_maps[0].size) & (brightness >= DARKEST_SUM)

@@ -54,7 +54,7 @@ def kill_and_leave(path: Path, folder: Path) -> None:
 
 
 def test_every_stage_left_its_files_and_a_complete_record(workspace: Path) -> None:
-    for name in (path.stem for path in SCRIPTS[:-1]):
+    for name in (path.stem for path in SCRIPTS if not path.name.startswith("08")):
         record = json.loads((workspace / "_stages" / name / "_stage.json").read_text())
         assert record["state"] == "complete", name
         assert all((workspace / output).exists() for output in record["outputs"]), name

@@ -11,7 +11,12 @@ from stylegan_modified.evaluation_baseline import LinearDialGenerator
 from stylegan_modified.evaluation_control import control_measures
 from stylegan_modified.evaluation_identity import resampled_identity_auc, sweep_similarity
 from stylegan_modified.evaluation_intervals import interval, mean_of_pairs, resample_weights, with_all
-from stylegan_modified.evaluation_preservation import changes_outside, hue_drifts, region_chromaticity
+from stylegan_modified.evaluation_preservation import (
+    changes_outside,
+    differences_of_people,
+    hue_drifts,
+    region_chromaticity,
+)
 from stylegan_modified.evaluation_protocol import COLUMNS, protocol_passes, protocol_requests
 from stylegan_modified.evaluation_realism import diversities, kernel_distances
 from tests.stylegan_modified.tiny import Z_DIM, base_generator
@@ -88,6 +93,8 @@ def test_preservation_counts_changes_outside_the_dial_s_own_region() -> None:
     label_maps[0, mouth] = 0
     changed, between = changes_outside(images, label_maps)
     assert np.isnan(changed[0, mouth]) and np.isnan(between[:, mouth]).all()
+    people = differences_of_people(images[:, 0, 0], label_maps[:, 0, 0])
+    np.testing.assert_allclose(people, 40)
     with pytest.raises(ValueError, match="even"):
         changes_outside(images[:1], label_maps[:1])
 

@@ -1,0 +1,116 @@
+"""The generators that stage 09 evaluates, by version: their files, and how their pictures are made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scripts import faces
+from scripts.pipeline import Input, Stage, UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+LATENTS = "stylegan/latents.safetensors"
+V1_DOCUMENT = "stylegan_modified/stylegan_gen_fine_tuned_v1_document.pth"
+HOW_TO_MAKE_V1_DOCUMENT = (
+    f"Train it with 05_fine_tune_v1 --recipe document in a workspace of its own, and copy its "
+    f"{faces.GENERATOR_FILES['v1']} to {V1_DOCUMENT} of this one."
+)
+BASE_INPUT = Input(faces.BASE, made_by="00_fetch_weights")
+CNN_INPUT = Input(faces.PROPERTY_CNN, made_by="06_fine_tune_v2")
+FILES = {
+    "base": (BASE_INPUT, Input(LATENTS, made_by="01_generate_candidates")),
+    "v1_document": (Input(V1_DOCUMENT, note=HOW_TO_MAKE_V1_DOCUMENT),),
+    "v1": (Input(faces.GENERATOR_FILES["v1"], made_by="05_fine_tune_v1"),),
+    "v2": (Input(faces.GENERATOR_FILES["v2"], made_by="06_fine_tune_v2"), CNN_INPUT),
+    "v3": (Input(faces.GENERATOR_FILES["v3"], made_by="07_fine_tune_v3"), CNN_INPUT),
+}
+
+
+def available_versions(stage: Stage) -> list[str]:
+    """Versions whose files are in the workspace."""
+    return [
+        version
+        for version, inputs in FILES.items()
+        if all(item.locate(stage.workspace).exists() for item in inputs)
+    ]
+
+
+class UnfittedBaseError(UserError):
+    """There are too few pictures with scores to fit linear directions."""
+
+
+class DialledGenerator:
+    """A generator with its way to ask for pictures.
+
+    Attributes:
+        z_dim: size of z.
+    """
+
+    def __init__(self, stage: Stage, version: str, corrections: int) -> None:
+        from stylegan_modified.stylegan_generator_v2 import DialGenerator
+
+        self.model = load_version(stage, version)
+        self.z_dim: int = self.model.z_space_dim
+        self._extra: dict[str, Any] = (
+            {"corrections": corrections} if isinstance(self.model, DialGenerator) else {}
+        )
+
+    def __call__(self, z: Tensor, properties: Tensor | None) -> Tensor:
+        """Pictures [N, 3, H, W] in [-1, 1] of z with properties [N, 7]; None: every dial at rest."""
+        return self.model(z, properties, **self._extra)["image"]
+
+
+def load_version(stage: Stage, version: str) -> nn.Module:
+    """The generator of a version, in eval mode on the stage's device."""
+    if version == "base":
+        return linear_dials(stage)
+    if version != "v1_document":
+        return faces.load_generator(stage, version)
+    from stylegan.checkpoint import CheckpointError, load_checkpoint
+    from stylegan_modified.stylegan_generator import build_conditioned_generator
+
+    with stage.foreseen(CheckpointError, OSError, mend=HOW_TO_MAKE_V1_DOCUMENT):
+        return build_conditioned_generator(load_checkpoint(stage.workspace / V1_DOCUMENT)).to(stage.device)
+
+
+def linear_dials(stage: Stage) -> nn.Module:
+    """The base generator with linear directions, fitted on the candidates that have seven valid scores.
+
+    Raises:
+        UnfittedBaseError: there are too few of them.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from stylegan_modified.evaluation_baseline import LinearDialGenerator
+
+    generator, _ = faces.load_base(stage)
+    rows, scores = read_scores(stage)
+    mend = stage.command("01_generate_candidates", "--count", "4000", "--force")
+    with stage.foreseen(SafetensorError, OSError, KeyError, IndexError, mend=f"Make it anew: {mend}"):
+        w = load_file(stage.workspace / LATENTS)["w"][torch.tensor(rows)]
+    try:
+        model = LinearDialGenerator(generator, w, torch.tensor(scores))
+    except ValueError as error:
+        raise UnfittedBaseError(f"{error}. More candidates: {mend}") from error
+    return model.to(stage.device).eval()
+
+
+def read_scores(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
+    """Image numbers int64 [N] and normalised scores float32 [N, 7] of the pictures with seven valid ones."""
+    import numpy as np
+
+    from segmentation.property_table import PROPERTY_NAMES
+
+    columns = [f"{name}_score" for name in PROPERTY_NAMES]
+    table = stage.read_csv(faces.SCORES, ["img_no", "valid", *columns])
+    table = table[table["valid"].astype(bool)]
+    if len(table) < 2:
+        raise UserError(
+            f"only {len(table)} pictures have seven valid scores in {faces.SCORES}, so there is nothing to "
+            f"compare with. Generate more: {stage.command('01_generate_candidates', '--force')}"
+        )
+    return table["img_no"].to_numpy(np.int64), table[columns].to_numpy(np.float32)

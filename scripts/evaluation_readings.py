@@ -1,0 +1,338 @@
+"""Readings of stage 09: pictures of one version are made and read in parts, each of which is a file.
+
+A part is found again by what it depends on (weights, judges, seed, corrections), so an interrupted
+evaluation goes on, and a larger one or one with another version repeats nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts import faces
+from scripts.evaluation_generators import FILES, DialledGenerator, read_scores
+from scripts.pipeline import Input, Stage, files
+from scripts.pipeline.fingerprint import input_state
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from segmentation.normalization import ScoreStatistics
+
+FOLDER = "evaluation/measured"
+READING_VERSION = 3  # raised when the same weights and settings give other readings than before
+JUDGE_INPUTS = (
+    Input(faces.SCORES, made_by="04_compute_property_scores"),
+    Input(faces.STATISTICS, made_by="04_compute_property_scores"),
+    *(Input(path, made_by="00_fetch_weights", optional=True) for path in faces.PARSER_FILES),
+    faces.ORACLE_INPUT,
+)
+POPULATION_CHUNK = 250
+PROTOCOL_CHUNK = 4
+FURTHER_PER_LATENT = 14 + 1  # mirrored ends of the dials, and one picture with settings of its own
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured: latents of the sweeps, of the protocol, and of the population."""
+
+    latents: int
+    protocol: int
+    population: int
+    chunk: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """Latents `first` to `first + count` of one kind of reading, `pictures` of them in all."""
+
+    kind: str
+    first: int
+    count: int
+    pictures: int
+
+    @property
+    def file(self) -> str:
+        """Name of its file."""
+        return f"{self.kind}_{self.first:06d}_{self.count:03d}.npz"
+
+
+class Requests:
+    """What is asked of every version, from the statistics and the scores of stage 04.
+
+    Attributes:
+        sweep: [7, 5, 7], each property at its 5th to 95th percentile, the others at the median.
+        distinct, index: `sweep` without repetition (see `evaluation.distinct_requests`).
+        protocol: [50, 7], the grid of the reference protocol.
+    """
+
+    def __init__(self, stage: Stage, statistics: ScoreStatistics, seed: int) -> None:
+        from stylegan_modified.evaluation import distinct_requests, sweep_requests
+        from stylegan_modified.evaluation_protocol import protocol_requests
+
+        levels = faces.sweep_levels(statistics)
+        percentiles = statistics.normalized_percentiles()
+        self.sweep = sweep_requests(levels)
+        self.distinct, self.index = distinct_requests(self.sweep)
+        self.protocol = protocol_requests(levels[2], percentiles[:, 0], percentiles[:, -1])
+        self._scores = read_scores(stage)[1]
+        self._seed = seed
+
+    def of_population(self, numbers: range) -> np.ndarray:
+        """Properties [n, 7] of population pictures: the scores of a training picture drawn for each."""
+        import numpy as np
+
+        rows = [np.random.default_rng(self._seed + n).integers(len(self._scores)) for n in numbers]
+        return self._scores[rows]
+
+
+class Judges:
+    """The networks that read pictures, loaded when they are first needed."""
+
+    def __init__(self, stage: Stage, statistics: ScoreStatistics) -> None:
+        self.stage, self.statistics = stage, statistics
+        self.has_oracle = (stage.workspace / faces.ORACLE).exists()
+
+    @cached_property
+    def properties(self) -> faces.PropertyJudge:
+        """Stages 3 and 4."""
+        return faces.PropertyJudge(self.stage, self.statistics)
+
+    @cached_property
+    def mirror_offset(self) -> float:
+        """Normalised pose of a mirrored face is this minus the pose."""
+        from segmentation.property_table import PROPERTY_NAMES
+
+        pose = PROPERTY_NAMES.index("pose")
+        return float(-2 * self.statistics.mean[pose] / self.statistics.std[pose])
+
+    def known(self, images: np.ndarray) -> np.ndarray:
+        """Properties [N, 7] of pictures uint8 [N, H, W, 3]; NaN where they are unreadable."""
+        import numpy as np
+
+        values, valid = self.properties(images)
+        return np.where(valid, values, np.nan)
+
+    def known_mirrored(self, images: np.ndarray) -> np.ndarray:
+        """The same from the mirrored pictures, with the sign of the pose turned back."""
+        from segmentation.property_table import PROPERTY_NAMES
+
+        values = self.known(images[:, :, ::-1].copy())
+        pose = PROPERTY_NAMES.index("pose")
+        values[:, pose] = self.mirror_offset - values[:, pose]
+        return values
+
+    def read(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """What the oracle sees in pictures uint8 [N, H, W, 3] (see `Oracle.forward`), as float32 arrays;
+        without an oracle only features, of the face detector.
+        """
+        return self._reader(images)
+
+    @cached_property
+    def _reader(self) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+        if not self.has_oracle:
+            from scripts.training_kid import detector_features
+
+            features = detector_features(self.stage.device, self.reference)
+            return lambda images: {"features": features(images).numpy()}
+        from cnn.oracle import load_oracle, read_pictures
+
+        with self.stage.foreseen(ValueError, OSError, mend=self.stage.command("00_fetch_weights", "--force")):
+            oracle = load_oracle(self.stage.workspace / faces.ORACLE, self.stage.device)
+        names = ("identity", "gender", "quality", "features")
+
+        def read(images: np.ndarray) -> dict[str, np.ndarray]:
+            found = read_pictures(oracle, images)
+            return {name: found[name].numpy() for name in names}
+
+        return read
+
+    @cached_property
+    def reference(self) -> np.ndarray:
+        """Filtered pictures that realism is measured against, uint8 [M, H, W, 3]; up to 2,000 of them."""
+        import numpy as np
+
+        table = self.stage.read_csv(faces.SCORES, ["img_path", "valid"])
+        paths = table.loc[table["valid"].astype(bool), "img_path"].tolist()
+        chosen = np.sort(np.random.default_rng(0).permutation(len(paths))[:2000])
+        return np.stack([faces.read_picture(self.stage, paths[row]) for row in chosen])
+
+    @cached_property
+    def reference_features(self) -> np.ndarray:
+        """Features [M, D] of `reference`."""
+        return self.read(self.reference)["features"]
+
+
+class VersionReadings:
+    """All readings of one version.
+
+    Args:
+        stage: the running script.
+        version: name of the generator.
+        judges, requests: shared by all versions.
+        seed: latent n is made from the seed plus n.
+        corrections: closed-loop corrections of generators that have them.
+        batch_size: pictures per forward pass of the generator.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        version: str,
+        judges: Judges,
+        requests: Requests,
+        seed: int,
+        corrections: int,
+        batch_size: int,
+    ) -> None:
+        self.stage, self.version, self.judges, self.requests = stage, version, judges, requests
+        self.seed, self.corrections, self.batch_size = seed, corrections, batch_size
+        self.weights = {item.path: input_state(item, stage.workspace) for item in FILES[version]}
+        judged_by = {item.path: input_state(item, stage.workspace) for item in JUDGE_INPUTS}
+        depends_on = [READING_VERSION, seed, corrections, self.weights, judged_by]
+        key = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:12]
+        self.folder = f"{FOLDER}/{version}/{key}"
+
+    @cached_property
+    def generator(self) -> DialledGenerator:
+        """The generator, loaded when a picture is needed."""
+        return DialledGenerator(self.stage, self.version, self.corrections)
+
+    def plan(self, sizes: Sizes) -> list[Part]:
+        """All parts of an evaluation."""
+        kinds = (
+            ("sweep", sizes.latents, sizes.chunk, len(self.requests.distinct) + FURTHER_PER_LATENT),
+            ("protocol", sizes.protocol, PROTOCOL_CHUNK, len(self.requests.protocol)),
+            ("population", sizes.population, POPULATION_CHUNK, 1),
+        )
+        return [
+            Part(kind, first, count, count * per_latent)
+            for kind, total, chunk, per_latent in kinds
+            for first in range(0, total, chunk)
+            for count in [min(chunk, total - first)]
+        ]
+
+    def measure(self, sizes: Sizes) -> dict[str, dict[str, np.ndarray]]:
+        """Make what is missing; arrays of each kind, joined over its latents in order.
+
+        Raises:
+            Interrupted: Ctrl-C; finished parts are kept.
+        """
+        import numpy as np
+
+        self._remove_other_weights()
+        parts = self.plan(sizes)
+        missing = [part for part in parts if not self._path(part).exists()]
+        total, left = (sum(part.pictures for part in group) for group in (parts, missing))
+        readers = {"sweep": self._sweep, "protocol": self._protocol, "population": self._population}
+        with self.stage.progress(total, f"pictures of {self.version}", done=total - left) as progress:
+            for part in missing:
+                arrays = readers[part.kind](range(part.first, part.first + part.count))
+                self.stage.write_arrays(f"{self.folder}/{part.file}", **arrays)
+                progress.update(part.pictures)
+        joined: dict[str, dict[str, np.ndarray]] = {}
+        for kind in readers:
+            stored = [self._read(part) for part in parts if part.kind == kind]
+            joined[kind] = {name: np.concatenate([arrays[name] for arrays in stored]) for name in stored[0]}
+        return joined
+
+    def sweep_pictures(self, latents: range) -> np.ndarray:
+        """Sweeps to look at: uint8 [n, 7, 5, H, W, 3]."""
+        return self._render(latents, self.requests.distinct)[:, self.requests.index]
+
+    def _path(self, part: Part) -> Path:
+        return self.stage.workspace / self.folder / part.file
+
+    def _read(self, part: Part) -> dict[str, np.ndarray]:
+        """Arrays of a finished part."""
+        import numpy as np
+
+        with np.load(self._path(part)) as stored:
+            return dict(stored)
+
+    def _remove_other_weights(self) -> None:
+        """Readings of weights that this version no longer has."""
+        folder = self.stage.workspace / self.folder
+        for other in folder.parent.iterdir() if folder.parent.is_dir() else ():
+            if other != folder:
+                files.remove(other)
+
+    def _z(self, latents: range) -> Tensor:
+        from stylegan.sampling import sample_z
+
+        return sample_z(latents, self.seed, self.generator.z_dim).to(self.stage.device)
+
+    def _render(self, latents: range, requests: np.ndarray) -> np.ndarray:
+        from stylegan_modified.evaluation import render_requests
+
+        return render_requests(self.generator, self._z(latents), requests, self.batch_size)
+
+    def _sweep(self, latents: range) -> dict[str, np.ndarray]:
+        import numpy as np
+
+        from stylegan_modified.evaluation_preservation import (
+            changes_outside,
+            differences_of_people,
+            region_chromaticity,
+        )
+
+        images = self._render(latents, self.requests.distinct)
+        count, each = images.shape[:2]
+        flat = images.reshape(-1, *images.shape[2:])
+        values, valid, maps = self.judges.properties.read(flat)
+        known = np.where(valid, values, np.nan).reshape(count, each, -1)
+        maps = maps.reshape(count, each, *maps.shape[1:])
+        index, ends = self.requests.index, self.requests.index[:, [0, -1]]
+        shown = images[:, ends.ravel()]
+        mirrored = self.judges.known_mirrored(shown.reshape(-1, *shown.shape[2:]))
+        changed, between = changes_outside(images[:, ends], maps[:, ends])
+        people = np.concatenate(list(self._population_batches(latents)))
+        colours = region_chromaticity(flat, maps.reshape(-1, *maps.shape[2:]))
+        read = {
+            name: values.reshape(count, each, *values.shape[1:])
+            for name, values in self.judges.read(flat).items()
+            if name != "features"
+        }
+        if "identity" in read:
+            read["identity"] = read["identity"][:, index]
+        return read | {
+            "measured": known[:, index],
+            "repeated": np.abs(known[:, ends.ravel()] - mirrored.reshape(count, ends.size, -1)),
+            "changed": changed,
+            "between": between,
+            "people": differences_of_people(people, self.judges.properties.label_maps(people)),
+            "chromaticity": colours.reshape(count, each, 2, 2)[:, index],
+        }
+
+    def _protocol(self, latents: range) -> dict[str, np.ndarray]:
+        images = self._render(latents, self.requests.protocol)
+        known = self.judges.known(images.reshape(-1, *images.shape[2:]))
+        return {"measured": known.reshape(*images.shape[:2], -1)}
+
+    def _population(self, latents: range) -> dict[str, np.ndarray]:
+        import numpy as np
+
+        from scripts.generated_pictures import jpeg_round_trip
+
+        images = [jpeg_round_trip(image) for batch in self._population_batches(latents) for image in batch]
+        read = self.judges.read(np.stack(images))
+        return {name: values for name, values in read.items() if name != "identity"}
+
+    def _population_batches(self, latents: range) -> Iterator[np.ndarray]:
+        """Pictures of the population; those of the base show the original generator, its dials at rest."""
+        import torch
+
+        from stylegan.sampling import to_uint8
+
+        z, wanted = self._z(latents), torch.from_numpy(self.requests.of_population(latents))
+        for start in range(0, len(z), self.batch_size):
+            rows = slice(start, start + self.batch_size)
+            asked = None if self.version == "base" else wanted[rows].to(z)
+            with torch.no_grad():
+                yield to_uint8(self.generator(z[rows], asked))

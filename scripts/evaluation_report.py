@@ -1,0 +1,212 @@
+"""What stage 09 writes for people: the table of all versions with goals, response matrices and strips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+LEVEL_NAMES = ("5%", "25%", "50%", "75%", "95%")
+MAE_GOAL = 0.25
+ABOVE_REPEATABILITY = 0.05
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A row, or seven, of the table.
+
+    Attributes:
+        measure: key in the results; title: what the table calls it.
+        low, high: what the best version should reach; v1_low, v1_high: what v1 alone should.
+        percent: shown in per cent.
+    """
+
+    measure: str
+    title: str
+    low: float | None = None
+    high: float | None = None
+    v1_low: float | None = None
+    v1_high: float | None = None
+    percent: bool = False
+
+    def bounds(
+        self, entry: Mapping[str, Any], base: Mapping[str, Any] | None, name: str
+    ) -> tuple[float | None, float | None]:
+        """The goal for one version; that of the error and of KID depends on the judge and on the base."""
+        if self.measure == "mae":
+            repeatability = entry["repeatability"][name]
+            return None, max(MAE_GOAL, (repeatability or 0.0) + ABOVE_REPEATABILITY)
+        if self.measure == "kid":
+            return None, base["kid"] if base else None
+        return self.low, self.high
+
+    def text(self, for_v1: bool = False) -> str:
+        """The goal as the table shows it."""
+        if not for_v1 and self.measure == "mae":
+            return f"<= {MAE_GOAL}, or repeatability + {ABOVE_REPEATABILITY}"
+        if not for_v1 and self.measure == "kid":
+            return "<= base"
+        low, high = (self.v1_low, self.v1_high) if for_v1 else (self.low, self.high)
+        if low is not None and high is not None:
+            return f"{low:g} to {high:g}"
+        if low is not None:
+            return f">= {self.spell(low)}"
+        return f"<= {self.spell(high)}" if high is not None else ""
+
+    def spell(self, value: float) -> str:
+        """A value of this row as text."""
+        return f"{100 * value:.4g} %" if self.percent else f"{value:.4g}"
+
+
+GOALS = (
+    Goal("control", "control r", 0.98, v1_low=0.85),
+    Goal("pooled", "pooled r", 0.93),
+    Goal("slope", "slope", 0.9, 1.1),
+    Goal("mae", "mean absolute error, sd"),
+    Goal("repeatability", "repeatability of the judge, sd"),
+    Goal("leakage", "leakage, sd per sd", high=0.06, v1_high=0.25),
+    Goal("identity_auc", "identity AUC", 0.995, v1_low=0.93),
+    Goal("identity_auc_per_property", "identity AUC", 0.99),
+    Goal("preservation", "preservation", high=0.06),
+    Goal("preservation_equal_settings", "preservation, over people with equal settings"),
+    Goal("hue_drift", "hue drift, sd", high=0.1),
+    Goal("women", "women", 0.99, v1_low=0.97, percent=True),
+    Goal("women_in_sweeps", "women in the sweeps", 0.99, v1_low=0.97, percent=True),
+    Goal("good_quality", "good quality", 0.99, v1_low=0.97, percent=True),
+    Goal("good_quality_in_sweeps", "good quality in the sweeps", 0.99, v1_low=0.97, percent=True),
+    Goal("pass", "reference protocol, pass", 0.99, percent=True),
+    Goal("pass_strict", "reference protocol, strict pass", 0.95, percent=True),
+    Goal("kid", "KID to the filtered set"),
+    Goal("diversity", "diversity", 0.9),
+    Goal("readable", "readable pictures", percent=True),
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value of one version with its interval, and whether it reaches the goal (None: no goal)."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    reached: bool | None
+
+
+def goal_rows(entry: Mapping[str, Any]) -> Iterator[tuple[Goal, str]]:
+    """The rows of the table: goal and property (empty: the measure has one value)."""
+    for goal in GOALS:
+        value = entry.get(goal.measure)
+        yield from ((goal, name) for name in value) if isinstance(value, dict) else ((goal, ""),)
+
+
+def cell(goal: Goal, name: str, entry: Mapping[str, Any], base: Mapping[str, Any] | None) -> Cell:
+    """The value of a row for one version."""
+
+    def pick(value: Any) -> float | None:
+        return value.get(name) if isinstance(value, dict) else value
+
+    value = pick(entry.get(goal.measure))
+    ends = entry["confidence"].get(goal.measure, {"low": None, "high": None})
+    low, high = goal.bounds(entry, base, name)
+    reached = None
+    if low is not None or high is not None:
+        reached = value is not None and (low is None or value >= low) and (high is None or value <= high)
+    return Cell(value, pick(ends["low"]), pick(ends["high"]), reached)
+
+
+def results_table(results: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """One row per version, measure and property: value, 95 % interval, goal, and whether it is reached."""
+    import pandas as pd
+
+    rows = []
+    for version, entry in results.items():
+        for goal, name in goal_rows(entry):
+            found = cell(goal, name, entry, results.get("base"))
+            rows.append(
+                {
+                    "version": version,
+                    "measure": goal.measure,
+                    "property": name,
+                    "value": found.value,
+                    "low": found.low,
+                    "high": found.high,
+                    "goal": goal.text(),
+                    "reached": found.reached,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def markdown(results: Mapping[str, Mapping[str, Any]], notes: Sequence[str]) -> str:
+    """The table of all versions: value and 95 % interval, in bold where the goal is reached."""
+    versions = list(results)
+    lines = [
+        "# Evaluation",
+        "",
+        "Value [95 % bootstrap interval]; bold: the value reaches the goal of the best version.",
+        "",
+        f"| | goal | v1 alone | {' | '.join(versions)} |",
+        f"|---|---|---|{'---|' * len(versions)}",
+    ]
+    for goal, name in goal_rows(results[versions[0]]):
+        title = f"{goal.title}: {name}" if name else goal.title
+        cells = [
+            _spell(goal, cell(goal, name, results[version], results.get("base"))) for version in versions
+        ]
+        lines.append(f"| {title} | {goal.text()} | {goal.text(for_v1=True)} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *(f"- {note}" for note in notes), ""])
+
+
+def _spell(goal: Goal, found: Cell) -> str:
+    if found.value is None:
+        return "-"
+    text = f"**{goal.spell(found.value)}**" if found.reached else goal.spell(found.value)
+    if found.low is None or found.high is None:
+        return text
+    return f"{text} [{goal.spell(found.low)}, {goal.spell(found.high)}]"
+
+
+def response_figure(results: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Heat map per version: slope of each measured property (column) on each requested one (row)."""
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from segmentation.property_table import PROPERTY_NAMES
+
+    figure = Figure(figsize=(4.4 * len(results) + 1.2, 5.2))
+    panels = figure.subplots(1, len(results), squeeze=False, sharey=True)[0]
+    figure.subplots_adjust(left=1.2 / figure.get_figwidth(), right=0.99, bottom=0.24, top=0.92, wspace=0.05)
+    for panel, (version, entry) in zip(panels, results.items(), strict=True):
+        matrix = np.array(entry["response"], np.float64)
+        panel.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1)
+        for (row, column), value in np.ndenumerate(matrix):
+            colour = "white" if abs(value) > 0.6 else "black"
+            panel.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)
+        panel.set_title(f"{version} (n = {entry['n_latents']} latents)", fontsize=10)
+        panel.set_xticks(range(len(PROPERTY_NAMES)), PROPERTY_NAMES, rotation=45, ha="right", fontsize=8)
+        panel.set_yticks(range(len(PROPERTY_NAMES)), PROPERTY_NAMES, fontsize=8)
+    panels[0].set_ylabel("requested", fontsize=9)
+    figure.supxlabel("measured: slope in sd per sd requested", fontsize=9)
+    return figure
+
+
+def strips(images: np.ndarray, seed: int) -> Image.Image:
+    """One strip per property for each latent: rows are properties, groups of columns are people.
+
+    Args:
+        images: uint8 [n, 7, 5, H, W, 3] sweeps.
+        seed: of the first latent.
+    """
+    from scripts.pipeline.pictures import labelled_grid
+    from segmentation.property_table import PROPERTY_NAMES
+
+    rows = [[picture for person in images for picture in person[j]] for j in range(images.shape[1])]
+    columns = [f"{n}: {level}" for n in range(len(images)) for level in LEVEL_NAMES]
+    title = f"latents {seed} + n: percentile of the training scores"
+    return labelled_grid(rows, PROPERTY_NAMES, columns, max(1, 96 // images.shape[3]), title)

@@ -1,0 +1,149 @@
+"""Stage 09 on a tiny workspace: real generators and the real oracle; the property judge reads grey levels."""
+
+import importlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from scripts import faces
+from scripts.pipeline import REPOSITORY, run_stage
+from segmentation.normalization import fit
+from segmentation.property_table import PROPERTY_NAMES
+from stylegan.checkpoint import save_checkpoint
+from stylegan_modified.stylegan_generator import transplant
+from tests.stylegan_modified.tiny import RESOLUTION, base_discriminator, base_generator
+
+evaluate = importlib.import_module("scripts.09_evaluate")
+COUNT = 24
+SIZES = ("--latents", "4", "--population", "8", "--protocol-latents", "2", "--resamples", "20")
+
+
+class GreyJudge:
+    """Reads seven grey levels as properties, and a round face in the middle of every picture."""
+
+    read_count = 0
+
+    def __init__(self, tool: object, statistics: object) -> None:
+        pass
+
+    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.read(images)[:2]
+
+    def read(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        GreyJudge.read_count += len(images)
+        values = images[:, 4:11, 8].mean(axis=2) / 64 - 2
+        return values, np.ones(values.shape, bool), self.label_maps(images)
+
+    def label_maps(self, images: np.ndarray) -> np.ndarray:
+        maps = np.zeros(images.shape[:3], np.uint8)
+        maps[:, 8:24, 8:24] = 1
+        return maps
+
+
+def build_workspace(folder: Path) -> Path:
+    """Weights, scores and pictures that stages 00 to 05 would have left; the base with latents to fit."""
+    rng = np.random.default_rng(0)
+    base = base_generator()
+    (folder / "stylegan").mkdir(parents=True)
+    networks = {"generator": base.state_dict(), "discriminator": base_discriminator().state_dict()}
+    save_checkpoint(folder / faces.BASE, **networks, metadata={})
+    w = torch.randn(COUNT, base.w_space_dim, generator=torch.Generator().manual_seed(0))
+    save_file({"w": w}, folder / "stylegan/latents.safetensors")
+    v1 = transplant(base)
+    config = {**v1.config, "label_size": v1.label_size}
+    (folder / "stylegan_modified").mkdir()
+    torch.save({"generator": v1.state_dict(), "config": config}, folder / faces.GENERATOR_FILES["v1"])
+    (folder / "judge").mkdir()
+    shutil.copy(REPOSITORY / "data/embedded/oracle.safetensors", folder / faces.ORACLE)
+
+    scores = rng.normal(size=(COUNT, 7))
+    statistics = {"algorithm_3": fit(scores, np.ones(scores.shape, bool)).to_dict()}
+    results = (folder / faces.STATISTICS).parent
+    results.mkdir(parents=True)
+    (folder / faces.STATISTICS).write_text(json.dumps(statistics))
+    table = pd.DataFrame(scores, columns=[f"{name}_score" for name in PROPERTY_NAMES])
+    table.insert(0, "img_no", range(COUNT))
+    table.insert(1, "img_path", [f"stylegan/{n:06d}.png" for n in range(COUNT)])
+    table["valid"] = True
+    table.to_csv(folder / faces.SCORES, index=False)
+    for path in table["img_path"]:
+        pixels = rng.integers(0, 256, (RESOLUTION, RESOLUTION, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / path)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_workspace(tmp_path_factory.mktemp("evaluation"))
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, workspace: Path):
+    monkeypatch.setattr(faces, "PropertyJudge", GreyJudge)
+
+    def run(*arguments: str) -> int:
+        argv = ["--workspace", str(workspace), "--device", "cpu", *arguments]
+        with pytest.raises(SystemExit) as left:
+            run_stage(evaluate.SPEC, evaluate.Options, evaluate.run, argv)
+        return left.value.code
+
+    return run
+
+
+def test_results_hold_every_measure_of_every_version(run, workspace: Path, capsys) -> None:
+    assert run(*SIZES) == 0
+    assert "not evaluated: v1_document, v2, v3" in capsys.readouterr().out
+    results = json.loads((workspace / evaluate.RESULTS).read_text())
+    assert list(results) == ["base", "v1"]
+    for version, entry in results.items():
+        assert tuple(entry)[: len(evaluate.SCHEMA)] == evaluate.SCHEMA
+        assert all(entry[name] is not None for name in evaluate.SCHEMA)
+        assert entry["n_latents"] == 4 and np.shape(entry["response"]) == (7, 7)
+        assert list(entry["control"]) == list(entry["repeatability"]) == list(PROPERTY_NAMES)
+        assert np.shape(entry["confidence"]["response"]["low"]) == (7, 7)
+        assert (workspace / evaluate.STRIPS.format(version)).stat().st_size > 1000
+    # The transplant's label matrix is zero: its dials are dead, and it keeps the person.
+    assert results["v1"]["control"]["mouth"] == results["v1"]["leakage"] == results["v1"]["preservation"] == 0
+    assert results["v1"]["identity_auc"] == 1 and results["base"]["preservation"] > 0
+    table = pd.read_csv(workspace / evaluate.TABLE)
+    assert set(table["version"]) == {"base", "v1"} and {"value", "low", "high", "goal"} <= set(table)
+    text = (workspace / evaluate.MARKDOWN).read_text()
+    assert "| control r: eyes | >= 0.98 | >= 0.85 |" in text and "seeds from 9000000" in text
+
+
+def test_more_latents_and_a_repeated_part_read_only_what_is_new(run, workspace: Path, capsys) -> None:
+    assert run(*SIZES) == 0
+    before = (workspace / evaluate.RESULTS).read_bytes()
+    capsys.readouterr()
+    assert run(*SIZES) == 0 and "up to date" in capsys.readouterr().out
+    assert run("--latents", "6", *SIZES[2:]) == 5
+    assert "--force" in capsys.readouterr().err
+    GreyJudge.read_count = 0
+    assert run(*SIZES, "--force") == 0
+    assert GreyJudge.read_count == 0
+    next((workspace / "evaluation/measured/v1").glob("*/protocol_*.npz")).unlink()
+    assert run(*SIZES, "--force") == 0
+    assert GreyJudge.read_count == 2 * 50
+    assert (workspace / evaluate.RESULTS).read_bytes() == before
+
+
+def test_without_an_oracle_the_rest_is_measured_and_said_so(run, workspace: Path, capsys) -> None:
+    oracle = workspace / faces.ORACLE
+    kept = oracle.read_bytes()
+    oracle.unlink()
+    try:
+        assert run(*SIZES, "--versions", "v1", "--force") == 0
+    finally:
+        oracle.write_bytes(kept)
+    entry = json.loads((workspace / evaluate.RESULTS).read_text())["v1"]
+    assert entry["identity_auc"] is None and entry["women"] is None and entry["kid"] is not None
+    assert "There is no oracle" in (workspace / evaluate.MARKDOWN).read_text()
+    assert run("--versions", "v3", "--force") == 3
+    assert "07_fine_tune_v3" in capsys.readouterr().err

@@ -1,0 +1,81 @@
+"""From readings to the numbers and intervals of one version."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from segmentation.property_table import PROPERTY_NAMES
+from stylegan_modified import evaluation_summary as summary
+from stylegan_modified.evaluation import sweep_requests
+from stylegan_modified.evaluation_intervals import resample_weights, with_all
+
+LATENTS, PICTURES = 6, 29
+REQUESTED = sweep_requests(np.linspace(-1.5, 1.5, 5)[:, None] * np.ones(7))
+
+
+@pytest.fixture
+def readings() -> summary.SweepReadings:
+    rng = np.random.default_rng(0)
+    people = rng.normal(size=(LATENTS, 1, 1, 8)) + np.zeros((LATENTS, 7, 5, 8))
+    return summary.SweepReadings(
+        requested=REQUESTED,
+        measured=np.tile(REQUESTED, (LATENTS, 1, 1, 1)) + 0.1,
+        repeated=np.full((LATENTS, 14, 7), 0.2),
+        changed=np.full((LATENTS, 7), 1.0),
+        between=np.full((LATENTS, 7), 4.0),
+        people=np.full((LATENTS, 7), 10.0),
+        chromaticity=rng.normal(size=(LATENTS, 1, 1, 2, 2)) + np.zeros((LATENTS, 7, 5, 2, 2)),
+        identity=people / np.linalg.norm(people, axis=-1, keepdims=True),
+        gender=np.where(np.arange(LATENTS) < 3, 1.0, -1.0)[:, None].repeat(PICTURES, 1),
+        quality=np.ones((LATENTS, PICTURES)),
+    )
+
+
+def test_measures_of_known_readings(readings: summary.SweepReadings) -> None:
+    weights = with_all(resample_weights(LATENTS, 30))
+    found = summary.sweep_measures(readings, weights)
+    values = json.loads(json.dumps(summary.estimates(found)))
+    assert set(values["control"]) == set(PROPERTY_NAMES)
+    assert values["control"]["eyes"] == pytest.approx(1) and values["slope"]["pose"] == pytest.approx(1)
+    assert values["mae"]["mouth"] == pytest.approx(0.1)
+    assert values["repeatability"]["mouth"] == pytest.approx(0.2)
+    np.testing.assert_allclose(values["response"], np.eye(7), atol=1e-6)
+    assert values["leakage"] == values["hue_drift"] == 0
+    assert values["preservation"] == pytest.approx(0.1)
+    assert values["preservation_equal_settings"] == pytest.approx(0.25)
+    assert values["identity_auc"] == 1 and values["women_in_sweeps"] == pytest.approx(0.5)
+    assert values["good_quality_in_sweeps"] == values["readable"] == 1
+    ends = summary.confidence(found)
+    assert ends["women_in_sweeps"]["low"] < 0.5 < ends["women_in_sweeps"]["high"]
+    assert ends["mae"]["low"]["mouth"] == pytest.approx(0.1)
+
+
+def test_what_nobody_read_is_unknown(readings: summary.SweepReadings) -> None:
+    measured = readings.measured.copy()
+    measured[..., PROPERTY_NAMES.index("eyes")] = np.nan
+    blind = dataclasses.replace(readings, measured=measured, identity=None, gender=None, quality=None)
+    found = summary.sweep_measures(blind, with_all(resample_weights(LATENTS, 5)))
+    values, ends = summary.estimates(found), summary.confidence(found)
+    assert values["control"]["eyes"] is None and ends["control"]["low"]["eyes"] is None
+    assert values["control"]["mouth"] == pytest.approx(1)
+    assert values["readable"] == 0
+    assert not {"identity_auc", "women_in_sweeps"} & set(values)
+
+
+def test_population_and_protocol() -> None:
+    rng = np.random.default_rng(1)
+    features, reference = rng.normal(size=(30, 4)), rng.normal(size=(20, 4))
+    gender = np.where(np.arange(30) < 27, 1.0, -1.0)
+    weights = with_all(resample_weights(30, 5)), with_all(resample_weights(20, 5))
+    shown = summary.PopulationReadings(features, reference, gender, np.ones(30))
+    values = summary.estimates(summary.population_measures(shown, *weights))
+    assert values["women"] == pytest.approx(0.9) and values["good_quality"] == 1
+    assert values["diversity"] == pytest.approx(1, abs=0.3) and abs(values["kid"]) < 2
+    without = summary.PopulationReadings(features, reference)
+    assert set(summary.population_measures(without, *weights)) == {"kid", "diversity"}
+    requested = rng.normal(size=(50, 7))
+    measured = np.stack([requested, -requested])
+    passed = summary.estimates(summary.protocol_measures(requested, measured, np.ones((1, 2))))
+    assert passed == {"pass": 0.5, "pass_strict": 0.5}
