@@ -36,7 +36,9 @@ class Options(ShardedOptions):
     count: int = option(2000, help="images to generate")
     seed: int = option(0, help="image n is made from the seed plus n")
     trunc_psi: float = option(1.0, help="truncation: 1 keeps the full variety, 0 gives the mean face only")
-    trunc_layers: int = option(0, help="layers that truncation applies to, counted from the coarsest")
+    trunc_layers: int = option(
+        0, help="layers that truncation applies to, counted from the coarsest; 0: no truncation"
+    )
     batch_size: int = option(32, help="images per forward pass", affects_results=False)
 
     def __post_init__(self) -> None:
@@ -45,6 +47,8 @@ class Options(ShardedOptions):
             raise ValueError("--count must be at least 1.")
         if self.seed < 0:
             raise ValueError("--seed must not be negative.")
+        if self.trunc_psi != 1 and self.trunc_layers < 1:
+            raise ValueError("--trunc-psi needs --trunc-layers, the number of layers to truncate.")
 
 
 SPEC = StageSpec(

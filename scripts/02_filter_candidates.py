@@ -79,12 +79,12 @@ class Options(StageOptions):
 def inputs(options: Options) -> tuple[Input, ...]:
     """Candidates, labels with their record, and what `--exclude` names."""
     note = (
-        "Write one row (img_name, quality, gender; 1 = good, 1 = woman) for each of the first candidates. "
-        "Those of the embedded preset come with:\n    python scripts/00_fetch_weights.py"
+        "Or write one row (img_name, quality, gender; 1 = good, 1 = woman) for each of the first candidates. "
+        "Labels of the embedded preset's portraits come with 00_fetch_weights."
     )
     return (
         Input(hand_labels.CANDIDATES, made_by="01_generate_candidates"),
-        Input(hand_labels.LABELS, note=note),
+        Input(hand_labels.LABELS, made_by=hand_labels.LABEL_SCRIPT, note=note),
         Input(hand_labels.RECORD, optional=True),
         *excluded_pictures.inputs(options.exclude),
     )

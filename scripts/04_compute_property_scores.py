@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts import score_sources
 from scripts.fast_memory import keep_freed_memory
 from scripts.pipeline import Input, Stage, StageOptions, StageSpec, UserError, option, run_stage
-from scripts.segmented_faces import BOX, FACES, BadPictureError, Item, Pictures, read_item, read_pixels
+from scripts.segmented_faces import BOX, FACES, BadPictureError, Item, Pictures, read_item, read_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -125,7 +125,7 @@ def measure_batch(
                 "img_no": item.img_no,
                 "img_path": item.img_path,
                 "status": "failed",
-                "reason": outcome,
+                "reason": str(outcome),
             } | empty
         else:
             by_size.setdefault(outcome.whole.shape, []).append((item, outcome))
@@ -268,7 +268,7 @@ def draw(stage: Stage, tables: dict[int, "pd.DataFrame"]) -> None:
     labels = scores[f"algorithm {LABELS}"]
 
     def read(row: int) -> "np.ndarray":
-        return read_pixels(stage.workspace / paths[row], paths[row], is_rgb=True)
+        return read_whole(stage.workspace, paths[row])
 
     meanings = [f"{prop.low} to {prop.high}" for prop in PROPERTIES]
     stage.save_image(EXTREMES, property_plots.extremes(labels, PROPERTY_NAMES, meanings, read))

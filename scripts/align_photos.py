@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.pipeline import Journal, Tool, ToolOptions, UsageError, UserError, files, option, run_tool
+from scripts.face_pictures import UNREADABLE, to_rgb
+from scripts.pipeline import (
+    REPOSITORY,
+    Journal,
+    Tool,
+    ToolOptions,
+    UsageError,
+    UserError,
+    files,
+    option,
+    run_tool,
+)
+from scripts.pipeline.console import short_path
 from scripts.pipeline.fingerprint import differences
 from scripts.pipeline.options import results_options
 from scripts.pipeline.pictures import contact_sheet
@@ -37,6 +49,8 @@ COLUMNS = (
 )
 MAX_SIDE_PX = 32_766  # what OpenCV can resample
 SHEET_COUNT, SHEET_COLUMNS, SHEET_FACE_PX = 96, 12, 128
+TRAINING_START = REPOSITORY / "data/embedded/stylegan_model.safetensors"
+TRAINING_PLAN = REPOSITORY / "scripts/presets/training/transfer.toml"
 
 
 @dataclass(frozen=True)
@@ -108,18 +122,14 @@ def list_photos(folder: Path, output: Path) -> dict[str, Path]:
 def read_photo(path: Path) -> np.ndarray | str:
     """uint8 [H, W, 3] RGB, turned as its EXIF orientation says; or the reason why it cannot be read."""
     import numpy as np
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     try:
         with Image.open(path) as picture:
-            upright = ImageOps.exif_transpose(picture)
-            if max(upright.size) > MAX_SIDE_PX:
+            if max(picture.size) > MAX_SIDE_PX:
                 return f"too large: a side has more than {MAX_SIDE_PX:,} pixels"
-            if upright.has_transparency_data:
-                paper = Image.new("RGBA", upright.size, "white")
-                upright = Image.alpha_composite(paper, upright.convert("RGBA"))
-            return np.asarray(upright.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            return np.asarray(to_rgb(picture))
+    except (*UNREADABLE, Image.DecompressionBombError) as error:
         if path.suffix.lower() in {".heic", ".heif"}:
             return "HEIC is not read; convert it to JPEG"
         return f"unreadable: {str(error).replace(str(path), path.name)}"
@@ -247,11 +257,27 @@ def align_all(
                 journal.append({"photo": key, "faces": json.dumps(rows)})
                 progress.update()
         stored = {key: json.loads(row["faces"]) for key, row in journal.rows.items()}
-    table = pd.DataFrame([row for key in photos for row in stored[key]], columns=list(COLUMNS))
+    rows = [checked_row(output, row) for key in photos for row in stored[key]]
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
     table["face"] = table["face"].astype("Int64")
     current = set(table["file"].dropna())
     old = [row["file"] for key, rows in stored.items() if key not in photos for row in rows if "file" in row]
     return table.sort_values(["source", "face"], ignore_index=True), sorted(set(old) - current)
+
+
+def checked_row(output: Path, row: dict[str, Any]) -> dict[str, Any]:
+    """A stored row of the table; a face whose file a person deleted was unwanted and is no longer "ok"."""
+    if "file" not in row or (output / row["file"]).exists():
+        return row
+    reason = f"{row['file']} was deleted; --force makes it again"
+    return {**row, "file": None, "status": "removed", "reason": reason}
+
+
+def training_command(tool: Tool, output: Path) -> str:
+    """The command that teaches the bundled generator these faces."""
+    start, plan, result = map(short_path, (TRAINING_START, TRAINING_PLAN, output.parent / "base_generator"))
+    words = ("--folder", short_path(output), "--init", start, "--plan", plan, "--out", result)
+    return tool.command("train_stylegan", *words)
 
 
 def save_sheet(output: Path, names: Sequence[str]) -> None:
@@ -289,7 +315,7 @@ def run(tool: Tool, options: Options) -> None:
         raise UserError(f"No face is usable. The reasons stand in {output / TABLE}; mend them or the limits.")
     save_sheet(output, usable["file"].tolist())
     tool.log(f"look at {output / SHEET} and {output / TABLE}")
-    tool.log(f"next: {tool.command('train_stylegan', '--folder', str(output / FACES))}")
+    tool.log(f"next: {training_command(tool, output)}")
 
 
 if __name__ == "__main__":

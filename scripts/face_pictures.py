@@ -18,6 +18,8 @@ PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 LARGEST_PIXELS = 64_000_000
 # The detector enlarges the shorter side, so a thin strip would become huge.
 LARGEST_ASPECT = 8
+# What Pillow raises on damaged files, beside its own DecompressionBombError.
+UNREADABLE = (OSError, EOFError, SyntaxError, ValueError, zlib.error)
 
 Picture: TypeAlias = "np.ndarray | str"
 """uint8 [H, W, 3] RGB, or the reason why there is none."""
@@ -65,14 +67,14 @@ def read_picture(path: Path) -> Picture:
                 return f"too large: {width} x {height} pixels, more than {LARGEST_PIXELS / 1e6:g} million"
             if max(width, height) > LARGEST_ASPECT * min(width, height):
                 return f"too narrow: {width} x {height} pixels"
-            return np.array(_to_rgb(picture))
-    except (OSError, EOFError, SyntaxError, ValueError, zlib.error, Image.DecompressionBombError) as error:
+            return np.array(to_rgb(picture))
+    except (*UNREADABLE, Image.DecompressionBombError) as error:
         reason = "file is missing" if isinstance(error, FileNotFoundError) else "unreadable"
         return f"{reason}: {str(error).replace(str(path), path.name)}"
 
 
-def _to_rgb(picture: "Image.Image") -> "Image.Image":
-    """RGB, 8 bits per channel, whatever the file's own kind is."""
+def to_rgb(picture: "Image.Image") -> "Image.Image":
+    """RGB, 8 bits per channel, whatever the file's own kind is; upright, transparency over white."""
     import numpy as np
     from PIL import Image, ImageOps
 

@@ -88,24 +88,30 @@ def read_labels(tool: Tool) -> pd.DataFrame:
         raise MissingInputError(f"it needs {LABELS}, which is not in {tool.workspace}. {_relabel(tool)}")
     mend = "Mend it with an editor, then run the same command again."
     labels = tables.read_csv(path, COLUMNS, mend).sort_values("img_name", ignore_index=True)
-    _check_values(labels)
+    check_values(labels, LABELS)
     return labels
 
 
-def _check_values(labels: pd.DataFrame) -> None:
+def check_values(labels: pd.DataFrame, source: object) -> None:
+    """Raise `UserError` unless gender and quality are 0 or 1 and each picture has one row.
+
+    Args:
+        labels: columns `img_name`, `quality` and `gender`.
+        source: what messages call the table.
+    """
     for name in PROPERTIES:
         wrong = labels[~labels[name].isin([0, 1])]
         if len(wrong):
             first = wrong.iloc[0]
             raise UserError(
-                f"{LABELS}: {first['img_name']} has the {name} {first[name]!r}; only 0 and 1 can be learned "
+                f"{source}: {first['img_name']} has the {name} '{first[name]}'; only 0 and 1 mean something "
                 f"(gender 0 = man, 1 = woman; quality 0 = bad, 1 = good). {len(wrong)} rows are wrong: edit "
                 "them, then run the same command again."
             )
     repeated = labels.loc[labels["img_name"].duplicated(), "img_name"]
     if len(repeated):
         raise UserError(
-            f"{LABELS}: {repeated.iloc[0]} is labelled more than once, and the rows may contradict each "
+            f"{source}: {repeated.iloc[0]} is labelled more than once, and the rows may contradict each "
             "other. Keep one row per picture, then run the same command again."
         )
 

@@ -84,17 +84,23 @@ class Trained(NamedTuple):
     std: float
 
 
-def find_pictures(tool: Tool, options: Options) -> "tuple[pd.DataFrame, pd.DataFrame]":
-    """Tables `img_no`, `img_path` of all pictures that labels may name, and of those to predict."""
-    command = tool.command("01_generate_candidates")
-    candidates = read_table(tool, hand_labels.CANDIDATES, command)
-    if options.pictures == "candidates":
-        return candidates, candidates
+def find_pictures(tool: Tool, options: Options) -> "tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]":
+    """The pictures of a run.
+
+    Returns:
+        tables `img_no`, `img_path` of all pictures that labels may name, and of those to predict; and file
+        name -> img_no of the former. A face has the name of the picture that it was cut from.
+    """
     if options.pictures == "faces":
         faces = read_table(tool, FACES, tool.command("03_segment_faces"), "status")
         faces = faces[faces["status"] == "ok"]
-        faces = faces.assign(img_path=[FACE.format(img_no) for img_no in faces["img_no"]])
-        return faces[["img_no", "img_path"]], faces[["img_no", "img_path"]]
+        crops = [FACE.format(img_no) for img_no in faces["img_no"]]
+        pictures = faces[["img_no"]].assign(img_path=crops)
+        return pictures, pictures, numbers_by_name(faces)
+    candidates = read_table(tool, hand_labels.CANDIDATES, tool.command("01_generate_candidates"))
+    numbers = numbers_by_name(candidates)
+    if options.pictures == "candidates":
+        return candidates, candidates, numbers
     folder = tool.workspace / FILTERED
     if not folder.is_dir():
         raise MissingInputError(
@@ -103,7 +109,13 @@ def find_pictures(tool: Tool, options: Options) -> "tuple[pd.DataFrame, pd.DataF
         )
     names = {path.name for path in folder.iterdir()}
     is_kept = [Path(path).name in names for path in candidates["img_path"]]
-    return candidates, candidates[is_kept]
+    return candidates, candidates[is_kept], numbers
+
+
+def numbers_by_name(pictures: "pd.DataFrame") -> dict[str, int]:
+    """File name without folders -> img_no."""
+    names = pictures["img_path"].str.rsplit("/", n=1).str[-1]
+    return dict(zip(names, pictures["img_no"], strict=True))
 
 
 def read_table(tool: Tool, relative: str, command: str, *columns: str) -> "pd.DataFrame":
@@ -253,8 +265,7 @@ def run(tool: Tool, options: Options) -> None:
 
     keep_freed_memory()
     meant = property_labels.labelled_property(options.property)
-    known, wanted = find_pictures(tool, options)
-    numbers = {f"{img_no:06d}.jpg": img_no for img_no in known["img_no"]}
+    known, wanted, numbers = find_pictures(tool, options)
     column = options.column or meant.column
     labels = property_labels.load_property_labels(options.labels, column, numbers)
     images = CandidateImages(tool, known, options.image_size)

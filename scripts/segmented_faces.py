@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from scripts.face_pictures import read_picture
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -35,8 +37,22 @@ class BadPictureError(ValueError):
     """A picture of an item cannot be used; the text says why."""
 
 
+def read_whole(workspace: Path, relative: str) -> np.ndarray:
+    """The picture that a face was cut from, as stage 3 saw it: uint8 [H, W, 3] RGB, upright.
+
+    Raises:
+        BadPictureError: missing or unreadable.
+    """
+    whole = read_picture(workspace / relative)
+    if isinstance(whole, str):
+        raise BadPictureError(f"{relative}: {whole}")
+    return whole
+
+
 def read_pixels(path: Path, relative: str, is_rgb: bool) -> np.ndarray:
     """uint8 [H, W, 3] RGB; or the pixels as stored, which for a label map are class ids, uint8 [H, W].
+
+    For files that stage 3 wrote.
 
     Raises:
         BadPictureError: missing or unreadable; `relative` is what the message calls it.
@@ -66,7 +82,7 @@ def read_item(workspace: Path, item: Item) -> Pictures:
     face_path, label_path = (f"{SEGMENTED}/{kind}_{item.img_no:06d}.png" for kind in ("face", "parsing"))
     face = read_pixels(workspace / face_path, face_path, is_rgb=True)
     label_map = read_pixels(workspace / label_path, label_path, is_rgb=False)
-    whole = read_pixels(workspace / item.img_path, item.img_path, is_rgb=True)
+    whole = read_whole(workspace, item.img_path)
     for path, pixels in ((face_path, face), (label_path, label_map)):
         if pixels.shape[:2] != (FACE_SIZE_PX, FACE_SIZE_PX):
             size = f"{pixels.shape[1]} x {pixels.shape[0]}"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import pickle
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -17,9 +16,11 @@ from scripts.pipeline.files import atomic_path
 from scripts.training_images import folder_images, portrait_images
 from scripts.training_kid import KidMeter
 from scripts.training_log import TrainingLog
+from scripts.training_loop import DAMAGED
 from scripts.training_plan import interval_images
 from scripts.training_previews import Previews
 from stylegan.checkpoint import save_checkpoint
+from stylegan.parallel import Processes
 from stylegan.training import Trainer, TrainingError, TrainingImages
 
 if TYPE_CHECKING:
@@ -29,16 +30,45 @@ CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "stylegan_model.safetensors"
 LOG = "train_log.csv"
 
+Result = TypeVar("Result")
+
+
+def in_the_first_process(
+    processes: Processes, device: torch.device, work: Callable[[], Result]
+) -> Result | None:
+    """What `work` returns in the first process; None in the others, which wait for it.
+
+    Raises:
+        UserError: `work` raised one; then each process does, lest the others wait for one that has gone.
+    """
+    result, problem = None, None
+    if processes.rank == 0:
+        try:
+            result = work()
+        except UserError as error:
+            problem = error
+    if processes.any(problem is not None, device):
+        raise problem or UserError("the first process of this training stopped, and its message says why.")
+    return result
+
 
 def load_images(
     tool: Tool, options: Options, resolution: int, out: Path, log: Callable[[str], None]
-) -> TrainingImages:
-    """The images to train on, rendered or read once and cached in the folder of the run."""
+) -> tuple[TrainingImages, str]:
+    """The images to train on, rendered or read once and cached in the folder of the run.
+
+    Returns:
+        the images, and what they are: another text for other images.
+    """
     if options.folder is not None:
-        return TrainingImages(folder_images(options.folder.resolve(), resolution, out, log))
-    first, count, processes = options.first_portrait, options.portraits, options.processes
-    found = portrait_images(count, resolution, first, processes, out, log, tool.check_stop)
-    return TrainingImages(*found, order=repeated_order(first, found[1], options.repeat_low_quality))
+        pictures, digest = folder_images(options.folder.resolve(), resolution, out, log)
+        return TrainingImages(pictures), f"{len(pictures)} pictures, sha256 {digest[:16]}"
+    first, count, repeats = options.first_portrait, options.portraits, options.repeat_low_quality
+    found = portrait_images(count, resolution, first, options.processes, out, log, tool.check_stop)
+    what = f"{count} portraits from seed {first}"
+    if repeats > 1:
+        what += f", those of low quality {repeats} times"
+    return TrainingImages(*found, order=repeated_order(first, found[1], repeats)), what
 
 
 def repeated_order(first: int, latents: np.ndarray, repeats: int) -> np.ndarray:
@@ -70,8 +100,11 @@ class TrainingRun:
         self.previews = Previews(out, trainer, options.previews)
         self.preview_interval = interval_images(options.preview_kimg, trainer.config)
         self.kid_interval = interval_images(options.kid_kimg, trainer.config)
-        measures = self.writes and self.kid_interval > 0
-        self.kid = KidMeter(tool, options, trainer, out) if measures else None
+        self.kid = None
+        if self.kid_interval > 0:
+            self.kid = in_the_first_process(
+                trainer.processes, trainer.device, lambda: KidMeter(tool, options, trainer, out)
+            )
         self.started_at = self.saved_at = time.monotonic()
         self.saved_step = -1
 
@@ -84,8 +117,8 @@ class TrainingRun:
         try:
             self.trainer.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
         except TrainingError as error:
-            raise UserError(f"{path}: {error}. Use the earlier plan, another --out, or --restart.") from error
-        except (RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
+            raise UserError(f"{path}: {error}. Give that again, another --out, or --restart.") from error
+        except DAMAGED as error:
             raise UserError(
                 f"{path} cannot be read, so the training cannot go on from it ({error}). "
                 "Start over with --restart, or with another --out."
@@ -139,8 +172,9 @@ class TrainingRun:
         images = self.trainer.counters.images
 
         def due(interval: float) -> bool:
-            passed = interval > 0 and images // interval > before // interval
-            return self.writes and (passed or (at_the_end and images > before))
+            if interval <= 0 or not self.writes:
+                return False
+            return images // interval > before // interval or (at_the_end and images > before)
 
         if due(self.preview_interval):
             self.previews.write()
@@ -170,8 +204,9 @@ class TrainingRun:
     def _check_finite(self, metrics: Mapping[str, float]) -> None:
         bad = [name for name, value in metrics.items() if not math.isfinite(value)]
         if bad:
+            kept = f"The checkpoint of step {self.saved_step} in {self.out} is kept."
             raise UserError(
                 f"{', '.join(bad)} became infinite or undefined at step {self.trainer.counters.step}, so "
-                f"training cannot go on. The checkpoint of step {max(self.saved_step, 0)} in {self.out} is "
-                "kept. Lower the learning rate or raise r1_gamma in the plan, and start with --restart."
+                f"training cannot go on. {kept if self.saved_step >= 0 else 'Nothing has been saved yet.'} "
+                "Lower the learning rate or raise r1_gamma in the plan, and start with --restart."
             )

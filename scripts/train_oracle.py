@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.fast_memory import keep_freed_memory
 from scripts.pipeline import REPOSITORY, Tool, files, option, run_tool
-from scripts.training_loop import TrainingLoop, TrainingToolOptions
+from scripts.training_loop import TrainingLoop, TrainingToolOptions, stored_command
 
 if TYPE_CHECKING:
     from cnn.oracle_training import OracleTrainer, PairedPortraits
@@ -129,8 +129,7 @@ def save_weights(tool: Tool, options: Options, trainer: "OracleTrainer", figures
 
     last = options.first_seed + 2 * options.people - 1
     notes = {
-        "command": f"python scripts/train_oracle.py --seed {options.seed} --people {options.people} "
-        f"--first-seed {options.first_seed} --steps {options.steps}",
+        "command": stored_command(options, tool.name),
         "seed": options.seed,
         "trained_on": f"portraits of data/portraits, seeds {options.first_seed} to {last}",
         "held_out": f"portraits of data/portraits, {2 * options.held_out} seeds from {HELD_OUT_SEED}",

@@ -12,7 +12,7 @@ from scripts.fast_memory import keep_freed_memory
 from scripts.generated_pictures import PARSER
 from scripts.parser_judgement import judge_on_portraits
 from scripts.pipeline import REPOSITORY, Tool, files, option, run_tool
-from scripts.training_loop import TrainingLoop, TrainingToolOptions
+from scripts.training_loop import TrainingLoop, TrainingToolOptions, stored_command
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,6 +70,21 @@ def trained_options(options: Options) -> dict[str, Any]:
     return {name: value for name, value in asdict(options).items() if name in names} | {"init": init}
 
 
+def whole_command(options: Options) -> str:
+    """The command that trains this parser, after those that trained the weights which it started from."""
+    from safetensors import SafetensorError, safe_open
+
+    command = stored_command(options, "train_parser")
+    if options.init is None:
+        return command
+    try:
+        with safe_open(options.init, "pt") as weights:
+            before = (weights.metadata() or {}).get("command")
+    except SafetensorError:
+        before = None
+    return f"{before} && {command}" if before else command
+
+
 def save_weights(options: Options, model: "FaceXFormer", figures: Mapping[str, Any]) -> Path:
     """Write the weights in half precision, with what is needed to make them again."""
     import torch
@@ -81,12 +96,9 @@ def save_weights(options: Options, model: "FaceXFormer", figures: Mapping[str, A
         key: (value.half() if value.is_floating_point() else value).cpu().contiguous()
         for key, value in model.state_dict().items()
     }
-    command = f"python scripts/train_parser.py --seed {options.seed} --steps {options.steps}"
-    if options.init is not None:
-        command += f" --learning-rate {options.learning_rate} --init (the weights of an earlier run)"
     metadata = safetensors_metadata(
         model.config,
-        command=command,
+        command=whole_command(options),
         seed=str(options.seed),
         trained_on=f"{options.portraits} portraits of data/portraits, seeds from {TRAINING_SEED}",
         mean_iou=f"{figures['mean_iou']:.4f} on {figures['count']} held-out portraits",

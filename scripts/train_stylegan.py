@@ -8,7 +8,8 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +20,11 @@ from scripts.pipeline import Interrupted, Tool, ToolOptions, UserError, option, 
 if TYPE_CHECKING:
     import torch
 
+    from stylegan.training import TrainingImages
+
+FEWEST = 4
+# The other processes wait while the first one renders portraits: torch's own 10 minutes are too short.
+LONGEST_WAIT = timedelta(hours=12)
 DEFAULT_PLAN = Path(__file__).parent / "presets" / "training" / "base_generator_64.toml"
 
 
@@ -41,13 +47,14 @@ class Options(ToolOptions):
     save_seconds: float = option(120.0, help="seconds between two checkpoints", affects_results=False)
     preview_kimg: float | None = option(
         None,
-        help="thousands of images between two previews; 0: none, None: 20 in the plan",
+        help="thousands of images between two previews; 0: none, None: 20 in the plan, or 10 thousand "
+        "images where a phase ends by seconds",
         affects_results=False,
     )
     previews: int = option(32, help="pictures in a preview", affects_results=False)
     kid_kimg: float | None = option(
         None,
-        help="thousands of images between two measurements of KID; 0: none, None: 20 in the plan",
+        help="thousands of images between two measurements of KID; 0: none, None: as for previews",
         affects_results=False,
     )
     kid_count: int = option(500, help="samples, and pictures at most, that KID compares")
@@ -59,6 +66,15 @@ class Options(ToolOptions):
         None, help="also write the finished networks here, in half precision", affects_results=False
     )
     restart: bool = option(False, help="start over although there is a checkpoint", affects_results=False)
+
+    def __post_init__(self) -> None:
+        if self.kid_count < FEWEST or 0 < self.portraits < FEWEST:
+            raise ValueError(
+                f"--kid-count and --portraits must be at least {FEWEST}: KID compares two halves of the "
+                "data, and a half needs two pictures."
+            )
+        if min(self.previews, self.processes, self.repeat_low_quality) < 1:
+            raise ValueError("--previews, --processes and --repeat-low-quality must be at least 1.")
 
 
 def join_processes(tool: Tool) -> "torch.device":
@@ -72,7 +88,8 @@ def join_processes(tool: Tool) -> "torch.device":
     if device.type == "cuda":
         device = torch.device("cuda", distributed.get_node_local_rank())
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, timeout=LONGEST_WAIT)
     return device
 
 
@@ -90,8 +107,6 @@ def run(tool: Tool, options: Options) -> None:
             "It needs pictures to learn from: either --portraits COUNT or --folder PATH. For example:\n"
             "    python scripts/train_stylegan.py --portraits 40000"
         )
-    if options.kid_count < 2:
-        raise UserError("--kid-count must be at least 2; use --kid-kimg 0 to measure no KID.")
     from scripts.fast_memory import keep_freed_memory
 
     keep_freed_memory()
@@ -104,7 +119,7 @@ def run(tool: Tool, options: Options) -> None:
 
 def train(tool: Tool, options: Options, device: "torch.device") -> None:
     """Read the plan and the images, train, and write the results."""
-    from scripts.stylegan_run import TrainingRun, load_images
+    from scripts.stylegan_run import TrainingRun, in_the_first_process, load_images
     from scripts.training_plan import read_plan
     from stylegan.parallel import Processes
     from stylegan.training import Trainer, TrainingError
@@ -113,14 +128,14 @@ def train(tool: Tool, options: Options, device: "torch.device") -> None:
     config, init = read_plan(options)
     processes = Processes.of_this_run()
     say: Callable[[str], None] = tool.log if processes.rank == 0 else _nothing
+
+    def load() -> "tuple[TrainingImages, str]":
+        return load_images(tool, options, config.generator["resolution"], out, say)
+
     # The first process renders or reads the images, the others find them in its cache.
-    if processes.rank > 0:
-        processes.wait()
-    images = load_images(tool, options, config.generator["resolution"], out, say)
-    if processes.rank == 0:
-        processes.wait()
+    images, what = in_the_first_process(processes, device, load) or load()
     try:
-        trainer = Trainer(config, images, device, init)
+        trainer = Trainer(replace(config, extra={"images": what}), images, device, init)
     except TrainingError as error:
         raise UserError(str(error)) from error
     training = TrainingRun(tool, options, trainer, out)
@@ -128,6 +143,7 @@ def train(tool: Tool, options: Options, device: "torch.device") -> None:
     training.loop()
     if options.bundle is not None and trainer.finished and processes.rank == 0:
         training.bundle(options.bundle.resolve())
+    processes.wait()  # torchrun stops the first one, which still measures and writes, once another is gone
     if not trainer.finished:
         if tool.stop_requested:
             raise Interrupted("Stopped on request.")

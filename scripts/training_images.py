@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from scripts.face_pictures import read_picture
 from scripts.pipeline import UserError
 from scripts.pipeline.console import script_command
-from scripts.pipeline.files import atomic_path, write_json
+from scripts.pipeline.files import atomic_path, read_json, write_json
 from scripts.pipeline.tables import read_csv
 
 MINIMUM = 8
@@ -76,10 +78,18 @@ def _render(
     progress.unlink(missing_ok=True)
 
 
-def folder_images(pictures: Path, size: int, folder: Path, log: Callable[[str], None]) -> np.ndarray:
-    """All pictures of a folder, cut to their central square and resized, [N,size,size,3] uint8.
+def folder_images(
+    pictures: Path, size: int, folder: Path, log: Callable[[str], None]
+) -> tuple[np.ndarray, str]:
+    """All pictures of a folder, upright, cut to their central square and resized.
 
     Where `align_photos.py` left its table, only the pictures that it calls "ok".
+
+    Args:
+        folder: where they are cached, until a name, a size in bytes or a time of change is another one.
+
+    Returns:
+        images [N,size,size,3] uint8, and their sha256.
 
     Raises:
         UserError: no such folder, a table of another kind, or too few pictures.
@@ -91,17 +101,18 @@ def folder_images(pictures: Path, size: int, folder: Path, log: Callable[[str], 
     paths = _usable_paths(pictures, log)
     final = folder / f"pictures_{size}px.npy"
     listing = folder / f"pictures_{size}px.json"
-    names = [f"{p.relative_to(pictures).as_posix()} {p.stat().st_size}" for p in paths]
-    if final.exists() and listing.exists() and json.loads(listing.read_text(encoding="utf-8")) == names:
-        return np.load(final, mmap_mode="r")
+    states = [_state(path, pictures) for path in paths]
+    if final.exists() and listing.exists():
+        cached = read_json(listing)
+        if isinstance(cached, dict) and cached["files"] == states:
+            return np.load(final, mmap_mode="r"), cached["sha256"]
     images = []
     for path in paths:
-        try:
-            with Image.open(path) as picture:
-                square = ImageOps.fit(picture.convert("RGB"), (size, size), Image.Resampling.LANCZOS)
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
-            log(f"left out {path.name}: it cannot be read as a picture ({error})")
+        pixels = read_picture(path)
+        if isinstance(pixels, str):
+            log(f"left out {path.name}, {pixels}")
             continue
+        square = ImageOps.fit(Image.fromarray(pixels), (size, size), Image.Resampling.LANCZOS)
         images.append(np.asarray(square))
     if len(images) < MINIMUM:
         command = script_command("align_photos", "--photos", "PHOTOS", "--output", "ALIGNED")
@@ -110,10 +121,19 @@ def folder_images(pictures: Path, size: int, folder: Path, log: Callable[[str], 
             "are soon known by heart, and the generator would only repeat them. Add photographs and cut out "
             f"their faces:\n    {command}"
         )
+    array = np.stack(images)
+    listing.unlink(missing_ok=True)  # beside other images the earlier one would vouch for them
     with atomic_path(final) as temporary:
-        np.save(temporary, np.stack(images))
-    write_json(listing, names)
-    return np.load(final, mmap_mode="r")
+        np.save(temporary, array)
+    digest = hashlib.sha256(array).hexdigest()
+    write_json(listing, {"sha256": digest, "files": states})
+    return np.load(final, mmap_mode="r"), digest
+
+
+def _state(path: Path, pictures: Path) -> list[str | int]:
+    """Name, bytes and time of the last change: what tells a picture from one that replaced it."""
+    stat = path.stat()
+    return [path.relative_to(pictures).as_posix(), stat.st_size, stat.st_mtime_ns]
 
 
 def _usable_paths(pictures: Path, log: Callable[[str], None]) -> list[Path]:

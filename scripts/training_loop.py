@@ -6,15 +6,36 @@ import pickle
 import shlex
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from scripts.pipeline import Interrupted, Journal, Tool, ToolOptions, UserError, files, option
+from scripts.pipeline import REPOSITORY, Interrupted, Journal, Tool, ToolOptions, UserError, files, option
 
 if TYPE_CHECKING:
     from scripts.pipeline.console import Progress
 
 DAMAGED = (RuntimeError, EOFError, ValueError, TypeError, KeyError, pickle.UnpicklingError)
+
+
+def stored_command(options: TrainingToolOptions, name: str) -> str:
+    """The command that trains the same network again, for the notes in its file.
+
+    It has every option that decides the result and is not the script's default, so it needs no preset.
+    """
+    words = ["python", f"scripts/{name}.py"]
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if field.metadata.get("affects_results", True) and value != field.default:
+            values = value if isinstance(value, tuple) else (value,)
+            words += [f"--{field.name.replace('_', '-')}", *map(_word, values)]
+    return shlex.join(words)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, Path) and value.is_relative_to(REPOSITORY):
+        return value.relative_to(REPOSITORY).as_posix()
+    return str(value)
 
 
 class Trainer(Protocol):

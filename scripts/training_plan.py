@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from scripts.pipeline import UserError
 from scripts.pipeline.layers import read_toml
 from stylegan.checkpoint import Checkpoint, CheckpointError, load_checkpoint, weights_id
 from stylegan.phases import TrainingConfig, phases_from_tables
+from stylegan.training import build_networks
 from stylegan.transfer import check_transferable
 
 if TYPE_CHECKING:
@@ -42,13 +45,13 @@ def read_plan(options: Options) -> tuple[TrainingConfig, Checkpoint | None]:
         )
     if options.freeze_d is not None:
         tables["freeze_d"] = options.freeze_d
-    source = f"{options.portraits} portraits from seed {options.first_portrait}"
-    if options.repeat_low_quality > 1:
-        source += f", those of low quality {options.repeat_low_quality} times"
-    extra = {"images": source if options.portraits else "a folder of pictures"}
     try:
         phases = phases_from_tables(tables.pop("phases", ()))
-        return TrainingConfig(phases=phases, extra=extra, **tables), init
+        config = TrainingConfig(phases=phases, **tables)
+        # Without their weights: what cannot be built should be known before the images are rendered.
+        with torch.device("meta"):
+            build_networks(config)
+        return config, init
     except (TypeError, ValueError, KeyError) as error:
         raise UserError(f"{options.plan} is not a usable training plan: {error}") from error
 

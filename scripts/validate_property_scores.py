@@ -33,7 +33,7 @@ class Options(ToolOptions):
 
     count: int = option(2000, help="portraits of different people")
     people: int = option(40, help="people of whom each property is swept by itself; 0: no sweeps")
-    levels: int = option(5, help="values of a swept property, from its 5 %% to its 95 %% quantile")
+    levels: int = option(5, help="values of a swept property, from its 5 % to its 95 % quantile")
     size: int = option(128, help="width and height of a portrait in pixels, 64 to 256")
     first_seed: int = option(3_000_000, help="seed of the first portrait")
     masks: Literal["true", "parser"] = option("true", help="label maps: the drawing's own, or the parser's")

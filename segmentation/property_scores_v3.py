@@ -65,7 +65,7 @@ def measure_v3(
         valid.
     """
     face = find_face(label_map)
-    hair = class_mask(label_map, FaceClass.HAIR)
+    hair = class_mask(label_map, FaceClass.HAIR) & ~np.isnan(face.width)[:, None, None]
     background = background_mask(label_map, face, boxes, pictures.shape[1:3])
     values = (
         _eyes(face),

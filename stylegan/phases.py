@@ -113,6 +113,9 @@ class TrainingConfig:
     """What else to store with the weights, e.g. where the images came from."""
 
     def __post_init__(self) -> None:
+        for name in ("generator", "discriminator"):
+            if "resolution" not in getattr(self, name):
+                raise ValueError(f"the {name} needs a resolution (pixels per side)")
         resolution = self.generator["resolution"]
         if not self.phases:
             raise ValueError("the training plan has no phases")
@@ -177,13 +180,18 @@ class TrainingConfig:
     def first_difference(self, stored: Mapping[str, Any]) -> str | None:
         """Name of the first value that differs from those of an earlier `to_dict`; None: the same plan.
 
-        What was stored before an option existed counts as its default.
+        What was stored before an option existed counts as its default. In `extra` it is the name of an entry.
         """
         defaults = {f.name: f.default for f in dataclasses.fields(self)}
         phase_defaults = {f.name: f.default for f in dataclasses.fields(Phase)}
         phases = [{**phase_defaults, **phase} for phase in stored["phases"]]
         known = {**defaults, **stored, "phases": phases}
-        return next((key for key, value in self.to_dict().items() if known[key] != value), None)
+        key = next((key for key, value in self.to_dict().items() if known[key] != value), None)
+        if key != "extra":
+            return key
+        before = known["extra"]
+        names = (*self.extra, *before)
+        return next(n for n in names if n not in before or before[n] != self.extra.get(n))
 
 
 def phases_from_tables(tables: Sequence[Mapping[str, Any]]) -> tuple[Phase, ...]:

@@ -49,8 +49,22 @@ def wants_bf16(precision: str, device: torch.device) -> bool:
     if precision != "auto":
         return precision == "bf16"
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+
+
+def build_networks(config: TrainingConfig) -> tuple[StyleGANGenerator, StyleGANDiscriminator]:
+    """Generator and discriminator of a plan, with the random weights of its seed.
+
+    Raises:
+        TrainingError: the plan's arguments describe no network.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            return StyleGANGenerator(**config.generator), StyleGANDiscriminator(**config.discriminator)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TrainingError(f"the networks cannot be built: {error}") from error
 
 
 class Trainer:
@@ -62,7 +76,7 @@ class Trainer:
         device: where to compute; with several GPUs, that of this process.
         init: weights to start from; None: random ones.
     Raises:
-        TrainingError: images, weights or processes do not fit the plan.
+        TrainingError: there is no such network, or images, weights or processes do not fit the plan.
     """
 
     def __init__(
@@ -77,10 +91,7 @@ class Trainer:
         self.device = device
         self.processes = Processes.of_this_run()
         self.counters = Counters()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            generator = StyleGANGenerator(**config.generator)
-            discriminator = StyleGANDiscriminator(**config.discriminator)
+        generator, discriminator = build_networks(config)
         self.generator = generator.to(device, memory_format=torch.channels_last).train()
         self.discriminator = discriminator.to(device, memory_format=torch.channels_last).train()
         self.generator_smooth = copy.deepcopy(self.generator).eval().requires_grad_(False)
@@ -261,7 +272,7 @@ class Trainer:
         """Go on where `state_dict` was taken. TrainingError when the plan is another one."""
         key = self.config.first_difference(state["config"])
         if key is not None:
-            raise TrainingError(f"the checkpoint was made with another {key!r} than this training has")
+            raise TrainingError(f"the checkpoint was made with other {key!r} than this training has")
         self.counters = Counters(**state["counters"])
         self.steps.new_optimizers(self.phase)
         for name, network in self.networks():

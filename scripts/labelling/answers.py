@@ -56,9 +56,9 @@ class AnswerJournal:
     """Append-only file of JSON lines, replayed when it is opened. Used as a context manager.
 
     The first line names the weights; each other line is an event: ``{"labels": [[seed, gender, quality]],
-    "skip": [seed], "order": ..., "kind": "answer", "check" or "table"}`` or ``{"undo": 1}``. A line is
-    written and synced to the disk before the answer counts. A last line without its end, left by a crash, is
-    cut off.
+    "skip": [seed], "order": ..., "kind": "answer", "check" or "table"}`` or ``{"undo": 1}``; one of the kind
+    "table" may tell the ``table_sha256`` with which the answers agree then. A line is written and synced to
+    the disk before the answer counts. A last line without its end, left by a crash, is cut off.
 
     Args:
         workspace: folder of the run.
@@ -66,7 +66,8 @@ class AnswerJournal:
 
     Attributes:
         answers: seed -> what holds now, all undone answers removed.
-        is_new: there was no journal before.
+        table_sha256: the label table that was taken over or exported last, if any; what was answered since
+            is newer.
 
     Raises:
         UserError: a line in the middle is damaged, or the file belongs to other weights.
@@ -76,14 +77,14 @@ class AnswerJournal:
         self.path = journal_path(workspace, weights_id)
         self.weights_id = weights_id
         self.answers: dict[int, Answer] = {}
-        self.is_new = not self.path.exists()
+        self.table_sha256 = ""
         self._history: list[dict[int, Answer | None]] = []
         self._descriptor = -1
         self._size = 0
 
     def __enter__(self) -> AnswerJournal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        whole_bytes = 0 if self.is_new else self._replay()
+        whole_bytes = self._replay() if self.path.exists() else 0
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         self._truncate(whole_bytes)
         if whole_bytes == 0:
@@ -114,12 +115,21 @@ class AnswerJournal:
         """
         self._append(labels, skip, order, "check" if checked else "answer")
 
-    def take_over(self, labels: Mapping[int, Answer]) -> None:
-        """Record labels of a table: seed -> answer. They cannot be undone, nor anything before them."""
-        for order in ("number", "uncertain"):
-            rows = [(s, a.gender, a.quality) for s, a in labels.items() if a.order == order]
-            if rows:
-                self._append(rows, (), order, "table")
+    def take_over(self, labels: Mapping[int, Answer], table_sha256: str = "") -> None:
+        """Record labels of a table. They cannot be undone, nor anything before them.
+
+        Args:
+            labels: seed -> answer; may be empty, where the answers are the table's already.
+            table_sha256: the table, to be remembered, so that it is not taken over again.
+        """
+        groups = {order: [] for order in ("uncertain", "number")}
+        for seed, answer in labels.items():
+            groups[answer.order].append((seed, answer.gender, answer.quality))
+        if groups["uncertain"]:
+            self._append(groups["uncertain"], (), "uncertain", "table")
+        if groups["number"] or table_sha256:
+            # In the last event: after a crash before it, the rest is taken over by the next session.
+            self._append(groups["number"], (), "number", "table", table_sha256)
 
     def undo(self) -> dict[int, Answer]:
         """Take back the last answer or page, of whichever session.
@@ -133,9 +143,12 @@ class AnswerJournal:
         self._write_and_apply({"undo": 1})
         return undone
 
-    def _append(self, labels: Sequence[tuple], skip: Sequence[int], order: Order, kind: str) -> None:
+    def _append(
+        self, labels: Sequence[tuple], skip: Sequence[int], order: Order, kind: str, table_sha256: str = ""
+    ) -> None:
         rows = [list(label) for label in labels]
-        self._write_and_apply({"labels": rows, "skip": list(skip), "order": order, "kind": kind})
+        event = {"labels": rows, "skip": list(skip), "order": order, "kind": kind}
+        self._write_and_apply(event | ({"table_sha256": table_sha256} if table_sha256 else {}))
 
     def _write_and_apply(self, event: dict[str, Any]) -> None:
         self._write({**event, "at": manifest.now()})
@@ -151,7 +164,9 @@ class AnswerJournal:
             return
         changes = self._changes(event)
         if event["kind"] == "table":
-            self._history.clear()
+            self.table_sha256 = event.get("table_sha256", self.table_sha256)
+            if changes:
+                self._history.clear()
         else:
             self._history.append({seed: self.answers.get(seed) for seed in changes})
         self.answers.update(changes)

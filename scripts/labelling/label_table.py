@@ -31,17 +31,24 @@ class FoundTable:
         same_pictures: it belongs to these candidates.
         as_exported: it is, byte for byte, an export of this tool.
         labels: seed -> answer; empty unless it belongs to these candidates.
+        sha256: of the file.
     """
 
     made_by: str
     same_pictures: bool
     as_exported: bool
     labels: Mapping[int, Answer]
+    sha256: str
 
     @property
     def by_machine(self) -> bool:
         """True for stand-ins that a network made."""
         return self.made_by.startswith(MACHINE)
+
+    @property
+    def is_a_persons(self) -> bool:
+        """True for a person's labels of these candidates."""
+        return self.same_pictures and not self.by_machine
 
 
 def find_table(tool: Tool, candidates: Candidates) -> FoundTable | None:
@@ -53,15 +60,15 @@ def find_table(tool: Tool, candidates: Candidates) -> FoundTable | None:
     path = tool.workspace / hand_labels.LABELS
     if not path.is_file():
         return None
+    sha256 = fingerprint.sha256_file(path)
     try:
         record = hand_labels.read_record(tool)
     except UserError:
-        return FoundTable("unknown", same_pictures=False, as_exported=False, labels={})
-    as_exported = record.table_sha256 == fingerprint.sha256_file(path)
-    if (record.weights_id, record.seed) != (candidates.weights_id, candidates.first_seed):
-        return FoundTable(record.made_by, same_pictures=False, as_exported=as_exported, labels={})
-    labels = _answers(hand_labels.read_labels(tool), record, candidates)
-    return FoundTable(record.made_by, same_pictures=True, as_exported=as_exported, labels=labels)
+        return FoundTable("unknown", same_pictures=False, as_exported=False, labels={}, sha256=sha256)
+    as_exported = record.table_sha256 == sha256
+    same_pictures = (record.weights_id, record.seed) == (candidates.weights_id, candidates.first_seed)
+    labels = _answers(hand_labels.read_labels(tool), record, candidates) if same_pictures else {}
+    return FoundTable(record.made_by, same_pictures, as_exported, labels, sha256)
 
 
 def _answers(
@@ -113,11 +120,13 @@ class Export:
         count: rows of the table.
         message: one or two sentences for the person.
         next_command: command to type next.
+        table_sha256: the table.
     """
 
     count: int
     message: str
     next_command: str
+    table_sha256: str
 
 
 def export(tool: Tool, candidates: Candidates, answers: Mapping[int, Answer], origin: str = "") -> Export:
@@ -143,6 +152,7 @@ def export(tool: Tool, candidates: Candidates, answers: Mapping[int, Answer], or
     # Without a record a table is refused; an old record beside a new table would vouch for it wrongly.
     record.unlink(missing_ok=True)
     tables.write_csv(table, pd.DataFrame(rows, columns=list(hand_labels.COLUMNS)))
+    table_sha256 = fingerprint.sha256_file(table)
     taken_over = sum(answer.taken_over for answer in labelled.values())
     files.write_json(
         record,
@@ -153,7 +163,7 @@ def export(tool: Tool, candidates: Candidates, answers: Mapping[int, Answer], or
             "made_by": MADE_BY + (f"; {taken_over} {TAKEN_OVER}{origin}" if taken_over else ""),
             "skipped": sorted(n for n, answer in known.items() if answer.skipped),
             "most_uncertain": sorted(n for n, answer in labelled.items() if answer.order == "uncertain"),
-            "table_sha256": fingerprint.sha256_file(table),
+            "table_sha256": table_sha256,
             "exported": manifest.now(),
         },
     )
@@ -161,14 +171,14 @@ def export(tool: Tool, candidates: Candidates, answers: Mapping[int, Answer], or
     if kept_as:
         message += f" The table that was there is kept as {kept_as}."
     redo = ["--force"] if manifest.read(tool.workspace, FILTER_STAGE) else []
-    return Export(len(rows), message, tool.command(FILTER_STAGE, *redo))
+    return Export(len(rows), message, tool.command(FILTER_STAGE, *redo), table_sha256)
 
 
 def restart(tool: Tool, candidates: Candidates) -> str:
     """Set the earlier answers, and a person's table of these pictures, aside; returns where they are now."""
     journal = journal_path(tool.workspace, candidates.weights_id)
     found = find_table(tool, candidates)
-    own_table = found is not None and found.same_pictures and not found.by_machine
+    own_table = found is not None and found.is_a_persons
     folder = _copy_aside(
         tool, [*([journal] if journal.is_file() else []), *(_pair(tool) if own_table else [])]
     )

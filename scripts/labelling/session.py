@@ -165,6 +165,7 @@ class LabelSession:
                 self._adopt_base()
             answers = self._answers()
             written = label_table.export(self.tool, self.candidates, answers, self.origin)
+            self.journal.take_over({}, written.table_sha256)
             self._exported = dict(answers)
             return {**self.status(), "message": written.message, "next": written.next_command}
 
@@ -261,7 +262,8 @@ def open_session(
     """Start a session on what the workspace holds: the journal, and a label table if one lies there.
 
     A person's table of these pictures counts as answered, so labels that were edited by hand or made
-    elsewhere are not lost; a machine-made one is only looked at in a second pass.
+    elsewhere are not lost; what is answered after it was taken over holds. A machine-made table is only
+    looked at in a second pass.
 
     Args:
         journal: open.
@@ -276,11 +278,11 @@ def open_session(
     base: dict[int, Answer] = {}
     if found is not None and found.by_machine and plan.mode == "check":
         base = {seed: answer for seed, answer in found.labels.items() if seed not in journal.answers}
-    elif found is not None and not found.by_machine and (journal.is_new or not found.as_exported):
+    elif found is not None and found.is_a_persons and found.sha256 != journal.table_sha256:
         answers = journal.answers
         differing = {s: a for s, a in found.labels.items() if not _same(answers.get(s), a)}
+        journal.take_over(differing, found.sha256)
         if differing:
-            journal.take_over(differing)
             tool.log(f"{len(differing)} labels were taken over from the table (made by: {found.made_by}).")
     origin = found.made_by.rpartition(label_table.TAKEN_OVER)[2] if found else ""
     return LabelSession(tool, candidates, scores, journal, plan, origin, base)

@@ -88,7 +88,7 @@ class Progress:
 
 def script_command(name: str, *arguments: str) -> str:
     """The command that runs a script with the interpreter in use, as the user can type it here."""
-    return shlex.join([_interpreter(), _short(REPOSITORY / "scripts" / f"{name}.py"), *arguments])
+    return shlex.join([_interpreter(), short_path(REPOSITORY / "scripts" / f"{name}.py"), *arguments])
 
 
 def running_command() -> str:
@@ -99,10 +99,10 @@ def running_command() -> str:
 def _interpreter() -> str:
     """The interpreter in use: by its path if it is the repository's own, else by its name."""
     interpreter = Path(sys.executable)
-    return _short(interpreter) if REPOSITORY in interpreter.parents else interpreter.name
+    return short_path(interpreter) if REPOSITORY in interpreter.parents else interpreter.name
 
 
-def _short(path: Path) -> str:
+def short_path(path: Path) -> str:
     """The path relative to the current folder if it lies below it."""
     here = Path.cwd()
     return str(path.relative_to(here)) if here in path.parents else str(path)

@@ -18,7 +18,7 @@ class Input:
         path: POSIX path relative to the workspace.
         made_by: name of the script that makes it, without ``.py``; empty if the user places it.
         optional: the stage can run without it; its presence still counts for the fingerprint.
-        note: one sentence that tells how to get it when no script makes it.
+        note: a sentence that tells how to get it when no script makes it, or otherwise than from it.
         in_repository: the path is relative to the repository instead; for files that come with the code.
     """
 

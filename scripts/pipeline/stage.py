@@ -182,7 +182,8 @@ class Stage(Tool):
         where = f"it needs {item.path}, which is not in {root}."
         if not item.made_by:
             return f"{where} {item.note}".strip()
-        return f"{where} {item.made_by} makes it:\n    {self.command(item.made_by)}"
+        made = f"{where} {item.made_by} makes it:\n    {self.command(item.made_by)}"
+        return f"{made}\n{item.note}" if item.note else made
 
     def check_inputs(self) -> None:
         """Raise `MissingInputError` if an input is absent or its maker has begun but not finished."""

@@ -1,6 +1,7 @@
 """The alignment script: files, table, bad photographs, EXIF orientation, resume and other options."""
 
 import runpy
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 from PIL import Image, ImageFilter
 
 from data import portraits
+from scripts import train_stylegan, training_plan
 from scripts.pipeline.layers import REPOSITORY
+from scripts.pipeline.options import resolve_options
 
 SCRIPT = REPOSITORY / "scripts/align_photos.py"
 LIMITS = ("--size", "64", "--min-face", "70", "--min-sharpness", "0.03", "--rotations", "never")
@@ -82,7 +85,14 @@ def test_table_files_resume_and_changed_photos(align, photos: Path, tmp_path: Pa
         float(table.loc["album one/good.png", "left_eye_x"]), abs=0.5
     )
     assert (out / "contact_sheet.png").exists()
-    assert "2 faces of 64 px from 7 photographs" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "2 faces of 64 px from 7 photographs" in said
+    command = shlex.split(said.rpartition("next: ")[2])
+    assert Path(command[1]).name == "train_stylegan.py"
+    training = resolve_options(train_stylegan.Options, "train_stylegan", command[2:]).options
+    config, _ = training_plan.read_plan(training)
+    assert {phase.kind for phase in config.phases} == {"discriminator", "adversarial"}
+    assert training.folder.resolve() == out.resolve()
 
     # Another run goes by the journal, and looks only at what is new.
     untouched = out / "faces/good.jpg_1.png"
@@ -96,6 +106,13 @@ def test_table_files_resume_and_changed_photos(align, photos: Path, tmp_path: Pa
     assert after["source"].tolist() == sorted({*table.index, "album one/renamed.png"} - gone)
     assert not (out / "faces/album one/good.png_1.png").exists()
     assert (out / "faces/album one/renamed.png_1.png").exists()
+
+    # A person who deletes a face does not want it, whatever is added later.
+    untouched.unlink()
+    assert align() == 0
+    unwanted = pd.read_csv(out / "aligned.csv", keep_default_na=False).set_index("source").loc["good.jpg"]
+    assert (unwanted["status"], unwanted["file"]) == ("removed", "")
+    assert not untouched.exists()
 
 
 def test_other_options_need_force(align, photos: Path, tmp_path: Path, capsys) -> None:

@@ -147,6 +147,24 @@ def test_a_table_made_or_edited_by_hand_counts(workspace: Path, start) -> None:
     assert session.status()["bad"] == 1
 
 
+def test_what_is_answered_after_a_table_was_taken_over_holds(workspace: Path, start) -> None:
+    write_labels(workspace, [0, 1] * 3, [1] * 6)
+    session = start()
+    session.label([[3, 0, 0]])
+    session = start()
+    assert session.items([3])[0]["label"] == [0, 0]
+    assert [item["was"] for item in session.undo()["items"]] == [[0, 0]]
+    assert start().items([3])[0]["label"] == [1, 1]
+    write_labels(workspace, [0, 1, 0, 0, 0, 0], [1] * 6)  # edited: another table, which counts again
+    session = start()
+    assert session.items([3])[0]["label"] == [0, 1]
+    session.label([[3, 0, 0]])
+    session.export()
+    assert start().items([3])[0]["label"] == [0, 0]
+    write_labels(workspace, [0, 1, 0, 0, 0, 0], [1] * 6)  # a backup, put back after the export
+    assert start().items([3])[0]["label"] == [0, 1]
+
+
 def test_an_undone_label_does_not_come_back_from_the_table(start) -> None:
     session = start()
     label_all(session, 3)

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from scripts import property_labels
-from scripts.pipeline import UserError
+from scripts import property_labels, regress_property
+from scripts.pipeline import Tool, ToolOptions, UserError
+from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.layers import REPOSITORY
 from segmentation.property_table import PROPERTY_NAMES
 
@@ -97,6 +98,19 @@ def test_scores_run_as_the_property_table_says(workspace: Path, labels: Path, in
     assert code == 0, errors
     assert "run the other way" in output
     assert len(pd.read_csv(workspace / "cnn/inference_result/property_hair_color.csv")) == IMAGE_COUNT
+
+
+def test_labels_name_pictures_of_any_suffix_and_faces_need_no_candidates(workspace: Path) -> None:
+    (workspace / "segmentation").mkdir()
+    folder = "stylegan/synthesize_results_filtered"
+    rows = [f"7,{folder}/000007.png,ok", f"8,{folder}/000008.jpg,ok", f"9,{folder}/000009.jpg,no_face"]
+    (workspace / "segmentation/faces.csv").write_text("\n".join(["img_no,img_path,status", *rows]) + "\n")
+    (workspace / "stylegan/candidates.csv").unlink()
+    tool = Tool("regress_property", ToolOptions(workspace=workspace), StopRequest())
+    known, wanted, numbers = regress_property.find_pictures(tool, regress_property.Options(pictures="faces"))
+    assert numbers == {"000007.png": 7, "000008.jpg": 8}
+    assert known["img_path"].tolist() == wanted["img_path"].tolist()
+    assert known["img_path"].iloc[0] == "segmentation/segmentation_results/face_000007.png"
 
 
 def test_the_five_inputs_are_properties_of_the_table() -> None:

@@ -1,6 +1,7 @@
 """Candidates depend on the weights and their seed alone: not on batches, kills or other candidates."""
 
 import csv
+import importlib
 import shutil
 from pathlib import Path
 
@@ -44,6 +45,13 @@ def pixels(workspace: Path) -> np.ndarray:
 def latents(workspace: Path) -> tuple[np.ndarray, np.ndarray]:
     with safe_open(workspace / "stylegan/latents.safetensors", "numpy") as file:
         return file.get_tensor("z"), file.get_tensor("w")
+
+
+def test_truncation_of_no_layer_is_refused() -> None:
+    options = importlib.import_module("scripts.01_generate_candidates").Options
+    with pytest.raises(ValueError, match="--trunc-layers"):
+        options(trunc_psi=0.5)
+    assert options(trunc_psi=0.5, trunc_layers=4).trunc_layers == 4
 
 
 def test_files_columns_and_seeds(run_script, workspace: Path) -> None:

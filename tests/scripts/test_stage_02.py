@@ -92,7 +92,7 @@ def set_value(column: str, value: object) -> Callable[[pd.DataFrame], pd.DataFra
 
 
 BAD_LABELS = {
-    "other value": (set_value("gender", 2), {}, "only 0 and 1"),
+    "other value": (set_value("gender", 2), {}, "has the gender '2'; only 0 and 1"),
     "text": (set_value("quality", "good"), {}, "only 0 and 1"),
     "empty": (set_value("quality", None), {}, "only 0 and 1"),
     "duplicate": (lambda table: table.iloc[[*range(23), 0]], {}, "000000.jpg is labelled more than once"),
@@ -136,7 +136,7 @@ def test_missing_labels_name_their_maker(workspace: Path, in_process: Callable) 
     (workspace / hand_labels.LABELS).unlink()
     code, errors = in_process(SCRIPT, "--workspace", workspace, *QUICK)
     assert code == 3
-    assert "00_fetch_weights" in errors
+    assert "label_images.py --workspace" in errors and "00_fetch_weights" in errors
 
 
 def test_vanished_pictures_are_named(workspace: Path, in_process: Callable) -> None:

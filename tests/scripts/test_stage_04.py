@@ -17,6 +17,7 @@ from PIL import Image
 from data import portraits
 from scripts import property_plots
 from scripts.pipeline.layers import REPOSITORY
+from scripts.segmented_faces import Item, read_item
 from segmentation.face_classes import FaceClass
 from segmentation.normalization import ScoreStatistics
 from segmentation.property_scores import compute_scores
@@ -137,6 +138,17 @@ def test_values_are_those_of_the_package(score, workspace: Path) -> None:
         assert [row[f"{name}_valid_v{algorithm}"] for name in PROPERTY_NAMES] == valid[0].tolist()
 
 
+def test_a_picture_is_read_as_the_segmentation_saw_it(workspace: Path) -> None:
+    row = pd.read_csv(workspace / FACES).set_index("img_no").loc[6]
+    item = Item(6, row["img_path"], tuple(row[["x0", "y0", "x1", "y1"]].astype(float)))
+    upright = read_item(workspace, item).whole
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned clockwise by 90 degrees
+    sideways = Image.fromarray(upright).transpose(Image.Transpose.ROTATE_90)
+    sideways.save(workspace / item.img_path, exif=exif)
+    np.testing.assert_array_equal(read_item(workspace, item).whole, upright)
+
+
 def spoil(workspace: Path) -> dict[int, str]:
     """Spoil seven of the faces; what the reason must say, by image number."""
     results = workspace / SEGMENTED
@@ -149,7 +161,7 @@ def spoil(workspace: Path) -> dict[int, str]:
     (results / "face_000015.png").unlink()
     (workspace / "stylegan/synthesize_results_filtered/000018.png").unlink()
     reasons = {0: "parsing_000000.png is missing", 3: "cannot be read", 6: "visualization", 9: "224 x 100"}
-    return reasons | {12: "class id", 15: "face_000015.png is missing", 18: "000018.png is missing"}
+    return reasons | {12: "class id", 15: "face_000015.png is missing", 18: "000018.png: file is missing"}
 
 
 def test_bad_pictures_are_rows_with_a_reason(score, workspace: Path) -> None:

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from PIL import Image
 
 from scripts import fast_memory, stylegan_run, train_stylegan
-from scripts.pipeline import run_tool
+from scripts.pipeline import UserError, run_tool
 from stylegan.checkpoint import build_discriminator, build_generator, load_checkpoint, save_checkpoint
 from tests.stylegan import tiny
 
@@ -70,7 +71,7 @@ def pictures(tmp_path: Path) -> Path:
     folder = tmp_path / "pictures"
     folder.mkdir()
     for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (10, 20, 30, 3), dtype=np.uint8)):
-        Image.fromarray(pixels).save(folder / f"{i}.png")
+        Image.fromarray(pixels).save(folder / f"{i}.png", compress_level=0)  # all of one size in bytes
     (folder / "bad.jpg").write_bytes(b"no picture")
     return folder
 
@@ -112,7 +113,10 @@ def test_training_on_a_folder_with_one_bad_picture(
     assert (out / "stylegan_model.safetensors").read_bytes() == before
 
     assert train(PLAN.replace("kimg = 0.12", "kimg = 0.2"), *arguments) == 5
-    assert "another 'phases'" in capsys.readouterr().err
+    assert "other 'phases'" in capsys.readouterr().err
+    Image.new("RGB", (30, 20)).save(pictures / "9.png", compress_level=0)
+    assert train(PLAN, *arguments) == 5
+    assert "other 'images'" in capsys.readouterr().err
 
 
 def test_transfer_measures_kid_and_keeps_the_best(
@@ -161,6 +165,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
         )
         assert train(plan, *arguments, "--minutes", 60, out="stopped") == 0
     assert _log(tmp_path / "stopped") == []
+    assert not (tmp_path / "through/preview.png").exists()
     assert train(plan, *arguments, out="stopped") == 0
     files = [tmp_path / out / "stylegan_model.safetensors" for out in ("through", "stopped")]
     first, second = (load_checkpoint(path) for path in files)
@@ -184,10 +189,36 @@ def test_only_usable_faces_count(
     assert len(np.load(tmp_path / "out" / "pictures_16px.npy")) == 8
 
 
+def test_no_process_waits_for_one_that_has_gone() -> None:
+    class Two(SimpleNamespace):
+        def any(self, flag: bool, device: torch.device) -> bool:
+            return flag or self.other_failed
+
+    def fail() -> None:
+        raise UserError("no pictures")
+
+    cpu = torch.device("cpu")
+    with pytest.raises(UserError, match="no pictures"):
+        stylegan_run.in_the_first_process(Two(rank=0, other_failed=False), cpu, fail)
+    with pytest.raises(UserError, match="first process"):
+        stylegan_run.in_the_first_process(Two(rank=1, other_failed=True), cpu, fail)
+    assert stylegan_run.in_the_first_process(Two(rank=1, other_failed=False), cpu, fail) is None
+    assert stylegan_run.in_the_first_process(Two(rank=0, other_failed=False), cpu, lambda: 5) == 5
+
+
 def test_messages_name_what_is_wrong(train: Train, pictures: Path, capsys: pytest.CaptureFixture) -> None:
     assert train(PLAN) == 5
     assert "--portraits COUNT or --folder PATH" in capsys.readouterr().err
     assert train(PLAN.replace("batch", "bacth"), "--folder", pictures) == 5
     assert "the nearest one is 'batch'" in capsys.readouterr().err
+    for spoilt, reason in {
+        PLAN.replace("mapping_fmaps", "mapping_fmap"): "'mapping_fmap'",
+        PLAN.replace("resolution = 16", "resolution = 20"): "a power of two",
+        PLAN.replace("[generator]\nresolution = 16", "[generator]"): "the generator needs a resolution",
+    }.items():
+        assert train(spoilt, "--portraits", 40) == 5
+        message = capsys.readouterr().err
+        assert "plan.toml is not a usable training plan" in message and reason in message
+    assert train(PLAN, "--folder", pictures, "--kid-count", 3) == 2
     assert train(PLAN, "--folder", pictures, "--freeze-d", 1) == 5
     assert "starts from random weights" in capsys.readouterr().err

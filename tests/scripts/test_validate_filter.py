@@ -69,6 +69,14 @@ def test_a_truth_with_gaps_or_no_result_is_refused(
     truth.to_csv(workspace / "short.csv", index=False)
     assert call(monkeypatch, "--workspace", workspace, "--truth", workspace / "short.csv") == 5
     assert "no row for 10 pictures (000010.jpg" in capsys.readouterr().err
+    truth = pd.read_csv(workspace / "truth.csv")
+    for wrong, message in (
+        (truth.replace({"quality": {1: 2}}), "000001.jpg has the quality '2'; only 0 and 1"),
+        (pd.concat([truth, truth.tail(1)]), "000019.jpg is labelled more than once"),
+    ):
+        wrong.to_csv(workspace / "wrong.csv", index=False)
+        assert call(monkeypatch, "--workspace", workspace, "--truth", workspace / "wrong.csv") == 5
+        assert message in capsys.readouterr().err
     (workspace / "cnn/all_image_quality_and_gender.csv").unlink()
     assert call(monkeypatch, "--workspace", workspace) == 3
     assert "02_filter_candidates.py" in capsys.readouterr().err

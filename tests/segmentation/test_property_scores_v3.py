@@ -109,9 +109,10 @@ def test_a_few_wrong_pixels_are_not_taken_for_a_missing_region(missing: tuple[Fa
 
 
 def test_no_face_and_no_background_are_not_valid():
-    images = np.full((2, SIZE, SIZE, 3), 90, np.uint8)
-    labels = np.zeros((2, SIZE, SIZE), np.uint8)
+    images = np.full((3, SIZE, SIZE, 3), 90, np.uint8)
+    labels = np.zeros((3, SIZE, SIZE), np.uint8)
     labels[1] = FaceClass.SKIN
+    labels[2, :100] = FaceClass.HAIR
     values, valid = crop_scores(labels, images)
     assert not valid.any() and np.isnan(values).all()
 

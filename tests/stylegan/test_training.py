@@ -159,7 +159,7 @@ def test_a_folder_of_pictures_allows_no_pairs() -> None:
 
 def test_another_plan_is_not_resumed() -> None:
     state = _trainer(REGRESSION).state_dict()
-    with pytest.raises(TrainingError, match="another 'seed'"):
+    with pytest.raises(TrainingError, match="other 'seed'"):
         _trainer(REGRESSION, seed=5).load_state_dict(state)
 
 
@@ -170,7 +170,7 @@ def test_a_checkpoint_from_before_an_option_existed_is_resumed() -> None:
         del state["config"][key]
     del state["augmentation"], state["config"]["phases"][0]["optimizer"]
     trainer.load_state_dict(state)
-    with pytest.raises(TrainingError, match="another 'augmentation'"):
+    with pytest.raises(TrainingError, match="other 'augmentation'"):
         _trainer(REGRESSION, augmentation="fixed", augmentation_p=0.2).load_state_dict(state)
 
 
