@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FEWEST = 4
 # The other processes wait while the first one renders portraits: torch's own 10 minutes are too short.
 LONGEST_WAIT = timedelta(hours=12)
-DEFAULT_PLAN = Path(__file__).parent / "presets" / "training" / "base_generator_64.toml"
+DEFAULT_PLAN = Path(__file__).parent / "presets" / "training" / "base_generator_128.toml"
 
 
 @dataclass(frozen=True)

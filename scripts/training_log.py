@@ -20,7 +20,8 @@ LOG_STEPS = 25
 STATUS_S = 15.0
 MIB = 2**20
 METRICS = (
-    "pyramid", "loss_g", "loss_d", "score_real", "score_fake", "real_sign", "r1", "anchor_scale", "augment_p",
+    "pyramid", "spikes", "loss_g", "loss_d", "score_real", "score_fake", "real_sign", "r1", "anchor_scale",
+    "augment_p",
 )  # fmt: skip
 COLUMNS = (
     "step", "kimg", "phase", "kind", "resolution", "lod", "seconds", "images_per_s", "memory_mib", *METRICS,

@@ -40,6 +40,8 @@ class Phase:
     """The same at the end; linear in between."""
     centre_weight: float = 1.0
     """Weight of the middle of the picture in the distance to the paired images."""
+    spike_weight: float = 0.0
+    """Weight of the penalty on droplets in a regression, see `stylegan.spikes`."""
     style_mixing: float = 0.0
     """Probability of style mixing."""
     mapping_rate: float = 1.0

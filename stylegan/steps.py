@@ -1,6 +1,7 @@
 """The steps of a training: losses, gradients and optimisers for one batch of each kind of phase."""
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from stylegan.losses import discriminator_loss, generator_loss, pyramid_loss, r1
 from stylegan.muon import Muon
 from stylegan.parallel import Processes
 from stylegan.phases import Phase, TrainingConfig
+from stylegan.spikes import SpikeMeter
 from stylegan.stylegan_discriminator import StyleGANDiscriminator
 from stylegan.stylegan_generator import StyleGANGenerator, active_layer_count, mix_styles
 from stylegan.transfer import trained_parameters
@@ -144,12 +146,18 @@ class TrainingSteps:
 
     def _regression(self, batch: Batch) -> dict[str, Tensor]:
         targets = self._real_images(batch)
-        generated = self._generate(self._draw_z(batch), batch.lod)
+        weight = batch.phase.spike_weight
+        with SpikeMeter(self.generator.synthesis) if weight > 0 else nullcontext() as spikes:
+            generated = self._generate(self._draw_z(batch), batch.lod)
         loss = pyramid_loss(generated, targets, centre_weight=batch.phase.centre_weight)
+        metrics = {"pyramid": loss.detach()}
+        if spikes is not None:
+            loss = loss + weight * spikes.total
+            metrics["spikes"] = spikes.total.detach()
         self.optimizer_g.zero_grad()
         loss.backward()
         self._optimise(self.optimizer_g)
-        return {"pyramid": loss.detach()}
+        return metrics
 
     def _discriminator(self, batch: Batch) -> dict[str, Tensor]:
         with torch.no_grad():
