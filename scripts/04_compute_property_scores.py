@@ -270,7 +270,7 @@ def draw(stage: Stage, tables: dict[int, "pd.DataFrame"]) -> None:
     def read(row: int) -> "np.ndarray":
         return read_whole(stage.workspace, paths[row])
 
-    meanings = [f"{prop.low} to {prop.high}" for prop in PROPERTIES]
+    meanings = [f"{prop.low} / {prop.high}" for prop in PROPERTIES]
     stage.save_image(EXTREMES, property_plots.extremes(labels, PROPERTY_NAMES, meanings, read))
     for column, name in enumerate(PROPERTY_NAMES):
         sheet = property_plots.property_sheet(labels[:, column], listed["img_no"].tolist(), read)
