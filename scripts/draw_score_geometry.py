@@ -47,8 +47,8 @@ def read_example(tool: Tool, options: Options) -> Example:
     import numpy as np
 
     from data import portraits
-    from scripts.validate_property_scores import cut_label_map
-    from segmentation.face_crop import CROP_SIZE_PX, FaceCropper
+    from segmentation.face_crop import FaceCropper
+    from segmentation.parser_training import crop_label_map
     from segmentation.property_scores import compute_scores
     from segmentation.property_scores_v3 import find_face
 
@@ -59,7 +59,7 @@ def read_example(tool: Tool, options: Options) -> Example:
             f"no face is found in portrait {options.seed}, so there is nothing to measure. Take another: "
             f"{tool.command('draw_score_geometry', '--seed', str(options.seed + 1))}"
         )
-    label_map = cut_label_map(drawn.label_maps[0], crop.box, CROP_SIZE_PX)
+    label_map = crop_label_map(drawn.label_maps[0], np.array(crop.box) / options.size)
     scores, _ = compute_scores(label_map[None], crop.image[None], 3, drawn.images, np.array([crop.box]))
     return Example(drawn.images[0], crop, label_map, find_face(label_map[None]), scores[0])
 

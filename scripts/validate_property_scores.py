@@ -62,16 +62,6 @@ class Scores:
     """Seconds of one processor for `values`."""
 
 
-def cut_label_map(label_map: "np.ndarray", box: Sequence[float], size: int) -> "np.ndarray":
-    """The box (left, top, right, bottom, pixels) of a label map, nearest neighbour: uint8 [size, size]."""
-    import numpy as np
-
-    step = (np.arange(size) + 0.5) / size
-    columns = (box[0] + step * (box[2] - box[0])).astype(int)
-    rows = (box[1] + step * (box[3] - box[1])).astype(int)
-    return label_map[np.ix_(rows, columns)]
-
-
 def with_wrong_pixels(label_maps: "np.ndarray", share: float, seed: int) -> "np.ndarray":
     """Label maps in which a share of the pixels has a random class."""
     import numpy as np
@@ -130,7 +120,7 @@ class Reader:
         import numpy as np
 
         from data import portraits
-        from segmentation.face_crop import CROP_SIZE_PX
+        from segmentation.parser_training import crop_label_map
         from segmentation.parsing import parse
         from segmentation.property_scores import ALGORITHMS
 
@@ -144,7 +134,10 @@ class Reader:
         boxes = np.array([crops[row].box for row in rows])
         if self.parser is None:
             label_maps = np.stack(
-                [cut_label_map(drawn.label_maps[row], crops[row].box, CROP_SIZE_PX) for row in rows]
+                [
+                    crop_label_map(drawn.label_maps[row], boxes[i] / self.options.size)
+                    for i, row in enumerate(rows)
+                ]
             )
         else:
             label_maps, _ = parse(self.parser, faces, device=self.tool.device)

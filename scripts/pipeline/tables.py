@@ -79,29 +79,6 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
         ordered.to_csv(temporary, index=False, encoding="utf-8", lineterminator="\n")
 
 
-def join_one_to_one(left: pd.DataFrame, right: pd.DataFrame, names: tuple[str, str]) -> pd.DataFrame:
-    """Join two tables that have the same images, on ``img_no``, one to one.
-
-    Args:
-        left: first table; decides the order of the columns.
-        right: second table; must share no other column.
-        names: what to call the two tables in messages.
-
-    Raises:
-        UserError: an ``img_no`` occurs twice or in one table only.
-    """
-    for frame, name in zip((left, right), names, strict=True):
-        _check_unique(frame, name, "")
-    for first, second, (has, lacks) in ((left, right, names), (right, left, names[::-1])):
-        lonely = sorted(set(first[KEY]) - set(second[KEY]))
-        if lonely:
-            raise UserError(
-                f"{has} has {len(lonely)} images that {lacks} lacks ({KEY} "
-                f"{', '.join(map(str, lonely[:EXAMPLE_COUNT]))}, ...), so the two belong to different runs."
-            )
-    return left.merge(right, on=KEY, validate="one_to_one").sort_values(KEY, ignore_index=True)
-
-
 def _check_unique(frame: pd.DataFrame, name: str, mend: str) -> None:
     repeated = frame.loc[frame[KEY].duplicated(), KEY]
     if len(repeated):

@@ -171,17 +171,6 @@ def test_bad_tables_are_named(tmp_path: Path, text: str, message: str) -> None:
     assert "Make it anew." in str(error.value)
 
 
-def test_join_is_one_to_one_on_the_image_number() -> None:
-    left = pd.DataFrame({"img_no": [1, 2], "a": [10, 20]})
-    right = pd.DataFrame({"img_no": [2, 1], "b": [200, 100]})
-    joined = tables.join_one_to_one(left, right, ("left", "right"))
-    assert joined.values.tolist() == [[1, 10, 100], [2, 20, 200]]
-    with pytest.raises(UserError, match="left has 1 images that right lacks"):
-        tables.join_one_to_one(left, right[:1], ("left", "right"))
-    with pytest.raises(UserError, match="more than once"):
-        tables.join_one_to_one(left, pd.concat([right, right]), ("left", "right"))
-
-
 def test_contact_sheet_and_grid_place_the_pictures() -> None:
     images = [np.full((4, 6, 3), value, np.uint8) for value in (10, 20, 30)]
     sheet = np.asarray(contact_sheet(images, columns=2, scale=2))

@@ -72,11 +72,3 @@ def test_sweeps_change_one_property_of_a_person() -> None:
     assert swept.shape[:3] == (2, 7, 3)
     assert (changed.sum(axis=-1) == 1).all()
     assert (swept[0] != swept[1]).any(axis=-1).all()
-
-
-def test_a_box_is_cut_to_the_size_asked_for() -> None:
-    label_map = np.repeat(np.repeat(np.arange(4, dtype=np.uint8).reshape(2, 2), 8, 0), 8, 1)
-    whole = tool.cut_label_map(label_map, np.array([0.0, 0.0, 16.0, 16.0]), 4)
-    right = tool.cut_label_map(label_map, np.array([8.0, 4.0, 16.0, 12.0]), 4)
-    assert whole.tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
-    assert right.tolist() == [[1] * 4, [1] * 4, [3] * 4, [3] * 4]
