@@ -4,12 +4,14 @@ set -euo pipefail
 
 usage() {
     cat <<'TEXT'
-usage: bash scripts/run_all.sh [--preset NAME] [--from NN] [--to NN] [--workspace DIR]
+usage: bash scripts/run_all.sh [--preset NAME] [--quality NAME] [--from NN] [--to NN] [--workspace DIR]
 
 Runs the numbered scripts in order; each one that is up to date answers at once, and one that was
 interrupted goes on where it was.
 
   --preset NAME     a file of scripts/presets (default: embedded)
+  --quality NAME    quick, or full: the longer trainings and evaluation that the preset has for it
+                    (default: quick)
   --from NN         number of the first script, such as 03 (default: the first there is)
   --to NN           number of the last script (default: the last there is)
   --workspace DIR   folder of all files of the run (default: data/runs/<preset>)
@@ -25,6 +27,7 @@ fail_usage() {
 }
 
 preset=embedded
+quality=quick
 first=00
 last=99
 workspace=""
@@ -34,10 +37,11 @@ while [ $# -gt 0 ]; do
             usage
             exit 0
             ;;
-        --preset | --from | --to | --workspace)
+        --preset | --quality | --from | --to | --workspace)
             [ $# -ge 2 ] || fail_usage "$1 needs a value."
             case "$1" in
                 --preset) preset="$2" ;;
+                --quality) quality="$2" ;;
                 --from) first="$2" ;;
                 --to) last="$2" ;;
                 --workspace)
@@ -50,6 +54,7 @@ while [ $# -gt 0 ]; do
         *) fail_usage "Unknown option: $1" ;;
     esac
 done
+[[ "$quality" =~ ^(quick|full)$ ]] || fail_usage "There is no quality $quality; there are: quick full."
 [[ "$first" =~ ^[0-9][0-9]?$ ]] || fail_usage "--from $first is not a script's number."
 [[ "$last" =~ ^[0-9][0-9]?$ ]] || fail_usage "--to $last is not a script's number."
 
@@ -73,8 +78,9 @@ source scripts/ensure_venv.sh
 ensure_venv
 
 arguments=(--preset "$preset")
+[ "$quality" = quick ] || arguments+=(--quality "$quality")
 [ -z "$workspace" ] || arguments+=(--workspace "$workspace")
-echo "Preset $preset, workspace ${workspace:-$PWD/data/runs/$preset}. Scripts:"
+echo "Preset $preset, quality $quality, workspace ${workspace:-$PWD/data/runs/$preset}. Scripts:"
 printf '  %s\n' "${plan[@]}"
 
 times=()

@@ -1,4 +1,7 @@
-"""The TOML layers below the command line: base preset < preset < ``--config`` file."""
+"""The TOML layers below the command line: base preset < preset < ``--config`` file.
+
+In each of them ``[full.<script>]`` is laid over ``[<script>]`` when ``--quality full`` is given.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,8 @@ PRESETS = REPOSITORY / "scripts" / "presets"
 BASE_KEY = "base"
 COMMON_TABLE = "common"
 SHARED_TABLES = ("weights",)
+FULL_TABLE = "full"
+FULL_PREFIX = f"{FULL_TABLE}."
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -40,6 +45,15 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path} is not a TOML file: {error}.") from error
 
 
+def read_tables(path: Path) -> dict[str, Any]:
+    """Read a preset or config file; the tables inside ``full`` join the others as ``full.<script>``."""
+    tables = read_toml(path)
+    full = tables.pop(FULL_TABLE, {})
+    if not isinstance(full, dict):
+        raise UsageError(f"{path}: {FULL_TABLE!r} must hold tables: write [{FULL_PREFIX}<script>].")
+    return tables | {FULL_PREFIX + name: table for name, table in full.items()}
+
+
 def read_layers(preset: str, config: Path | None, presets: Path) -> list[tuple[str, Path, dict[str, Any]]]:
     """Read the TOML files that count.
 
@@ -49,7 +63,7 @@ def read_layers(preset: str, config: Path | None, presets: Path) -> list[tuple[s
     Raises:
         UsageError: unknown preset, or a file that cannot be read.
     """
-    layers = [("config", config, read_toml(config))] if config else []
+    layers = [("config", config, read_tables(config))] if config else []
     seen: set[str] = set()
     while preset:
         known = {path.stem for path in presets.glob("*.toml")} - seen
@@ -57,7 +71,7 @@ def read_layers(preset: str, config: Path | None, presets: Path) -> list[tuple[s
             raise UsageError(f"There is no preset {preset!r} in {presets}. {nearest(preset, known)}")
         seen.add(preset)
         path = presets / f"{preset}.toml"
-        tables = read_toml(path)
+        tables = read_tables(path)
         layers.append(("preset", path, tables))
         preset = tables.get(BASE_KEY, "")
     return layers[::-1]
@@ -71,18 +85,21 @@ def shared_table(name: str, preset: str, config: Path | None, presets: Path = PR
     return found
 
 
-def known_tables() -> set[str]:
-    """Names that a TOML file may have at its top: scripts, shared tables and the base preset."""
+def known_tables(*more_scripts: str) -> set[str]:
+    """Names that `read_tables` may find: scripts, plain and ``full``, shared tables and the base preset."""
     scripts = {script.stem for script in (REPOSITORY / "scripts").glob("*.py")} - {"__init__"}
-    return scripts | {COMMON_TABLE, BASE_KEY, *SHARED_TABLES}
+    scripts |= {COMMON_TABLE, *more_scripts}
+    return scripts | {FULL_PREFIX + script for script in scripts} | {BASE_KEY, FULL_TABLE, *SHARED_TABLES}
 
 
 def check_tables(path: Path, tables: Mapping[str, Any], name: str) -> None:
     """Raise `UsageError` if a file has a table that no script reads; ``name`` is the running script."""
-    known = known_tables() | {name}
+    known = known_tables(name)
     for table in tables:
         if table not in known:
-            raise UsageError(f"{path}: no script is called {table!r}. {nearest(table, known)}")
+            is_full = table.startswith(FULL_PREFIX)
+            alike = {other for other in known if other.startswith(FULL_PREFIX) == is_full}
+            raise UsageError(f"{path}: no script is called {table!r}. {nearest(table, alike)}")
 
 
 def layer_values(

@@ -1,6 +1,7 @@
 """Options: a frozen dataclass becomes a command line, and four layers give the values.
 
 Order: default in the dataclass < table of the preset < table of the ``--config`` file < command line.
+With ``--quality full`` the ``full`` table of each file lies over its plain one.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from scripts.pipeline.errors import UsageError
 from scripts.pipeline.layers import (
     COMMON_TABLE,
+    FULL_PREFIX,
     PRESETS,
     check_tables,
     layer_values,
@@ -25,7 +27,7 @@ from scripts.pipeline.layers import (
     nearest as nearest,
 )
 
-NOT_IN_FILES = {"preset", "config", "force"}
+NOT_IN_FILES = {"preset", "quality", "config", "force"}
 
 OptionsT = TypeVar("OptionsT", bound="ToolOptions")
 
@@ -47,6 +49,9 @@ class ToolOptions:
     """Options that every script has."""
 
     preset: str = option("embedded", help="scripts/presets/<name>.toml", affects_results=False)
+    quality: Literal["quick", "full"] = option(
+        "quick", help="full: lay the preset's [full.<script>] tables over its others", affects_results=False
+    )
     workspace: Path | None = option(
         None,
         help="folder of all files that the scripts make; None: data/runs/<preset>",
@@ -72,7 +77,10 @@ class StageOptions(ToolOptions):
 
 @dataclass(frozen=True)
 class ResolvedOptions(Generic[OptionsT]):
-    """Options with the layer that each value came from: default, preset, config or command line."""
+    """Options with the layer that each value came from: default, preset, config or command line.
+
+    A value of a ``full`` table came from "preset (full)" or "config (full)".
+    """
 
     options: OptionsT
     origins: Mapping[str, str]
@@ -123,21 +131,23 @@ def resolve_options(
     """
     import tyro
 
-    preset, config = _preset_and_config(options_class, argv)
+    preset, config, quality = _layer_choice(options_class, argv)
     values: dict[str, Any] = {"preset": preset}
     origins = {field.name: "default" for field in dataclasses.fields(options_class)}
     hints = typing.get_type_hints(options_class)
     own_names = set(hints) - NOT_IN_FILES
     common_names = set(typing.get_type_hints(StageOptions)) - NOT_IN_FILES
     for origin, path, tables in read_layers(preset, config, presets):
-        if origin == "config":
-            check_tables(path, tables, name)
-        layer = {
-            **layer_values(path, tables, COMMON_TABLE, hints, common_names),
-            **layer_values(path, tables, name, hints, own_names),
-        }
-        values.update(layer)
-        origins.update(dict.fromkeys(layer, origin))
+        check_tables(path, tables, name)
+        for prefix, source in (("", origin), (FULL_PREFIX, f"{origin} (full)")):
+            layer = {
+                **layer_values(path, tables, prefix + COMMON_TABLE, hints, common_names),
+                **layer_values(path, tables, prefix + name, hints, own_names),
+            }
+            # Read in any case: a mistake in a full table should not wait for the long run to show.
+            if not prefix or quality == "full":
+                values.update(layer)
+                origins.update(dict.fromkeys(layer, source))
     try:
         options = tyro.cli(
             options_class,
@@ -151,14 +161,15 @@ def resolve_options(
     return ResolvedOptions(options, origins)
 
 
-def _preset_and_config(options_class: type[ToolOptions], argv: Sequence[str]) -> tuple[str, Path | None]:
-    """The two options that decide where the defaults of all others come from."""
-    default = next(field.default for field in dataclasses.fields(options_class) if field.name == "preset")
+def _layer_choice(options_class: type[ToolOptions], argv: Sequence[str]) -> tuple[str, Path | None, str]:
+    """Preset, config and quality: the options that decide where the defaults of all others come from."""
+    defaults = {field.name: field.default for field in dataclasses.fields(options_class)}
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--preset", default=default)
+    parser.add_argument("--preset", default=defaults["preset"])
     parser.add_argument("--config", type=Path, default=None)
+    parser.add_argument("--quality", default=defaults["quality"])
     found, _ = parser.parse_known_args(list(argv))
-    return found.preset, found.config
+    return found.preset, found.config, found.quality
 
 
 def _named_on_command_line(options_class: type[ToolOptions], argv: Sequence[str]) -> set[str]:

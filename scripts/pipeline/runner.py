@@ -148,12 +148,15 @@ class StageRun:
         if previous["fingerprint"] == fingerprint.fingerprint(depends_on):
             return
         lines = fingerprint.differences(previous.get("depends_on", {}), depends_on)
+        quality = previous.get("options", {}).get("quality", {}).get("value", "quick")
+        if quality != self.options.quality:
+            lines.insert(0, f'--quality: was "{quality}", is "{self.options.quality}"')
         state = "was made" if previous["state"] == "complete" else "was begun"
         again = self.stage.command(self.spec.name, *_given_options(self.resolved), "--force")
         raise UserError(
             "\n    ".join([f"the result in {self.workspace} {state} with other settings or inputs:", *lines])
-            + "\nMixing the two would spoil it. Give the earlier values, or remove the result and start over:"
-            + f"\n    {again}"
+            + "\nMixing the two would spoil it. Give the earlier values, or another --workspace to keep "
+            + f"both, or remove the result and start over:\n    {again}"
         )
 
     def _is_up_to_date(self, previous: dict[str, Any]) -> bool:
@@ -218,7 +221,7 @@ def _given_options(resolved: ResolvedOptions[Any]) -> list[str]:
     """The options of the command line, but for those that `Stage.command` repeats anyway."""
     words: list[str] = []
     for name, entry in resolved.to_json().items():
-        if entry["from"] != "command line" or name in {"preset", "config", "workspace", "force"}:
+        if entry["from"] != "command line" or name in {"preset", "quality", "config", "workspace", "force"}:
             continue
         flag, value = f"--{name.replace('_', '-')}", entry["value"]
         if isinstance(value, bool):

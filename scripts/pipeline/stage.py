@@ -136,9 +136,11 @@ class Tool:
             raise UserError(f"{error} {mend}".strip()) from error
 
     def command(self, name: str, *arguments: str) -> str:
-        """Command line of a script on the same preset, config and workspace."""
+        """Command line of a script on the same preset, quality, config and workspace."""
         options = self.options
         words = [] if options.preset == "embedded" else ["--preset", options.preset]
+        if options.quality != "quick":
+            words += ["--quality", options.quality]
         if options.config is not None:
             words += ["--config", str(options.config)]
         if options.workspace is not None:

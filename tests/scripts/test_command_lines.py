@@ -1,6 +1,8 @@
 """Every numbered script: --help, mistakes on the command line, missing inputs; presets; the shell scripts."""
 
 import runpy
+import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.pipeline.layers import PRESETS, REPOSITORY, known_tables, read_toml
+from scripts.pipeline.layers import PRESETS, REPOSITORY, known_tables, read_tables
 
 SCRIPTS = sorted((REPOSITORY / "scripts").glob("[0-9][0-9]_*.py"))
 PRESET_FILES = sorted(PRESETS.glob("*.toml"))
@@ -57,8 +59,9 @@ def test_control_needs_two_people(exit_code, script: Path, capsys) -> None:
 
 @by_name
 @pytest.mark.parametrize("preset", [path.stem for path in PRESET_FILES])
-def test_presets_fit_the_script(exit_code, script: Path, preset: str) -> None:
-    assert exit_code(script, "--preset", preset, "--help") == 0
+@pytest.mark.parametrize("quality", ["quick", "full"])
+def test_presets_fit_the_script(exit_code, script: Path, preset: str, quality: str) -> None:
+    assert exit_code(script, "--preset", preset, "--quality", quality, "--help") == 0
 
 
 @by_name
@@ -75,7 +78,7 @@ def test_empty_workspace_exits_3_with_the_command(exit_code, script: Path, tmp_p
 
 @pytest.mark.parametrize("path", PRESET_FILES, ids=lambda path: path.stem)
 def test_every_table_of_a_preset_belongs_to_a_script(path: Path) -> None:
-    assert set(read_toml(path)) <= known_tables()
+    assert set(read_tables(path)) <= known_tables()
 
 
 @pytest.mark.parametrize(
@@ -84,6 +87,7 @@ def test_every_table_of_a_preset_belongs_to_a_script(path: Path) -> None:
         (("--count", "3"), "Unknown option: --count"),
         (("--preset",), "--preset needs a value"),
         (("--preset", "embeded"), "there are: celeba256 embedded"),
+        (("--quality", "good"), "There is no quality good; there are: quick full"),
         (("--from", "x"), "is not a script's number"),
         (("--from", "08", "--to", "03"), "No script lies between"),
     ],
@@ -94,6 +98,30 @@ def test_run_all_explains_mistakes(arguments: tuple[str, ...], message: str) -> 
     assert result.returncode == 2
     assert message in result.stderr
     assert "usage: bash scripts/run_all.sh" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "passed_on"),
+    [
+        ((), "--preset embedded"),
+        (("--quality", "quick"), "--preset embedded"),
+        (("--quality", "full"), "--preset embedded --quality full"),
+    ],
+)
+def test_run_all_passes_the_quality_on_and_repeats_it(
+    tmp_path: Path, given: tuple[str, ...], passed_on: str
+) -> None:
+    scripts = tmp_path / "scripts"
+    (scripts / "presets").mkdir(parents=True)
+    (scripts / "presets/embedded.toml").touch()
+    shutil.copy(REPOSITORY / "scripts/run_all.sh", scripts)
+    (scripts / "ensure_venv.sh").write_text(f"PYTHON={shlex.quote(sys.executable)}\nensure_venv() {{ :; }}\n")
+    (scripts / "00_stop.py").write_text('import sys\nprint("given:", *sys.argv[1:])\nsys.exit(5)\n')
+    command = ["bash", str(scripts / "run_all.sh"), *given]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    assert result.returncode == 5
+    assert f"given: {passed_on}\n" in result.stdout
+    assert f"bash scripts/run_all.sh {passed_on} --from 00\n" in result.stderr
 
 
 @pytest.mark.parametrize(

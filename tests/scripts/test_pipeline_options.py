@@ -1,4 +1,4 @@
-"""The four layers of options and what is said about mistakes in them."""
+"""The layers of options and what is said about mistakes in them."""
 
 import importlib.util
 import json
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.pipeline import StageOptions, UsageError
+from scripts.pipeline.layers import FULL_PREFIX, PRESETS, read_tables
 from scripts.pipeline.options import resolve_options, results_options
 
 PRESET = """
@@ -39,6 +40,16 @@ def presets(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def two_qualities(presets: Path) -> Path:
+    """Presets with tables of the full quality, in a preset and in its base."""
+    with (presets / "embedded.toml").open("a") as file:
+        file.write("[full.common]\nthreads = 3\n[full.90_toy]\ncount = 70\nfactor = 20\nsizes = [30]\n")
+    with (presets / "small.toml").open("a") as file:
+        file.write("[full.90_toy]\nsizes = [10]\n")
+    return presets
+
+
 def resolve(presets: Path, *argv: object):
     return resolve_options(Options, "90_toy", [str(word) for word in argv], presets)
 
@@ -64,6 +75,46 @@ def test_a_preset_refines_its_base(presets: Path) -> None:
     assert (options.count, options.factor, options.sizes) == (1, 2.0, (3, 4, 5))
 
 
+def test_the_full_table_lies_between_preset_and_config(two_qualities: Path, tmp_path: Path) -> None:
+    config = tmp_path / "mine.toml"
+    config.write_text('[90_toy]\nfactor = 3.5\n[full.90_toy]\ntitle = "x"\n')
+    resolved = resolve(two_qualities, "--quality", "full", "--config", config, "--sizes", 9)
+    options, origins = resolved.options, resolved.origins
+    assert (options.count, origins["count"]) == (70, "preset (full)")
+    assert (options.threads, origins["threads"]) == (3, "preset (full)")
+    assert (options.factor, origins["factor"]) == (3.5, "config")
+    assert (options.title, origins["title"]) == ("x", "config (full)")
+    assert (options.sizes, origins["sizes"]) == ((9,), "command line")
+    assert (options.quality, origins["quality"]) == ("full", "command line")
+
+
+@pytest.mark.parametrize("argv", [(), ("--quality", "quick")])
+def test_full_tables_do_not_count_in_the_quick_quality(two_qualities: Path, argv: tuple[str, ...]) -> None:
+    resolved = resolve(two_qualities, *argv)
+    assert (resolved.options.count, resolved.options.factor, resolved.options.threads) == (7, 2.0, 2)
+    assert resolved.origins["count"] == "preset"
+    small = resolve(two_qualities, "--preset", "small", *argv).options
+    assert (small.count, small.factor, small.sizes) == (1, 2.0, (3, 4, 5))
+
+
+def test_a_preset_refines_also_the_full_table_of_its_base(two_qualities: Path) -> None:
+    options = resolve(two_qualities, "--preset", "small", "--quality=full").options
+    assert (options.count, options.factor, options.sizes) == (1, 20.0, (10,))
+
+
+def test_a_preset_without_full_tables_has_one_quality(presets: Path) -> None:
+    resolved = resolve(presets, "--quality", "full")
+    assert results_options(resolved.options) == results_options(resolve(presets).options)
+    assert resolved.origins["count"] == "preset"
+
+
+def test_smoke_stays_small_in_both_qualities() -> None:
+    smoke = read_tables(PRESETS / "smoke.toml")
+    for table, values in read_tables(PRESETS / "embedded.toml").items():
+        if table.startswith(FULL_PREFIX):
+            assert set(values) <= set(smoke[table.removeprefix(FULL_PREFIX)]), table
+
+
 def test_underscores_and_negated_flags_are_understood(presets: Path) -> None:
     resolved = resolve(presets, "--pause_s=0.5", "--no-quiet", "--force")
     assert resolved.options.pause_s == 0.5
@@ -82,6 +133,13 @@ def test_only_options_that_affect_results_enter_the_fingerprint(presets: Path) -
         ("[90_toy]\ncuont = 3\n", "Did you mean 'count'"),
         ("[90_tyo]\ncount = 3\n", "Did you mean '90_toy'"),
         ("[common]\ndevise = 'cpu'\n", "Did you mean 'device'"),
+        ("[full.90_toy]\ncuont = 3\n", r"\[full.90_toy\] has no option 'cuont'. Did you mean 'count'"),
+        ("[full.90_tyo]\ncount = 3\n", "Did you mean 'full.90_toy'"),
+        ("[ful.90_toy]\ncount = 3\n", "no script is called 'ful'. Did you mean 'full'"),
+        ("[full.90_toy]\nquality = 'full'\n", "no option 'quality'"),
+        ("[full.90_toy]\ncount = 'many'\n", "not a value of type int"),
+        ("[full]\ncount = 3\n", "no script is called 'full.count'"),
+        ("full = 3\n", "must hold tables"),
         ("[90_toy]\ncount = 'many'\n", "not a value of type int"),
         ("[90_toy]\ncount = true\n", "not a value of type int"),
         ("[90_toy]\nkind = 'squares'\n", "Did you mean 'square'"),
@@ -98,6 +156,9 @@ def test_mistakes_in_a_file_name_what_was_probably_meant(
     config.write_text(text)
     with pytest.raises(UsageError, match=message):
         resolve(presets, "--config", config)
+    (presets / "mine.toml").write_text(text)
+    with pytest.raises(UsageError, match=message):
+        resolve(presets, "--preset", "mine")
 
 
 def test_unknown_preset_and_missing_config(presets: Path) -> None:
@@ -107,7 +168,9 @@ def test_unknown_preset_and_missing_config(presets: Path) -> None:
         resolve(presets, "--config", "nowhere.toml")
 
 
-@pytest.mark.parametrize("argv", [["--cuont", "3"], ["--count", "x"], ["--kind", "oval"], ["left over"]])
+@pytest.mark.parametrize(
+    "argv", [["--cuont", "3"], ["--count", "x"], ["--kind", "oval"], ["--quality", "good"], ["left over"]]
+)
 def test_mistakes_on_the_command_line_exit_2(
     presets: Path, argv: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -74,6 +74,20 @@ def test_other_options_are_refused_until_forced(run_script, workspace: Path) -> 
     assert not set(makers(workspace).values()) & set(made.values())
 
 
+def test_the_quality_is_repeated_and_named_where_results_differ(run_script, workspace: Path) -> None:
+    full = ("--workspace", workspace, "--quality", "full")
+    first = run_script(TOY, "--workspace", workspace)
+    assert "--quality" not in first.stdout
+    again = run_script(TOY, *full)
+    assert again.returncode == 0
+    assert f"91_sell.py --quality full --workspace {workspace}\n" in again.stdout
+    refused = run_script(TOY, *full, "--count", 3)
+    assert refused.returncode == 5
+    assert '--quality: was "quick", is "full"\n    --count: was 5, is 3\n' in refused.stderr
+    assert "another --workspace" in refused.stderr
+    assert f"90_toy.py --quality full --workspace {workspace} --count 3 --force" in refused.stderr
+
+
 def test_a_changed_or_new_input_makes_the_result_stale(run_script, workspace: Path) -> None:
     run_script(TOY, "--workspace", workspace)
     (workspace / "raw/wood.txt").write_text("elm")
