@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts import faces
+from scripts import candidate_latents, faces
 from scripts.fine_tuning_run import FineTuning, FineTuningOptions, run_training
 from scripts.pipeline import Input, Stage, StageSpec, option, run_stage
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from stylegan_modified.property_cnn import PropertyCNN
     from stylegan_modified.stylegan_generator import ConditionedStyleGANGenerator
     from stylegan_modified.stylegan_generator_v2 import DialGenerator
@@ -40,6 +42,7 @@ class Options(FineTuningOptions):
     learning_rate: float = option(2e-3, help="Adam step size of the dials")
     identity_weight: float = option(0.15, help="weight of the same-person term")
     keep_weight: float = option(3.0, help="weight of the region to keep")
+    hue_weight: float = option(3.0, help="weight of the hue of skin and background")
     pool: int = option(1024, help="people to practise on")
     preview_every: int = option(300, help="steps between preview pictures, 0: none", affects_results=False)
 
@@ -49,6 +52,8 @@ SPEC = StageSpec(
     inputs=(
         *faces.SCORE_INPUTS,
         *faces.FILTER_INPUTS,
+        candidate_latents.FILTERED_INPUT,
+        candidate_latents.LATENT_INPUT,
         faces.IDENTITY_INPUT,
         faces.ORACLE_INPUT,
         Input(faces.GENERATOR_FILES["v1"], made_by="05_fine_tune_v1"),
@@ -76,7 +81,7 @@ def train_property_cnn(stage: Stage, options: Options, tuning: FineTuning) -> tu
     from segmentation.property_table import PROPERTY_NAMES
     from stylegan_modified.fine_tuning import LoopOptions, save_atomically
     from stylegan_modified.property_cnn import PropertyCNN, PropertyCNNConfig
-    from stylegan_modified.training_v2 import POSE, PropertyCNNOptions, PropertyCNNTrainer
+    from stylegan_modified.training_property_cnn import POSE, PropertyCNNOptions, PropertyCNNTrainer
 
     data, statistics = tuning.data, tuning.statistics
     torch.manual_seed(options.seed)
@@ -110,29 +115,47 @@ def train_property_cnn(stage: Stage, options: Options, tuning: FineTuning) -> tu
     return network, trainer.validation_r
 
 
-def prepare_pool(
-    stage: Stage, options: Options, model: DialGenerator, judge: faces.PropertyJudge
-) -> DialPool:
-    """People to practise on with the label maps of their untouched pictures (made once, then read from
-    disk).
+def start_dials(stage: Stage, model: DialGenerator, z: Tensor) -> None:
+    """Give the dials the scale of w and, where there are candidates enough, linear directions."""
+    import torch
+
+    with torch.no_grad():
+        w = model.latent(z.to(stage.device))
+    editor = candidate_latents.fit_editor(stage)
+    directions = torch.zeros_like(model.dials.directions) if editor is None else editor.directions
+    model.dials.start_from(w, directions)
+
+
+def prepare_pool(stage: Stage, options: Options, model: DialGenerator, tuning: FineTuning) -> DialPool:
+    """People to practise on, what to ask of them, and the label maps of the pictures that the linear dials
+    draw for it (made once, then read from disk).
     """
     import numpy as np
     import torch
 
     from stylegan.sampling import sample_z, to_uint8
+    from stylegan_modified.requests import draw_pairs
     from stylegan_modified.training_v2 import DialPool
 
     z = sample_z(range(options.pool), POOL_SEED, model.z_space_dim)
+    rng = torch.Generator().manual_seed(options.seed)
+    pairs = draw_pairs(tuning.data.properties, options.pool, rng)
     path = stage.path("stylegan_modified/checkpoints/v2_pool.npz")
     if not path.exists():
-        label_maps = []
-        with stage.progress(options.pool, unit="people") as progress:
-            for chunk in z.split(64):
-                images = to_uint8(model.person(chunk.to(stage.device)).image)
-                label_maps.append(judge.label_maps(images))
-                progress.update(len(chunk))
-        stage.write_arrays(stage.relative(path), label_maps=np.concatenate(label_maps))
-    return DialPool(z, torch.from_numpy(np.load(path)["label_maps"]))
+        start_dials(stage, model, z)
+        judge, maps = faces.PropertyJudge(stage, tuning.statistics), []
+        with stage.progress(options.pool, unit="people") as progress, torch.no_grad():
+            for rows in torch.arange(options.pool).split(32):
+                person = model.person(z[rows].to(stage.device))
+                drawn = [
+                    to_uint8(model.turn(person, part[rows].to(stage.device))["image"])
+                    for part in (pairs.first, pairs.second)
+                ]
+                label_maps = judge.label_maps(np.concatenate(drawn))
+                maps.append(label_maps.reshape(2, len(rows), *label_maps.shape[1:]).swapaxes(0, 1))
+                progress.update(len(rows))
+        stage.write_arrays(stage.relative(path), label_maps=np.concatenate(maps))
+    return DialPool(z, pairs, torch.from_numpy(np.load(path)["label_maps"]))
 
 
 def train_dials(stage: Stage, options: Options, tuning: FineTuning, network: PropertyCNN) -> DialGenerator:
@@ -141,24 +164,24 @@ def train_dials(stage: Stage, options: Options, tuning: FineTuning, network: Pro
     from stylegan_modified.training_v2 import DialOptions, DialTrainer
 
     model = DialGenerator(faces.load_generator(stage, "v1"), network).to(stage.device).eval()
-    pool = prepare_pool(stage, options, model, faces.PropertyJudge(stage, tuning.statistics))
+    pool = prepare_pool(stage, options, model, tuning)
+    start_dials(stage, model, pool.z)
     _, discriminator = faces.load_base(stage)
     trainer = DialTrainer(
         model,
         pool,
-        tuning.data.properties,
         DialOptions(
             options.steps,
-            options.batch_size,
+            options.batch_size // 2,
             options.learning_rate,
-            options.identity_weight,
-            options.keep_weight,
+            identity_weight=options.identity_weight,
+            keep_weight=options.keep_weight,
+            hue_weight=options.hue_weight,
         ),
         discriminator,
         faces.load_identity(stage),
-        faces.load_filters(stage),
+        candidate_latents.load_filters(stage),
     )
-    trainer.fit_linear()
     tuning.train(trainer, lambda: tuning.preview(model))
     return trainer.averaged()
 

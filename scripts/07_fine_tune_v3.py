@@ -136,7 +136,7 @@ def document_trainer(stage: Stage, options: Options, data: Any) -> tuple[Trainer
         stored = faces.load_torch_file(stage, faces.PROPERTY_CNN, "06_fine_tune_v2")
         network = PropertyCNN.from_checkpoint(stored).to(stage.device)
     encoder = new_encoder(stage, options, data.images.shape[1], model.z_space_dim)
-    gender, _ = faces.load_filters(stage)
+    gender = faces.load_filter(stage, "gender")
     recipe = DocumentOptions(options.steps, options.batch_size)
     return DocumentV3Trainer(model, network, data, recipe, encoder, gender), model, encoder
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scripts import faces
+from scripts.candidate_latents import LATENT_INPUT, load_latents
 from scripts.pipeline import Input, Stage, UserError
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor, nn
 
-LATENTS = "stylegan/latents.safetensors"
 V1_DOCUMENT = "stylegan_modified/stylegan_gen_fine_tuned_v1_document.pth"
 HOW_TO_MAKE_V1_DOCUMENT = (
     f"Train it with 05_fine_tune_v1 --recipe document in a workspace of its own, and copy its "
@@ -20,7 +19,7 @@ HOW_TO_MAKE_V1_DOCUMENT = (
 BASE_INPUT = Input(faces.BASE, made_by="00_fetch_weights")
 CNN_INPUT = Input(faces.PROPERTY_CNN, made_by="06_fine_tune_v2")
 FILES = {
-    "base": (BASE_INPUT, Input(LATENTS, made_by="01_generate_candidates")),
+    "base": (BASE_INPUT, LATENT_INPUT),
     "v1_document": (Input(V1_DOCUMENT, note=HOW_TO_MAKE_V1_DOCUMENT),),
     "v1": (Input(faces.GENERATOR_FILES["v1"], made_by="05_fine_tune_v1"),),
     "v2": (Input(faces.GENERATOR_FILES["v2"], made_by="06_fine_tune_v2"), CNN_INPUT),
@@ -82,35 +81,15 @@ def linear_dials(stage: Stage) -> nn.Module:
         UnfittedBaseError: there are too few of them.
     """
     import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
     from stylegan_modified.evaluation_baseline import LinearDialGenerator
 
     generator, _ = faces.load_base(stage)
-    rows, scores = read_scores(stage)
+    rows, scores = faces.read_scores(stage)
+    w = load_latents(stage)[torch.from_numpy(rows)]
     mend = stage.command("01_generate_candidates", "--count", "4000", "--force")
-    with stage.foreseen(SafetensorError, OSError, KeyError, IndexError, mend=f"Make it anew: {mend}"):
-        w = load_file(stage.workspace / LATENTS)["w"][torch.tensor(rows)]
     try:
         model = LinearDialGenerator(generator, w, torch.tensor(scores))
     except ValueError as error:
         raise UnfittedBaseError(f"{error}. More candidates: {mend}") from error
     return model.to(stage.device).eval()
-
-
-def read_scores(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
-    """Image numbers int64 [N] and normalised scores float32 [N, 7] of the pictures with seven valid ones."""
-    import numpy as np
-
-    from segmentation.property_table import PROPERTY_NAMES
-
-    columns = [f"{name}_score" for name in PROPERTY_NAMES]
-    table = stage.read_csv(faces.SCORES, ["img_no", "valid", *columns])
-    table = table[table["valid"].astype(bool)]
-    if len(table) < 2:
-        raise UserError(
-            f"only {len(table)} pictures have seven valid scores in {faces.SCORES}, so there is nothing to "
-            f"compare with. Generate more: {stage.command('01_generate_candidates', '--force')}"
-        )
-    return table["img_no"].to_numpy(np.int64), table[columns].to_numpy(np.float32)

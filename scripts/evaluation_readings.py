@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts import faces
-from scripts.evaluation_generators import FILES, DialledGenerator, read_scores
+from scripts.evaluation_generators import FILES, DialledGenerator
 from scripts.pipeline import Input, Stage, files
 from scripts.pipeline.fingerprint import input_state
 
@@ -81,7 +81,7 @@ class Requests:
         self.sweep = sweep_requests(levels)
         self.distinct, self.index = distinct_requests(self.sweep)
         self.protocol = protocol_requests(levels[2], percentiles[:, 0], percentiles[:, -1])
-        self._scores = read_scores(stage)[1]
+        self._scores = faces.read_scores(stage)[1]
         self._seed = seed
 
     def of_population(self, numbers: range) -> np.ndarray:

@@ -75,6 +75,23 @@ def load_training_pictures(stage: Stage) -> TrainingPictures:
     return TrainingPictures(torch.from_numpy(images), properties)
 
 
+def read_scores(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
+    """Image numbers int64 [N] and normalised scores float32 [N, 7] of the pictures with seven valid ones."""
+    import numpy as np
+
+    from segmentation.property_table import PROPERTY_NAMES
+
+    columns = [f"{name}_score" for name in PROPERTY_NAMES]
+    table = stage.read_csv(SCORES, ["img_no", "valid", *columns])
+    table = table[table["valid"].astype(bool)]
+    if len(table) < 2:
+        raise UserError(
+            f"only {len(table)} pictures have seven valid scores in {SCORES}, so there is nothing to "
+            f"compare with. Generate more: {stage.command('01_generate_candidates', '--force')}"
+        )
+    return table["img_no"].to_numpy(np.int64), table[columns].to_numpy(np.float32)
+
+
 def read_picture(tool: Tool, relative: str) -> np.ndarray:
     """A picture of the workspace as uint8 [H, W, 3] RGB; an unreadable one is a `UserError`."""
     import numpy as np
@@ -114,16 +131,13 @@ def load_base(tool: Tool) -> tuple[nn.Module, nn.Module]:
         return build_generator(checkpoint).to(tool.device), build_discriminator(checkpoint).to(tool.device)
 
 
-def load_filters(tool: Tool) -> tuple[nn.Module, ...]:
-    """One gender and one quality network of the filter stage, frozen: pictures to logits of being kept."""
+def load_filter(tool: Tool, name: str) -> nn.Module:
+    """The "gender" or "quality" network of the filter stage, frozen: pictures to logits of woman or good."""
     from cnn.models import load_filter_cnn
 
-    networks = []
-    for item in FILTER_INPUTS:
-        with tool.foreseen(ValueError, OSError, mend=tool.command("02_filter_candidates", "--force")):
-            network, _ = load_filter_cnn(tool.workspace / item.path, tool.device)
-        networks.append(network.requires_grad_(False))
-    return tuple(networks)
+    with tool.foreseen(ValueError, OSError, mend=tool.command("02_filter_candidates", "--force")):
+        network, _ = load_filter_cnn(tool.workspace / f"cnn/models/{name}_model_0.pt", tool.device)
+    return network.requires_grad_(False)
 
 
 def load_identity(tool: Tool) -> nn.Module | None:

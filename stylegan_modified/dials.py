@@ -10,41 +10,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-MAX_LENGTH = 4.0
-
-
-def linear_directions(w: Tensor, properties: Tensor, ridge: float = 1e-3) -> Tensor:
-    """Directions in w that change one property and, to first order, no other.
-
-    With properties ~ A w + b fitted by ridge regression and C the covariance of w, the change
-    C A^T (A C A^T)^-1 d is the smallest one (in units of C) whose predicted effect is exactly d.
-
-    Args:
-        w: [N, w_dim] float latents.
-        properties: [N, 7] float, what was read from their pictures.
-        ridge: regularisation relative to the mean variance of w.
-
-    Returns:
-        [7, w_dim] float: row j is the change of w for +1 of property j, `MAX_LENGTH` standard deviations long
-        at the most.
-
-    Raises:
-        ValueError: no more samples than dimensions of w (the fit would be arbitrary).
-    """
-    count, dim = w.shape
-    if count <= dim:
-        raise ValueError(f"{count} latents are too few to fit directions in {dim} dimensions")
-    centred = (w - w.mean(0)).double()
-    covariance = centred.T @ centred / count
-    regulariser = ridge * covariance.diagonal().mean() * torch.eye(dim, dtype=torch.float64, device=w.device)
-    target = (properties - properties.mean(0)).double()
-    effect = torch.linalg.solve(covariance + regulariser, centred.T @ target / count).T
-    inverse_spread = torch.linalg.inv(effect @ covariance @ effect.T)
-    # How many standard deviations of w a direction is long; properties that hardly vary ask for absurd steps.
-    length = inverse_spread.diagonal().sqrt()
-    directions = inverse_spread @ effect @ covariance * (MAX_LENGTH / length).clamp(max=1.0)[:, None]
-    return directions.to(w.dtype)
-
 
 class DialNetwork(nn.Module):
     """Offsets for every synthesis layer from a person's w and the wanted change of the seven properties."""
@@ -63,11 +28,11 @@ class DialNetwork(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     @torch.no_grad()
-    def fit_linear(self, w: Tensor, properties: Tensor) -> None:
-        """Set the scale of w and the linear directions from samples w [N, w_dim], properties [N, 7]."""
+    def start_from(self, w: Tensor, directions: Tensor) -> None:
+        """Set the scale of w from samples [N, w_dim], and the linear part [7, w_dim]."""
         self.w_mean.copy_(w.mean(0))
         self.w_std.copy_(w.std(0).clamp_min(1e-6))
-        self.directions.copy_(linear_directions(w, properties))
+        self.directions.copy_(directions)
 
     def forward(self, w: Tensor, difference: Tensor) -> Tensor:
         """Offsets in W+.

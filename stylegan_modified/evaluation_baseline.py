@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from stylegan.stylegan_generator import StyleGANGenerator
-from stylegan_modified.dials import linear_directions
+from stylegan_modified.linear_latents import RIDGE, LinearEditor
 
 
 class LinearDialGenerator(nn.Module):
@@ -26,23 +26,13 @@ class LinearDialGenerator(nn.Module):
     """
 
     def __init__(
-        self, generator: StyleGANGenerator, w: Tensor, properties: Tensor, ridge: float = 1e-3
+        self, generator: StyleGANGenerator, w: Tensor, properties: Tensor, ridge: float = RIDGE
     ) -> None:
         super().__init__()
         self.generator = generator
-        directions = linear_directions(w, properties, ridge)
-        centred = (w - w.mean(0)).double()
-        gram = centred.T @ centred
-        penalty = ridge * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
-        target = (properties - properties.mean(0)).double()
-        effect = torch.linalg.solve(gram + penalty, centred.T @ target).to(w.dtype)
-        for name, value in (
-            ("directions", directions),
-            ("effect", effect),
-            ("w_mean", w.mean(0)),
-            ("property_mean", properties.mean(0)),
-        ):
-            self.register_buffer(name, value)
+        editor = LinearEditor.fit(w, torch.arange(len(w)), properties, ridge=ridge)
+        for name in ("directions", "effect", "offset"):
+            self.register_buffer(name, getattr(editor, name))
 
     @property
     def z_space_dim(self) -> int:
@@ -57,7 +47,6 @@ class LinearDialGenerator(nn.Module):
         """
         w = self.generator.mapping(z)
         if properties is not None:
-            own = self.property_mean + (w - self.w_mean) @ self.effect
-            w = w + (properties - own) @ self.directions
+            w = w + (properties - (w @ self.effect + self.offset)) @ self.directions
         wp = self.generator.truncation(w)
         return {"z": z, "w": w, "wp": wp, "image": self.generator.synthesis(wp)}

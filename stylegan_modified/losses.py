@@ -22,6 +22,9 @@ _MAY_CHANGE: dict[str, tuple[tuple[int, ...], float]] = {
 }
 
 
+FILTER_MARGIN = 3.0  # a probability of .95: the networks learned from few labels and err near their threshold
+
+
 class IdentityEmbedding(nn.Module):
     """Pictures to unit vectors of who is shown, from a network whose output has an `identity` entry;
     frozen.
@@ -36,6 +39,18 @@ class IdentityEmbedding(nn.Module):
         return self.network(images)["identity"]
 
 
+class FilterLogit(nn.Module):
+    """A frozen filter network as logits of being kept: `side` is 1 or -1, the sign of its own logit there."""
+
+    def __init__(self, network: nn.Module, side: int) -> None:
+        super().__init__()
+        self.network, self.side = network.eval().requires_grad_(False), side
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits [N] of pictures [N, 3, H, W] in [-1, 1]."""
+        return self.side * self.network(images)
+
+
 def property_loss(read: Tensor, requested: Tensor, beta: float = 0.5) -> Tensor:
     """Smooth L1 distance of read and requested properties, both [N, 7] in normalised units; a scalar."""
     return F.smooth_l1_loss(read, requested, beta=beta)
@@ -44,6 +59,11 @@ def property_loss(read: Tensor, requested: Tensor, beta: float = 0.5) -> Tensor:
 def cosine_distance(first: Tensor, second: Tensor) -> Tensor:
     """Mean of 1 - cosine similarity of two sets of embeddings [N, D]; a scalar in [0, 2]."""
     return (1 - F.cosine_similarity(first, second, dim=1)).mean()
+
+
+def filter_loss(logits: Tensor, margin: float = FILTER_MARGIN) -> Tensor:
+    """How far logits [N] of being kept are from a safe margin; a scalar near zero where all are beyond it."""
+    return F.softplus(margin - logits).mean()
 
 
 def change_masks(label_map: Tensor) -> Tensor:
@@ -68,22 +88,37 @@ def change_masks(label_map: Tensor) -> Tensor:
     return torch.stack(masks, dim=1)
 
 
-def keep_loss(edited: Tensor, original: Tensor, masks: Tensor, difference: Tensor) -> Tensor:
-    """Mean absolute change outside the regions that the turned dials may touch.
+def keep_loss(first: Tensor, second: Tensor, may_change: Tensor) -> Tensor:
+    """Mean absolute difference of two pictures where a dial has no business.
 
     Args:
-        edited, original: [N, 3, H, W] float pictures in [-1, 1].
-        masks: [N, 7, H, W] bool from `change_masks`.
-        difference: [N, 7] float change asked of each property; a dial moved by less than 0.05 counts as at
-            rest.
+        first, second: [N, 3, H, W] float pictures in [-1, 1].
+        may_change: [N, H, W] bool, where the dial that tells them apart may change them.
 
     Returns:
-        A scalar in [0, 2]; a picture without any region to keep contributes zero.
+        A scalar in [0, 2]; a pair without any region to keep contributes zero.
     """
-    turned = difference.abs() > 0.05
-    keep = ~(masks & turned[:, :, None, None]).any(dim=1)
-    change = (edited - original).abs().mean(dim=1) * keep
-    return (change.sum(dim=(1, 2)) / keep.sum(dim=(1, 2)).clamp_min(1)).mean()
+    change = (first - second).abs().mean(dim=1) * ~may_change
+    return (change.sum(dim=(1, 2)) / (~may_change).sum(dim=(1, 2)).clamp_min(1)).mean()
+
+
+def hue_loss(first: Tensor, second: Tensor, first_region: Tensor, second_region: Tensor) -> Tensor:
+    """Difference of the mean chromaticity of one region in two pictures, whatever their brightness.
+
+    Args:
+        first, second: [N, 3, H, W] float pictures in [-1, 1].
+        first_region, second_region: [N, H, W] bool, the region in each; a pair in which one of them is empty
+            contributes zero.
+
+    Returns:
+        Mean over pairs and the shares of red and green in the sum of the channels; a scalar in [0, 1].
+    """
+    shares = []
+    for images, region in ((first, first_region), (second, second_region)):
+        sums = ((images + 1) * region[:, None]).sum(dim=(2, 3))
+        shares.append(sums[:, :2] / sums.sum(dim=1, keepdim=True).clamp_min(1e-3))
+    known = first_region.flatten(1).any(1) & second_region.flatten(1).any(1)
+    return ((shares[0] - shares[1]).abs().mean(dim=1) * known).mean()
 
 
 def pyramid_loss(first: Tensor, second: Tensor, levels: int = 3) -> Tensor:
@@ -102,36 +137,3 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     app. B).
     """
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
-
-
-def draw_requests(own: Tensor, samples: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw property vectors to request from a batch of people.
-
-    A mixture: one property moved (40 %), a random subset moved (15 %), the whole vector of another sample (25
-    %), and all at the median but one (20 %), the way the evaluation asks. Values come from `samples`,
-    stretched by up to 15 % so that the ends of the dials are seen too; tied properties stay tied where whole
-    vectors are taken.
-
-    Args:
-        own: [N, 7] float, what the people have now.
-        samples: [M, 7] float, property vectors of the training pictures.
-        generator: CPU random generator.
-
-    Returns:
-        [N, 7] float requested properties.
-    """
-    count, width = own.shape
-    device = own.device
-    rows = torch.randint(len(samples), (count,), generator=generator)
-    other = samples[rows.to(samples.device)].to(device)
-    stretch = 1 + 0.15 * torch.rand(count, 1, generator=generator).to(device)
-    kind = torch.rand(count, 1, generator=generator).to(device)
-    subset = (torch.rand(count, width, generator=generator) < 0.5).to(device)
-    single = F.one_hot(torch.randint(width, (count,), generator=generator), width).bool().to(device)
-    median = samples.median(dim=0).values.to(device).expand_as(own)
-    one_moved = torch.where(single, other * stretch, own)
-    subset_moved = torch.where(subset, other, own)
-    at_median = torch.where(single, other * stretch, median)
-    request = torch.where(kind < 0.4, one_moved, subset_moved)
-    request = torch.where(kind >= 0.55, other, request)
-    return torch.where(kind >= 0.8, at_median, request)

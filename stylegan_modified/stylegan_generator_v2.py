@@ -30,6 +30,10 @@ class Person:
         """The same in float32 (mixed precision leaves some of it in bf16)."""
         return Person(self.w.float(), self.wp.float(), self.image.float(), self.own.float())
 
+    def repeat(self, count: int) -> Person:
+        """All people, `count` times over."""
+        return Person(*(torch.cat([part] * count) for part in (self.w, self.wp, self.image, self.own)))
+
 
 class DialGenerator(nn.Module):
     """Generator, property CNN and dials as one network; (z, properties) -> picture.
@@ -59,15 +63,20 @@ class DialGenerator(nn.Module):
         """Size of z."""
         return self.generator.z_space_dim
 
+    def latent(self, z: Tensor, trunc_psi: float | None = None) -> Tensor:
+        """w [N, w_dim] of the untouched person of each z [N, z_dim]."""
+        w = self.generator.mapping(z, self.neutral.expand(len(z), -1))
+        if trunc_psi is not None:
+            w = self.generator.truncation.w_avg + trunc_psi * (w - self.generator.truncation.w_avg)
+        return w
+
     @torch.no_grad()
     def person(self, z: Tensor, trunc_psi: float | None = None) -> Person:
         """The untouched person of each z [N, z_dim]."""
         return self._person(z, trunc_psi)
 
     def _person(self, z: Tensor, trunc_psi: float | None) -> Person:
-        w = self.generator.mapping(z, self.neutral.expand(len(z), -1))
-        if trunc_psi is not None:
-            w = self.generator.truncation.w_avg + trunc_psi * (w - self.generator.truncation.w_avg)
+        w = self.latent(z, trunc_psi)
         wp = self.generator.truncation(w)
         image = self.generator.synthesis(wp)
         return Person(w, wp, image, self.property_cnn(image))

@@ -3,8 +3,8 @@
 Two recipes share one trainer. `document` is the user's own: dense layers of generator and discriminator
 trained with AdamW, properties added to the last linear layer of D, up to four generator steps for one
 discriminator step. `matching` (default) lets D compare picture and properties (projection, mismatched pairs,
-a regression head), trains the mapping network alone with a step size that suits its weight scale, and keeps
-the people near where they were.
+a regression head), trains the mapping network alone with a step size that suits its weight scale, asks for
+two property vectors of every z that must show the same person, and keeps w near where it was.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from stylegan_modified.fine_tuning import (
     mixed_precision,
     set_learning_rate,
 )
-from stylegan_modified.losses import property_loss
+from stylegan_modified.losses import cosine_distance, filter_loss, property_loss
+from stylegan_modified.requests import draw_pairs
 from stylegan_modified.stylegan_discriminator import ConditionedStyleGANDiscriminator
 from stylegan_modified.stylegan_generator import ConditionedStyleGANGenerator
 
@@ -41,11 +42,13 @@ class V1Options:
     recipe: Literal["matching", "document"] = "matching"
     batch_size: int = 16
     warmup_steps: int = 0
+    conditioning: Literal["projection", "regression", "both"] = "both"
     generator_lr: float = 1.0
     label_lr: float = 0.1
     discriminator_lr: float = 5e-3
     regression_weight: float = 4.0
     person_weight: float = 0.1
+    identity_weight: float = 0.3
     filter_weight: float = 0.5
     average_half_life: float = 100.0
     precision: str = "auto"
@@ -72,6 +75,7 @@ class ConditionedGANTrainer(Trainer):
         options: see `V1Options`.
         filters: frozen networks that map pictures to logits of being kept (woman, good quality); may be
             empty.
+        identity: frozen network from pictures to embeddings [N, D] of who is shown; None leaves the term out.
     """
 
     def __init__(
@@ -81,9 +85,12 @@ class ConditionedGANTrainer(Trainer):
         data: TrainingPictures,
         options: V1Options,
         filters: tuple[nn.Module, ...] = (),
+        identity: nn.Module | None = None,
     ) -> None:
+        if options.recipe == "matching" and options.batch_size % 2:
+            raise ValueError(f"pictures come in pairs: batch_size must be even, not {options.batch_size}")
         self.generator, self.discriminator = generator.eval(), discriminator.eval()
-        self.data, self.options, self.filters = data, options, filters
+        self.data, self.options, self.filters, self.identity = data, options, filters, identity
         self.device = next(generator.parameters()).device
         self.start = nn.ModuleList([_frozen_copy(generator.mapping)])
         generator.requires_grad_(False)
@@ -151,50 +158,87 @@ class ConditionedGANTrainer(Trainer):
         properties = self.data.properties[self._rows(rng)].to(self.device)
         return self.generator(z, properties), properties
 
+    def _fake_pairs(self, rng: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
+        """Every z twice, in halves of the batch, with property vectors that differ in one dial."""
+        count = self.options.batch_size // 2
+        z = torch.randn(count, self.generator.z_space_dim, generator=rng).to(self.device)
+        pairs = draw_pairs(self.data.properties, count, rng)
+        properties = torch.cat([pairs.first, pairs.second]).to(self.device)
+        return self.generator(torch.cat([z, z]), properties), properties
+
+    def _judged(self, properties: Tensor) -> Tensor:
+        """What D hears of the properties: nothing where only its regression head compares."""
+        return torch.zeros_like(properties) if self.options.conditioning == "regression" else properties
+
     def _discriminator_step(self, rng: torch.Generator) -> dict[str, float]:
         real, properties = self.data.batch(self._rows(rng), self.device)
         with torch.no_grad():
             fake, requested = self._fake(rng)
         real_features = self.discriminator.features(real)
         fake_features = self.discriminator.features(fake["image"])
-        real_score = self.discriminator.score(real_features, properties)
-        fake_score = self.discriminator.score(fake_features, requested)
+        real_score = self.discriminator.score(real_features, self._judged(properties))
+        fake_score = self.discriminator.score(fake_features, self._judged(requested))
         loss = F.softplus(-real_score).mean() + F.softplus(fake_score).mean()
         row = {"d_loss": float(loss.detach())}
         if self.options.recipe == "matching":
-            mismatched = self.discriminator.score(real_features, properties.roll(1, dims=0))
-            read = property_loss(self.discriminator.regression(real_features).float(), properties)
-            loss = loss + 0.5 * F.softplus(mismatched).mean() + read
-            row |= {
-                "d_mismatched": float(torch.sigmoid(mismatched).mean().detach()),
-                "d_read": float(read.detach()),
-            }
+            extra, terms = self._comparison(real_features, properties)
+            loss = loss + extra
+            row |= terms
         self.discriminator_optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.discriminator_optimizer.step()
         return row
 
+    def _comparison(self, features: Tensor, properties: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """What teaches D to compare: real pictures with the properties of others, and reading them."""
+        loss, row = features.new_zeros(()), {}
+        if self.options.conditioning != "regression":
+            mismatched = self.discriminator.score(features, properties.roll(1, dims=0))
+            loss = loss + 0.5 * F.softplus(mismatched).mean()
+            row["d_mismatched"] = float(torch.sigmoid(mismatched).mean().detach())
+        if self.options.conditioning != "projection":
+            read = property_loss(self.discriminator.regression(features).float(), properties)
+            loss = loss + read
+            row["d_read"] = float(read.detach())
+        return loss, row
+
     def _generator_step(self, rng: torch.Generator) -> dict[str, float]:
-        fake, requested = self._fake(rng)
+        matching = self.options.recipe == "matching"
+        fake, requested = self._fake_pairs(rng) if matching else self._fake(rng)
         features = self.discriminator.features(fake["image"])
-        adversarial = F.softplus(-self.discriminator.score(features, requested)).mean()
-        loss = adversarial
+        score = self.discriminator.score(features, self._judged(requested))
+        loss = adversarial = F.softplus(-score).mean()
         row = {"g_loss": float(adversarial.detach())}
-        if self.options.recipe == "matching":
-            read = property_loss(self.discriminator.regression(features).float(), requested)
-            with torch.no_grad():
-                start = self.start[0](fake["z"])
-            person = ((fake["w"] - start) / start.std(dim=0).mean().clamp_min(1e-6)).square().mean()
-            loss = loss + self.options.regression_weight * read + self.options.person_weight * person
-            row |= {"g_read": float(read.detach()), "g_person": float(person.detach())}
-            for index, network in enumerate(self.filters):
-                kept = F.softplus(-network(fake["image"]).float()).mean()
-                loss = loss + self.options.filter_weight * kept
-                row[f"g_filter_{index}"] = float(kept.detach())
+        if matching:
+            terms = self._matching_terms(fake, requested, features)
+            loss = loss + torch.stack([weight * value for weight, value in terms.values()]).sum()
+            row |= {f"g_{name}": float(value.detach()) for name, (_, value) in terms.items()}
         self.generator_optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.generator_optimizer.step()
         return row
+
+    def _matching_terms(
+        self, fake: dict[str, Tensor], requested: Tensor, features: Tensor
+    ) -> dict[str, tuple[float, Tensor]]:
+        """Weight and value of what our recipe adds to the adversarial loss of G."""
+        options = self.options
+        with torch.no_grad():
+            start = self.start[0](fake["z"], requested)
+        moved = ((fake["w"] - start) / start.std(dim=0).mean().clamp_min(1e-6)).square().mean()
+        terms = {"person": (options.person_weight, moved)}
+        if options.conditioning != "projection":
+            read = property_loss(self.discriminator.regression(features).float(), requested)
+            terms["read"] = (options.regression_weight, read)
+        if self.identity is not None:
+            first, second = self.identity(fake["image"].float()).float().chunk(2)
+            terms["identity"] = (options.identity_weight, cosine_distance(first, second))
+        for index, network in enumerate(self.filters):
+            terms[f"filter_{index}"] = (
+                options.filter_weight,
+                filter_loss(network(fake["image"].float()).float()),
+            )
+        return terms
 
     @torch.no_grad()
     def averaged_generator(self) -> ConditionedStyleGANGenerator:

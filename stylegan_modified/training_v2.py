@@ -1,9 +1,12 @@
-"""v2: first the property CNN on the filtered pictures, then the dials through the frozen CNN."""
+"""v2, second part: the dials, trained through the frozen property CNN on pairs of pictures.
+
+A pair shows one person twice, with one dial turned between the pictures. Both must show what they were asked
+for; what the dial has no business with must be the same in both.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,155 +17,35 @@ from stylegan.stylegan_discriminator import StyleGANDiscriminator
 from stylegan_modified.fine_tuning import (
     ExponentialAverage,
     Trainer,
-    TrainingPictures,
     cosine,
     mixed_precision,
     set_learning_rate,
 )
-from stylegan_modified.losses import change_masks, cosine_distance, draw_requests, keep_loss, property_loss
-from stylegan_modified.property_cnn import PropertyCNN
-from stylegan_modified.stylegan_generator_v2 import DialGenerator
+from stylegan_modified.losses import (
+    change_masks,
+    cosine_distance,
+    filter_loss,
+    hue_loss,
+    keep_loss,
+    property_loss,
+)
+from stylegan_modified.requests import RequestPairs
+from stylegan_modified.stylegan_generator_v2 import DialGenerator, Person
 
-POSE = PROPERTY_NAMES.index("pose")
-
-
-@dataclass(frozen=True)
-class PropertyCNNOptions:
-    """Supervised training of the property CNN; the document: AdamW 5e-5, batch 16, 90/10 split, stop after
-    20.
-    """
-
-    epochs: int
-    batch_size: int = 16
-    learning_rate: float = 5e-5
-    patience_epochs: int = 20
-    validation_share: float = 0.1
-    noise: float = 0.02
-    mirror_offset: float = 0.0
-    precision: str = "auto"
-    seed: int = 0
-
-
-class PropertyCNNTrainer(Trainer):
-    """Fits the property CNN to the scores; keeps the epoch with the lowest validation error.
-
-    A picture mirrored left to right is a picture too: its pose changes sign (`mirror_offset` is what the sign
-    change adds in normalised units, -2 mean / std), all other properties stay.
-
-    Raises:
-        ValueError: fewer pictures than one batch plus one for validation.
-    """
-
-    def __init__(self, network: PropertyCNN, data: TrainingPictures, options: PropertyCNNOptions) -> None:
-        count = len(data.images)
-        held_out = max(1, round(options.validation_share * count))
-        self.batches = (count - held_out) // options.batch_size
-        if self.batches < 1:
-            raise ValueError(f"{count} pictures are too few for batches of {options.batch_size}")
-        order = torch.randperm(count, generator=torch.Generator().manual_seed(options.seed))
-        self.validation_rows, self.training_rows = order[:held_out], order[held_out:]
-        self.network, self.data, self.options = network, data, options
-        self.device = next(network.parameters()).device
-        self.optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate)
-        self.best = ExponentialAverage(network, half_life=1.0)
-        self.best_loss, self.stale_epochs, self.validation_r = float("inf"), 0, [0.0] * len(PROPERTY_NAMES)
-
-    @property
-    def steps(self) -> int:
-        """Optimisation steps of all epochs (an incomplete last batch is dropped)."""
-        return self.batches * self.options.epochs
-
-    def modules(self) -> dict[str, nn.Module]:
-        return {"network": self.network, "best": self.best}
-
-    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        return {"network": self.optimizer}
-
-    def counters(self) -> dict[str, Any]:
-        return {
-            "best_loss": self.best_loss,
-            "stale_epochs": self.stale_epochs,
-            "validation_r": self.validation_r,
-        }
-
-    def restore_counters(self, counters: dict[str, Any]) -> None:
-        self.best_loss, self.stale_epochs = counters["best_loss"], counters["stale_epochs"]
-        self.validation_r = list(counters["validation_r"])
-
-    def finished(self) -> bool:
-        return self.stale_epochs >= self.options.patience_epochs
-
-    def step(self, t: int, rng: torch.Generator) -> dict[str, float]:
-        epoch, batch = divmod(t, self.batches)
-        order = torch.randperm(
-            len(self.training_rows), generator=torch.Generator().manual_seed(self.options.seed + 1 + epoch)
-        )
-        size = self.options.batch_size
-        rows = self.training_rows[order[batch * size : (batch + 1) * size]]
-        images, properties = self._augmented(rows, rng)
-        set_learning_rate(self.optimizer, cosine(t, self.steps))
-        self.network.train()
-        with mixed_precision(self.device, self.options.precision):
-            read = self.network(images)
-        loss = F.mse_loss(read.float(), properties)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        self.network.eval()
-        row = {"cnn_loss": float(loss.detach())}
-        if batch == self.batches - 1:
-            row |= self._validate()
-        return row
-
-    def _augmented(self, rows: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        images, properties = self.data.batch(rows, self.device)
-        flip = (torch.rand(len(rows), generator=rng) < 0.5).to(self.device)
-        images = torch.where(flip[:, None, None, None], images.flip(3), images)
-        mirrored = properties.clone()
-        mirrored[:, POSE] = self.options.mirror_offset - properties[:, POSE]
-        noise = torch.randn(images.shape, generator=rng).to(self.device) * self.options.noise
-        return images + noise, torch.where(flip[:, None], mirrored, properties)
-
-    @torch.no_grad()
-    def _validate(self) -> dict[str, float]:
-        read, truth = [], []
-        for rows in self.validation_rows.split(64):
-            images, properties = self.data.batch(rows, self.device)
-            read.append(self.network(images))
-            truth.append(properties)
-        read, truth = torch.cat(read), torch.cat(truth)
-        loss = float(F.mse_loss(read, truth))
-        if loss < self.best_loss:
-            self.best_loss, self.stale_epochs = loss, 0
-            self.best.values.load_state_dict(ExponentialAverage(self.network, 1.0).values.state_dict())
-            self.validation_r = correlation(read, truth).tolist()
-        else:
-            self.stale_epochs += 1
-        return {"validation_loss": loss}
-
-    def best_network(self) -> PropertyCNN:
-        """The network of the best epoch, in eval mode."""
-        network = PropertyCNN(self.network.config).to(self.device)
-        network.load_state_dict(self.best.state_for(self.network), strict=True)
-        return network.eval()
-
-
-def correlation(first: Tensor, second: Tensor) -> Tensor:
-    """Pearson correlation of the columns of two [N, K] tensors; [K], zero where a column is constant."""
-    a, b = (first - first.mean(0)).double(), (second - second.mean(0)).double()
-    scale = (a.square().sum(0) * b.square().sum(0)).sqrt()
-    return torch.where(scale > 0, (a * b).sum(0) / scale.clamp_min(1e-30), 0.0)
+BACKGROUND, SKIN = 0, 1
+BACKGROUND_DIALS = torch.tensor([name.startswith("background") for name in PROPERTY_NAMES])
 
 
 @dataclass(frozen=True)
 class DialOptions:
-    """Training of the dials (weights of the loss terms; properties have weight 1)."""
+    """Training of the dials (weights of the loss terms; properties have weight 1). A batch are pairs."""
 
     steps: int
-    batch_size: int = 16
+    batch_size: int = 8
     learning_rate: float = 2e-3
     identity_weight: float = 0.15
     keep_weight: float = 3.0
+    hue_weight: float = 3.0
     offset_weight: float = 0.01
     realism_weight: float = 0.03
     filter_weight: float = 0.05
@@ -172,19 +55,21 @@ class DialOptions:
 
 @dataclass(frozen=True)
 class DialPool:
-    """People to practise on: z [M, z_dim], label maps uint8 [M, H, W] of their untouched pictures."""
+    """People to practise on: z [M, z_dim], what to ask of each, and uint8 label maps [M, 2, H, W] of the two
+    pictures, as the linear dials draw them.
+    """
 
     z: Tensor
+    requests: RequestPairs
     label_maps: Tensor
 
 
 class DialTrainer(Trainer):
-    """Trains the dials of a `DialGenerator`; generator, property CNN and every judge in the loss stay frozen.
+    """Trains the dials of a `DialGenerator`; generator, property CNN and other networks stay frozen.
 
     Args:
         model: the network whose dials are trained.
-        pool: people with masks.
-        requests: [M, 7] property vectors of training pictures, the distribution to ask from.
+        pool: people with requests and masks.
         options: see `DialOptions`.
         discriminator: the base discriminator, for realism.
         identity: frozen network from pictures to embeddings [N, D] of who is shown; None leaves the term out.
@@ -195,13 +80,12 @@ class DialTrainer(Trainer):
         self,
         model: DialGenerator,
         pool: DialPool,
-        requests: Tensor,
         options: DialOptions,
         discriminator: StyleGANDiscriminator,
         identity: nn.Module | None = None,
         filters: tuple[nn.Module, ...] = (),
     ) -> None:
-        self.model, self.pool, self.requests, self.options = model.eval(), pool, requests, options
+        self.model, self.pool, self.options = model.eval(), pool, options
         self.discriminator, self.identity, self.filters = discriminator.eval(), identity, filters
         self.device = next(model.parameters()).device
         model.requires_grad_(False)
@@ -211,13 +95,6 @@ class DialTrainer(Trainer):
             model.dials.parameters(), lr=options.learning_rate, betas=(0.9, 0.99)
         )
         self.average = ExponentialAverage(model.dials, options.average_half_life)
-
-    @torch.no_grad()
-    def fit_linear(self, batch_size: int = 64) -> None:
-        """Start the dials at the linear directions of the pool (before the first step of a new run)."""
-        people = [self.model.person(z.to(self.device)) for z in self.pool.z.split(batch_size)]
-        self.model.dials.fit_linear(torch.cat([p.w for p in people]), torch.cat([p.own for p in people]))
-        self.average = ExponentialAverage(self.model.dials, self.options.average_half_life)
 
     def modules(self) -> dict[str, nn.Module]:
         return {"dials": self.model.dials, "average": self.average}
@@ -229,42 +106,65 @@ class DialTrainer(Trainer):
         rows = torch.randint(len(self.pool.z), (self.options.batch_size,), generator=rng)
         set_learning_rate(self.optimizer, cosine(t, self.options.steps))
         with mixed_precision(self.device, self.options.precision):
-            loss, row = self.loss(self.pool.z[rows].to(self.device), self.pool.label_maps[rows], rng)
+            loss, row = self.loss(rows)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         self.average.update(self.model.dials)
         return row
 
-    def loss(self, z: Tensor, label_maps: Tensor, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Loss of turning the dials of people z [N, z_dim] with masks [N, H, W] to drawn requests, and its
-        terms.
-        """
+    def loss(self, rows: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """Loss of turning the dials of some people of the pool, and its terms."""
         options = self.options
-        person = self.model.person(z).float()
-        requested = draw_requests(person.own, self.requests, rng)
+        pairs, maps = self.pool.requests.rows(rows), self.pool.label_maps[rows].to(self.device)
+        requested = torch.cat([pairs.first, pairs.second]).to(self.device)
+        person = self.model.person(self.pool.z[rows].to(self.device)).float().repeat(2)
         turned = self.model.turn(person, requested)
-        image, difference = turned["image"].float(), turned["difference"]
+        image = turned["image"].float()
         read = self.model.property_cnn(image).float()
         offsets = (turned["wp"] - person.wp) / self.model.dials.w_std
         terms = {
             "property": (1.0, property_loss(read, requested)),
-            "keep": (
-                options.keep_weight,
-                keep_loss(image, person.image, change_masks(label_maps.to(self.device)), difference),
-            ),
             "offset": (options.offset_weight, offsets.square().mean()),
             "realism": (options.realism_weight, F.softplus(-self.discriminator(image).float()).mean()),
+            **self._same_elsewhere(*image.chunk(2), pairs.dial.to(self.device), maps),
         }
         if self.identity is not None:
-            same = cosine_distance(self.identity(image).float(), self.identity(person.image).float())
-            terms["identity"] = (options.identity_weight, same)
+            terms["identity"] = (options.identity_weight, self._same_person(image, person))
         for index, network in enumerate(self.filters):
-            terms[f"filter_{index}"] = (options.filter_weight, F.softplus(-network(image).float()).mean())
+            terms[f"filter_{index}"] = (options.filter_weight, filter_loss(network(image).float()))
         loss = torch.stack([weight * value for weight, value in terms.values()]).sum()
         row = {name: float(value.detach()) for name, (_, value) in terms.items()}
         row["mean_error"] = float((read - requested).abs().mean().detach())
         return loss, row
+
+    def _same_elsewhere(
+        self, first: Tensor, second: Tensor, dial: Tensor, maps: Tensor
+    ) -> dict[str, tuple[float, Tensor]]:
+        """Terms of what the dial has no business with: pixels outside its region, hue of skin and background.
+
+        Args:
+            first, second: [N, 3, H, W] the two pictures of each pair.
+            dial: [N] int64, the property that was turned; maps: uint8 [N, 2, H, W].
+        """
+        rows = torch.arange(len(dial), device=dial.device)
+        free = change_masks(maps[:, 0])[rows, dial] | change_masks(maps[:, 1])[rows, dial]
+        skin = maps == SKIN
+        background = maps == BACKGROUND
+        background[:, :, maps.shape[2] // 2 :] = False
+        background &= ~BACKGROUND_DIALS.to(dial.device)[dial, None, None, None]
+        hue = sum(hue_loss(first, second, region[:, 0], region[:, 1]) for region in (skin, background))
+        return {
+            "keep": (self.options.keep_weight, keep_loss(first, second, free)),
+            "hue": (self.options.hue_weight, hue),
+        }
+
+    def _same_person(self, image: Tensor, person: Person) -> Tensor:
+        """Distance of the embeddings of both pictures from each other and from the untouched person's."""
+        first, second = self.identity(image).float().chunk(2)
+        with torch.no_grad():
+            untouched = self.identity(person.image[: len(first)]).float()
+        return cosine_distance(first, second) + 0.5 * cosine_distance(first, untouched)
 
     @torch.no_grad()
     def averaged(self) -> DialGenerator:

@@ -1,0 +1,151 @@
+"""v2, first part: supervised training of the property CNN on the filtered pictures and their scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segmentation.property_table import PROPERTY_NAMES
+from stylegan_modified.fine_tuning import (
+    ExponentialAverage,
+    Trainer,
+    TrainingPictures,
+    cosine,
+    mixed_precision,
+    set_learning_rate,
+)
+from stylegan_modified.property_cnn import PropertyCNN
+
+POSE = PROPERTY_NAMES.index("pose")
+
+
+@dataclass(frozen=True)
+class PropertyCNNOptions:
+    """Supervised training of the property CNN; the document: AdamW 5e-5, batch 16, 90/10 split, stop after
+    20.
+    """
+
+    epochs: int
+    batch_size: int = 16
+    learning_rate: float = 5e-5
+    patience_epochs: int = 20
+    validation_share: float = 0.1
+    noise: float = 0.02
+    mirror_offset: float = 0.0
+    precision: str = "auto"
+    seed: int = 0
+
+
+class PropertyCNNTrainer(Trainer):
+    """Fits the property CNN to the scores; keeps the epoch with the lowest validation error.
+
+    A picture mirrored left to right is a picture too: its pose changes sign (`mirror_offset` is what the sign
+    change adds in normalised units, -2 mean / std), all other properties stay.
+
+    Raises:
+        ValueError: fewer pictures than one batch plus one for validation.
+    """
+
+    def __init__(self, network: PropertyCNN, data: TrainingPictures, options: PropertyCNNOptions) -> None:
+        count = len(data.images)
+        held_out = max(1, round(options.validation_share * count))
+        self.batches = (count - held_out) // options.batch_size
+        if self.batches < 1:
+            raise ValueError(f"{count} pictures are too few for batches of {options.batch_size}")
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(options.seed))
+        self.validation_rows, self.training_rows = order[:held_out], order[held_out:]
+        self.network, self.data, self.options = network, data, options
+        self.device = next(network.parameters()).device
+        self.optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate)
+        self.best = ExponentialAverage(network, half_life=1.0)
+        self.best_loss, self.stale_epochs, self.validation_r = float("inf"), 0, [0.0] * len(PROPERTY_NAMES)
+
+    @property
+    def steps(self) -> int:
+        """Optimisation steps of all epochs (an incomplete last batch is dropped)."""
+        return self.batches * self.options.epochs
+
+    def modules(self) -> dict[str, nn.Module]:
+        return {"network": self.network, "best": self.best}
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"network": self.optimizer}
+
+    def counters(self) -> dict[str, Any]:
+        return {
+            "best_loss": self.best_loss,
+            "stale_epochs": self.stale_epochs,
+            "validation_r": self.validation_r,
+        }
+
+    def restore_counters(self, counters: dict[str, Any]) -> None:
+        self.best_loss, self.stale_epochs = counters["best_loss"], counters["stale_epochs"]
+        self.validation_r = list(counters["validation_r"])
+
+    def finished(self) -> bool:
+        return self.stale_epochs >= self.options.patience_epochs
+
+    def step(self, t: int, rng: torch.Generator) -> dict[str, float]:
+        epoch, batch = divmod(t, self.batches)
+        order = torch.randperm(
+            len(self.training_rows), generator=torch.Generator().manual_seed(self.options.seed + 1 + epoch)
+        )
+        size = self.options.batch_size
+        rows = self.training_rows[order[batch * size : (batch + 1) * size]]
+        images, properties = self._augmented(rows, rng)
+        set_learning_rate(self.optimizer, cosine(t, self.steps))
+        self.network.train()
+        with mixed_precision(self.device, self.options.precision):
+            read = self.network(images)
+        loss = F.mse_loss(read.float(), properties)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.network.eval()
+        row = {"cnn_loss": float(loss.detach())}
+        if batch == self.batches - 1:
+            row |= self._validate()
+        return row
+
+    def _augmented(self, rows: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        images, properties = self.data.batch(rows, self.device)
+        flip = (torch.rand(len(rows), generator=rng) < 0.5).to(self.device)
+        images = torch.where(flip[:, None, None, None], images.flip(3), images)
+        mirrored = properties.clone()
+        mirrored[:, POSE] = self.options.mirror_offset - properties[:, POSE]
+        noise = torch.randn(images.shape, generator=rng).to(self.device) * self.options.noise
+        return images + noise, torch.where(flip[:, None], mirrored, properties)
+
+    @torch.no_grad()
+    def _validate(self) -> dict[str, float]:
+        read, truth = [], []
+        for rows in self.validation_rows.split(64):
+            images, properties = self.data.batch(rows, self.device)
+            read.append(self.network(images))
+            truth.append(properties)
+        read, truth = torch.cat(read), torch.cat(truth)
+        loss = float(F.mse_loss(read, truth))
+        if loss < self.best_loss:
+            self.best_loss, self.stale_epochs = loss, 0
+            self.best.values.load_state_dict(ExponentialAverage(self.network, 1.0).values.state_dict())
+            self.validation_r = correlation(read, truth).tolist()
+        else:
+            self.stale_epochs += 1
+        return {"validation_loss": loss}
+
+    def best_network(self) -> PropertyCNN:
+        """The network of the best epoch, in eval mode."""
+        network = PropertyCNN(self.network.config).to(self.device)
+        network.load_state_dict(self.best.state_for(self.network), strict=True)
+        return network.eval()
+
+
+def correlation(first: Tensor, second: Tensor) -> Tensor:
+    """Pearson correlation of the columns of two [N, K] tensors; [K], zero where a column is constant."""
+    a, b = (first - first.mean(0)).double(), (second - second.mean(0)).double()
+    scale = (a.square().sum(0) * b.square().sum(0)).sqrt()
+    return torch.where(scale > 0, (a * b).sum(0) / scale.clamp_min(1e-30), 0.0)

@@ -1,0 +1,82 @@
+"""v1's first lesson: the mapping network learns, in w alone, what linear directions would do.
+
+No picture is drawn, so a step takes milliseconds. Afterwards z stays who it was, moved inside the boundaries
+of the kept pictures, and the properties move w along directions that hardly touch each other: adversarial
+training then has a generator to refine whose dials already answer.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from stylegan_modified.fine_tuning import Trainer, cosine, set_learning_rate
+from stylegan_modified.linear_latents import LinearEditor
+from stylegan_modified.requests import draw_pairs
+from stylegan_modified.stylegan_generator import ConditionedStyleGANGenerator
+
+
+@dataclass(frozen=True)
+class WarmStartOptions:
+    """Learning rates are those of the stored weights, whose standard deviation is 100."""
+
+    steps: int
+    batch_size: int = 256
+    mapping_lr: float = 1.0
+    label_lr: float = 0.01
+
+
+class WarmStartTrainer(Trainer):
+    """Fits a transplanted mapping network to (original w of z, properties) -> the w of a `LinearEditor`.
+
+    Args:
+        generator: transplanted from the base generator; only its mapping network changes.
+        editor: the teacher.
+        properties: [M, 7] property vectors of the training pictures, the distribution to ask from.
+        options: see `WarmStartOptions`.
+    """
+
+    def __init__(
+        self,
+        generator: ConditionedStyleGANGenerator,
+        editor: LinearEditor,
+        properties: Tensor,
+        options: WarmStartOptions,
+    ) -> None:
+        self.generator, self.editor, self.properties, self.options = generator, editor, properties, options
+        self.device = next(generator.parameters()).device
+        self.original = copy.deepcopy(generator.mapping).requires_grad_(False).eval()
+        generator.requires_grad_(False)
+        mapping = generator.mapping.requires_grad_(True)
+        label = mapping.label_weight
+        rest = [parameter for parameter in mapping.parameters() if parameter is not label]
+        self.optimizer = torch.optim.Adam(
+            [{"params": rest, "lr": options.mapping_lr}, {"params": [label], "lr": options.label_lr}],
+            betas=(0.9, 0.99),
+        )
+        rng = torch.Generator().manual_seed(0)
+        z = torch.randn(1000, generator.z_space_dim, generator=rng).to(self.device)
+        with torch.no_grad():
+            self.w_std = self.original(z).std(0).clamp_min(1e-6)
+
+    def modules(self) -> dict[str, nn.Module]:
+        return {"mapping": self.generator.mapping}
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"mapping": self.optimizer}
+
+    def step(self, t: int, rng: torch.Generator) -> dict[str, float]:
+        count = self.options.batch_size
+        z = torch.randn(count, self.generator.z_space_dim, generator=rng).to(self.device)
+        requested = draw_pairs(self.properties, count, rng).first.to(self.device)
+        with torch.no_grad():
+            wanted = self.editor.move(self.editor.admit(self.original(z)), requested)
+        loss = ((self.generator.mapping(z, requested) - wanted) / self.w_std).square().mean()
+        set_learning_rate(self.optimizer, cosine(t, self.options.steps))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        return {"unexplained": float(loss.detach())}
