@@ -99,8 +99,9 @@ def test_too_few_of_a_class_are_told(start) -> None:
     assert "0 with 'man', 0 with 'bad'" in session.export()["message"]
 
 
-def test_machine_labels_are_kept_aside(workspace: Path, start) -> None:
-    write_labels(workspace, [0] * 3, [1] * 3, made_by="machine (network.safetensors)")
+@pytest.mark.parametrize("made_by", ["machine (network.safetensors)", "oracle (machine-made)"])
+def test_machine_labels_are_kept_aside(workspace: Path, start, made_by: str) -> None:
+    write_labels(workspace, [0] * 3, [1] * 3, made_by=made_by)
     before = (workspace / hand_labels.LABELS).read_bytes()
     session = start()
     session.label([[0, 1, 1]])
