@@ -1,14 +1,15 @@
 """The oracle: one small network that reads gender, quality, properties and identity from a portrait.
 
-It is trained on the truth that procedural portraits come with, and serves as a judge: it makes the
-embedded preset's labels and measures generators.  It must never be part of a generator's loss.
+It is trained on the truth that procedural portraits come with, and serves as a judge: it measures
+generators, and must never be part of a generator's loss.  What reads portraits in the losses, and makes the
+embedded preset's labels, is a network with the other trunk, trained on other portraits.
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,8 +17,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+Trunk = Literal["residual", "strided"]
+
 IDENTITY_SIZE = 64
 FEATURE_SIZE = 256
+CHANNELS_PER_GROUP = 8
 
 
 @dataclass(frozen=True)
@@ -27,10 +31,12 @@ class OracleConfig:
     Attributes:
         property_names: order of the properties, which is the order of the truth it was trained on.
         image_size: pictures of other sizes are resized to this, in pixels.
-        stem_channels: channels at full resolution.
+        stem_channels: channels at full resolution; the strided trunk has no such layer.
         stage_channels: channels of each stage; every stage halves the resolution.
-        blocks_per_stage: residual blocks per stage.
-        pooled_channels: channels of the last map before it is flattened (positions stay known).
+        blocks_per_stage: residual blocks per stage; the strided trunk has none.
+        pooled_channels: channels of the last map before it is pooled (positions stay known).
+        trunk: layers below the heads, see `residual_trunk` and `strided_trunk`. Two networks with different
+            trunks share no kind of layer but the convolution.
     """
 
     property_names: tuple[str, ...]
@@ -39,6 +45,11 @@ class OracleConfig:
     stage_channels: tuple[int, ...] = (32, 64, 128, 256)
     blocks_per_stage: int = 1
     pooled_channels: int = 64
+    trunk: Trunk = "residual"
+
+    def __post_init__(self) -> None:
+        if self.trunk not in get_args(Trunk):
+            raise ValueError(f"there is no trunk {self.trunk!r}; choose one of {', '.join(get_args(Trunk))}")
 
 
 class BlurPool(nn.Module):
@@ -72,6 +83,40 @@ class ResidualBlock(nn.Module):
         return functional.relu(x + self.norm1(self.conv1(y)))
 
 
+class StripPool(nn.Module):
+    """Means of every row and every column (Hou et al., "Strip pooling", 2020): [N, C, S, S] to [N, 2 C S]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x.mean(dim=3), x.mean(dim=2)], dim=2).flatten(1)
+
+
+def residual_trunk(config: OracleConfig) -> nn.Sequential:
+    """Blurred halvings, residual blocks with batch norm and ReLU, and all positions of the last map."""
+    layers: list[nn.Module] = [nn.Conv2d(3, config.stem_channels, 3, padding=1), nn.ReLU()]
+    channels = config.stem_channels
+    for stage_channels in config.stage_channels:
+        layers += [BlurPool(channels), nn.Conv2d(channels, stage_channels, 1, bias=False)]
+        layers += [nn.BatchNorm2d(stage_channels), nn.ReLU()]
+        layers += [ResidualBlock(stage_channels) for _ in range(config.blocks_per_stage)]
+        channels = stage_channels
+    return nn.Sequential(*layers, nn.Conv2d(channels, config.pooled_channels, 1), nn.ReLU(), nn.Flatten())
+
+
+def strided_trunk(config: OracleConfig) -> nn.Sequential:
+    """Plain 4x4 convolutions of stride 2 with group norm and SiLU, and the last map's rows and columns.
+
+    Nothing is computed at full resolution, and the gradient has no kinks: it is made to sit in a loss.
+    """
+    layers: list[nn.Module] = []
+    channels = 3
+    for stage_channels in config.stage_channels:
+        groups = max(1, stage_channels // CHANNELS_PER_GROUP)
+        layers += [nn.Conv2d(channels, stage_channels, 4, stride=2, padding=1, bias=False)]
+        layers += [nn.GroupNorm(groups, stage_channels), nn.SiLU()]
+        channels = stage_channels
+    return nn.Sequential(*layers, nn.Conv2d(channels, config.pooled_channels, 1), nn.SiLU(), StripPool())
+
+
 class Oracle(nn.Module):
     """Reads portraits; see `forward`.
 
@@ -87,23 +132,17 @@ class Oracle(nn.Module):
         property_count = len(config.property_names)
         self.register_buffer("property_mean", torch.zeros(property_count))
         self.register_buffer("property_sd", torch.ones(property_count))
-        layers: list[nn.Module] = [nn.Conv2d(3, config.stem_channels, 3, padding=1), nn.ReLU()]
-        channels = config.stem_channels
-        for stage_channels in config.stage_channels:
-            layers += [BlurPool(channels), nn.Conv2d(channels, stage_channels, 1, bias=False)]
-            layers += [nn.BatchNorm2d(stage_channels), nn.ReLU()]
-            layers += [ResidualBlock(stage_channels) for _ in range(config.blocks_per_stage)]
-            channels = stage_channels
-        layers += [nn.Conv2d(channels, config.pooled_channels, 1), nn.ReLU(), nn.Flatten()]
-        self.trunk = nn.Sequential(*layers)
+        residual = config.trunk == "residual"
+        self.trunk = residual_trunk(config) if residual else strided_trunk(config)
+        activation = nn.ReLU if residual else nn.SiLU
         map_size = config.image_size // 2 ** len(config.stage_channels)
-        flat = config.pooled_channels * map_size**2
-        self.feature_layer = nn.Sequential(nn.Linear(flat, FEATURE_SIZE), nn.ReLU())
+        flat = config.pooled_channels * (map_size**2 if residual else 2 * map_size)
+        self.feature_layer = nn.Sequential(nn.Linear(flat, FEATURE_SIZE), activation())
         self.gender_head = nn.Linear(FEATURE_SIZE, 1)
         self.quality_head = nn.Linear(FEATURE_SIZE, 1)
         self.property_head = nn.Linear(FEATURE_SIZE, property_count)
         self.identity_head = nn.Sequential(
-            nn.Linear(flat, FEATURE_SIZE), nn.ReLU(), nn.Linear(FEATURE_SIZE, IDENTITY_SIZE)
+            nn.Linear(flat, FEATURE_SIZE), activation(), nn.Linear(FEATURE_SIZE, IDENTITY_SIZE)
         )
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 WEIGHTS = "data/embedded/stylegan_model.safetensors"
 PARSER = "data/embedded/segmentation_model.safetensors"
 ORACLE = "data/embedded/oracle.safetensors"
+IDENTITY = "data/embedded/identity_network.safetensors"
 JPEG_OPTIONS = {"quality": 95, "subsampling": 0}
 
 
@@ -55,15 +56,14 @@ def jpeg_round_trip(image: np.ndarray) -> np.ndarray:
     return np.asarray(Image.open(buffer))
 
 
-def open_oracle(tool: Tool, path: Path) -> Oracle:
-    """The oracle of a file; a missing or damaged one is a `UserError`."""
+def open_oracle(tool: Tool, path: Path, training_options: str = "") -> Oracle:
+    """The network of a file; a missing or damaged one is a `UserError` that says how to train it."""
     from cnn.oracle import load_oracle
 
-    command = "python scripts/train_oracle.py"
+    command = f"python scripts/train_oracle.py --output {path} {training_options}".strip()
     need_file(path, command)
-    with tool.foreseen(
-        ValueError, mend=f"git checkout -- {ORACLE} brings the bundled one back, or: {command}"
-    ):
+    mend = f"git checkout -- {Path(ORACLE).parent} brings the bundled networks back, or: {command}"
+    with tool.foreseen(ValueError, mend=mend):
         return load_oracle(path, tool.device)
 
 

@@ -22,6 +22,8 @@ COLUMNS = ("img_name", "quality", "gender")
 PROPERTIES = ("gender", "quality")
 CANDIDATES = "stylegan/candidates.csv"
 LABEL_SCRIPT, MACHINE_LABEL_SCRIPT = "label_images", "make_labels"
+MACHINE = "machine"
+EARLIER_MACHINE = "oracle"  # workspaces made before the labels had a network of their own
 EXAMPLE_COUNT = 3
 
 
@@ -33,7 +35,7 @@ class LabelRecord:
         weights_id: generator of the labelled pictures.
         seed: seed of image 0.
         count: rows of the table.
-        made_by: who labelled; begins with ``oracle`` for machine-made labels.
+        made_by: who labelled, see `is_machine_made`.
         skipped: img_nos that the person left undecided.
         most_uncertain: img_nos that were labelled out of turn.
         table_sha256: the table as it was exported; empty if nobody recorded it.
@@ -46,6 +48,11 @@ class LabelRecord:
     skipped: frozenset[int] = frozenset()
     most_uncertain: frozenset[int] = frozenset()
     table_sha256: str = ""
+
+
+def is_machine_made(made_by: str) -> bool:
+    """Whether a record's `made_by` says that a network made the labels."""
+    return made_by.startswith((MACHINE, EARLIER_MACHINE))
 
 
 def load_labels(
@@ -178,7 +185,7 @@ def _relabel(tool: Tool) -> str:
     by_machine = tool.command(MACHINE_LABEL_SCRIPT, "--from-workspace")
     return (
         f"label the candidates anew, by hand:\n    {by_hand}\n"
-        f"or, drawn portraits only, with the oracle:\n    {by_machine}"
+        f"or, drawn portraits only, with a network:\n    {by_machine}"
     )
 
 

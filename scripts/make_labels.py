@@ -1,4 +1,4 @@
-"""Label the first candidates with the oracle: machine-made stand-ins for hand labels of drawn people."""
+"""Label the first candidates with a network: machine-made stand-ins for hand labels of drawn people."""
 
 import sys
 from dataclasses import dataclass
@@ -24,20 +24,23 @@ if TYPE_CHECKING:
     import numpy as np
 
 BUNDLE = "data/embedded"
-MADE_BY = "oracle"
 THRESHOLD = 0.5
+NETWORK_TRAINING = "--trunk strided --first-seed 4000000"
 
 
 @dataclass(frozen=True)
 class Options(ToolOptions):
-    """Label the first candidates with the oracle: machine-made stand-ins for hand labels of drawn people."""
+    """Label the first candidates with a network: machine-made stand-ins for hand labels of drawn people."""
 
     count: int = option(400, help="pictures to label, from image 0 on")
     seed: int = option(0, help="image n is made from the seed plus n, as in 01_generate_candidates")
     weights: Path = option(
         REPOSITORY / generated_pictures.WEIGHTS, help="generator whose pictures are labelled"
     )
-    oracle: Path = option(REPOSITORY / generated_pictures.ORACLE, help="network that labels them")
+    network: Path = option(
+        REPOSITORY / generated_pictures.IDENTITY,
+        help="network that labels them; not the oracle, or the filter learns from the judge",
+    )
     output: Path = option(REPOSITORY / BUNDLE, help="folder for the table and its JSON record")
     from_workspace: bool = option(
         False, help="label the candidates of the workspace, and put the table where 02 looks for it"
@@ -99,9 +102,9 @@ def check_not_by_hand(record: Path, table: Path, options: Options) -> None:
         made_by = str(files.read_json(record)["made_by"])
     except (OSError, ValueError, KeyError, TypeError):
         made_by = "unknown"
-    if not made_by.startswith(MADE_BY):
+    if not hand_labels.is_machine_made(made_by):
         raise UserError(
-            f"{table} holds labels that the oracle did not make (made by: {made_by}), and replacing them "
+            f"{table} holds labels that no network made (made by: {made_by}), and replacing them "
             "would lose that work. Move them away, or add --overwrite."
         )
 
@@ -115,10 +118,10 @@ def run(tool: Tool, options: Options) -> None:
     folder = tool.path(hand_labels.LABELS).parent if options.from_workspace else options.output
     table, record = (folder / Path(name).name for name in (hand_labels.LABELS, hand_labels.RECORD))
     check_not_by_hand(record, table, options)
-    oracle = generated_pictures.open_oracle(tool, options.oracle)
+    network = generated_pictures.open_oracle(tool, options.network, NETWORK_TRAINING)
     make = from_workspace if options.from_workspace else regenerated
     pictures, weights_id, seed = make(tool, options)
-    reading = read_pictures(oracle, pictures)
+    reading = read_pictures(network, pictures)
     labels = pd.DataFrame({"img_name": [f"{img_no:06d}.jpg" for img_no in range(len(pictures))]})
     for name in ("quality", "gender"):
         labels[name] = (reading[name].sigmoid() >= THRESHOLD).int().numpy()
@@ -131,8 +134,8 @@ def run(tool: Tool, options: Options) -> None:
             "weights_id": weights_id,
             "seed": seed,
             "count": len(labels),
-            "made_by": f"{MADE_BY} (machine-made, thresholds {THRESHOLD}), not a person",
-            "oracle_sha256": fingerprint.sha256_file(options.oracle),
+            "made_by": f"{hand_labels.MACHINE} ({options.network.name}, threshold {THRESHOLD}), not a person",
+            "network_sha256": fingerprint.sha256_file(options.network),
             "picture_size_px": int(pictures.shape[1]),
             "command": f"python scripts/make_labels.py --count {options.count} --seed {seed}",
         },

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -37,7 +37,10 @@ class Options(TrainingToolOptions):
     steps: int = option(1_800, help="optimiser steps")
     people_per_batch: int = option(64, help="people per step")
     learning_rate: float = option(2e-3, help="peak of the learning rate")
-    stem_channels: int = option(12, help="channels at full resolution")
+    trunk: Literal["residual", "strided"] = option(
+        "residual", help="layers below the heads: the judge's, or those of the network for labels and losses"
+    )
+    stem_channels: int = option(12, help="channels at full resolution, residual only")
     stage_channels: tuple[int, ...] = option((24, 48, 96, 192), help="channels of each halved resolution")
     processes: int = option(1, help="processes that draw portraits", affects_results=False)
 
@@ -91,7 +94,7 @@ def _draw_piece(tool: Tool, name: str, seeds: Sequence[int], size: int, processe
 def trained_options(options: Options) -> dict[str, Any]:
     """What a checkpoint must agree with to be continued."""
     names = ("people", "first_seed", "portrait_size_px", "steps", "people_per_batch", "learning_rate")
-    names += ("stem_channels", "stage_channels", "seed")
+    names += ("trunk", "stem_channels", "stage_channels", "seed")
     return {name: value for name, value in asdict(options).items() if name in names}
 
 
@@ -108,6 +111,7 @@ def build_trainer(tool: Tool, options: Options) -> "OracleTrainer":
         image_size=options.portrait_size_px,
         stem_channels=options.stem_channels,
         stage_channels=options.stage_channels,
+        trunk=options.trunk,
     )
     recipe = OracleTrainingOptions(
         steps=options.steps,

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 MADE_BY = "hand (label_images)"
 TAKEN_OVER = "labels taken over from: "
-MACHINE = "oracle"
 FEWEST_OF_A_CLASS = 5
 
 
@@ -43,7 +42,7 @@ class FoundTable:
     @property
     def by_machine(self) -> bool:
         """True for stand-ins that a network made."""
-        return self.made_by.startswith(MACHINE)
+        return hand_labels.is_machine_made(self.made_by)
 
     @property
     def is_a_persons(self) -> bool:

@@ -1,10 +1,14 @@
 """The oracle: outputs, files, training that resumes exactly, losses, KID."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from cnn.oracle import IDENTITY_SIZE, Oracle, OracleConfig, load_oracle, read_pictures, save_oracle
 from cnn.oracle_metrics import kernel_inception_distance
@@ -24,10 +28,10 @@ OPTIONS = OracleTrainingOptions(steps=6, people_per_batch=8, warmup_steps=2)
 CPU = torch.device("cpu")
 
 
-@pytest.fixture
-def oracle() -> Oracle:
+@pytest.fixture(params=["residual", "strided"])
+def oracle(request: pytest.FixtureRequest) -> Oracle:
     torch.manual_seed(0)
-    return Oracle(CONFIG)
+    return Oracle(replace(CONFIG, trunk=request.param))
 
 
 @pytest.fixture(scope="module")
@@ -72,12 +76,44 @@ def test_saved_oracle_reads_back(oracle: Oracle, people: PairedPortraits, tmp_pa
     path = tmp_path / "oracle.safetensors"
     save_oracle(path, oracle, {"seed": "0"})
     loaded = load_oracle(path)
-    assert loaded.config == CONFIG
+    assert loaded.config == oracle.config
     assert not loaded.training
     assert all(value.dtype == torch.float32 for value in loaded.parameters())
     assert torch.equal(loaded.property_sd, oracle.property_sd)
     before, after = (read_pictures(network, people.images[:, 0]) for network in (oracle, loaded))
     torch.testing.assert_close(before["properties"], after["properties"], atol=2e-2, rtol=2e-2)
+
+
+def test_a_file_of_before_the_trunks_is_residual(tmp_path: Path) -> None:
+    path = tmp_path / "oracle.safetensors"
+    save_oracle(path, Oracle(CONFIG), {})
+    with safe_open(path, framework="pt") as file:
+        metadata = json.loads(file.metadata()["metadata"])
+    del metadata["config"]["trunk"]
+    save_file(load_file(path), path, metadata={"metadata": json.dumps(metadata)})
+    assert load_oracle(path).config.trunk == "residual"
+
+
+def test_an_unknown_trunk_is_refused() -> None:
+    with pytest.raises(ValueError, match="'resdual'; choose one of residual, strided"):
+        replace(CONFIG, trunk="resdual")
+
+
+def test_the_strided_trunk_has_a_smooth_gradient_everywhere() -> None:
+    """It sits in losses: every pixel gets a gradient, and a small step changes that only a little."""
+    torch.manual_seed(0)
+    network = Oracle(replace(CONFIG, trunk="strided")).eval()
+    images = torch.rand(4, 3, 32, 32) * 2 - 1
+
+    def gradient(at: torch.Tensor) -> torch.Tensor:
+        at = at.clone().requires_grad_(True)
+        reading = network(at)
+        (found,) = torch.autograd.grad(reading["identity"][:, 0].sum() + reading["gender"].sum(), at)
+        return found
+
+    here, near = gradient(images), gradient(images + 1e-3 * torch.randn_like(images))
+    assert (here.abs().amax(dim=1) > 0).all()
+    assert (near - here).norm() < 0.02 * here.norm()
 
 
 def test_damaged_or_foreign_files_are_refused(oracle: Oracle, tmp_path: Path) -> None:

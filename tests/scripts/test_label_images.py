@@ -99,8 +99,9 @@ def test_too_few_of_a_class_are_told(start) -> None:
     assert "0 with 'man', 0 with 'bad'" in session.export()["message"]
 
 
-def test_machine_labels_are_kept_aside(workspace: Path, start) -> None:
-    write_labels(workspace, [0] * 3, [1] * 3, made_by="oracle (machine-made)")
+@pytest.mark.parametrize("made_by", ["machine (network.safetensors)", "oracle (machine-made)"])
+def test_machine_labels_are_kept_aside(workspace: Path, start, made_by: str) -> None:
+    write_labels(workspace, [0] * 3, [1] * 3, made_by=made_by)
     before = (workspace / hand_labels.LABELS).read_bytes()
     session = start()
     session.label([[0, 1, 1]])
@@ -251,7 +252,7 @@ def test_the_uncertain_come_first_once_the_networks_know_this_person(workspace: 
     def order() -> str:
         return module["chosen_order"](options, tool, load_scores(tool, load_candidates(tool)))
 
-    write_labels(workspace, [0] * 3, [1] * 3, made_by="oracle (machine-made)")
+    write_labels(workspace, [0] * 3, [1] * 3, made_by="machine (network.safetensors)")
     write_scores(workspace, [0.5] * COUNT, [0.5] * COUNT, labelled=3)
     assert order() == "number"
     session = start()

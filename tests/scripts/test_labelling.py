@@ -153,7 +153,7 @@ def test_a_second_pass_shows_what_the_networks_contradict_worst_first(workspace:
 
 
 def test_machine_labels_are_adopted_by_a_second_pass_only(workspace: Path, start) -> None:
-    write_labels(workspace, [0, 1] * 10, [0, 1] * 10, made_by="oracle (machine-made)")
+    write_labels(workspace, [0, 1] * 10, [0, 1] * 10, made_by="machine (network.safetensors)")
     write_scores(workspace, [0.1] * COUNT, [0.1] * COUNT, labelled=20)
     assert start().status()["done"] == 0
     session = start(mode="check")
@@ -163,7 +163,7 @@ def test_machine_labels_are_adopted_by_a_second_pass_only(workspace: Path, start
     session.export()
     record = json.loads((workspace / hand_labels.RECORD).read_text())
     assert record["made_by"].startswith("hand")
-    assert "19 labels taken over from: oracle" in record["made_by"]
+    assert "19 labels taken over from: machine" in record["made_by"]
     assert start().status()["done"] == 20
 
 

@@ -17,6 +17,7 @@ from safetensors import safe_open
 from cnn.oracle import Oracle, OracleConfig, load_oracle, save_oracle
 from data.portraits import TRUTH_NAMES
 from scripts import train_oracle
+from scripts.pipeline import fingerprint
 from scripts.pipeline.layers import REPOSITORY
 from scripts.pipeline.options import resolve_options
 from stylegan.checkpoint import save_checkpoint, weights_id
@@ -64,19 +65,21 @@ def workspace(tmp_path: Path) -> Path:
     return root
 
 
-def test_training_resumes_and_refuses_other_options(in_process: Callable, tmp_path: Path) -> None:
+@pytest.mark.parametrize("trunk", ["residual", "strided"])
+def test_training_resumes_and_refuses_other_options(in_process: Callable, tmp_path: Path, trunk: str) -> None:
     output = tmp_path / "oracle.safetensors"
-    arguments = ("--workspace", tmp_path / "workspace", "--output", output, *TRAIN)
+    arguments = ("--workspace", tmp_path / "workspace", "--output", output, "--trunk", trunk, *TRAIN)
     code, text = in_process("train_oracle", *arguments, "--steps", 3)
     assert code == 0, text
     assert "gender_auroc" in text
-    assert load_oracle(output).config.property_names == TRUTH_NAMES[2:]
+    config = load_oracle(output).config
+    assert (config.property_names, config.trunk) == (TRUTH_NAMES[2:], trunk)
     with safe_open(output, "pt") as file:
         metadata = json.loads(file.metadata()["metadata"])
     words = shlex.split(metadata["command"])
     again = resolve_options(train_oracle.Options, "train_oracle", words[2:]).options
     assert words[:2] == ["python", "scripts/train_oracle.py"]
-    assert (again.people, again.stage_channels) == (8, (4, 4, 4))
+    assert (again.people, again.stage_channels, again.trunk) == (8, (4, 4, 4), trunk)
     assert "--first-seed" not in words  # it is the default
     assert set(metadata["figures"]["property_r"]) == set(TRUTH_NAMES[2:])
 
@@ -104,7 +107,7 @@ def test_labels_are_made_for_the_pictures_of_stage_01(
     code, text = in_process("01_generate_candidates", "--workspace", workspace, "--count", 12, "--seed", 3)
     assert code == 0, text
     bundle = tmp_path / "bundle"
-    common = ("--workspace", workspace, "--oracle", oracle_path, "--count", 12)
+    common = ("--workspace", workspace, "--network", oracle_path, "--count", 12)
     weights = workspace / "stylegan/stylegan_model.pth"
     code, text = in_process("make_labels", *common, "--weights", weights, "--seed", 3, "--output", bundle)
     assert code == 0, text
@@ -115,6 +118,8 @@ def test_labels_are_made_for_the_pictures_of_stage_01(
     pd.testing.assert_frame_equal(regenerated, pd.read_csv(workspace / f"cnn/{name}.csv"))
     record = json.loads((bundle / f"{name}.json").read_text())
     assert (record["weights_id"], record["seed"], record["count"]) == (weights_id(weights), 3, 12)
+    assert record["made_by"].startswith("machine (oracle.safetensors")
+    assert record["network_sha256"] == fingerprint.sha256_file(oracle_path)
 
     saved = np.asarray(Image.open(workspace / "stylegan/synthesize_results/000000.jpg"))
     Image.fromarray(saved).save(tmp_path / "again.jpg", quality=95, subsampling=0)
@@ -123,7 +128,7 @@ def test_labels_are_made_for_the_pictures_of_stage_01(
 
 def test_missing_files_name_the_command(in_process: Callable, tmp_path: Path) -> None:
     missing = tmp_path / "none.safetensors"
-    code, text = in_process("make_labels", "--oracle", missing, "--output", tmp_path)
+    code, text = in_process("make_labels", "--network", missing, "--output", tmp_path)
     assert code == 5
     assert "python scripts/train_oracle.py" in text
     assert not list(tmp_path.glob("*.csv"))

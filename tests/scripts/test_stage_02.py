@@ -300,22 +300,22 @@ def test_a_killed_run_goes_on_and_ends_the_same(
     pd.testing.assert_frame_equal(resumed, pd.read_csv(workspace / ALL_IMAGES))
 
 
-def test_labels_of_the_oracle(workspace: Path, in_process: Callable, tmp_path: Path) -> None:
+def test_labels_of_a_network(workspace: Path, in_process: Callable, tmp_path: Path) -> None:
     """make_labels on a workspace: marked as machine-made, accepted by the filter, never over a person's."""
     from cnn.oracle import Oracle, OracleConfig, save_oracle
 
     torch.manual_seed(0)
-    oracle = tmp_path / "oracle.safetensors"
-    save_oracle(oracle, Oracle(OracleConfig(("eyes",), stem_channels=2, stage_channels=(4, 4, 4))), {})
+    network = tmp_path / "network.safetensors"
+    save_oracle(network, Oracle(OracleConfig(("eyes",), stem_channels=2, stage_channels=(4, 4, 4))), {})
     script = REPOSITORY / "scripts" / "make_labels.py"
-    arguments = ("--workspace", workspace, "--from-workspace", "--oracle", oracle, "--count", 30)
+    arguments = ("--workspace", workspace, "--from-workspace", "--network", network, "--count", 30)
     code, errors = in_process(script, *arguments)
     assert code == 5
     assert "made by: hand" in errors
     code, errors = in_process(script, *arguments, "--overwrite")
     assert code == 0, errors
     record = json.loads((workspace / hand_labels.RECORD).read_text())
-    assert record["made_by"].startswith("oracle")
+    assert record["made_by"].startswith("machine (network.safetensors")
     assert (record["weights_id"], record["seed"], record["count"]) == (WEIGHTS_ID, 5, 30)
     labels = pd.read_csv(workspace / hand_labels.LABELS)
     assert list(labels) == list(hand_labels.COLUMNS)

@@ -1,5 +1,5 @@
-"""The judges of the evaluation and the networks in the losses are different files, trained on disjoint
-portraits; the evaluation's latents are nobody's.
+"""The judges of the evaluation and the networks in the losses are different files of different architectures,
+trained on disjoint portraits; no label comes from a judge; the evaluation's latents are nobody's.
 """
 
 import ast
@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 from safetensors import safe_open
+from torch import nn
 
-from scripts import faces, fine_tuning_run
-from scripts.pipeline import REPOSITORY
+from cnn.oracle import load_oracle
+from scripts import faces, fine_tuning_run, hand_labels, make_labels
+from scripts.pipeline import REPOSITORY, files, fingerprint
 from scripts.pipeline.layers import read_toml
 
 EMBEDDED = REPOSITORY / "data" / "embedded"
@@ -56,8 +58,23 @@ def test_they_were_trained_on_disjoint_portraits() -> None:
     assert judge.stop <= loss.start or loss.stop <= judge.start
 
 
-def test_they_do_not_have_the_same_layout() -> None:
-    assert metadata(ORACLE)["config"] != metadata(IDENTITY)["config"]
+def test_they_share_no_kind_of_layer_but_the_convolution() -> None:
+    """Another width would not do: networks of one kind err alike."""
+    judge, loss = (list(load_oracle(path).trunk.modules()) for path in (ORACLE, IDENTITY))
+    kinds = [{type(module).__name__ for module in modules} for modules in (judge, loss)]
+    assert kinds[0] & kinds[1] == {"Sequential", "Conv2d"}
+    kernels = [
+        {module.kernel_size for module in modules if isinstance(module, nn.Conv2d)} - {(1, 1)}
+        for modules in (judge, loss)
+    ]
+    assert kernels[0] and kernels[1] and not kernels[0] & kernels[1]
+
+
+def test_the_judge_did_not_make_the_labels_that_the_filter_learns_from() -> None:
+    record = files.read_json(EMBEDDED / Path(hand_labels.RECORD).name)
+    assert hand_labels.is_machine_made(record["made_by"]) and "oracle" not in json.dumps(record)
+    assert record["network_sha256"] == fingerprint.sha256_file(IDENTITY)
+    assert make_labels.Options().network == IDENTITY
 
 
 @pytest.mark.parametrize("path", TRAINING_CODE, ids=lambda path: path.stem)
