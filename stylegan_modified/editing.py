@@ -1,4 +1,4 @@
-"""Given pictures for v3: the one way in which scripts turn a picture into a person that the dials can edit."""
+"""Given pictures for v3: how a picture becomes a person whose dials can be turned."""
 
 from __future__ import annotations
 
@@ -32,9 +32,7 @@ def posterior_mean(encoder: Encoder, property_cnn: PropertyCNN, images: Tensor) 
     return Encoded(mean.float(), own.float())
 
 
-def encode_pictures(
-    model: nn.Module, encoder: Encoder, property_cnn: PropertyCNN, images: Tensor
-) -> Encoded:
+def encode_pictures(model: nn.Module, encoder: Encoder, property_cnn: PropertyCNN, images: Tensor) -> Encoded:
     """Encode given pictures so that `model(z, own)` reconstructs them.
 
     Callers keep out of inference mode, so that z may be refined by gradients here.
