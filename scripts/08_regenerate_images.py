@@ -160,11 +160,11 @@ def check_inputs(tool: Tool, options: Options) -> None:
             )
 
 
-def list_people(tool: Tool, options: Options) -> list[Person]:
+def list_people(tool: Tool, options: Options, regenerator: Regenerator) -> list[Person]:
     """The seeds, or the photograph."""
     if options.from_image is None:
         return list(parse_seeds(options.seeds))
-    photograph = photographs.PhotographEncoder(tool)(options.from_image.resolve())
+    photograph = photographs.PhotographEncoder(tool, regenerator.model)(options.from_image.resolve())
     tool.log(f"{options.from_image}: {photograph.framing}")
     return [photograph]
 
@@ -207,9 +207,10 @@ def picture_grid(rows: Sequence[Sequence[Cell]], columns: list[str], images: np.
 def run(tool: Tool, options: Options) -> None:
     check_inputs(tool, options)
     statistics = faces.load_statistics(tool)
-    rows, columns = list_cells(options, list_people(tool, options), faces.sweep_levels(statistics)[2])
-    cells = [cell for row in rows for cell in row]
     regenerator = Regenerator(tool, options.version, options.trunc_psi, options.corrections)
+    people = list_people(tool, options, regenerator)
+    rows, columns = list_cells(options, people, faces.sweep_levels(statistics)[2])
+    cells = [cell for row in rows for cell in row]
     images = generate(tool, regenerator, cells, options.batch_size)
     table = request_table(options, cells)
     if options.measure:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts import evaluation_generators, evaluation_readings, faces
+from scripts import evaluation_generators, faces
+from scripts.evaluation_editing import ENCODED_PER_EDITED, FIRST_GIVEN
+from scripts.evaluation_judges import JUDGE_INPUTS
 from scripts.fast_memory import keep_freed_memory
 from scripts.pipeline import (
     Input,
@@ -28,7 +30,8 @@ from scripts.pipeline.layers import nearest
 if TYPE_CHECKING:
     import numpy as np
 
-    from scripts.evaluation_readings import Judges, Requests, Sizes, VersionReadings
+    from scripts.evaluation_judges import Judges
+    from scripts.evaluation_readings import Requests, Sizes, VersionReadings
 
 FIRST_SEED = 9_000_000  # below: candidates, people to practise on, latents that settings are tuned on
 RESULTS = "evaluation/results.json"
@@ -37,6 +40,8 @@ MARKDOWN = "evaluation/results.md"
 RESPONSE = "evaluation/response.png"
 STRIPS = "evaluation/strips_{}.png"
 STRIP_PEOPLE = 4
+EDITING = "evaluation/editing_{}.png"
+EDITING_ROWS = 6
 SCHEMA = (  # keys of every version, in this order; further ones follow
     *("n_latents", "control", "pooled", "slope", "mae", "repeatability", "response", "leakage"),
     *("identity_auc", "identity_auc_per_property", "preservation", "hue_drift", "women", "good_quality"),
@@ -58,6 +63,9 @@ class Options(StageOptions):
     seed: int = option(FIRST_SEED, help="latent n is made from the seed plus n")
     population: int = option(2000, help="latents for the shares of women and good quality, KID and diversity")
     protocol_latents: int = option(20, help="latents of the reference protocol, 50 pictures each")
+    editing_pictures: int = option(
+        64, help="given pictures that v3 reconstructs and edits (even; 0: none); 8 times as many are encoded"
+    )
     corrections: int = option(1, help="closed-loop corrections of v2 and v3 (0: none)")
     resamples: int = option(1000, help="bootstrap resamples of the 95 % intervals")
     chunk: int = option(4, help="latents between two saved parts (even)", affects_results=False)
@@ -70,6 +78,8 @@ class Options(StageOptions):
                 raise ValueError(f"--versions: there is no version {version!r}. {hint}")
         if self.latents < 4 or self.latents % 2 or self.chunk < 2 or self.chunk % 2:
             raise ValueError("--latents must be an even number of at least 4, --chunk one of at least 2.")
+        if self.editing_pictures < 0 or self.editing_pictures % 2:
+            raise ValueError("--editing-pictures must be an even number, or 0 to measure no editing.")
         if self.seed < FIRST_SEED:
             raise ValueError(
                 f"--seed must be at least {FIRST_SEED}: smaller seeds belong to training and tuning, so "
@@ -81,9 +91,7 @@ class Options(StageOptions):
 
 def inputs(options: Options) -> tuple[Input, ...]:
     """What the judges and the chosen versions need; without a choice no generator but the base is needed."""
-    found = {
-        item.path: item for item in (*evaluation_readings.JUDGE_INPUTS, evaluation_generators.BASE_INPUT)
-    }
+    found = {item.path: item for item in (*JUDGE_INPUTS, evaluation_generators.BASE_INPUT)}
     for version, items in evaluation_generators.FILES.items():
         for item in items:
             chosen = version in options.versions
@@ -99,7 +107,9 @@ SPEC = StageSpec(
     name="09_evaluate",
     inputs=inputs,
     outputs=(RESULTS, TABLE, MARKDOWN, RESPONSE),
-    clears=tuple(STRIPS.format(version) for version in evaluation_generators.FILES),
+    clears=tuple(
+        path.format(version) for path in (STRIPS, EDITING) for version in evaluation_generators.FILES
+    ),
 )
 
 
@@ -109,24 +119,45 @@ def summarise(
     """Measures and intervals of one version from its readings."""
     from stylegan_modified import evaluation_summary as summary
     from stylegan_modified.evaluation_identity import sweep_similarity
-    from stylegan_modified.evaluation_intervals import resample_weights, with_all
 
-    def weights(count: int) -> np.ndarray:
-        return with_all(resample_weights(count, options.resamples, options.seed + count))
-
-    sweep = summary.SweepReadings(requested=requests.sweep, **readings["sweep"])
-    found = summary.sweep_measures(sweep, weights(len(sweep.measured)))
+    read = dict(readings["sweep"])
+    properties = read.pop("properties", None)
+    by_oracle = None if properties is None else judges.oracle_lines.scores(properties)
+    sweep = summary.SweepReadings(requested=requests.sweep, by_oracle=by_oracle, **read)
+    found = summary.sweep_measures(sweep, weights(options, len(sweep.measured)))
     protocol = readings["protocol"]["measured"]
-    found |= summary.protocol_measures(requests.protocol, protocol, weights(len(protocol)))
+    found |= summary.protocol_measures(requests.protocol, protocol, weights(options, len(protocol)))
     population = summary.PopulationReadings(reference=judges.reference_features, **readings["population"])
     found |= summary.population_measures(
-        population, weights(len(population.features)), weights(len(population.reference))
+        population, weights(options, len(population.features)), weights(options, len(population.reference))
     )
     entry = {"n_latents": len(sweep.measured)} | summary.estimates(found)
     if sweep.identity is not None:
         entry["similarity_along_sweep"] = summary.plain("control", sweep_similarity(sweep.identity))
     ordered = {name: entry.pop(name, None) for name in SCHEMA}
-    return ordered | entry | {"confidence": summary.confidence(found)}
+    editing = {"editing": summarise_editing(readings, requests, options)} if "editing" in readings else {}
+    return ordered | entry | editing | {"confidence": summary.confidence(found)}
+
+
+def summarise_editing(
+    readings: dict[str, dict[str, np.ndarray]], requests: Requests, options: Options
+) -> dict[str, Any]:
+    """Measures and intervals of the given pictures that one version edits."""
+    from stylegan_modified import evaluation_summary as summary
+    from stylegan_modified.evaluation_editing import EditingReadings, editing_measures
+
+    read = EditingReadings(requested=requests.sweep, **readings["given"], **readings["editing"])
+    edited, encoded = len(read.error), len(read.z)
+    found = editing_measures(read, weights(options, edited), weights(options, encoded))
+    counts = {"pictures": edited, "pictures_encoded": encoded}
+    return counts | summary.estimates(found) | {"confidence": summary.confidence(found)}
+
+
+def weights(options: Options, count: int) -> np.ndarray:
+    """How often each of `count` items counts: all as they are, then in resamples."""
+    from stylegan_modified.evaluation_intervals import resample_weights, with_all
+
+    return with_all(resample_weights(count, options.resamples, options.seed + count))
 
 
 def chosen_versions(stage: Stage, options: Options) -> list[str]:
@@ -156,7 +187,8 @@ def notes(
     command = stage.command(
         stage.name,
         *("--latents", size["latents"], "--seed", str(options.seed), "--population", size["population"]),
-        *("--protocol-latents", size["protocol"], "--corrections", str(options.corrections)),
+        *("--protocol-latents", size["protocol"], "--editing-pictures", size["editing"]),
+        *("--corrections", str(options.corrections)),
     )
     found = [
         f"n = {size['latents']} latents (sweeps), {size['protocol']} (reference protocol), "
@@ -172,11 +204,29 @@ def notes(
         f"Command: `{command}`",
         *(f"{version} is left out: {reason}" for version, reason in left_out.items()),
     ]
+    if sizes.editing:
+        found.append(
+            f"Given pictures (v3): {size['editing']} women of good quality by the original generator, seeds "
+            f"from {options.seed + FIRST_GIVEN}, edited by one dial, the others as the picture has them. "
+            "Identity: the given picture with what becomes of it, against what becomes of others. R2 from z: "
+            f"ridge regression of the properties of {ENCODED_PER_EDITED * sizes.editing} given pictures on "
+            "the encoder's mean z, each predicted by a fit on others."
+        )
     if not judges.has_oracle:
         found.append(
             "There is no oracle in this workspace: identity, women and good quality are not judged, and KID "
             "and diversity are measured on features of the face detector."
         )
+        return found
+    from segmentation.property_table import PROPERTY_NAMES
+
+    agreement = zip(PROPERTY_NAMES, judges.oracle_lines.r, strict=True)
+    found.append(
+        "Read by the oracle: its own property head, trained on the truth of other portraits, mapped to "
+        f"scores by a least-squares line per property on {len(judges.reference)} training pictures. Its r "
+        f"with the scores there: {', '.join(f'{name} {r:.3f}' for name, r in agreement)}. The oracle's error "
+        "flattens the line: a perfect dial has a slope between r squared and 1."
+    )
     return found
 
 
@@ -186,17 +236,22 @@ def evaluate(stage: Stage, options: Options, readings: VersionReadings, sizes: S
     Raises:
         UnfittedBaseError: there are too few pictures to fit the linear directions of the base.
     """
-    from scripts.evaluation_report import strips
+    from scripts.evaluation_report import editing_sheet, strips
 
-    entry = summarise(readings.measure(sizes), readings.judges, readings.requests, options)
+    read = readings.measure(sizes)
+    entry = summarise(read, readings.judges, readings.requests, options)
     if entry["readable"] == 0:
         stage.log(f"the judge cannot read a single picture of {readings.version} in full; see its strips")
     people = readings.sweep_pictures(range(STRIP_PEOPLE))
     stage.save_image(STRIPS.format(readings.version), strips(people, options.seed))
+    if "editing" in read:
+        shown = readings.editing.pictures(range(min(EDITING_ROWS, sizes.editing)))
+        stage.save_image(EDITING.format(readings.version), editing_sheet(*shown))
     setting = {
         "seed": options.seed,
         "population": sizes.population,
         "protocol_latents": sizes.protocol,
+        "editing_pictures": sizes.editing,
         "corrections": options.corrections,
         "resamples": options.resamples,
         "oracle": readings.judges.has_oracle,
@@ -207,13 +262,18 @@ def evaluate(stage: Stage, options: Options, readings: VersionReadings, sizes: S
 
 def run(stage: Stage, options: Options) -> None:
     from scripts import evaluation_report
-    from scripts.evaluation_readings import Judges, Requests, Sizes, VersionReadings
+    from scripts.evaluation_judges import Judges
+    from scripts.evaluation_readings import Requests, Sizes, VersionReadings
 
     keep_freed_memory()
     statistics = faces.load_statistics(stage)
     judges, requests = Judges(stage, statistics), Requests(stage, statistics, options.seed)
     sizes = Sizes(
-        options.latents, min(options.protocol_latents, options.latents), options.population, options.chunk
+        options.latents,
+        min(options.protocol_latents, options.latents),
+        options.population,
+        options.editing_pictures,
+        options.chunk,
     )
     results, left_out = {}, {}
     for version in chosen_versions(stage, options):
@@ -235,6 +295,7 @@ def run(stage: Stage, options: Options) -> None:
     stage.save_figure(RESPONSE, evaluation_report.response_figure(results))
     stage.log(text)
     shown = [STRIPS.format(version) for version in results]
+    shown += [EDITING.format(version) for version, entry in results.items() if "editing" in entry]
     stage.finish(headline(results), look_at=(MARKDOWN, RESPONSE, *shown))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scripts import faces
 from scripts.candidate_latents import LATENT_INPUT, load_latents
@@ -18,13 +18,24 @@ HOW_TO_MAKE_V1_DOCUMENT = (
 )
 BASE_INPUT = Input(faces.BASE, made_by="00_fetch_weights")
 CNN_INPUT = Input(faces.PROPERTY_CNN, made_by="06_fine_tune_v2")
+ENCODER_INPUT = Input(faces.ENCODER, made_by="07_fine_tune_v3")
 FILES = {
     "base": (BASE_INPUT, LATENT_INPUT),
     "v1_document": (Input(V1_DOCUMENT, note=HOW_TO_MAKE_V1_DOCUMENT),),
     "v1": (Input(faces.GENERATOR_FILES["v1"], made_by="05_fine_tune_v1"),),
     "v2": (Input(faces.GENERATOR_FILES["v2"], made_by="06_fine_tune_v2"), CNN_INPUT),
-    "v3": (Input(faces.GENERATOR_FILES["v3"], made_by="07_fine_tune_v3"), CNN_INPUT),
+    "v3": (
+        Input(faces.GENERATOR_FILES["v3"], made_by="07_fine_tune_v3"),
+        ENCODER_INPUT,
+        CNN_INPUT,
+        BASE_INPUT,  # it makes the pictures that are given to v3
+    ),
 }
+
+
+def has_encoder(version: str) -> bool:
+    """Whether a version edits given pictures."""
+    return ENCODER_INPUT in FILES[version]
 
 
 def available_versions(stage: Stage) -> list[str]:
@@ -52,13 +63,14 @@ class DialledGenerator:
 
         self.model = load_version(stage, version)
         self.z_dim: int = self.model.z_space_dim
-        self._extra: dict[str, Any] = (
-            {"corrections": corrections} if isinstance(self.model, DialGenerator) else {}
-        )
+        self._corrections = corrections if isinstance(self.model, DialGenerator) else None
 
     def __call__(self, z: Tensor, properties: Tensor | None) -> Tensor:
         """Pictures [N, 3, H, W] in [-1, 1] of z with properties [N, 7]; None: every dial at rest."""
-        return self.model(z, properties, **self._extra)["image"]
+        if self._corrections is None or properties is None:
+            return self.model(z, properties)["image"]
+        people, index = z.unique_consecutive(dim=0, return_inverse=True)  # a sweep shows each of them often
+        return self.model.turn_to(self.model.person(people)[index], properties, self._corrections)["image"]
 
 
 def load_version(stage: Stage, version: str) -> nn.Module:

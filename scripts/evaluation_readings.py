@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts import faces
-from scripts.evaluation_generators import FILES, DialledGenerator
-from scripts.pipeline import Input, Stage, files
+from scripts.evaluation_editing import ENCODED_PER_EDITED, GivenPictures
+from scripts.evaluation_generators import FILES, DialledGenerator, has_encoder
+from scripts.evaluation_judges import JUDGE_INPUTS, Judges
+from scripts.pipeline import Stage, files
 from scripts.pipeline.fingerprint import input_state
 
 if TYPE_CHECKING:
@@ -26,25 +28,21 @@ if TYPE_CHECKING:
     from segmentation.normalization import ScoreStatistics
 
 FOLDER = "evaluation/measured"
-READING_VERSION = 3  # raised when the same weights and settings give other readings than before
-JUDGE_INPUTS = (
-    Input(faces.SCORES, made_by="04_compute_property_scores"),
-    Input(faces.STATISTICS, made_by="04_compute_property_scores"),
-    *(Input(path, made_by="00_fetch_weights", optional=True) for path in faces.PARSER_FILES),
-    faces.ORACLE_INPUT,
-)
+READING_VERSION = 4  # raised when the same weights and settings give other readings than before
 POPULATION_CHUNK = 250
 PROTOCOL_CHUNK = 4
+ENCODING_CHUNK = 96
 FURTHER_PER_LATENT = 14 + 1  # mirrored ends of the dials, and one picture with settings of its own
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured: latents of the sweeps, of the protocol, and of the population."""
+    """How much is measured: latents of the sweeps, of the protocol and of the population, given pictures."""
 
     latents: int
     protocol: int
     population: int
+    editing: int
     chunk: int
 
 
@@ -70,17 +68,18 @@ class Requests:
         sweep: [7, 5, 7], each property at its 5th to 95th percentile, the others at the median.
         distinct, index: `sweep` without repetition (see `evaluation.distinct_requests`).
         protocol: [50, 7], the grid of the reference protocol.
+        levels: [5, 7], the settings of each dial.
     """
 
     def __init__(self, stage: Stage, statistics: ScoreStatistics, seed: int) -> None:
         from stylegan_modified.evaluation import distinct_requests, sweep_requests
         from stylegan_modified.evaluation_protocol import protocol_requests
 
-        levels = faces.sweep_levels(statistics)
+        self.levels = faces.sweep_levels(statistics)
         percentiles = statistics.normalized_percentiles()
-        self.sweep = sweep_requests(levels)
+        self.sweep = sweep_requests(self.levels)
         self.distinct, self.index = distinct_requests(self.sweep)
-        self.protocol = protocol_requests(levels[2], percentiles[:, 0], percentiles[:, -1])
+        self.protocol = protocol_requests(self.levels[2], percentiles[:, 0], percentiles[:, -1])
         self._scores = faces.read_scores(stage)[1]
         self._seed = seed
 
@@ -90,83 +89,6 @@ class Requests:
 
         rows = [np.random.default_rng(self._seed + n).integers(len(self._scores)) for n in numbers]
         return self._scores[rows]
-
-
-class Judges:
-    """The networks that read pictures, loaded when they are first needed."""
-
-    def __init__(self, stage: Stage, statistics: ScoreStatistics) -> None:
-        self.stage, self.statistics = stage, statistics
-        self.has_oracle = (stage.workspace / faces.ORACLE).exists()
-
-    @cached_property
-    def properties(self) -> faces.PropertyJudge:
-        """Stages 3 and 4."""
-        return faces.PropertyJudge(self.stage, self.statistics)
-
-    @cached_property
-    def mirror_offset(self) -> float:
-        """Normalised pose of a mirrored face is this minus the pose."""
-        from segmentation.property_table import PROPERTY_NAMES
-
-        pose = PROPERTY_NAMES.index("pose")
-        return float(-2 * self.statistics.mean[pose] / self.statistics.std[pose])
-
-    def known(self, images: np.ndarray) -> np.ndarray:
-        """Properties [N, 7] of pictures uint8 [N, H, W, 3]; NaN where they are unreadable."""
-        import numpy as np
-
-        values, valid = self.properties(images)
-        return np.where(valid, values, np.nan)
-
-    def known_mirrored(self, images: np.ndarray) -> np.ndarray:
-        """The same from the mirrored pictures, with the sign of the pose turned back."""
-        from segmentation.property_table import PROPERTY_NAMES
-
-        values = self.known(images[:, :, ::-1].copy())
-        pose = PROPERTY_NAMES.index("pose")
-        values[:, pose] = self.mirror_offset - values[:, pose]
-        return values
-
-    def read(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """What the oracle sees in pictures uint8 [N, H, W, 3] (see `Oracle.forward`), as float32 arrays;
-        without an oracle only features, of the face detector.
-        """
-        return self._reader(images)
-
-    @cached_property
-    def _reader(self) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-        if not self.has_oracle:
-            from scripts.training_kid import detector_features
-
-            features = detector_features(self.stage.device, self.reference)
-            return lambda images: {"features": features(images).numpy()}
-        from cnn.oracle import load_oracle, read_pictures
-
-        with self.stage.foreseen(ValueError, OSError, mend=self.stage.command("00_fetch_weights", "--force")):
-            oracle = load_oracle(self.stage.workspace / faces.ORACLE, self.stage.device)
-        names = ("identity", "gender", "quality", "features")
-
-        def read(images: np.ndarray) -> dict[str, np.ndarray]:
-            found = read_pictures(oracle, images)
-            return {name: found[name].numpy() for name in names}
-
-        return read
-
-    @cached_property
-    def reference(self) -> np.ndarray:
-        """Filtered pictures that realism is measured against, uint8 [M, H, W, 3]; up to 2,000 of them."""
-        import numpy as np
-
-        table = self.stage.read_csv(faces.SCORES, ["img_path", "valid"])
-        paths = table.loc[table["valid"].astype(bool), "img_path"].tolist()
-        chosen = np.sort(np.random.default_rng(0).permutation(len(paths))[:2000])
-        return np.stack([faces.read_picture(self.stage, paths[row]) for row in chosen])
-
-    @cached_property
-    def reference_features(self) -> np.ndarray:
-        """Features [M, D] of `reference`."""
-        return self.read(self.reference)["features"]
 
 
 class VersionReadings:
@@ -204,12 +126,23 @@ class VersionReadings:
         """The generator, loaded when a picture is needed."""
         return DialledGenerator(self.stage, self.version, self.corrections)
 
+    @cached_property
+    def editing(self) -> GivenPictures:
+        """Given pictures, for a version that has an encoder."""
+        return GivenPictures(
+            self.stage, self.generator, self.judges, self.requests.levels, self.seed, self.batch_size
+        )
+
     def plan(self, sizes: Sizes) -> list[Part]:
         """All parts of an evaluation."""
+        edited = sizes.editing if has_encoder(self.version) else 0
+        edits = self.requests.index.size + 1
         kinds = (
             ("sweep", sizes.latents, sizes.chunk, len(self.requests.distinct) + FURTHER_PER_LATENT),
             ("protocol", sizes.protocol, PROTOCOL_CHUNK, len(self.requests.protocol)),
             ("population", sizes.population, POPULATION_CHUNK, 1),
+            ("given", ENCODED_PER_EDITED * edited, ENCODING_CHUNK, 1),
+            ("editing", edited, sizes.chunk, edits),
         )
         return [
             Part(kind, first, count, count * per_latent)
@@ -230,14 +163,20 @@ class VersionReadings:
         parts = self.plan(sizes)
         missing = [part for part in parts if not self._path(part).exists()]
         total, left = (sum(part.pictures for part in group) for group in (parts, missing))
-        readers = {"sweep": self._sweep, "protocol": self._protocol, "population": self._population}
+        readers = {
+            "sweep": self._sweep,
+            "protocol": self._protocol,
+            "population": self._population,
+            "given": lambda numbers: self.editing.read_given(numbers),
+            "editing": lambda numbers: self.editing.read_edited(numbers),
+        }
         with self.stage.progress(total, f"pictures of {self.version}", done=total - left) as progress:
             for part in missing:
                 arrays = readers[part.kind](range(part.first, part.first + part.count))
                 self.stage.write_arrays(f"{self.folder}/{part.file}", **arrays)
                 progress.update(part.pictures)
         joined: dict[str, dict[str, np.ndarray]] = {}
-        for kind in readers:
+        for kind in dict.fromkeys(part.kind for part in parts):
             stored = [self._read(part) for part in parts if part.kind == kind]
             joined[kind] = {name: np.concatenate([arrays[name] for arrays in stored]) for name in stored[0]}
         return joined
@@ -300,7 +239,7 @@ class VersionReadings:
             if name != "features"
         }
         if "identity" in read:
-            read["identity"] = read["identity"][:, index]
+            read |= {name: read[name][:, index] for name in ("identity", "properties")}
         return read | {
             "measured": known[:, index],
             "repeated": np.abs(known[:, ends.ravel()] - mirrored.reshape(count, ends.size, -1)),
@@ -322,7 +261,7 @@ class VersionReadings:
 
         images = [jpeg_round_trip(image) for batch in self._population_batches(latents) for image in batch]
         read = self.judges.read(np.stack(images))
-        return {name: values for name, values in read.items() if name != "identity"}
+        return {name: values for name, values in read.items() if name not in ("identity", "properties")}
 
     def _population_batches(self, latents: range) -> Iterator[np.ndarray]:
         """Pictures of the population; those of the base show the original generator, its dials at rest."""

@@ -25,6 +25,7 @@ class Goal:
         measure: key in the results; title: what the table calls it.
         low, high: what the best version should reach; v1_low, v1_high: what v1 alone should.
         percent: shown in per cent.
+        section: entry of the results that holds the measure ("": the results themselves).
     """
 
     measure: str
@@ -34,12 +35,22 @@ class Goal:
     v1_low: float | None = None
     v1_high: float | None = None
     percent: bool = False
+    section: str = ""
+
+    @property
+    def key(self) -> str:
+        """What the CSV calls the measure."""
+        return f"{self.section}.{self.measure}" if self.section else self.measure
+
+    def results(self, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The part of a version's results that holds the measure; empty: it was not measured."""
+        return entry.get(self.section, {}) if self.section else entry
 
     def bounds(
         self, entry: Mapping[str, Any], base: Mapping[str, Any] | None, name: str
     ) -> tuple[float | None, float | None]:
         """The goal for one version; that of the error and of KID depends on the judge and on the base."""
-        if self.measure == "mae":
+        if self.key == "mae":
             repeatability = entry["repeatability"][name]
             return None, max(MAE_GOAL, (repeatability or 0.0) + ABOVE_REPEATABILITY)
         if self.measure == "kid":
@@ -71,6 +82,10 @@ GOALS = (
     Goal("mae", "mean absolute error, sd"),
     Goal("repeatability", "repeatability of the judge, sd"),
     Goal("leakage", "leakage, sd per sd", high=0.06, v1_high=0.25),
+    Goal("control_by_oracle", "control r, read by the oracle", 0.98, v1_low=0.85),
+    Goal("pooled_by_oracle", "pooled r, read by the oracle", 0.93),
+    Goal("slope_by_oracle", "slope, read by the oracle", 0.9, 1.1),
+    Goal("leakage_by_oracle", "leakage, read by the oracle, sd per sd", high=0.06, v1_high=0.25),
     Goal("identity_auc", "identity AUC", 0.995, v1_low=0.93),
     Goal("identity_auc_per_property", "identity AUC", 0.99),
     Goal("preservation", "preservation", high=0.06),
@@ -85,6 +100,16 @@ GOALS = (
     Goal("kid", "KID to the filtered set"),
     Goal("diversity", "diversity", 0.9),
     Goal("readable", "readable pictures", percent=True),
+    Goal("reconstruction_error", "given pictures: reconstruction error of 255", section="editing"),
+    Goal("reconstruction_identity_auc", "given pictures: identity AUC, rebuilt", 0.97, section="editing"),
+    Goal("reconstruction_similarity", "given pictures: identity similarity, rebuilt", section="editing"),
+    Goal("own_property_mae", "given pictures: property error, rebuilt, sd", section="editing"),
+    Goal("control", "given pictures: control r", section="editing"),
+    Goal("slope", "given pictures: slope", section="editing"),
+    Goal("leakage", "given pictures: leakage, sd per sd", high=0.1, section="editing"),
+    Goal("identity_auc", "given pictures: identity AUC, edited", section="editing"),
+    Goal("z_property_r2", "given pictures: R2 of the property from z", high=0.05, section="editing"),
+    Goal("z_property_r2_largest", "given pictures: largest R2 from z", high=0.05, section="editing"),
 )
 
 
@@ -98,11 +123,13 @@ class Cell:
     reached: bool | None
 
 
-def goal_rows(entry: Mapping[str, Any]) -> Iterator[tuple[Goal, str]]:
-    """The rows of the table: goal and property (empty: the measure has one value)."""
+def goal_rows(entries: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Goal, str]]:
+    """The rows of a table of these versions: goal and property (empty: the measure has one value)."""
     for goal in GOALS:
-        value = entry.get(goal.measure)
-        yield from ((goal, name) for name in value) if isinstance(value, dict) else ((goal, ""),)
+        parts = [part for entry in entries if (part := goal.results(entry))]
+        if parts:
+            value = next((part[goal.measure] for part in parts if goal.measure in part), None)
+            yield from ((goal, name) for name in value) if isinstance(value, dict) else ((goal, ""),)
 
 
 def cell(goal: Goal, name: str, entry: Mapping[str, Any], base: Mapping[str, Any] | None) -> Cell:
@@ -111,8 +138,9 @@ def cell(goal: Goal, name: str, entry: Mapping[str, Any], base: Mapping[str, Any
     def pick(value: Any) -> float | None:
         return value.get(name) if isinstance(value, dict) else value
 
-    value = pick(entry.get(goal.measure))
-    ends = entry["confidence"].get(goal.measure, {"low": None, "high": None})
+    part = goal.results(entry)
+    value = pick(part.get(goal.measure))
+    ends = part.get("confidence", {}).get(goal.measure, {"low": None, "high": None})
     low, high = goal.bounds(entry, base, name)
     reached = None
     if low is not None or high is not None:
@@ -126,12 +154,12 @@ def results_table(results: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 
     rows = []
     for version, entry in results.items():
-        for goal, name in goal_rows(entry):
+        for goal, name in goal_rows([entry]):
             found = cell(goal, name, entry, results.get("base"))
             rows.append(
                 {
                     "version": version,
-                    "measure": goal.measure,
+                    "measure": goal.key,
                     "property": name,
                     "value": found.value,
                     "low": found.low,
@@ -154,7 +182,7 @@ def markdown(results: Mapping[str, Mapping[str, Any]], notes: Sequence[str]) -> 
         f"| | goal | v1 alone | {' | '.join(versions)} |",
         f"|---|---|---|{'---|' * len(versions)}",
     ]
-    for goal, name in goal_rows(results[versions[0]]):
+    for goal, name in goal_rows(list(results.values())):
         title = f"{goal.title}: {name}" if name else goal.title
         cells = [
             _spell(goal, cell(goal, name, results[version], results.get("base"))) for version in versions
@@ -210,3 +238,21 @@ def strips(images: np.ndarray, seed: int) -> Image.Image:
     columns = [f"{n}: {level}" for n in range(len(images)) for level in LEVEL_NAMES]
     title = f"latents {seed} + n: percentile of the training scores"
     return labelled_grid(rows, PROPERTY_NAMES, columns, max(1, 96 // images.shape[3]), title)
+
+
+def editing_sheet(given: np.ndarray, copies: np.ndarray, edits: np.ndarray) -> Image.Image:
+    """Given pictures, reconstructions and both ends of every dial; arguments as
+    `evaluation_editing.GivenPictures.pictures` gives them.
+    """
+    from scripts.pipeline.pictures import labelled_grid
+    from segmentation.property_table import PROPERTY_NAMES
+
+    ends = edits[:, :, [0, -1]]
+    rows = [
+        [picture, copy, *person.reshape(-1, *picture.shape)]
+        for picture, copy, person in zip(given, copies, ends, strict=True)
+    ]
+    columns = ["given", "v3", *(f"{name[:9]} {end}" for name in PROPERTY_NAMES for end in ("5%", "95%"))]
+    title = "given pictures, their reconstructions, and each dial at the ends of the training scores"
+    names = [str(n) for n in range(len(rows))]
+    return labelled_grid(rows, names, columns, max(1, 96 // given.shape[2]), title)

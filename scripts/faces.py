@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from segmentation.normalization import ScoreStatistics
     from stylegan_modified.evaluation import Generate
     from stylegan_modified.fine_tuning import LoopState, TrainingPictures
+    from stylegan_modified.property_cnn import PropertyCNN
+    from stylegan_modified.stylegan_generator_v3 import Encoder
 
 SCORES = "segmentation/property_score_results/all_scores_v3.csv"
 STATISTICS = "segmentation/property_score_results/score_statistics.json"
@@ -205,6 +207,18 @@ def load_generator(tool: Tool, version: str) -> nn.Module:
             return build_conditioned_generator(load_checkpoint(path)).to(tool.device)
         reader = PropertyCNN.from_checkpoint(load_torch_file(tool, PROPERTY_CNN, "06_fine_tune_v2"))
         return DialGenerator.from_checkpoint(stored, reader).to(tool.device)
+
+
+def load_encoder(tool: Tool) -> tuple[Encoder, PropertyCNN]:
+    """v3's encoder and the property CNN that reads given pictures, in eval mode on the device."""
+    from stylegan_modified.property_cnn import PropertyCNN
+    from stylegan_modified.stylegan_generator_v3 import Encoder
+
+    with tool.foreseen(ValueError, mend=tool.command("07_fine_tune_v3", "--force")):
+        encoder = Encoder.from_checkpoint(load_torch_file(tool, ENCODER, "07_fine_tune_v3"))
+    with tool.foreseen(ValueError, mend=tool.command("06_fine_tune_v2", "--force")):
+        reader = PropertyCNN.from_checkpoint(load_torch_file(tool, PROPERTY_CNN, "06_fine_tune_v2"))
+    return encoder.to(tool.device), reader.to(tool.device)
 
 
 class PropertyJudge:

@@ -12,6 +12,7 @@ from scripts.regeneration import Photograph
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import nn
 
     from segmentation.face_alignment import Similarity
     from segmentation.face_crop import FaceCropper
@@ -24,42 +25,35 @@ NEEDED = {faces.ENCODER: "07_fine_tune_v3", faces.PROPERTY_CNN: "06_fine_tune_v2
 class PhotographEncoder:
     """v3's encoder and the property CNN, loaded once.
 
+    Args:
+        tool: the running script.
+        model: v3's generator.
+
     Raises:
         UserError: a network is missing or damaged.
     """
 
-    def __init__(self, tool: Tool) -> None:
-        from stylegan_modified.property_cnn import PropertyCNN
-        from stylegan_modified.stylegan_generator_v3 import Encoder
-
-        self.tool = tool
-        with tool.foreseen(ValueError, mend=tool.command("07_fine_tune_v3", "--force")):
-            encoder = faces.load_torch_file(tool, faces.ENCODER, "07_fine_tune_v3")
-            self._encoder = Encoder.from_checkpoint(encoder).to(tool.device)
-        with tool.foreseen(ValueError, mend=tool.command("06_fine_tune_v2", "--force")):
-            reader = faces.load_torch_file(tool, faces.PROPERTY_CNN, "06_fine_tune_v2")
-            self._reader = PropertyCNN.from_checkpoint(reader).to(tool.device)
+    def __init__(self, tool: Tool, model: nn.Module) -> None:
+        self.tool, self._model = tool, model
+        self._encoder, self._reader = faces.load_encoder(tool)
         self.size = self._encoder.config.resolution
 
     def __call__(self, path: Path) -> Photograph:
-        """Encode a picture file; z is the mean of the posterior.
+        """Encode a picture file (see `editing.encode_pictures`).
 
         Raises:
             UserError: the file is no readable picture.
         """
-        import torch
-
         from stylegan.sampling import from_uint8
+        from stylegan_modified.editing import encode_pictures
 
         photo = face_pictures.read_picture(path)
         if isinstance(photo, str):
             raise UserError(f"{path.name} cannot be edited: {photo}. Give a JPEG or PNG picture of a face.")
         picture, framing = self.frame(photo)
-        with torch.inference_mode():
-            image = from_uint8(picture[None]).to(self.tool.device)
-            own = self._reader(image)
-            mean, _ = self._encoder(image, own)
-        return Photograph(path, picture, framing, mean[0].float().cpu(), tuple(own[0].float().tolist()))
+        image = from_uint8(picture[None]).to(self.tool.device)
+        found = encode_pictures(self._model, self._encoder, self._reader, image)
+        return Photograph(path, picture, framing, found.z[0].cpu(), tuple(found.own[0].tolist()))
 
     def frame(self, photo: np.ndarray) -> tuple[np.ndarray, str]:
         """Cut a photograph uint8 [H, W, 3] as the training pictures are: uint8 [R, R, 3], and how, in words.

@@ -86,16 +86,19 @@ def distinct_requests(requested: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @torch.no_grad()
 def render_requests(generate: Generate, z: Tensor, requests: np.ndarray, batch_size: int = 64) -> np.ndarray:
-    """Pictures of every latent z [N, z_dim] with each of the requests [M, 7]: uint8 [N, M, H, W, 3]."""
-    wanted = torch.from_numpy(requests).to(z).repeat(len(z), 1)
-    latents = z.repeat_interleave(len(requests), dim=0)
+    """Pictures of every latent z [N, z_dim] with each of the requests [M, 7], or [N, M, 7] of its own: uint8
+    [N, M, H, W, 3].
+    """
+    count = requests.shape[-2]
+    wanted = torch.from_numpy(requests).to(z).expand(len(z), count, -1).flatten(0, 1)
+    latents = z.repeat_interleave(count, dim=0)
     images = np.concatenate(
         [
             to_uint8(generate(latents[i : i + batch_size], wanted[i : i + batch_size]))
             for i in range(0, len(latents), batch_size)
         ]
     )
-    return images.reshape(len(z), len(requests), *images.shape[1:])
+    return images.reshape(len(z), count, *images.shape[1:])
 
 
 def run_sweep(generate: Generate, z: Tensor, percentiles: np.ndarray, batch_size: int = 64) -> Sweep:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from stylegan_modified.evaluation_intervals import weighted_mean, weighted_ratio
@@ -96,3 +98,35 @@ def correlations(requested: np.ndarray, measured: np.ndarray) -> np.ndarray:
     scale = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
     r = np.divide((x * y).sum(axis=1), scale, out=np.zeros(len(y)), where=scale > 1e-12)
     return np.where(np.isfinite(measured).sum(axis=1) < 2, np.nan, r)
+
+
+@dataclass(frozen=True)
+class ReadingLines:
+    """Least-squares lines from another judge's readings of each property to scores.
+
+    Attributes:
+        slope, offset: float64 [7], score = offset + slope x reading.
+        r: float64 [7], Pearson r of readings and scores.
+    """
+
+    slope: np.ndarray
+    offset: np.ndarray
+    r: np.ndarray
+
+    def scores(self, readings: np.ndarray) -> np.ndarray:
+        """Readings [..., 7] in units of the scores, float64 of the same shape."""
+        return self.offset + self.slope * readings
+
+
+def fit_lines(readings: np.ndarray, scores: np.ndarray) -> ReadingLines:
+    """Lines from readings [M, 7] to the scores [M, 7] of the same pictures; zero slope where all readings are
+    equal.
+    """
+    x, y = readings.astype(np.float64), scores.astype(np.float64)
+    x_mean, y_mean = x.mean(axis=0), y.mean(axis=0)
+    x, y = x - x_mean, y - y_mean
+    products, x_squares, y_squares = (x * y).sum(axis=0), (x * x).sum(axis=0), (y * y).sum(axis=0)
+    slope = np.divide(products, x_squares, out=np.zeros(len(products)), where=x_squares > 0)
+    scale = np.sqrt(x_squares * y_squares)
+    r = np.divide(products, scale, out=np.zeros(len(products)), where=scale > 0)
+    return ReadingLines(slope, y_mean - slope * x_mean, r)

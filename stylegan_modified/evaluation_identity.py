@@ -21,20 +21,50 @@ def resampled_identity_auc(vectors: np.ndarray, weights: np.ndarray) -> np.ndarr
     Raises:
         ValueError: fewer than two latents.
     """
-    latents, properties = vectors.shape[:2]
+    latents = len(vectors)
     if latents < 2:
         raise ValueError("an identity AUC compares people, so it needs at least two latents")
     ends = vectors[:, :, [0, -1]].astype(np.float64)
-    same = np.sort((ends[:, :, 0] * ends[:, :, 1]).sum(-1), axis=1)
+    same = (ends[:, :, 0] * ends[:, :, 1]).sum(-1)
     different = np.einsum("ajed,bjed->abje", ends, ends).reshape(latents, latents, -1)
+    return _resampled_area(same, different, weights)
+
+
+def anchored_identity_auc(given: np.ndarray, edited: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """How surely edits of a given picture can be told from edits of other people, for resampled pictures.
+
+    Args:
+        given: float [N, D] unit vectors of who the pictures show.
+        edited: float [N, M, D] the same of M edits of each.
+        weights: [R, N] how often each picture counts in each resample.
+
+    Returns:
+        [R] areas in [0, 1] of the similarity of a picture to its own edits (positives) against that to the
+        edits of others (negatives); NaN for a resample of one picture alone.
+
+    Raises:
+        ValueError: fewer than two pictures.
+    """
+    if len(given) < 2:
+        raise ValueError("an identity AUC compares people, so it needs at least two pictures")
+    similarity = np.einsum("ad,bmd->abm", given.astype(np.float64), edited.astype(np.float64))
+    own = np.arange(len(given))
+    return _resampled_area(similarity[own, own], similarity, weights)
+
+
+def _resampled_area(same: np.ndarray, different: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve [R] of positives [N, P] against negatives [N, N, Q] between two different
+    items, for items that count weights [R, N]; NaN where one item is alone.
+    """
+    ordered = np.sort(same, axis=1)
+    flat = different.ravel()
     pairs = weights.sum(axis=1) ** 2 - (weights**2).sum(axis=1)
     total = np.zeros(len(weights))
-    for latent in range(latents):
-        flat = different.ravel()
-        below = np.searchsorted(same[latent], flat, "left") + np.searchsorted(same[latent], flat, "right")
-        share = (1 - below / (2 * properties)).reshape(different.shape).mean(axis=2)
+    for item, positives in enumerate(ordered):
+        below = np.searchsorted(positives, flat, "left") + np.searchsorted(positives, flat, "right")
+        share = (1 - below / (2 * len(positives))).reshape(different.shape).mean(axis=2)
         np.fill_diagonal(share, 0.0)
-        total += weights[:, latent] * ((weights @ share) * weights).sum(axis=1)
+        total += weights[:, item] * ((weights @ share) * weights).sum(axis=1)
     counted = weights.sum(axis=1) * pairs
     return np.divide(total, counted, out=np.full(len(weights), np.nan), where=counted > 0)
 

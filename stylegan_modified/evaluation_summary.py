@@ -21,7 +21,12 @@ BY_PROPERTY = (
     "pooled",
     "slope",
     "mae",
+    "control_by_oracle",
+    "pooled_by_oracle",
+    "slope_by_oracle",
     "repeatability",
+    "own_property_mae",
+    "z_property_r2",
     "identity_auc_per_property",
     "preservation_per_property",
     "preservation_equal_settings_per_property",
@@ -41,6 +46,7 @@ class SweepReadings:
         chromaticity: float64 [N, 7, levels, 2, 2] of `evaluation_preservation.region_chromaticity`.
         identity: float [N, 7, levels, D] unit vectors, or None without an oracle.
         gender, quality: float [N, M] logits, positive for a woman and for good quality, or None.
+        by_oracle: float64 [N, 7, levels, 7] what the oracle reads instead of `measured`, or None.
     """
 
     requested: np.ndarray
@@ -53,6 +59,7 @@ class SweepReadings:
     identity: np.ndarray | None = None
     gender: np.ndarray | None = None
     quality: np.ndarray | None = None
+    by_oracle: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,8 @@ def sweep_measures(readings: SweepReadings, weights: np.ndarray) -> dict[str, np
         [R, 7], change outside the dial's region over the difference there between two people, and its mean
         `preservation` [R]; the same over two people with equal settings, `preservation_equal_settings`;
         `hue_drift_per_dial` [R, 7, 2] and `hue_drift` [R]; `readable` [R]; with an oracle `identity_auc` [R],
-        `identity_auc_per_property` [R, 7], `women_in_sweeps` and `good_quality_in_sweeps` [R].
+        `identity_auc_per_property` [R, 7], `women_in_sweeps` and `good_quality_in_sweeps` [R], and
+        `<measure>_by_oracle` of `control`, `pooled`, `slope` and `leakage`.
     """
     found = control_measures(readings.requested, readings.measured, weights)
     repeats = readings.repeated
@@ -114,6 +122,9 @@ def sweep_measures(readings: SweepReadings, weights: np.ndarray) -> dict[str, np
     if readings.gender is not None and readings.quality is not None:
         found["women_in_sweeps"] = weighted_mean(weights, (readings.gender > 0).mean(axis=1))
         found["good_quality_in_sweeps"] = weighted_mean(weights, (readings.quality > 0).mean(axis=1))
+    if readings.by_oracle is not None:
+        second = control_measures(readings.requested, readings.by_oracle, weights)
+        found |= {f"{name}_by_oracle": second[name] for name in ("control", "pooled", "slope", "leakage")}
     return found
 
 

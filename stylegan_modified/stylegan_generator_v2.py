@@ -26,6 +26,10 @@ class Person:
     image: Tensor
     own: Tensor
 
+    def __getitem__(self, rows: Tensor) -> Person:
+        """The people of these rows."""
+        return Person(self.w[rows], self.wp[rows], self.image[rows], self.own[rows])
+
     def float(self) -> Person:
         """The same in float32 (mixed precision leaves some of it in bf16)."""
         return Person(self.w.float(), self.wp.float(), self.image.float(), self.own.float())
@@ -87,6 +91,15 @@ class DialGenerator(nn.Module):
         wp = person.wp + self.dials(person.w, difference)
         return {"wp": wp, "image": self.generator.synthesis(wp), "difference": difference}
 
+    def turn_to(self, person: Person, properties: Tensor, corrections: int = 0) -> dict[str, Tensor]:
+        """As `turn`, with closed-loop corrections (see `forward`)."""
+        asked = properties
+        turned = self.turn(person, asked)
+        for _ in range(corrections):
+            asked = asked + 0.8 * (properties - self.property_cnn(turned["image"]))
+            turned = self.turn(person, asked)
+        return turned
+
     def forward(
         self,
         z: Tensor,
@@ -109,11 +122,7 @@ class DialGenerator(nn.Module):
         person = self._person(z, trunc_psi)
         if properties is None:
             return {"z": z, "w": person.w, "wp": person.wp, "image": person.image, "own": person.own}
-        asked = properties
-        turned = self.turn(person, asked)
-        for _ in range(corrections):
-            asked = asked + 0.8 * (properties - self.property_cnn(turned["image"]))
-            turned = self.turn(person, asked)
+        turned = self.turn_to(person, properties, corrections)
         return {"z": z, "w": person.w, "wp": turned["wp"], "image": turned["image"], "own": person.own}
 
     def checkpoint(self) -> dict[str, Any]:

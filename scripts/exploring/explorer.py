@@ -192,7 +192,7 @@ class Explorer:
 
     @cached_property
     def _encoder(self) -> PhotographEncoder:
-        return PhotographEncoder(self.tool)
+        return PhotographEncoder(self.tool, self.regenerator("v3").model)
 
     def _needed_for_photographs(self) -> list[tuple[str, str]]:
         return [(generator_file("v3"), MAKERS["v3"]), *photographs.NEEDED.items()]

@@ -175,7 +175,8 @@ def test_unreadable_photographs_are_refused_and_not_kept(explorer: Explorer, wor
 def test_photographs_are_cut_to_where_faces_are(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = pd.DataFrame({"status": ["ok", "ok", "no_face"], "x0": [8, 8, 0], "y0": [4, 4, 0]})
     table.assign(x1=[24, 24, 0]).to_csv(workspace / photographs.FACES, index=False)
-    encoder = PhotographEncoder(make_tool(workspace))
+    tool = make_tool(workspace)
+    encoder = PhotographEncoder(tool, faces.load_generator(tool, "v3"))
     photo = np.zeros((300, 400, 3), np.uint8)
     photo[100:220, 140:260] = 255
     box = (140.0, 100.0, 260.0, 230.0)

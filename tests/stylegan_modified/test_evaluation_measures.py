@@ -8,7 +8,7 @@ from cnn.oracle_metrics import kernel_inception_distance
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified.evaluation import distinct_requests, identity_auc, run_sweep, sweep_requests
 from stylegan_modified.evaluation_baseline import LinearDialGenerator
-from stylegan_modified.evaluation_control import control_measures
+from stylegan_modified.evaluation_control import control_measures, fit_lines
 from stylegan_modified.evaluation_identity import resampled_identity_auc, sweep_similarity
 from stylegan_modified.evaluation_intervals import interval, mean_of_pairs, resample_weights, with_all
 from stylegan_modified.evaluation_preservation import (
@@ -40,6 +40,23 @@ def test_resamples_of_control_equal_control_of_the_repeated_latents() -> None:
         for name, values in again.items():
             np.testing.assert_allclose(found[name][row], values[0], err_msg=name)
     np.testing.assert_array_equal(weights, resample_weights(6, resamples=4, seed=1))
+
+
+def test_lines_bring_the_readings_of_another_judge_to_the_units_of_the_scores() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(200, 7))
+    slopes, offsets = np.linspace(0.5, 2, 7), np.linspace(-1, 1, 7)
+    lines = fit_lines((scores - offsets) / slopes, scores)
+    np.testing.assert_allclose(
+        [lines.slope, lines.offset, lines.r], [slopes, offsets, np.ones(7)], atol=1e-12
+    )
+    sweep = rng.normal(size=(3, 7, 5, 7))
+    np.testing.assert_allclose(lines.scores((sweep - offsets) / slopes), sweep)
+    noisy = fit_lines(-scores + rng.normal(size=scores.shape), scores)
+    np.testing.assert_allclose(noisy.slope, -0.5, atol=0.15)
+    np.testing.assert_allclose(noisy.r, -np.sqrt(0.5), atol=0.12)
+    constant = fit_lines(np.ones((5, 7)), scores[:5])
+    assert (constant.slope == 0).all() and (constant.r == 0).all()
 
 
 def test_an_interval_of_the_mean_has_the_width_that_theory_gives() -> None:

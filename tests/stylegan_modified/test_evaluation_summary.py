@@ -30,6 +30,7 @@ def readings() -> summary.SweepReadings:
         identity=people / np.linalg.norm(people, axis=-1, keepdims=True),
         gender=np.where(np.arange(LATENTS) < 3, 1.0, -1.0)[:, None].repeat(PICTURES, 1),
         quality=np.ones((LATENTS, PICTURES)),
+        by_oracle=0.5 * np.tile(REQUESTED, (LATENTS, 1, 1, 1)),
     )
 
 
@@ -42,7 +43,9 @@ def test_measures_of_known_readings(readings: summary.SweepReadings) -> None:
     assert values["mae"]["mouth"] == pytest.approx(0.1)
     assert values["repeatability"]["mouth"] == pytest.approx(0.2)
     np.testing.assert_allclose(values["response"], np.eye(7), atol=1e-6)
-    assert values["leakage"] == values["hue_drift"] == 0
+    assert values["leakage"] == values["hue_drift"] == values["leakage_by_oracle"] == 0
+    assert values["control_by_oracle"] == values["pooled_by_oracle"] == values["control"]
+    assert values["slope_by_oracle"]["pose"] == pytest.approx(0.5)
     assert values["preservation"] == pytest.approx(0.1)
     assert values["preservation_equal_settings"] == pytest.approx(0.25)
     assert values["identity_auc"] == 1 and values["women_in_sweeps"] == pytest.approx(0.5)
@@ -62,6 +65,9 @@ def test_what_nobody_read_is_unknown(readings: summary.SweepReadings) -> None:
     assert values["control"]["mouth"] == pytest.approx(1)
     assert values["readable"] == 0
     assert not {"identity_auc", "women_in_sweeps"} & set(values)
+    assert values["slope_by_oracle"]["eyes"] == pytest.approx(0.5)
+    deaf = summary.sweep_measures(dataclasses.replace(readings, by_oracle=None), np.ones((1, LATENTS)))
+    assert not any(name.endswith("_by_oracle") for name in deaf)
 
 
 def test_population_and_protocol() -> None:

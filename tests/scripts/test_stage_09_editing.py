@@ -1,0 +1,150 @@
+"""Stage 09 on v3, which edits given pictures: tiny networks, a tiny judge, the real oracle for people."""
+
+import importlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from cnn.oracle import load_oracle, save_oracle
+from scripts import evaluation_editing, faces
+from scripts.evaluation_judges import Judges
+from scripts.pipeline import run_stage
+from segmentation.property_table import PROPERTY_NAMES
+from stylegan_modified.stylegan_generator import transplant
+from stylegan_modified.stylegan_generator_v3 import Encoder, EncoderConfig
+from tests.scripts.test_stage_09 import SIZES, GreyJudge, build_workspace
+from tests.stylegan_modified import tiny
+
+evaluate = importlib.import_module("scripts.09_evaluate")
+EDITING = (*SIZES, "--versions", "v3", "--editing-pictures", "4")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = build_workspace(tmp_path_factory.mktemp("editing") / "workspace")
+    model = tiny.dial_generator()
+    torch.manual_seed(5)
+    with torch.no_grad():
+        for parameter in model.dials.parameters():
+            parameter.normal_(0, 0.1)
+    encoder = Encoder(EncoderConfig(tiny.RESOLUTION, tiny.Z_DIM, width=0.25, hidden=32))
+    torch.save(model.checkpoint(), folder / faces.GENERATOR_FILES["v3"])
+    torch.save(model.property_cnn.checkpoint(), folder / faces.PROPERTY_CNN)
+    torch.save(encoder.checkpoint(), folder / faces.ENCODER)
+    return folder
+
+
+@pytest.fixture
+def workspace(built: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(built, tmp_path / "workspace"))
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, workspace: Path):
+    monkeypatch.setattr(faces, "PropertyJudge", GreyJudge)
+    # The tiny generator shows no faces, so who is kept is decided by a grey level.
+    monkeypatch.setattr(Judges, "would_keep", lambda self, images: images[:, 0, 0, 0] % 3 > 0)
+
+    def run(*arguments: str) -> int:
+        argv = ["--workspace", str(workspace), "--device", "cpu", *arguments]
+        with pytest.raises(SystemExit) as left:
+            run_stage(evaluate.SPEC, evaluate.Options, evaluate.run, argv)
+        return left.value.code
+
+    return run
+
+
+def results(workspace: Path) -> dict:
+    return json.loads((workspace / evaluate.RESULTS).read_text())["v3"]
+
+
+def test_editing_is_measured_shown_and_listed(run, workspace: Path) -> None:
+    assert run(*EDITING) == 0
+    entry = results(workspace)
+    editing = entry["editing"]
+    assert (
+        editing["pictures"] == 4 and editing["pictures_encoded"] == 4 * evaluation_editing.ENCODED_PER_EDITED
+    )
+    expected = {"reconstruction_error", "reconstruction_identity_auc", "reconstruction_similarity", "control"}
+    expected |= {"slope", "leakage", "identity_auc", "own_property_mae", "z_property_r2"}
+    assert expected <= set(editing)
+    assert all(editing[name] is not None for name in expected)
+    assert set(editing["confidence"]["slope"]["low"]) == set(PROPERTY_NAMES)
+    assert 0 < editing["reconstruction_error"] < 255
+    sheet = Image.open(workspace / evaluate.EDITING.format("v3"))
+    assert sheet.width > 16 * 96 and sheet.height > 4 * 96
+    rows = pd.read_csv(workspace / evaluate.TABLE).set_index(["measure", "property"])
+    assert rows.loc[("editing.z_property_r2", "mouth"), "goal"] == "<= 0.05"
+    assert rows.loc[("editing.control", "eyes"), "value"] == editing["control"]["eyes"]
+    assert rows.loc[("control", "eyes"), "value"] == entry["control"]["eyes"]
+    assert rows.loc[("control_by_oracle", "eyes"), "value"] == entry["control_by_oracle"]["eyes"]
+    text = (workspace / evaluate.MARKDOWN).read_text()
+    assert "| given pictures: identity AUC, rebuilt | >= 0.97 |" in text
+    assert "| leakage, read by the oracle, sd per sd | <= 0.06 |" in text
+    assert "seeds from 9500000" in text and "Its r with the scores there: eyes " in text
+
+
+def test_readings_of_editing_are_kept_and_belong_to_the_encoder(run, workspace: Path) -> None:
+    assert run(*EDITING) == 0
+    before = (workspace / evaluate.RESULTS).read_bytes()
+    GreyJudge.read_count = 0
+    assert run(*EDITING, "--force") == 0 and GreyJudge.read_count == 0
+    next((workspace / "evaluation/measured/v3").glob("*/editing_*.npz")).unlink()
+    assert run(*EDITING, "--force") == 0
+    assert GreyJudge.read_count == 4 * 36
+    assert (workspace / evaluate.RESULTS).read_bytes() == before
+    encoder = Encoder(EncoderConfig(tiny.RESOLUTION, tiny.Z_DIM, width=0.25, hidden=32))
+    torch.save(encoder.checkpoint(), workspace / faces.ENCODER)
+    GreyJudge.read_count = 0
+    assert run(*EDITING, "--force") == 0 and GreyJudge.read_count > 4 * 36
+    assert results(workspace)["editing"]["reconstruction_error"] > 0
+
+
+def test_the_document_s_generator_is_asked_directly_and_none_is_a_choice(run, workspace: Path) -> None:
+    v1 = transplant(tiny.base_generator())
+    torch.manual_seed(6)
+    with torch.no_grad():
+        v1.mapping.label_weight.normal_()
+    torch.save(v1.checkpoint(), workspace / faces.GENERATOR_FILES["v3"])
+    assert run(*EDITING) == 0
+    assert results(workspace)["editing"]["leakage"] > 0
+    assert run(*EDITING[:-1], "0", "--force") == 0
+    assert "editing" not in results(workspace)
+    assert not (workspace / evaluate.EDITING.format("v3")).exists()
+    assert "given pictures" not in (workspace / evaluate.MARKDOWN).read_text()
+
+
+def test_a_base_without_usable_pictures_is_said(run, workspace: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(Judges, "would_keep", lambda self, images: np.zeros(len(images), bool))
+    monkeypatch.setattr(evaluation_editing, "SMALLEST_SEARCH", 64)
+    monkeypatch.setattr(evaluation_editing, "CANDIDATES_PER_GIVEN", 1)
+    assert run(*EDITING) != 0
+    assert "--editing-pictures 0" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="even"):
+        evaluate.Options(editing_pictures=3)
+
+
+def test_the_oracle_s_properties_are_brought_into_the_order_of_the_table(run, workspace: Path) -> None:
+    """An oracle with another order of properties gives the same results."""
+    assert run(*EDITING[:-1], "0") == 0
+    before = results(workspace)
+    oracle = load_oracle(workspace / faces.ORACLE)
+    order = [6, 2, 4, 0, 1, 5, 3]
+    names = tuple(oracle.config.property_names[k] for k in order)
+    turned = type(oracle)(oracle.config.__class__(**{**vars(oracle.config), "property_names": names}))
+    state = oracle.state_dict()
+    for name in ("property_mean", "property_sd", "property_head.weight", "property_head.bias"):
+        state[name] = state[name][order]
+    turned.load_state_dict(state)
+    save_oracle(workspace / faces.ORACLE, turned, {})
+    assert run(*EDITING[:-1], "0", "--force") == 0
+    after = results(workspace)
+    for name in ("control_by_oracle", "slope_by_oracle"):
+        assert after[name] == pytest.approx(before[name], abs=2e-3)
+    assert after["leakage_by_oracle"] == pytest.approx(before["leakage_by_oracle"], abs=2e-3)
