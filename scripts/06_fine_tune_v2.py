@@ -18,11 +18,13 @@ from scripts.pipeline import Input, Stage, StageSpec, option, run_stage
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from stylegan_modified.fine_tuning import TrainingPictures
     from stylegan_modified.property_cnn import PropertyCNN
+    from stylegan_modified.requests import RequestPairs
     from stylegan_modified.stylegan_generator import ConditionedStyleGANGenerator
     from stylegan_modified.stylegan_generator_v2 import DialGenerator
-    from stylegan_modified.training_v2 import DialPool
 
+POOL = "stylegan_modified/checkpoints/v2_pool.npz"
 POOL_SEED = 500_000  # people to practise on; neither candidates nor latents of the evaluation
 
 
@@ -43,6 +45,9 @@ class Options(FineTuningOptions):
     identity_weight: float = option(0.15, help="weight of the same-person term")
     keep_weight: float = option(3.0, help="weight of the region to keep")
     hue_weight: float = option(3.0, help="weight of the hue of skin and background")
+    residual_weight: float = option(0.05, help="weight of staying near the linear dials")
+    realism_weight: float = option(0.0, help="weight of the base discriminator's opinion")
+    filter_weight: float = option(0.02, help="weight of the gender and quality networks")
     pool: int = option(1024, help="people to practise on")
     preview_every: int = option(300, help="steps between preview pictures, 0: none", affects_results=False)
 
@@ -68,13 +73,15 @@ SPEC = StageSpec(
     clears=(
         "stylegan_modified/checkpoints/v2_cnn.pt",
         "stylegan_modified/checkpoints/v2.pt",
-        "stylegan_modified/checkpoints/v2_pool.npz",
+        POOL,
     ),
     next_script="07_fine_tune_v3",
 )
 
 
-def train_property_cnn(stage: Stage, options: Options, tuning: FineTuning) -> tuple[PropertyCNN, list[float]]:
+def train_property_cnn(
+    stage: Stage, options: Options, tuning: FineTuning, data: TrainingPictures
+) -> tuple[PropertyCNN, list[float]]:
     """The property CNN of the best epoch and its validation r for each property."""
     import torch
 
@@ -83,7 +90,7 @@ def train_property_cnn(stage: Stage, options: Options, tuning: FineTuning) -> tu
     from stylegan_modified.property_cnn import PropertyCNN, PropertyCNNConfig
     from stylegan_modified.training_property_cnn import POSE, PropertyCNNOptions, PropertyCNNTrainer
 
-    data, statistics = tuning.data, tuning.statistics
+    statistics = tuning.statistics
     torch.manual_seed(options.seed)
     config = PropertyCNNConfig(
         data.images.shape[1],
@@ -126,46 +133,76 @@ def start_dials(stage: Stage, model: DialGenerator, z: Tensor) -> None:
     model.dials.start_from(w, directions)
 
 
-def prepare_pool(stage: Stage, options: Options, model: DialGenerator, tuning: FineTuning) -> DialPool:
-    """People to practise on, what to ask of them, and the label maps of the pictures that the linear dials
-    draw for it (made once, then read from disk).
+@dataclass(frozen=True)
+class PracticePictures:
+    """Pictures that v1 draws for pairs of requests, two of each person, read by stages 03 and 04.
+
+    `z` [M, z_dim], `requests` of M pairs, uint8 `images` [M, 2, H, W, 3] and `label_maps` [M, 2, H, W],
+    normalised scores float32 [M, 2, 7] and which of the pictures have all seven, bool [M, 2].
     """
+
+    z: Tensor
+    requests: RequestPairs
+    images: Tensor
+    label_maps: Tensor
+    scores: Tensor
+    valid: Tensor
+
+    def joined(self, data: TrainingPictures) -> TrainingPictures:
+        """The filtered pictures and those of these that have seven scores: here properties that go together
+        in the filtered pictures vary on their own.
+        """
+        import torch
+
+        from stylegan_modified.fine_tuning import TrainingPictures
+
+        return TrainingPictures(
+            torch.cat([data.images, self.images[self.valid]]),
+            torch.cat([data.properties, self.scores[self.valid]]),
+        )
+
+
+def prepare_practice(stage: Stage, options: Options, tuning: FineTuning) -> PracticePictures:
+    """Draw and read the practice pictures (once; then they are read from disk)."""
     import numpy as np
     import torch
 
     from stylegan.sampling import sample_z, to_uint8
     from stylegan_modified.requests import draw_pairs
-    from stylegan_modified.training_v2 import DialPool
 
-    z = sample_z(range(options.pool), POOL_SEED, model.z_space_dim)
-    rng = torch.Generator().manual_seed(options.seed)
-    pairs = draw_pairs(tuning.data.properties, options.pool, rng)
-    path = stage.path("stylegan_modified/checkpoints/v2_pool.npz")
+    generator = faces.load_generator(stage, "v1")
+    z = sample_z(range(options.pool), POOL_SEED, generator.z_space_dim)
+    pairs = draw_pairs(tuning.data.properties, options.pool, torch.Generator().manual_seed(options.seed))
+    path = stage.path(POOL)
     if not path.exists():
-        start_dials(stage, model, z)
-        judge, maps = faces.PropertyJudge(stage, tuning.statistics), []
+        judge, parts = faces.PropertyJudge(stage, tuning.statistics), []
         with stage.progress(options.pool, unit="people") as progress, torch.no_grad():
             for rows in torch.arange(options.pool).split(32):
-                person = model.person(z[rows].to(stage.device))
-                drawn = [
-                    to_uint8(model.turn(person, part[rows].to(stage.device))["image"])
-                    for part in (pairs.first, pairs.second)
-                ]
-                label_maps = judge.label_maps(np.concatenate(drawn))
-                maps.append(label_maps.reshape(2, len(rows), *label_maps.shape[1:]).swapaxes(0, 1))
+                requested = torch.stack([pairs.first[rows], pairs.second[rows]], dim=1).flatten(0, 1)
+                people = z[rows].repeat_interleave(2, dim=0).to(stage.device)
+                images = to_uint8(generator(people, requested.to(stage.device))["image"])
+                parts.append((images, *judge.read(images)))
                 progress.update(len(rows))
-        stage.write_arrays(stage.relative(path), label_maps=np.concatenate(maps))
-    return DialPool(z, pairs, torch.from_numpy(np.load(path)["label_maps"]))
+        images, values, valid, maps = (np.concatenate(part) for part in zip(*parts, strict=True))
+        stage.write_arrays(POOL, images=images, values=values, valid=valid.all(axis=1), label_maps=maps)
+    with np.load(path) as stored:
+        images, values, valid, maps = (
+            torch.from_numpy(stored[name]).unflatten(0, (options.pool, 2))
+            for name in ("images", "values", "valid", "label_maps")
+        )
+    return PracticePictures(z, pairs, images, maps, values.float(), valid)
 
 
-def train_dials(stage: Stage, options: Options, tuning: FineTuning, network: PropertyCNN) -> DialGenerator:
+def train_dials(
+    stage: Stage, options: Options, tuning: FineTuning, network: PropertyCNN, practice: PracticePictures
+) -> DialGenerator:
     """Our recipe: dials around v1's frozen generator."""
     from stylegan_modified.stylegan_generator_v2 import DialGenerator
-    from stylegan_modified.training_v2 import DialOptions, DialTrainer
+    from stylegan_modified.training_v2 import DialOptions, DialPool, DialTrainer
 
     model = DialGenerator(faces.load_generator(stage, "v1"), network).to(stage.device).eval()
-    pool = prepare_pool(stage, options, model, tuning)
-    start_dials(stage, model, pool.z)
+    start_dials(stage, model, practice.z)
+    pool = DialPool(practice.z, practice.requests, practice.label_maps)
     _, discriminator = faces.load_base(stage)
     trainer = DialTrainer(
         model,
@@ -177,6 +214,9 @@ def train_dials(stage: Stage, options: Options, tuning: FineTuning, network: Pro
             identity_weight=options.identity_weight,
             keep_weight=options.keep_weight,
             hue_weight=options.hue_weight,
+            residual_weight=options.residual_weight,
+            realism_weight=options.realism_weight,
+            filter_weight=options.filter_weight,
         ),
         discriminator,
         faces.load_identity(stage),
@@ -202,9 +242,13 @@ def run(stage: Stage, options: Options) -> None:
     from stylegan_modified.fine_tuning import save_atomically
 
     tuning = FineTuning(stage, options, "v2")
-    network, validation_r = train_property_cnn(stage, options, tuning)
-    train = train_by_document if options.recipe == "document" else train_dials
-    model = train(stage, options, tuning, network)
+    if options.recipe == "document":
+        network, validation_r = train_property_cnn(stage, options, tuning, tuning.data)
+        model = train_by_document(stage, options, tuning, network)
+    else:
+        practice = prepare_practice(stage, options, tuning)
+        network, validation_r = train_property_cnn(stage, options, tuning, practice.joined(tuning.data))
+        model = train_dials(stage, options, tuning, network, practice)
     save_atomically(model.checkpoint(), stage.path(faces.GENERATOR_FILES["v2"]))
     read_back = f"validation r {min(validation_r):.2f} to {max(validation_r):.2f}"
     tuning.finish(model, {"property CNN": read_back})

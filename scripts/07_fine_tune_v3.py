@@ -30,9 +30,9 @@ class Options(FineTuningOptions):
         "dials", help="dials: v2's dials in the decoder; document: v1's generator, by the document's recipe"
     )
     steps: int = option(700, help="training steps")
-    batch_size: int = option(16, help="pictures per step, half generated, half from the filtered set")
+    batch_size: int = option(8, help="filtered pictures per step")
+    drawn_size: int = option(24, help="generated pictures of known z per step")
     learning_rate: float = option(1e-3, help="Adam step size of the encoder")
-    dial_lr: float = option(1e-4, help="Adam step size of the dials")
     encoder_width: float = option(1.0, help="channel multiplier of the encoder")
     reconstruction_weight: float = option(2.0, help="weight of the reconstructed picture")
     kl_weight: float = option(0.02, help="weight of the KL divergence to N(0, 1)")
@@ -115,8 +115,8 @@ def dial_trainer(stage: Stage, options: Options, data: Any) -> tuple[Trainer, nn
         V3Options(
             options.steps,
             options.batch_size,
+            options.drawn_size,
             options.learning_rate,
-            options.dial_lr,
             options.reconstruction_weight,
             kl_weight=options.kl_weight,
         ),
@@ -150,7 +150,7 @@ def run(stage: Stage, options: Options) -> None:
     trainer, model, encoder = build(stage, options, data)
     tuning.train(trainer, lambda: reconstructions(stage, model, encoder, data)[0])
     if options.recipe == "dials":
-        trainer.averaged()
+        encoder = trainer.averaged()
     save_atomically(model.checkpoint(), stage.path(faces.GENERATOR_FILES["v3"]))
     save_atomically(encoder.checkpoint(), stage.path(faces.ENCODER))
     sheet, error = reconstructions(stage, model, encoder, data)

@@ -56,7 +56,7 @@ def fit_editor(stage: Stage) -> LinearEditor | None:
         if side and 0 < inside.sum() < len(inside):
             wanted.append(torch.from_numpy(inside))
     try:
-        return LinearEditor.fit(w, torch.from_numpy(numbers), torch.from_numpy(scores), tuple(wanted))
+        return LinearEditor.fit(w, torch.tensor(numbers), torch.tensor(scores), tuple(wanted))
     except ValueError as error:
         stage.log(f"no linear start: {error}")
         return None

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from scripts import faces
-from scripts.evaluation_generators import read_scores
 from scripts.pipeline import Input, Stage
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ class Judges:
         """Rows of the reference pictures among those with seven valid scores."""
         import numpy as np
 
-        return np.sort(np.random.default_rng(0).permutation(len(read_scores(self.stage)[0]))[:2000])
+        return np.sort(np.random.default_rng(0).permutation(len(faces.read_scores(self.stage)[0]))[:2000])
 
     @cached_property
     def reference(self) -> np.ndarray:
@@ -123,5 +122,5 @@ class Judges:
         """From the oracle's properties to scores, fitted on `reference`; only with an oracle."""
         from stylegan_modified.evaluation_control import fit_lines
 
-        scores = read_scores(self.stage)[1][self._reference_rows]
+        scores = faces.read_scores(self.stage)[1][self._reference_rows]
         return fit_lines(self._reference_read["properties"], scores)

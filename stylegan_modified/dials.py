@@ -44,14 +44,17 @@ class DialNetwork(nn.Module):
         Returns:
             [N, layer_count, w_dim] float offsets to add to wp.
         """
+        return self.residual(w, difference) + (difference.float() @ self.directions)[:, None]
+
+    def residual(self, w: Tensor, difference: Tensor) -> Tensor:
+        """What the network adds to the linear part; arguments and shape as in `forward`."""
         # Small and sensitive: stays in float32 under mixed precision.
         with torch.autocast(w.device.type, enabled=False):
-            return self._offsets(w.float(), difference.float())
+            return self._residual(w.float(), difference.float())
 
-    def _offsets(self, w: Tensor, difference: Tensor) -> Tensor:
+    def _residual(self, w: Tensor, difference: Tensor) -> Tensor:
         person = (w - self.w_mean) / self.w_std
         hidden = self.body(torch.cat([person, difference], dim=1))
         at_rest = self.body(torch.cat([person, torch.zeros_like(difference)], dim=1))
         residual = (hidden - at_rest) @ self.head.weight.T
-        residual = residual.view(-1, self.layer_count, self.w_dim) * self.w_std
-        return residual + (difference @ self.directions)[:, None]
+        return residual.view(-1, self.layer_count, self.w_dim) * self.w_std

@@ -7,8 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from stylegan_modified.fine_tuning import cosine, set_learning_rate
+from stylegan_modified.losses import pyramid_loss
 from stylegan_modified.property_cnn import PropertyCNN
 from stylegan_modified.stylegan_generator_v3 import Encoder
+
+REFINE_RATE = 0.05
+REFINE_PRIOR = 0.02
 
 
 @dataclass(frozen=True)
@@ -32,19 +37,38 @@ def posterior_mean(encoder: Encoder, property_cnn: PropertyCNN, images: Tensor) 
     return Encoded(mean.float(), own.float())
 
 
-def encode_pictures(model: nn.Module, encoder: Encoder, property_cnn: PropertyCNN, images: Tensor) -> Encoded:
+def encode_pictures(
+    model: nn.Module,
+    encoder: Encoder,
+    property_cnn: PropertyCNN,
+    images: Tensor,
+    refine_steps: int = 0,
+) -> Encoded:
     """Encode given pictures so that `model(z, own)` reconstructs them.
 
-    Callers keep out of inference mode, so that z may be refined by gradients here.
+    The encoder's z is one guess for all; `refine_steps` of Adam on the picture itself, held near it, bring
+    the person closer (as in hybrid inversion, Zhu et al. 2020). Call it outside inference mode.
 
     Args:
         model: v3's decoder: (z, properties) -> {"image"}.
         encoder: of the same training.
         property_cnn: reads the properties of the pictures.
         images: [N, 3, R, R] float RGB in [-1, 1] on the networks' device.
+        refine_steps: steps of the refinement; 0 takes the encoder's mean as it is.
     """
-    del model  # the decoder is not asked: the encoder's mean is taken as it is
-    return posterior_mean(encoder, property_cnn, images)
+    found = posterior_mean(encoder, property_cnn, images)
+    if not refine_steps:
+        return found
+    z = found.z.clone().requires_grad_(True)
+    optimizer = torch.optim.Adam([z], lr=REFINE_RATE)
+    for step in range(refine_steps):
+        set_learning_rate(optimizer, cosine(step, refine_steps))
+        # Sums, so that the pictures of a batch do not influence each other.
+        loss = pyramid_loss(model(z, found.own)["image"].float(), images) * len(images)
+        loss = loss + REFINE_PRIOR * (z - found.z).square().mean(dim=1).sum()
+        (z.grad,) = torch.autograd.grad(loss, z)
+        optimizer.step()
+    return Encoded(z.detach(), found.own)
 
 
 def edit_requests(own: Tensor, levels: Tensor) -> Tensor:

@@ -46,9 +46,9 @@ class DialOptions:
     identity_weight: float = 0.15
     keep_weight: float = 3.0
     hue_weight: float = 3.0
-    offset_weight: float = 0.01
-    realism_weight: float = 0.03
-    filter_weight: float = 0.05
+    residual_weight: float = 0.05
+    realism_weight: float = 0.0
+    filter_weight: float = 0.02
     average_half_life: float = 60.0
     precision: str = "auto"
 
@@ -122,13 +122,15 @@ class DialTrainer(Trainer):
         turned = self.model.turn(person, requested)
         image = turned["image"].float()
         read = self.model.property_cnn(image).float()
-        offsets = (turned["wp"] - person.wp) / self.model.dials.w_std
+        residual = self.model.dials.residual(person.w, turned["difference"]) / self.model.dials.w_std
         terms = {
             "property": (1.0, property_loss(read, requested)),
-            "offset": (options.offset_weight, offsets.square().mean()),
-            "realism": (options.realism_weight, F.softplus(-self.discriminator(image).float()).mean()),
+            "residual": (options.residual_weight, residual.square().mean()),
             **self._same_elsewhere(*image.chunk(2), pairs.dial.to(self.device), maps),
         }
+        if options.realism_weight:
+            realism = F.softplus(-self.discriminator(image).float()).mean()
+            terms["realism"] = (options.realism_weight, realism)
         if self.identity is not None:
             terms["identity"] = (options.identity_weight, self._same_person(image, person))
         for index, network in enumerate(self.filters):
