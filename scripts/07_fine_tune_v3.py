@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from stylegan_modified.stylegan_generator_v3 import Encoder
 
 
+PEOPLE_SEED = 600_000  # neither candidates nor latents of the evaluation
+
+
 @dataclass(frozen=True)
 class Options(FineTuningOptions):
     """Fine-tune v3: an encoder and the dials as a conditional VAE."""
@@ -30,8 +33,9 @@ class Options(FineTuningOptions):
         "dials", help="dials: v2's dials in the decoder; document: v1's generator, by the document's recipe"
     )
     steps: int = option(700, help="training steps")
-    batch_size: int = option(8, help="filtered pictures per step")
-    drawn_size: int = option(24, help="generated pictures of known z per step")
+    people: int = option(4000, help="pictures of known z to learn from")
+    batch_size: int = option(4, help="filtered pictures per step, which are decoded again")
+    drawn_size: int = option(48, help="pictures of known z per step")
     learning_rate: float = option(1e-3, help="Adam step size of the encoder")
     encoder_width: float = option(1.0, help="channel multiplier of the encoder")
     reconstruction_weight: float = option(2.0, help="weight of the reconstructed picture")
@@ -99,7 +103,7 @@ def dial_trainer(stage: Stage, options: Options, data: Any) -> tuple[Trainer, nn
         UserError: v2 has no dials.
     """
     from stylegan_modified.stylegan_generator_v2 import DialGenerator
-    from stylegan_modified.training_v3 import ConditionalVAETrainer, V3Options
+    from stylegan_modified.training_v3 import ConditionalVAETrainer, V3Options, draw_people
 
     model = faces.load_generator(stage, "v2")
     if not isinstance(model, DialGenerator):
@@ -108,10 +112,13 @@ def dial_trainer(stage: Stage, options: Options, data: Any) -> tuple[Trainer, nn
             f"give --recipe document here:\n    {stage.command('06_fine_tune_v2', '--force')}"
         )
     encoder = new_encoder(stage, options, data.images.shape[1], model.z_space_dim)
+    stage.log(f"drawing {options.people} people of known z")
+    people = draw_people(model, data.properties, options.people, PEOPLE_SEED + options.seed)
     trainer = ConditionalVAETrainer(
         model,
         encoder,
         data,
+        people,
         V3Options(
             options.steps,
             options.batch_size,

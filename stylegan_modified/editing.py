@@ -12,6 +12,7 @@ from stylegan_modified.losses import pyramid_loss
 from stylegan_modified.property_cnn import PropertyCNN
 from stylegan_modified.stylegan_generator_v3 import Encoder
 
+REFINE_STEPS = 40
 REFINE_RATE = 0.05
 REFINE_PRIOR = 0.02
 
@@ -42,7 +43,7 @@ def encode_pictures(
     encoder: Encoder,
     property_cnn: PropertyCNN,
     images: Tensor,
-    refine_steps: int = 0,
+    refine_steps: int = REFINE_STEPS,
 ) -> Encoded:
     """Encode given pictures so that `model(z, own)` reconstructs them.
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 MAX_LENGTH = 4.0
-BOUNDARY_MARGIN = 0.5  # standard deviations of the boundary's logit
+BOUNDARY_MARGIN = 0.75  # standard deviations of the boundary's logit
 BOUNDARY_REGULARISATION = 0.01  # C of the logistic regression, on standardised latents
 RIDGE = 1e-3
 
@@ -141,7 +141,7 @@ class LinearEditor:
             boundary_effect,
             boundary_offset,
             directions[count:],
-            BOUNDARY_MARGIN * logits.std(0),
+            BOUNDARY_MARGIN * logits.std(0, correction=0),
         )
 
     def to(self, device: torch.device) -> LinearEditor:

@@ -1,18 +1,21 @@
 """v3: train the encoder of the conditional VAE around v2's generator, so that given pictures can be edited.
 
-Each step draws people of known z with independently drawn properties: there the encoder is told the right
-answer, and since z and properties are independent, it learns to leave the properties to the dials. Filtered
-pictures are encoded, decoded and compared, with the KL divergence of their posterior. The decoder is v2's
-generator as it is.
+People of known z with independently drawn properties tell the encoder the right answer, and since z and
+properties are independent there, it learns to leave the properties to the dials. Filtered pictures are
+encoded, decoded and compared, with the KL divergence of their posterior. The decoder is v2's generator as it
+is.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stylegan.layers import pixel_norm
+from stylegan.sampling import to_uint8
 from stylegan_modified.fine_tuning import (
     ExponentialAverage,
     Trainer,
@@ -30,19 +33,52 @@ from stylegan_modified.stylegan_generator_v3 import Encoder, sample_posterior
 class V3Options:
     """Training of the conditional VAE (weights of the loss terms).
 
-    A step sees `batch_size` filtered pictures and `drawn_size` pictures of known z.
+    A step sees `batch_size` filtered pictures, which are decoded, and `drawn_size` pictures of known z.
     """
 
     steps: int
-    batch_size: int = 8
-    drawn_size: int = 24
+    batch_size: int = 4
+    drawn_size: int = 48
     learning_rate: float = 1e-3
+    noise: float = 0.05
     reconstruction_weight: float = 2.0
     latent_weight: float = 1.0
     kl_weight: float = 0.02
     identity_weight: float = 0.3
     average_half_life: float = 40.0
     precision: str = "auto"
+
+
+@dataclass(frozen=True)
+class KnownPeople:
+    """Pictures of known z: z [M, z_dim], properties [M, 7], images uint8 [M, H, W, 3]."""
+
+    z: Tensor
+    pictures: TrainingPictures
+
+
+@torch.no_grad()
+def draw_people(
+    model: DialGenerator, samples: Tensor, count: int, seed: int, batch_size: int = 32
+) -> KnownPeople:
+    """Draw people with properties of training pictures, z and properties independent.
+
+    Args:
+        model: v2's generator with dials.
+        samples: [N, 7] float, property vectors of the training pictures, on the CPU.
+        count: people to draw.
+        seed: of z and properties.
+        batch_size: pictures per forward pass.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    z = torch.randn(count, model.z_space_dim, generator=rng)
+    properties = samples[torch.randint(len(samples), (count,), generator=rng)]
+    device = next(model.parameters()).device
+    images = [
+        to_uint8(model(z[rows].to(device), properties[rows].to(device))["image"])
+        for rows in torch.arange(count).split(batch_size)
+    ]
+    return KnownPeople(z, TrainingPictures(torch.from_numpy(np.concatenate(images)), properties))
 
 
 class ConditionalVAETrainer(Trainer):
@@ -52,6 +88,7 @@ class ConditionalVAETrainer(Trainer):
         model: v2's generator with dials (the decoder).
         encoder: picture and properties to z.
         data: filtered pictures and their scores.
+        people: pictures of known z, drawn by `model`.
         options: see `V3Options`.
         identity: frozen network from pictures to embeddings of who is shown; None leaves the term out.
     """
@@ -61,11 +98,12 @@ class ConditionalVAETrainer(Trainer):
         model: DialGenerator,
         encoder: Encoder,
         data: TrainingPictures,
+        people: KnownPeople,
         options: V3Options,
         identity: nn.Module | None = None,
     ) -> None:
         self.model, self.encoder, self.data, self.options = model.eval(), encoder, data, options
-        self.identity = identity
+        self.people, self.identity = people, identity
         self.device = next(model.parameters()).device
         model.requires_grad_(False)
         self.optimizer = torch.optim.Adam(encoder.parameters(), lr=options.learning_rate, betas=(0.9, 0.99))
@@ -88,18 +126,20 @@ class ConditionalVAETrainer(Trainer):
         return row
 
     def _loss(self, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        options = self.options
-        z, drawn, drawn_properties = self._draw(rng)
-        pictures, properties = self.data.batch(self._rows(options.batch_size, rng), self.device)
-        mean, log_variance = self.encoder(
-            torch.cat([drawn, pictures]), torch.cat([drawn_properties, properties])
-        )
+        options, count = self.options, self.options.drawn_size
+        rows = torch.randint(len(self.people.z), (count,), generator=rng)
+        drawn, drawn_properties = self.people.pictures.batch(rows, self.device)
+        given = torch.randint(len(self.data.images), (options.batch_size,), generator=rng)
+        pictures, properties = self.data.batch(given, self.device)
+        images = torch.cat([drawn, pictures])
+        images = images + options.noise * torch.randn(images.shape, generator=rng).to(self.device)
+        mean, log_variance = self.encoder(images, torch.cat([drawn_properties, properties]))
         mean, log_variance = mean.float(), log_variance.float()
-        posterior = sample_posterior(mean[len(z) :], log_variance[len(z) :], rng)
+        posterior = sample_posterior(mean[count:], log_variance[count:], rng)
         decoded = self.model(posterior, properties)["image"].float()
         terms = {
             "reconstruction": (options.reconstruction_weight, pyramid_loss(decoded, pictures)),
-            "latent": (options.latent_weight, (mean[: len(z)] - z).square().mean()),
+            "latent": (options.latent_weight, self._latent_error(mean[:count], rows)),
             "kl": (options.kl_weight, kl_divergence(mean, log_variance)),
         }
         if self.identity is not None:
@@ -108,16 +148,9 @@ class ConditionalVAETrainer(Trainer):
         loss = torch.stack([weight * value for weight, value in terms.values()]).sum()
         return loss, {name: float(value.detach()) for name, (_, value) in terms.items()}
 
-    def _rows(self, count: int, rng: torch.Generator) -> Tensor:
-        return torch.randint(len(self.data.images), (count,), generator=rng)
-
-    @torch.no_grad()
-    def _draw(self, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """People of known z with independently drawn properties: z, pictures, properties."""
-        count = self.options.drawn_size
-        z = torch.randn(count, self.model.z_space_dim, generator=rng).to(self.device)
-        properties = self.data.properties[self._rows(count, rng)].to(self.device)
-        return z, self.model(z, properties)["image"].float(), properties
+    def _latent_error(self, mean: Tensor, rows: Tensor) -> Tensor:
+        """Mean squared distance from the known z; the mapping network sees directions of z alone."""
+        return (mean - pixel_norm(self.people.z[rows].to(self.device))).square().mean()
 
     @torch.no_grad()
     def averaged(self) -> Encoder:

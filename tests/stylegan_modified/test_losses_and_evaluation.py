@@ -8,17 +8,18 @@ from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified.evaluation import identity_auc, measure_control, run_sweep, sweep_requests
 from stylegan_modified.losses import (
     change_masks,
-    draw_requests,
+    hue_loss,
     keep_loss,
     kl_divergence,
     property_loss,
     pyramid_loss,
 )
+from stylegan_modified.requests import draw_pairs
 
 LEVELS = np.array([-1.6, -0.7, 0.0, 0.7, 1.6])[:, None] * np.ones(7)
 
 
-def test_keep_loss_counts_only_changes_that_no_turned_dial_explains() -> None:
+def test_keep_loss_counts_only_changes_where_the_dial_has_no_business() -> None:
     label_map = torch.zeros(1, 64, 64, dtype=torch.uint8)
     label_map[:, 20:24, 20:28] = 4
     masks = change_masks(label_map)
@@ -26,11 +27,24 @@ def test_keep_loss_counts_only_changes_that_no_turned_dial_explains() -> None:
     at_eye, elsewhere = original.clone(), original.clone()
     at_eye[:, :, 20:24, 20:28] = 1.0
     elsewhere[:, :, 50:60, 50:60] = 1.0
-    eyes = torch.zeros(1, 7)
-    eyes[0, PROPERTY_NAMES.index("eyes")] = 1.0
-    assert keep_loss(at_eye, original, masks, eyes) == 0
-    assert keep_loss(elsewhere, original, masks, eyes) > 0
-    assert keep_loss(at_eye, original, masks, torch.zeros(1, 7)) > 0
+    eyes = masks[:, PROPERTY_NAMES.index("eyes")]
+    assert keep_loss(at_eye, original, eyes) == 0
+    assert keep_loss(elsewhere, original, eyes) > 0
+    assert keep_loss(at_eye, original, torch.zeros_like(eyes)) > 0
+    assert keep_loss(at_eye, original, torch.ones_like(eyes)) == 0
+
+
+def test_hue_loss_sees_colours_and_not_brightness() -> None:
+    region = torch.zeros(1, 8, 8, dtype=torch.bool)
+    region[:, 2:6, 2:6] = True
+    grey = torch.tensor([-0.2, -0.2, -0.2])[None, :, None, None].expand(1, 3, 8, 8)
+    red = torch.tensor([0.5, -0.2, -0.2])[None, :, None, None].expand(1, 3, 8, 8)
+    assert hue_loss(grey, (grey + 1) * 1.3 - 1, region, region) == pytest.approx(0, abs=1e-6)
+    assert hue_loss(grey, red, region, region) > 0.05
+    assert hue_loss(grey, torch.where(region[:, None], grey, red), region, region) == pytest.approx(
+        0, abs=1e-6
+    )
+    assert hue_loss(grey, red, region, torch.zeros_like(region)) == 0
 
 
 def test_known_values_of_the_losses() -> None:
@@ -42,15 +56,19 @@ def test_known_values_of_the_losses() -> None:
     assert pyramid_loss(torch.zeros(1, 3, 8, 8), torch.full((1, 3, 8, 8), 0.5)) == pytest.approx(0.5)
 
 
-def test_requests_mix_one_dial_whole_vectors_and_the_median() -> None:
-    own, samples = torch.randn(4000, 7), torch.randn(500, 7)
-    requests = draw_requests(own, samples, torch.Generator().manual_seed(1))
-    assert torch.equal(requests, draw_requests(own, samples, torch.Generator().manual_seed(1)))
-    moved = (requests != own).sum(1)
-    assert 0.35 < (moved == 1).float().mean() < 0.5
-    median = samples.median(0).values
-    assert 0.15 < ((requests == median).sum(1) == 6).float().mean() < 0.25
-    assert (requests[:, None] == samples[None]).all(2).any(1).float().mean() > 0.2
+def test_pairs_differ_in_one_dial_and_mix_the_median_with_whole_vectors() -> None:
+    samples = torch.randn(500, 7)
+    pairs = draw_pairs(samples, 4000, torch.Generator().manual_seed(1))
+    again = draw_pairs(samples, 4000, torch.Generator().manual_seed(1))
+    assert torch.equal(pairs.first, again.first) and torch.equal(pairs.second, again.second)
+    differs = pairs.first != pairs.second
+    assert torch.equal(differs.sum(1), torch.ones(4000, dtype=torch.int64))
+    assert torch.equal(differs.int().argmax(1), pairs.dial)
+    assert (pairs.dial.bincount(minlength=7) > 4000 / 7 * 0.8).all()
+    at_median = ((pairs.first == samples.median(0).values).sum(1) >= 6).float().mean()
+    whole = ((pairs.first[:, None] == samples[None]).sum(2) >= 6).any(1).float().mean()
+    assert 0.5 < at_median < 0.62 and 0.2 < whole < 0.32
+    assert pairs.first.abs().max() < 1.2 * samples.abs().max()
 
 
 def paint(z: torch.Tensor, properties: torch.Tensor) -> torch.Tensor:

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from segmentation.property_table import PROPERTY_NAMES
-from stylegan_modified.dials import DialNetwork, linear_directions
+from stylegan_modified.dials import DialNetwork
+from stylegan_modified.linear_latents import linear_directions
 from stylegan_modified.property_cnn import CROPS, PropertyCNN, PropertyCNNConfig
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
 from stylegan_modified.stylegan_generator_v3 import Encoder, EncoderConfig

@@ -7,18 +7,16 @@ import pytest
 import torch
 
 from stylegan_modified.fine_tuning import LoopOptions, ResumeError, Trainer, TrainingDivergedError, train
+from stylegan_modified.linear_latents import LinearEditor
+from stylegan_modified.requests import draw_pairs
 from stylegan_modified.stylegan_discriminator import transplant_discriminator
 from stylegan_modified.stylegan_generator import transplant
 from stylegan_modified.stylegan_generator_v3 import Encoder, EncoderConfig
+from stylegan_modified.training_property_cnn import PropertyCNNOptions, PropertyCNNTrainer
 from stylegan_modified.training_v1 import ConditionedGANTrainer, V1Options
-from stylegan_modified.training_v2 import (
-    DialOptions,
-    DialPool,
-    DialTrainer,
-    PropertyCNNOptions,
-    PropertyCNNTrainer,
-)
-from stylegan_modified.training_v3 import ConditionalVAETrainer, V3Options
+from stylegan_modified.training_v2 import DialOptions, DialPool, DialTrainer
+from stylegan_modified.training_v3 import ConditionalVAETrainer, V3Options, draw_people
+from stylegan_modified.warm_start import WarmStartOptions, WarmStartTrainer
 from tests.stylegan_modified import tiny
 
 
@@ -41,24 +39,37 @@ def dial_trainer() -> DialTrainer:
     rng = torch.Generator().manual_seed(0)
     z = torch.randn(40, tiny.Z_DIM, generator=rng)
     label_maps = torch.randint(
-        0, 11, (40, tiny.RESOLUTION, tiny.RESOLUTION), generator=rng, dtype=torch.uint8
+        0, 11, (40, 2, tiny.RESOLUTION, tiny.RESOLUTION), generator=rng, dtype=torch.uint8
     )
-    trainer = DialTrainer(
-        tiny.dial_generator(),
-        DialPool(z, label_maps),
-        tiny.pictures().properties,
-        DialOptions(steps=6, batch_size=4),
+    model = tiny.dial_generator()
+    directions = torch.randn(7, tiny.Z_DIM, generator=rng)
+    with torch.no_grad():
+        model.dials.start_from(model.latent(z), directions)
+    return DialTrainer(
+        model,
+        DialPool(z, draw_pairs(tiny.pictures().properties, 40, rng), label_maps),
+        DialOptions(steps=6, batch_size=2, realism_weight=0.03),
         tiny.base_discriminator(),
     )
-    trainer.fit_linear()
-    return trainer
+
+
+def warm_start_trainer() -> WarmStartTrainer:
+    rng = torch.Generator().manual_seed(0)
+    generator = transplant(tiny.base_generator())
+    with torch.no_grad():
+        w = generator.mapping(torch.randn(200, tiny.Z_DIM, generator=rng))
+    editor = LinearEditor.fit(w, torch.arange(200), w @ torch.randn(tiny.Z_DIM, 7, generator=rng))
+    properties = editor.properties(w)
+    return WarmStartTrainer(generator, editor, properties, WarmStartOptions(steps=6, batch_size=16))
 
 
 def v3_trainer() -> ConditionalVAETrainer:
     torch.manual_seed(0)
     encoder = Encoder(EncoderConfig(tiny.RESOLUTION * 2, tiny.Z_DIM, width=0.25, hidden=16))
     data = tiny.pictures()
-    return ConditionalVAETrainer(_Doubled(tiny.dial_generator()), encoder, _doubled(data), V3Options(6, 4))
+    model = _Doubled(tiny.dial_generator())
+    people = draw_people(model, data.properties, 12, seed=0, batch_size=5)
+    return ConditionalVAETrainer(model, encoder, _doubled(data), people, V3Options(6, 2, drawn_size=4))
 
 
 class _Doubled(torch.nn.Module):
@@ -82,6 +93,7 @@ def _doubled(data):
 
 
 TRAINERS: dict[str, Callable[[], Trainer]] = {
+    "v1 warm start": warm_start_trainer,
     "v1 matching": lambda: v1_trainer("matching"),
     "v1 document": lambda: v1_trainer("document"),
     "v2 cnn": cnn_trainer,
@@ -187,3 +199,17 @@ def test_property_cnn_stops_early_and_keeps_the_best_epoch(tmp_path: Path) -> No
     with torch.no_grad():
         loss = float(torch.nn.functional.mse_loss(network(images), properties))
     assert loss == pytest.approx(trainer.best_loss, rel=1e-4)
+
+
+def test_the_warm_start_teaches_what_the_linear_editor_does(tmp_path: Path) -> None:
+    trainer = warm_start_trainer()
+    trainer.options = WarmStartOptions(steps=300, batch_size=64)
+    rows = []
+    train(
+        trainer, LoopOptions(300, log_every=10), tmp_path / "warm.pt", on_save=lambda s: rows.extend(s.rows)
+    )
+    assert rows[-1]["unexplained"] < 0.5 * rows[0]["unexplained"]
+    z, properties = torch.randn(50, tiny.Z_DIM), trainer.properties[:50]
+    with torch.no_grad():
+        read = trainer.editor.properties(trainer.generator.mapping(z, properties))
+    assert float((read - properties).abs().mean()) < 0.5 * float(properties.abs().mean())
