@@ -27,12 +27,12 @@ class Options(FineTuningOptions):
         "matching", help="matching: D compares picture and properties; document: the document's own recipe"
     )
     warm_start_steps: int = option(
-        3000, help="steps in w alone, before any picture, that teach the dials linear directions (0: none)"
+        4000, help="steps in w alone, before any picture, that teach the dials linear directions (0: none)"
     )
     steps: int = option(600, help="training steps (each: one D step and one or more G steps)")
     warmup_steps: int = option(100, help="first steps in which D learns alone (matching)")
-    generator_lr: float = option(1.0, help="Adam step size of the mapping network (stored weights, std 100)")
-    label_lr: float = option(0.1, help="Adam step size of the label matrix")
+    generator_lr: float = option(0.1, help="Adam step size of the mapping network (stored weights, std 100)")
+    label_lr: float = option(0.001, help="Adam step size of the label matrix")
     discriminator_lr: float = option(5e-3, help="Adam step size of D's dense layers")
     conditioning: Literal["both", "projection", "regression"] = option(
         "both", help="how D compares picture and properties (matching)"

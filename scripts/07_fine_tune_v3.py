@@ -33,12 +33,12 @@ class Options(FineTuningOptions):
         "dials", help="dials: v2's dials in the decoder; document: v1's generator, by the document's recipe"
     )
     steps: int = option(700, help="training steps")
-    people: int = option(4000, help="pictures of known z to learn from")
+    people: int = option(6000, help="pictures of known z to learn from")
     batch_size: int = option(4, help="filtered pictures per step, which are decoded again")
-    drawn_size: int = option(48, help="pictures of known z per step")
-    learning_rate: float = option(1e-3, help="Adam step size of the encoder")
+    drawn_size: int = option(60, help="pictures of known z per step")
+    learning_rate: float = option(3e-3, help="Muon step size of the encoder")
     encoder_width: float = option(1.0, help="channel multiplier of the encoder")
-    reconstruction_weight: float = option(2.0, help="weight of the reconstructed picture")
+    reconstruction_weight: float = option(0.5, help="weight of the reconstructed picture")
     kl_weight: float = option(0.02, help="weight of the KL divergence to N(0, 1)")
 
 
@@ -113,7 +113,9 @@ def dial_trainer(stage: Stage, options: Options, data: Any) -> tuple[Trainer, nn
         )
     encoder = new_encoder(stage, options, data.images.shape[1], model.z_space_dim)
     stage.log(f"drawing {options.people} people of known z")
-    people = draw_people(model, data.properties, options.people, PEOPLE_SEED + options.seed)
+    people = draw_people(
+        model.generator, model.z_space_dim, data.properties, options.people, PEOPLE_SEED + options.seed
+    )
     trainer = ConditionalVAETrainer(
         model,
         encoder,

@@ -55,6 +55,10 @@ class GivenPictures:
         return faces.load_base(self.stage)[0]
 
     @cached_property
+    def _identity(self) -> nn.Module | None:
+        return faces.load_identity(self.stage)
+
+    @cached_property
     def _networks(self) -> tuple[Encoder, PropertyCNN]:
         return faces.load_encoder(self.stage)
 
@@ -135,7 +139,9 @@ class GivenPictures:
         from stylegan_modified.evaluation import render_requests
 
         given = self.given(numbers)
-        found: Encoded = encode_pictures(self.generator.model, *self._networks, self._on_device(given))
+        found: Encoded = encode_pictures(
+            self.generator.model, *self._networks, self._on_device(given), self._identity
+        )
         turned = edit_requests(found.own, torch.from_numpy(self.levels))
         requests = torch.cat([found.own[:, None], turned.flatten(1, 2)], dim=1).cpu().numpy()
         images = render_requests(self.generator, found.z, requests, self.batch_size)

@@ -36,6 +36,7 @@ class PhotographEncoder:
     def __init__(self, tool: Tool, model: nn.Module) -> None:
         self.tool, self._model = tool, model
         self._encoder, self._reader = faces.load_encoder(tool)
+        self._identity = faces.load_identity(tool)
         self.size = self._encoder.config.resolution
 
     def __call__(self, path: Path) -> Photograph:
@@ -52,7 +53,7 @@ class PhotographEncoder:
             raise UserError(f"{path.name} cannot be edited: {photo}. Give a JPEG or PNG picture of a face.")
         picture, framing = self.frame(photo)
         image = from_uint8(picture[None]).to(self.tool.device)
-        found = encode_pictures(self._model, self._encoder, self._reader, image)
+        found = encode_pictures(self._model, self._encoder, self._reader, image, self._identity)
         return Photograph(path, picture, framing, found.z[0].cpu(), tuple(found.own[0].tolist()))
 
     def frame(self, photo: np.ndarray) -> tuple[np.ndarray, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylegan_modified.fine_tuning import cosine, set_learning_rate
@@ -12,9 +13,10 @@ from stylegan_modified.losses import pyramid_loss
 from stylegan_modified.property_cnn import PropertyCNN
 from stylegan_modified.stylegan_generator_v3 import Encoder
 
-REFINE_STEPS = 40
-REFINE_RATE = 0.05
-REFINE_PRIOR = 0.02
+REFINE_STEPS = 80
+REFINE_RATE = 0.1
+REFINE_PRIOR = 0.002
+REFINE_IDENTITY = 0.05
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ def encode_pictures(
     encoder: Encoder,
     property_cnn: PropertyCNN,
     images: Tensor,
+    identity: nn.Module | None = None,
     refine_steps: int = REFINE_STEPS,
 ) -> Encoded:
     """Encode given pictures so that `model(z, own)` reconstructs them.
@@ -55,6 +58,7 @@ def encode_pictures(
         encoder: of the same training.
         property_cnn: reads the properties of the pictures.
         images: [N, 3, R, R] float RGB in [-1, 1] on the networks' device.
+        identity: frozen network from pictures to embeddings of who is shown, for the refinement.
         refine_steps: steps of the refinement; 0 takes the encoder's mean as it is.
     """
     found = posterior_mean(encoder, property_cnn, images)
@@ -65,7 +69,11 @@ def encode_pictures(
     for step in range(refine_steps):
         set_learning_rate(optimizer, cosine(step, refine_steps))
         # Sums, so that the pictures of a batch do not influence each other.
-        loss = pyramid_loss(model(z, found.own)["image"].float(), images) * len(images)
+        drawn = model(z, found.own)["image"].float()
+        loss = pyramid_loss(drawn, images) * len(images)
+        if identity is not None:
+            same = F.cosine_similarity(identity(drawn), identity(images), dim=1)
+            loss = loss - REFINE_IDENTITY * same.sum()
         loss = loss + REFINE_PRIOR * (z - found.z).square().mean(dim=1).sum()
         (z.grad,) = torch.autograd.grad(loss, z)
         optimizer.step()

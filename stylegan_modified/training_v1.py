@@ -43,8 +43,8 @@ class V1Options:
     batch_size: int = 16
     warmup_steps: int = 0
     conditioning: Literal["projection", "regression", "both"] = "both"
-    generator_lr: float = 1.0
-    label_lr: float = 0.1
+    generator_lr: float = 0.1
+    label_lr: float = 0.001
     discriminator_lr: float = 5e-3
     regression_weight: float = 4.0
     person_weight: float = 0.1

@@ -68,7 +68,7 @@ def v3_trainer() -> ConditionalVAETrainer:
     encoder = Encoder(EncoderConfig(tiny.RESOLUTION * 2, tiny.Z_DIM, width=0.25, hidden=16))
     data = tiny.pictures()
     model = _Doubled(tiny.dial_generator())
-    people = draw_people(model, data.properties, 12, seed=0, batch_size=5)
+    people = draw_people(model, tiny.Z_DIM, data.properties, 12, seed=0, batch_size=5)
     return ConditionalVAETrainer(model, encoder, _doubled(data), people, V3Options(6, 2, drawn_size=4))
 
 
