@@ -98,7 +98,7 @@ def linear_dials(stage: Stage) -> nn.Module:
 
     generator, _ = faces.load_base(stage)
     rows, scores = faces.read_scores(stage)
-    w = load_latents(stage)[torch.from_numpy(rows)]
+    w = load_latents(stage)[torch.tensor(rows)]
     mend = stage.command("01_generate_candidates", "--count", "4000", "--force")
     try:
         model = LinearDialGenerator(generator, w, torch.tensor(scores))

@@ -46,7 +46,7 @@ def encode_pictures(
     property_cnn: PropertyCNN,
     images: Tensor,
     identity: nn.Module | None = None,
-    refine_steps: int = REFINE_STEPS,
+    refine_steps: int | None = None,
 ) -> Encoded:
     """Encode given pictures so that `model(z, own)` reconstructs them.
 
@@ -59,9 +59,10 @@ def encode_pictures(
         property_cnn: reads the properties of the pictures.
         images: [N, 3, R, R] float RGB in [-1, 1] on the networks' device.
         identity: frozen network from pictures to embeddings of who is shown, for the refinement.
-        refine_steps: steps of the refinement; 0 takes the encoder's mean as it is.
+        refine_steps: steps of the refinement, None: `REFINE_STEPS`; 0 takes the encoder's mean as it is.
     """
     found = posterior_mean(encoder, property_cnn, images)
+    refine_steps = REFINE_STEPS if refine_steps is None else refine_steps
     if not refine_steps:
         return found
     z = found.z.clone().requires_grad_(True)

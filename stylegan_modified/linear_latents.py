@@ -134,6 +134,7 @@ class LinearEditor:
         directions = smallest_directions(torch.cat([effect, boundary_effect], 1), spread)
         count = effect.shape[1]
         logits = w @ boundary_effect + boundary_offset
+        spread_of_logits = logits.std(0) if boundaries else boundary_offset
         return cls(
             effect,
             offset,
@@ -141,7 +142,7 @@ class LinearEditor:
             boundary_effect,
             boundary_offset,
             directions[count:],
-            BOUNDARY_MARGIN * logits.std(0, correction=0),
+            BOUNDARY_MARGIN * spread_of_logits,
         )
 
     def to(self, device: torch.device) -> LinearEditor:

@@ -35,7 +35,7 @@ class V3Options:
     """Training of the conditional VAE (weights of the loss terms).
 
     A step sees `batch_size` filtered pictures, which are decoded, and `drawn_size` pictures of known z.
-    The learning rate is Muon's (see `stylegan.muon`): the same z is found after fewer pictures than with Adam.
+    The learning rate is Muon's (see `stylegan.muon`): it finds z after fewer pictures than Adam.
     """
 
     steps: int

@@ -16,6 +16,7 @@ from scripts import evaluation_editing, faces
 from scripts.evaluation_judges import Judges
 from scripts.pipeline import run_stage
 from segmentation.property_table import PROPERTY_NAMES
+from stylegan_modified import editing
 from stylegan_modified.stylegan_generator import transplant
 from stylegan_modified.stylegan_generator_v3 import Encoder, EncoderConfig
 from tests.scripts.test_stage_09 import SIZES, GreyJudge, build_workspace
@@ -23,6 +24,11 @@ from tests.stylegan_modified import tiny
 
 evaluate = importlib.import_module("scripts.09_evaluate")
 EDITING = (*SIZES, "--versions", "v3", "--editing-pictures", "4")
+
+
+@pytest.fixture(autouse=True)
+def short_refinement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(editing, "REFINE_STEPS", 2)
 
 
 @pytest.fixture(scope="module")

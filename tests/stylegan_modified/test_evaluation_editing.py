@@ -180,12 +180,12 @@ def test_refinement_comes_closer_to_each_picture_whatever_its_batch() -> None:
         images = model(torch.randn(3, tiny.Z_DIM), torch.zeros(3, 7))["image"].clamp(-1, 1)
 
     def error(refine_steps: int) -> float:
-        found = encode_pictures(model, encoder, model.property_cnn, images, refine_steps)
+        found = encode_pictures(model, encoder, model.property_cnn, images, refine_steps=refine_steps)
         with torch.no_grad():
             return float((model(found.z, found.own)["image"] - images).abs().mean())
 
     assert error(40) < 0.95 * error(0)
-    together = encode_pictures(model, encoder, model.property_cnn, images)
-    alone = encode_pictures(model, encoder, model.property_cnn, images[1:2])
+    together = encode_pictures(model, encoder, model.property_cnn, images, refine_steps=5)
+    alone = encode_pictures(model, encoder, model.property_cnn, images[1:2], refine_steps=5)
     torch.testing.assert_close(alone.z[0], together.z[1], atol=0.02, rtol=0.0)
     assert all(parameter.grad is None for parameter in model.parameters())

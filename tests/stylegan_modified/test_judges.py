@@ -100,7 +100,9 @@ def test_latents_of_the_evaluation_are_nobody_else_s() -> None:
 
     evaluate = importlib.import_module("scripts.09_evaluate")
     dials = importlib.import_module("scripts.06_fine_tune_v2")
-    for first, count in ((fine_tuning_run.CONTROL_SEED, 100_000), (dials.POOL_SEED, 100_000), (0, 100_000)):
+    encoder = importlib.import_module("scripts.07_fine_tune_v3")
+    used = (0, dials.POOL_SEED, encoder.PEOPLE_SEED, fine_tuning_run.CONTROL_SEED)
+    for first, count in ((first, 100_000) for first in used):
         assert first + count <= evaluate.FIRST_SEED
     assert max(faces.PREVIEW_SEEDS) < evaluate.FIRST_SEED
     with pytest.raises(ValueError, match="training and tuning"):
