@@ -91,7 +91,7 @@ def test_published_size_gives_the_published_numbers(golden: Path, published_entr
     assert set(found) | {"seg_argmax", "seed", "n", "salt"} == set(expected.files)
     for name, value in found.items():
         difference = (value.numpy() - expected[name]) / expected[name].std()
-        assert np.sqrt(np.square(difference).mean()) < 2e-2, name
+        assert np.sqrt(np.square(difference).mean()) < 5e-2, name
         # These weights saturate the decoder's attention, which enlarges the rounding of the backbone (1e-6)
         # a thousandfold: the reference's own float32 lies 4e-2 from float64 in `age`, and another number of
         # threads moves single values by as much. A wrong formula moves them by 1 and more.
