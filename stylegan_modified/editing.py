@@ -67,13 +67,15 @@ def encode_pictures(
         return found
     z = found.z.clone().requires_grad_(True)
     optimizer = torch.optim.Adam([z], lr=REFINE_RATE)
+    with torch.no_grad():
+        shown = None if identity is None else identity(images)
     for step in range(refine_steps):
         set_learning_rate(optimizer, cosine(step, refine_steps))
         # Sums, so that the pictures of a batch do not influence each other.
         drawn = model(z, found.own)["image"].float()
         loss = pyramid_loss(drawn, images) * len(images)
         if identity is not None:
-            same = F.cosine_similarity(identity(drawn), identity(images), dim=1)
+            same = F.cosine_similarity(identity(drawn), shown, dim=1)
             loss = loss - REFINE_IDENTITY * same.sum()
         loss = loss + REFINE_PRIOR * (z - found.z).square().mean(dim=1).sum()
         (z.grad,) = torch.autograd.grad(loss, z)

@@ -20,13 +20,13 @@ from stylegan_modified.warm_start import WarmStartOptions, WarmStartTrainer
 from tests.stylegan_modified import tiny
 
 
-def v1_trainer(recipe: str) -> ConditionedGANTrainer:
+def v1_trainer(recipe: str, compared_by: str = "both") -> ConditionedGANTrainer:
     conditioning = "additive" if recipe == "document" else "projection"
     return ConditionedGANTrainer(
         transplant(tiny.base_generator()),
         transplant_discriminator(tiny.base_discriminator(), conditioning),
         tiny.pictures(),
-        V1Options(steps=6, recipe=recipe, batch_size=4),
+        V1Options(steps=6, recipe=recipe, batch_size=4, conditioning=compared_by),
     )
 
 
@@ -95,6 +95,8 @@ def _doubled(data):
 TRAINERS: dict[str, Callable[[], Trainer]] = {
     "v1 warm start": warm_start_trainer,
     "v1 matching": lambda: v1_trainer("matching"),
+    "v1 projection": lambda: v1_trainer("matching", "projection"),
+    "v1 regression": lambda: v1_trainer("matching", "regression"),
     "v1 document": lambda: v1_trainer("document"),
     "v2 cnn": cnn_trainer,
     "v2 dials": dial_trainer,
@@ -213,3 +215,16 @@ def test_the_warm_start_teaches_what_the_linear_editor_does(tmp_path: Path) -> N
     with torch.no_grad():
         read = trainer.editor.properties(trainer.generator.mapping(z, properties))
     assert float((read - properties).abs().mean()) < 0.5 * float(properties.abs().mean())
+
+
+def test_only_the_chosen_comparison_of_v1_learns(tmp_path: Path) -> None:
+    for compared_by, deaf in (("projection", "regression"), ("regression", "embedding")):
+        trainer = v1_trainer("matching", compared_by)
+        heads = {
+            name: getattr(trainer.discriminator, name).weight.clone() for name in ("regression", "embedding")
+        }
+        train(trainer, LoopOptions(2), tmp_path / f"{compared_by}.pt")
+        for name, before in heads.items():
+            assert torch.equal(getattr(trainer.discriminator, name).weight, before) == (name == deaf), (
+                compared_by
+            )
