@@ -19,7 +19,7 @@ from scripts.training_log import TrainingLog
 from scripts.training_loop import DAMAGED
 from scripts.training_plan import interval_images
 from scripts.training_previews import Previews
-from stylegan.checkpoint import save_checkpoint
+from stylegan.checkpoint import save_checkpoint, save_torch
 from stylegan.parallel import Processes
 from stylegan.training import Trainer, TrainingError, TrainingImages
 
@@ -188,7 +188,7 @@ class TrainingRun:
             return
         self.saved_step = self.trainer.counters.step
         with atomic_path(self.out / CHECKPOINT) as temporary:
-            torch.save(self.trainer.state_dict(), temporary)
+            save_torch(temporary, self.trainer.state_dict())
         networks = {name: network.state_dict() for name, network in self.trainer.networks()}
         save_checkpoint(self.out / WEIGHTS, **networks, metadata=self.trainer.metadata())
 

@@ -8,6 +8,7 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -108,23 +109,29 @@ def run(tool: Tool, options: Options) -> None:
             "    python scripts/train_stylegan.py --portraits 40000"
         )
     from scripts.fast_memory import keep_freed_memory
+    from scripts.stylegan_run import in_the_first_process
+    from stylegan.parallel import Processes
 
     keep_freed_memory()
     device = join_processes(tool)
+    out = options.out.resolve() if options.out else tool.path("base_generator")
     try:
-        train(tool, options, device)
+        with ExitStack() as held:
+            # The first process of a run holds the lock for all of them.
+            alone = tool.alone_in(out, "another --out")
+            in_the_first_process(Processes.of_this_run(), device, lambda: held.enter_context(alone))
+            train(tool, options, device, out)
     finally:
         leave_processes()
 
 
-def train(tool: Tool, options: Options, device: "torch.device") -> None:
-    """Read the plan and the images, train, and write the results."""
+def train(tool: Tool, options: Options, device: "torch.device", out: Path) -> None:
+    """Read the plan and the images, train, and write the results into ``out``."""
     from scripts.stylegan_run import TrainingRun, in_the_first_process, load_images
     from scripts.training_plan import read_plan
     from stylegan.parallel import Processes
     from stylegan.training import Trainer, TrainingError
 
-    out = options.out.resolve() if options.out else tool.path("base_generator")
     config, init = read_plan(options)
     processes = Processes.of_this_run()
     say: Callable[[str], None] = tool.log if processes.rank == 0 else _nothing

@@ -94,6 +94,7 @@ class TrainingLoop:
         self.checkpoint, self.trained = checkpoint, dict(trained)
         self.columns = ("step", *columns, "pictures_per_s")
         self.pictures_per_step = pictures_per_step
+        self.pending: list[dict[str, float]] = []  # of the steps since the last row of the log
 
     def run(self) -> None:
         """Take the remaining steps; checkpoints by the clock, at the end and after Ctrl-C.
@@ -122,16 +123,15 @@ class TrainingLoop:
 
     def _take_steps(self, journal: Journal, progress: Progress) -> None:
         saved_at = logged_at = time.perf_counter()
-        rows: list[Mapping[str, float]] = []
         while self.trainer.step < self.options.steps:
             if time.perf_counter() - saved_at > self.options.checkpoint_s:
                 self._save()
                 saved_at = time.perf_counter()
-            rows.append(self.trainer.train_step())
+            self.pending.append(dict(self.trainer.train_step()))
             if self.trainer.step % self.options.log_every == 0:
                 seconds, logged_at = time.perf_counter() - logged_at, time.perf_counter()
-                self._log(journal, rows, seconds)
-                rows = []
+                self._log(journal, self.pending, seconds)
+                self.pending = []
             progress.update()
 
     def _log(self, journal: Journal, rows: list[Mapping[str, float]], seconds: float) -> None:
@@ -155,6 +155,7 @@ class TrainingLoop:
                     f"options. Give those again, or remove the file {start_over}"
                 )
             self.trainer.load_state_dict(found["trainer"])
+            self.pending = found["pending"]
         except DAMAGED as error:
             raise UserError(
                 f"{path} is damaged or of another version ({type(error).__name__}), so the training cannot "
@@ -163,7 +164,8 @@ class TrainingLoop:
         self.tool.log(f"Continuing at step {self.trainer.step} of {self.options.steps}.")
 
     def _save(self) -> None:
-        import torch
+        from stylegan.checkpoint import save_torch
 
+        state = {"options": self.trained, "trainer": self.trainer.state_dict(), "pending": self.pending}
         with self.tool.atomic(self.checkpoint) as temporary:
-            torch.save({"options": self.trained, "trainer": self.trainer.state_dict()}, temporary)
+            save_torch(temporary, state)

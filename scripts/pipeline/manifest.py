@@ -1,25 +1,19 @@
-"""``_stage.json``: the record of a stage's run; and the lock that keeps two runs apart."""
+"""``_stage.json``: the record of a stage's run."""
 
 from __future__ import annotations
 
-import fcntl
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from scripts.pipeline import files
-from scripts.pipeline.errors import UserError
 from scripts.pipeline.layers import REPOSITORY
 
 STAGES_FOLDER = "_stages"
 MANIFEST_NAME = "_stage.json"
-LOCK_NAME = "lock"
 RECORDED_PACKAGES = ("torch", "torchvision", "numpy", "pandas", "pillow", "opencv-python-headless")
 MODULE_OF_PACKAGE = {"pillow": "PIL", "opencv-python-headless": "cv2"}
 
@@ -70,29 +64,3 @@ def _git_commit() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return found.stdout.strip() if found.returncode == 0 else None
-
-
-@contextmanager
-def locked(workspace: Path, name: str) -> Iterator[None]:
-    """Hold the stage's lock; the system frees it when the process ends, however it ends.
-
-    Raises:
-        UserError: another process runs this stage in this workspace.
-    """
-    path = stage_folder(workspace, name) / LOCK_NAME
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            process = lock.read().strip() or "unknown"
-            raise UserError(
-                f"it is running already in {workspace} (process {process}), and two runs would write the "
-                "same files. Wait for it, or give this one another --workspace."
-            ) from None
-        lock.seek(0)
-        lock.truncate()
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from scripts.pipeline import files, fingerprint, manifest
+from scripts.pipeline import files, fingerprint, locks, manifest
 from scripts.pipeline.console import Console, running_command
 from scripts.pipeline.disk_full import is_disk_full, writing_errors
 from scripts.pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, Interrupted, UserError
@@ -115,22 +116,30 @@ class StageRun:
     def execute(self, run: Callable[[Stage, Any], None]) -> None:
         """Do what is to be done. See `run_stage` for the errors."""
         self.stage.check_inputs()
-        with manifest.locked(self.workspace, self.spec.name):
+        with locks.stage_locked(self.workspace, self.spec.name), self._inputs_kept():
             depends_on = fingerprint.dependencies(self.spec, self.options, self.workspace)
             previous = manifest.read(self.workspace, self.spec.name)
             if self.spec.check is not None and (previous is None or self.options.force):
                 self.spec.check(self.stage, self.options)
-            if self.options.force:
-                self._clear()
-                previous = None
-            if previous is None:
-                self._remove_journals()
-            else:
+            if previous is not None and not self.options.force:
                 self._check_same(previous, depends_on)
                 if previous["state"] == "complete" and self._is_up_to_date(previous):
                     return
-            files.remove_leftovers(self._folders())
-            self._run(run, depends_on)
+            with locks.changing(self.workspace, self.spec.name):
+                if self.options.force:
+                    self._clear()
+                elif previous is None:
+                    self._remove_journals()
+                files.remove_leftovers((self.workspace, self.stage.log_dir))
+                self._run(run, depends_on)
+
+    @contextmanager
+    def _inputs_kept(self) -> Iterator[None]:
+        """Keep others from changing the inputs; they are complete, also if they changed just before."""
+        makers = [item.made_by for item in self.stage.inputs if item.made_by]
+        with locks.reading(self.workspace, makers):
+            self.stage.check_inputs()
+            yield
 
     def _remove_journals(self) -> None:
         """Remove the rows of finished items: without a record nobody knows which options made them."""
@@ -170,10 +179,6 @@ class StageRun:
         self._summarise(screen, previous.get("numbers", {}), previous.get("look_at", []))
         return True
 
-    def _folders(self) -> set[Path]:
-        folders = {(self.workspace / relative).parent for relative in self.outputs}
-        return folders | {self.workspace / relative for relative in self.spec.clears} | {self.stage.folder}
-
     def _run(self, run: Callable[[Stage, Any], None], depends_on: dict[str, Any]) -> None:
         started_at = time.monotonic()
         resolved_json = self.resolved.to_json()
@@ -192,6 +197,7 @@ class StageRun:
         missing = [relative for relative in self.outputs if not (self.workspace / relative).exists()]
         if missing:
             raise RuntimeError(f"{self.spec.name} ended without its outputs {missing}")
+        files.sync_folders({(self.workspace / relative).parent for relative in self.outputs})
         seconds = time.monotonic() - started_at
         device = self.stage.__dict__.get("device")
         record |= {

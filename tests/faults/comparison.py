@@ -1,0 +1,122 @@
+"""What is left of a run that was broken: files that are torn, left over, or other than without the fault."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import torch
+
+# How long it took and how much memory it used: what two runs may differ in.
+TIMES = {"started", "finished", "written", "seconds", "commit", "phase_seconds"}
+TIME_COLUMNS = {"seconds", "images_per_s", "pictures_per_s", "memory_mib"}
+# Files about the run, not its result. Those of a training grow with it.
+ABOUT_THE_RUN = ("*/log.txt", "*/events/*", "*/lock", "*.lock", "*/sha256_cache.json")
+GROWING = (
+    *("*/_stage.json", "*/options.json", "*/journal.csv", "*/train_log*.csv", "*/epoch_detail_*.csv"),
+    *("*/checkpoint*.pt", "*/checkpoints/*.pt", "*/files.json", "*/best_kid.json", "*.part"),
+    *("*/stylegan_model*.safetensors", "*/preview*", "*/filmstrip.*", "*/portraits_*.json"),
+)
+TORCH_SUFFIXES = (".pt", ".pth")
+
+
+def differences(left: Path, right: Path, may_differ: Iterable[str] = ()) -> list[str]:
+    """One line for each file that is in one folder only, or not the same in both."""
+    ignored = (*ABOUT_THE_RUN, *may_differ)
+    ours, theirs = (
+        {name for name in names_in(folder) if not matches(name, ignored)} for folder in (left, right)
+    )
+    found = [f"{name} is missing" for name in sorted(theirs - ours)]
+    found += [f"{name} is left over" for name in sorted(ours - theirs)]
+    return found + [f"{name} differs" for name in sorted(ours & theirs) if not same(left / name, right / name)]
+
+
+def torn_files(folder: Path, undisturbed: Path) -> list[str]:
+    """One line for each file under its final name that is neither whole nor a growing one of an unfinished run.
+
+    Temporary files are not named: the next run removes them.
+    """
+    found = []
+    for name in names_in(folder):
+        path, whole = folder / name, undisturbed / name
+        if matches(name, ABOUT_THE_RUN) or path.name.startswith(".") or ".part" in path.name:
+            continue
+        if whole.exists() and path.samefile(whole):
+            continue
+        if matches(name, GROWING):
+            if not is_readable(path):
+                found.append(f"{name} is torn")
+        elif whole.exists() and not same(path, whole):
+            found.append(f"{name} is torn or stale")
+    return found
+
+
+def is_readable(path: Path) -> bool:
+    """Whether a JSON or torch file can be read; other files count as readable."""
+    try:
+        if path.suffix == ".json":
+            json.loads(path.read_text())
+        elif path.suffix in TORCH_SUFFIXES:
+            torch.load(path, weights_only=True)
+    except (ValueError, RuntimeError, EOFError, OSError):
+        return False
+    return True
+
+
+def names_in(folder: Path) -> set[str]:
+    """Relative names of all files below a folder."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a relative name matches one of the patterns, in which ``*`` stands for slashes too."""
+    return any(fnmatch(name, pattern) for pattern in patterns)
+
+
+def same(left: Path, right: Path) -> bool:
+    """Whether two files hold the same: byte for byte, but for times, and weights value for value."""
+    if left.samefile(right) or left.read_bytes() == right.read_bytes():
+        return True
+    try:
+        if left.suffix == ".json":
+            return _without_times(json.loads(left.read_text())) == _without_times(json.loads(right.read_text()))
+        if left.suffix == ".csv":
+            return _table(left) == _table(right)
+        if left.suffix in TORCH_SUFFIXES:
+            return _equal(*(torch.load(path, weights_only=True) for path in (left, right)))
+    except (ValueError, RuntimeError, EOFError, OSError):
+        return False
+    return False
+
+
+def _without_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_times(inner) for key, inner in value.items() if key not in TIMES}
+    return [_without_times(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _table(path: Path) -> list[list[tuple[str, str]]]:
+    """Rows of a CSV in order, as (column, text); the texts of measured times are left out."""
+    with path.open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    return [
+        [(name, "" if name in TIME_COLUMNS else text) for name, text in zip(header, row, strict=True)]
+        for row in [header, *rows]
+    ]
+
+
+def _equal(left: Any, right: Any) -> bool:
+    """Whether two nested tables of tensors and plain values are equal, bit for bit, but for times."""
+    if isinstance(left, torch.Tensor):
+        return isinstance(right, torch.Tensor) and torch.equal(left, right)
+    if isinstance(left, dict):
+        if not isinstance(right, dict) or set(left) != set(right):
+            return False
+        return all(_equal(left[key], right[key]) for key in left if key not in TIMES)
+    if isinstance(left, (list, tuple)):
+        return len(left) == len(right) and all(map(_equal, left, right))
+    return left == right

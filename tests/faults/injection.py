@@ -1,0 +1,70 @@
+"""What a script's process does to itself before the script begins: ``prepare`` of `ScriptProcess`."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+CHANGES = {"os.rename", "os.remove", "os.link", "os.mkdir", "os.rmdir", "os.truncate"}
+WRITING = os.O_WRONLY | os.O_RDWR
+
+
+def _changes_files(event: str, arguments: tuple[Any, ...], folder: str) -> bool:
+    """Whether an audit event is a change of a file or folder below ``folder``."""
+    if event == "open":
+        return bool(arguments[2] & WRITING) and str(arguments[0]).startswith(folder)
+    return event in CHANGES and str(arguments[0]).startswith(folder)
+
+
+def count_operations(folder: Path, counted: Path) -> None:
+    """Let ``counted`` grow by a byte before each operation that changes a file in ``folder``."""
+    descriptor = os.open(counted, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if _changes_files(event, arguments, str(folder)):
+            os.write(descriptor, b".")
+
+    sys.addaudithook(hook)
+
+
+def kill_before_operation(folder: Path, number: int) -> None:
+    """End by SIGKILL just before the operation with this number, from 1, that changes a file in ``folder``."""
+    left = number
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal left
+        if _changes_files(event, arguments, str(folder)):
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+
+
+def limit_file_size(size_bytes: int) -> None:
+    """Let writing fail, as on a full disk, in files that would become larger than this."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, size_bytes))
+
+
+def become_nobody(user_id: int) -> None:
+    """Give up the rights of root, whom no permission binds."""
+    os.setgroups([])
+    os.setgid(user_id)
+    os.setuid(user_id)
+
+
+def shift_clock(seconds: float) -> None:
+    """Let `time.time` and what is built on it say another time; the monotonic clock goes on as it does."""
+    real, real_text = time.time, time.strftime
+
+    def shifted_text(form: str, moment: time.struct_time | None = None) -> str:
+        return real_text(form, moment or time.localtime(real() + seconds))
+
+    time.time = lambda: real() + seconds
+    time.strftime = shifted_text
