@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts import candidate_latents, faces
 from scripts.fine_tuning_run import FineTuning, FineTuningOptions, run_training
-from scripts.pipeline import Input, Stage, StageSpec, option, run_stage
+from scripts.pipeline import Input, Stage, StageSpec, manifest, option, run_stage
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -173,8 +173,8 @@ def prepare_practice(stage: Stage, options: Options, tuning: FineTuning) -> Prac
     generator = faces.load_generator(stage, "v1")
     z = sample_z(range(options.pool), POOL_SEED, generator.z_space_dim)
     pairs = draw_pairs(tuning.data.properties, options.pool, torch.Generator().manual_seed(options.seed))
-    path = stage.path(POOL)
-    if not path.exists():
+    path, made_for = stage.path(POOL), manifest.read(stage.workspace, stage.name)["fingerprint"]
+    if not _is_made_for(path, made_for):
         judge, parts = faces.PropertyJudge(stage, tuning.statistics), []
         with stage.progress(options.pool, unit="people") as progress, torch.no_grad():
             for rows in torch.arange(options.pool).split(32):
@@ -184,13 +184,24 @@ def prepare_practice(stage: Stage, options: Options, tuning: FineTuning) -> Prac
                 parts.append((images, *judge.read(images)))
                 progress.update(len(rows))
         images, values, valid, maps = (np.concatenate(part) for part in zip(*parts, strict=True))
-        stage.write_arrays(POOL, images=images, values=values, valid=valid.all(axis=1), label_maps=maps)
+        arrays = {"images": images, "values": values, "valid": valid.all(axis=1), "label_maps": maps}
+        stage.write_arrays(POOL, **arrays, made_for=made_for)
     with np.load(path) as stored:
         images, values, valid, maps = (
             torch.from_numpy(stored[name]).unflatten(0, (options.pool, 2))
             for name in ("images", "values", "valid", "label_maps")
         )
     return PracticePictures(z, pairs, images, maps, values.float(), valid)
+
+
+def _is_made_for(path: Path, fingerprint: str) -> bool:
+    """Whether the practice pictures were made by a run with these options and inputs."""
+    import numpy as np
+
+    if not path.exists():
+        return False
+    with np.load(path) as stored:
+        return "made_for" in stored and str(stored["made_for"]) == fingerprint
 
 
 def train_dials(

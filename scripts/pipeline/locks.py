@@ -31,8 +31,8 @@ def locked(folder: Path, instead: str = "another --workspace") -> Iterator[None]
     with _opened(folder / LOCK_NAME) as lock:
         if not _try(lock, fcntl.LOCK_EX):
             raise UserError(
-                f"it is running already in {folder} (process {lock.read().strip() or 'unknown'}), and two runs "
-                f"would write the same files. Wait for it, or give this one {instead}."
+                f"it is running already in {folder} (process {lock.read().strip() or 'unknown'}), and two "
+                f"runs would write the same files. Wait for it, or give this one {instead}."
             )
         lock.truncate()
         lock.write(str(os.getpid()))
@@ -62,8 +62,8 @@ def reading(workspace: Path, makers: Iterable[str]) -> Iterator[None]:
             use = held.enter_context(_opened(folder / USE_NAME))
             if not _try(use, fcntl.LOCK_SH):
                 raise UserError(
-                    f"it needs what {maker} makes, and that is being made now{_running(workspace)}; files from "
-                    "before and after would be mixed. Wait for it, then run the same command again."
+                    f"it needs what {maker} makes, and that is being made now{_running(workspace)}; files "
+                    "from before and after would be mixed. Wait for it, then run the same command again."
                 )
         yield
 
@@ -78,8 +78,8 @@ def changing(workspace: Path, name: str) -> Iterator[None]:
     with _opened(stage_folder(workspace, name) / USE_NAME) as use:
         if not _try(use, fcntl.LOCK_EX):
             raise UserError(
-                f"another script is reading what {name} has made{_running(workspace)}; with other files under "
-                "its hands its result would be wrong. Wait for it, then run the same command again."
+                f"another script is reading what {name} has made{_running(workspace)}; with other files "
+                "under its hands its result would be wrong. Wait for it, then run the same command again."
             )
         yield
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 
 # How long it took and how much memory it used: what two runs may differ in.
 TIMES = {"started", "finished", "written", "seconds", "commit", "phase_seconds"}
@@ -32,11 +33,11 @@ def differences(left: Path, right: Path, may_differ: Iterable[str] = ()) -> list
     )
     found = [f"{name} is missing" for name in sorted(theirs - ours)]
     found += [f"{name} is left over" for name in sorted(ours - theirs)]
-    return found + [f"{name} differs" for name in sorted(ours & theirs) if not same(left / name, right / name)]
+    return found + [f"{name} differs" for name in sorted(ours & theirs) if not same(name, left, right)]
 
 
 def torn_files(folder: Path, undisturbed: Path) -> list[str]:
-    """One line for each file under its final name that is neither whole nor a growing one of an unfinished run.
+    """One line for each file under its final name that is neither whole nor a growing one of an open run.
 
     Temporary files are not named: the next run removes them.
     """
@@ -50,7 +51,7 @@ def torn_files(folder: Path, undisturbed: Path) -> list[str]:
         if matches(name, GROWING):
             if not is_readable(path):
                 found.append(f"{name} is torn")
-        elif whole.exists() and not same(path, whole):
+        elif whole.exists() and not same(name, folder, undisturbed):
             found.append(f"{name} is torn or stale")
     return found
 
@@ -77,26 +78,31 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatch(name, pattern) for pattern in patterns)
 
 
-def same(left: Path, right: Path) -> bool:
-    """Whether two files hold the same: byte for byte, but for times, and weights value for value."""
-    if left.samefile(right) or left.read_bytes() == right.read_bytes():
+def same(name: str, left: Path, right: Path) -> bool:
+    """Whether a file is the same in two folders: byte for byte, but for times and the folder's own name, and
+    weights value for value.
+    """
+    paths = left / name, right / name
+    if paths[0].samefile(paths[1]) or paths[0].read_bytes() == paths[1].read_bytes():
         return True
     try:
-        if left.suffix == ".json":
-            return _without_times(json.loads(left.read_text())) == _without_times(json.loads(right.read_text()))
-        if left.suffix == ".csv":
-            return _table(left) == _table(right)
-        if left.suffix in TORCH_SUFFIXES:
-            return _equal(*(torch.load(path, weights_only=True) for path in (left, right)))
-    except (ValueError, RuntimeError, EOFError, OSError):
+        contents = [_content(path, folder) for path, folder in zip(paths, (left, right), strict=True)]
+    except (ValueError, RuntimeError, EOFError, OSError, SafetensorError):
         return False
-    return False
+    return contents[0] is not None and _equal(*contents)
 
 
-def _without_times(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_times(inner) for key, inner in value.items() if key not in TIMES}
-    return [_without_times(inner) for inner in value] if isinstance(value, list) else value
+def _content(path: Path, folder: Path) -> Any:
+    """What a file says, as nested tables; None if its bytes are all that counts."""
+    if path.suffix == ".json":
+        return json.loads(path.read_text().replace(str(folder), ""))
+    if path.suffix == ".csv":
+        return _table(path)
+    if path.suffix == ".safetensors":
+        with safe_open(path, "pt") as file:
+            notes = json.dumps(file.metadata()).replace(str(folder), "")
+            return {name: file.get_tensor(name) for name in file.keys()} | {"notes": notes}  # noqa: SIM118
+    return torch.load(path, weights_only=True) if path.suffix in TORCH_SUFFIXES else None
 
 
 def _table(path: Path) -> list[list[tuple[str, str]]]:

@@ -6,20 +6,18 @@ one of the operations by which it changes files.
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import signal
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
 from subprocess import CompletedProcess
 
 from tests.faults.comparison import differences, torn_files
 from tests.faults.injection import kill_before_operation
-from tests.faults.outcomes import Outcome
+from tests.faults.outcomes import Outcome, in_parallel
 from tests.faults.world import TARGETS, Target, World
 
 KILLS_PER_RUN = 4  # so many kills share one run to the end and one comparison
@@ -34,13 +32,11 @@ def faults(rounds: int, seed: int, folder: Path) -> Iterator[Outcome]:
         for first in range(0, per_target, KILLS_PER_RUN)
         for target in sorted(TARGETS, key=lambda target: -world.cost(target).seconds)
     ]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        runs = [
-            pool.submit(kill_and_finish, world, target, kills, run_seed, folder / f"{number:04d}")
-            for number, (target, kills, run_seed) in enumerate(plan)
-        ]
-        for run in as_completed(runs):
-            yield from run.result()
+    work = [
+        partial(kill_and_finish, world, target, kills, run_seed, folder / f"{number:04d}")
+        for number, (target, kills, run_seed) in enumerate(plan)
+    ]
+    yield from in_parallel(work)
 
 
 def kill_and_finish(world: World, target: Target, kills: int, seed: str, folder: Path) -> list[Outcome]:

@@ -90,12 +90,17 @@ TRAINERS = (
 
 def _in_parts(stage: Target) -> Target:
     """The first of two parts of a stage; the second one merges."""
-    folder = f"_stages/{stage.script}"
+    folder = f"{WORKSPACE}/_stages/{stage.script}"
     return Target(
         f"{stage.name} --shard",
         stage.script,
         (*stage.arguments, "--shard", "1/2"),
-        may_differ=(f"{folder}/parts/*", f"{folder}/*.csv", f"{folder}/options.json", f"{folder}/_stage.json"),
+        may_differ=(
+            f"{folder}/parts/*",
+            f"{folder}/*.csv",
+            f"*/{stage.script}/options.json",
+            f"{folder}/_stage.json",
+        ),
         ends=(("--shard", "2/2"),),
         begins_with=stage.name,
     )
@@ -161,6 +166,11 @@ class World:
         """Folder with the result of a run that nothing broke. Its files are shared: never write into them."""
         return self._folder(target.begins_with or target.name, "after")
 
+    def inputs(self, target: Target) -> list[str]:
+        """What a stage has read, relative to the workspace, as its record says; empty without a record."""
+        record = self.undisturbed(target) / WORKSPACE / "_stages" / target.script / "_stage.json"
+        return sorted(json.loads(record.read_text())["depends_on"]["inputs"]) if record.exists() else []
+
     def cost(self, target: Target) -> Measured:
         """What the undisturbed run of a target, or of the one that it is a part of, took."""
         return self.measured[target.begins_with or target.name]
@@ -183,7 +193,7 @@ class World:
         return ScriptProcess(target.path, *arguments, folder=folder, prepare=prepare)
 
     def finish(self, target: Target, folder: Path) -> CompletedProcess:
-        """Run a script, and the parts that complete its result, to the end; the first failure, or the last run."""
+        """Run a script and the parts that complete its result; returns the first failure, or the last run."""
         result = self.start(target, folder).wait()
         for more in target.ends:
             if result.returncode == 0:
@@ -204,15 +214,24 @@ def copy_tree(source: Path, target: Path) -> None:
     """
 
     def copy(original: str, copied: str) -> None:
-        growing = original.endswith((".csv", ".txt", "/lock")) or "/events/" in original
-        (shutil.copy2 if growing else os.link)(original, copied)
+        growing = original.endswith((".csv", ".txt", "lock")) or "/events/" in original
+        (shutil.copy2 if growing or other_disk else os.link)(original, copied)
 
-    shutil.copytree(source, target, copy_function=copy)
+    target.mkdir(parents=True, exist_ok=True)
+    other_disk = source.stat().st_dev != target.stat().st_dev
+    shutil.copytree(source, target, copy_function=copy, dirs_exist_ok=True)
 
 
 def by_name(name: str) -> Target:
     """A target."""
     return next(target for target in TARGETS if target.name == name)
+
+
+def own_copy(path: Path) -> None:
+    """Part a file from the others that share its contents, so that it can be changed in place."""
+    copied = path.with_name(f"{path.name}.copy")
+    shutil.copy2(path, copied)
+    copied.replace(path)
 
 
 def make_weights(folder: Path) -> None:
@@ -251,7 +270,9 @@ def make_weights(folder: Path) -> None:
     save_checkpoint(path, generator_smooth=state, discriminator=discriminator)
 
     draws = np.random.default_rng(0).random((LABEL_COUNT, 2))
-    rows = [f"{n:06d}.jpg,{int(quality > 0.2)},{int(gender > 0.2)}" for n, (quality, gender) in enumerate(draws)]
+    rows = [
+        f"{n:06d}.jpg,{int(quality > 0.2)},{int(gender > 0.2)}" for n, (quality, gender) in enumerate(draws)
+    ]
     table = folder / "synthesize_results_quality_and_gender.csv"
     table.write_text("\n".join(["img_name,quality,gender", *rows]) + "\n")
     record = {"weights_id": weights_id(path), "seed": 0, "count": LABEL_COUNT, "made_by": "hand"}
