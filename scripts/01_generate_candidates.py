@@ -55,6 +55,7 @@ SPEC = StageSpec(
     name="01_generate_candidates",
     inputs=(Input(WEIGHTS, made_by="00_fetch_weights"),),
     outputs=(CANDIDATES, LATENTS, SHEET),
+    item_folders=(IMAGES,),
     clears=(IMAGES,),
     next_script="02_filter_candidates",
 )

@@ -65,8 +65,9 @@ def load_training_pictures(stage: Stage) -> TrainingPictures:
     from stylegan_modified.fine_tuning import TrainingPictures
 
     columns = [f"{name}_score" for name in PROPERTY_NAMES]
-    table = stage.read_csv(SCORES, ["img_no", "img_path", "valid", *columns])
-    table = table[table["valid"].astype(bool)]
+    listed = stage.read_csv(SCORES, ["img_no", "img_path", "valid", *columns])
+    table = listed[listed["valid"].astype(bool)]
+    stage.count("pictures to learn from", len(table), len(listed) - len(table))
     if len(table) < 8:
         raise UserError(
             f"only {len(table)} pictures have seven valid scores in {SCORES}, too few to learn from. "

@@ -65,15 +65,17 @@ def train(
     images = to_tensor(pictures).to(stage.device)
     judges, figures, numbers = {}, {}, {}
     total = len(PROPERTIES) * options.fold_count
+    trained = 0
     with stage.journal(COLUMNS, key="fold") as journal, stage.progress(total, "folds") as progress:
         for name in PROPERTIES:
             trainer = _FoldTrainer(stage, options, name, labels, images, journal)
             for number in range(options.fold_count):
-                trainer.train(number)
+                trained += trainer.train(number)
                 progress.update()
             judges[name] = trainer.ensemble()
             numbers[name], figures[f"{name}, out of fold"] = trainer.evaluate()
         summary = journal.frame()
+    stage.count("folds", trained, total - trained)
     stage.write_json(EVALUATION_NUMBERS, numbers)
     for name in PROPERTIES:
         rows = summary[summary["property"] == name].drop(columns="property")
@@ -156,11 +158,11 @@ class _FoldTrainer:
                 self.targets, options.fold_count, stratified=name == "quality", seed=self.seed
             )
 
-    def train(self, number: int) -> None:
-        """Train a fold unless an earlier run finished it; the journal's row comes after its files."""
+    def train(self, number: int) -> bool:
+        """Train a fold unless an earlier run finished it, and say so; the row comes after its files."""
         key = f"{self.name}_{number}"
         if key in self.journal and (self.stage.workspace / model_path(self.name, number)).exists():
-            return
+            return False
         from cnn.training import train_fold
 
         started_at = time.monotonic()
@@ -178,6 +180,7 @@ class _FoldTrainer:
         )
         if key not in self.journal:
             self.journal.append(row)
+        return True
 
     def ensemble(self) -> Ensemble:
         """The networks of all folds, read back from their files."""

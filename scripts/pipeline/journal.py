@@ -35,6 +35,7 @@ class Journal:
 
     Attributes:
         rows: finished items, key -> row as text, those of earlier runs included.
+        taken_over: how many of them earlier runs had finished.
 
     Raises:
         UserError: the file has other columns than this version of the script writes.
@@ -55,6 +56,7 @@ class Journal:
         self.key = key
         self.key_type = key_type or (int if key == "img_no" else str)
         self.rows: dict[Any, dict[str, str]] = {}
+        self.taken_over = 0
         self._check_stop = check_stop
         self._file: io.BufferedWriter | None = None
         self._synced_at = 0.0
@@ -65,6 +67,7 @@ class Journal:
         self._file = self.path.open("r+b" if self.path.exists() else "w+b")
         self._file.truncate(good_bytes)
         self._file.seek(good_bytes)
+        self.taken_over = len(self.rows)
         if good_bytes == 0:
             self._write(self.columns)
         return self
