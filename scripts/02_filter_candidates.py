@@ -202,7 +202,7 @@ def run(stage: Stage, options: Options) -> None:
     if excluded:
         stage.log(f"--exclude rules out {len(excluded)} of {len(candidates)} candidates")
     images = CandidateImages(stage, candidates, options.image_size)
-    labelled, pictures = images.read(labels["img_no"].tolist())
+    labelled, pictures = images.store(labels["img_no"].tolist(), stage.device)
     usable = labels[labels["img_no"].isin(labelled)].reset_index(drop=True)
     judges, figures = filter_folds.train(stage, options, usable, pictures)
 

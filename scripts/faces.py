@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from scripts.pipeline import Input, Stage, Tool, UserError
+from scripts.stored_rows import store_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,9 +74,10 @@ def load_training_pictures(stage: Stage) -> TrainingPictures:
             f"only {len(table)} pictures have seven valid scores in {SCORES}, too few to learn from. "
             f"Generate more: {stage.command('01_generate_candidates', '--count', '4000', '--force')}"
         )
-    images = np.stack([read_picture(stage, path) for path in table["img_path"]])
+    with stage.foreseen(ValueError, mend=stage.command("01_generate_candidates", "--force")):
+        images = store_rows(stage.workspace, (read_picture(stage, path)[None] for path in table["img_path"]))
     properties = torch.from_numpy(table[columns].to_numpy(np.float32))
-    return TrainingPictures(torch.from_numpy(images), properties)
+    return TrainingPictures(images, properties)
 
 
 def read_scores(stage: Stage) -> tuple[np.ndarray, np.ndarray]:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 from scripts.filter_pictures import evaluation_figure
 from scripts.hand_labels import PROPERTIES
 from scripts.pipeline import Journal, Stage
+from scripts.stored_rows import StoredRows
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
-    from torch import Tensor
 
     from cnn.ensemble import Ensemble
     from cnn.models import FilterCNNConfig
@@ -48,21 +47,18 @@ def log_paths() -> tuple[str, ...]:
 
 
 def train(
-    stage: Stage, options: Any, labels: pd.DataFrame, pictures: np.ndarray
+    stage: Stage, options: Any, labels: pd.DataFrame, images: StoredRows
 ) -> tuple[dict[str, Ensemble], dict[str, str]]:
     """Train the folds of both properties that are not finished yet.
 
     Args:
         options: those of the filter stage.
         labels: columns `img_no`, `gender`, `quality`; one row per picture.
-        pictures: uint8 [N, H, W, 3].
+        images: uint8 [N, 3, H, W].
 
     Returns:
         The ensemble of each property, and figures to report: name -> text.
     """
-    from cnn.dataset import to_tensor
-
-    images = to_tensor(pictures).to(stage.device)
     judges, figures, numbers = {}, {}, {}
     total = len(PROPERTIES) * options.fold_count
     trained = 0
@@ -141,7 +137,13 @@ class _FoldTrainer:
     """Trains the networks of one property."""
 
     def __init__(
-        self, stage: Stage, options: Any, name: str, labels: pd.DataFrame, images: Tensor, journal: Journal
+        self,
+        stage: Stage,
+        options: Any,
+        name: str,
+        labels: pd.DataFrame,
+        images: StoredRows,
+        journal: Journal,
     ) -> None:
         from cnn.dataset import make_folds
 
