@@ -92,16 +92,16 @@ class Progress:
 
 def script_command(name: str, *arguments: str) -> str:
     """The command that runs a script with the interpreter in use, as the user can type it here."""
-    return shlex.join([_interpreter(), short_path(REPOSITORY / "scripts" / f"{name}.py"), *arguments])
+    return shlex.join([python_command(), short_path(REPOSITORY / "scripts" / f"{name}.py"), *arguments])
 
 
 def running_command() -> str:
     """The command that started this process, as the user can type it again."""
-    return shlex.join([_interpreter(), *sys.argv])
+    return shlex.join([python_command(), *sys.argv])
 
 
-def _interpreter() -> str:
-    """The interpreter in use: by its path if it is the repository's own, else by its name."""
+def python_command() -> str:
+    """The interpreter in use, as typed: by its path if it is the repository's own, else by its name."""
     interpreter = Path(sys.executable)
     return short_path(interpreter) if REPOSITORY in interpreter.parents else interpreter.name
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -66,7 +66,7 @@ def run_tool(
 
     def body(stop: StopRequest) -> None:
         resolved = resolve_options(options_class, tool_name, arguments)
-        tool = Tool(tool_name, resolved.options, stop)
+        tool = Tool(tool_name, resolved.options, stop, has_log=leaves_account)
         if not leaves_account:
             run(tool, resolved.options)
             return
@@ -167,7 +167,7 @@ class StageRun:
         if quality != self.options.quality:
             lines.insert(0, f'--quality: was "{quality}", is "{self.options.quality}"')
         state = "was made" if previous["state"] == "complete" else "was begun"
-        again = self.stage.command(self.spec.name, *_given_options(self.resolved), "--force")
+        again = self.stage.command(self.spec.name, *given_options(self.resolved.to_json()), "--force")
         raise UserError(
             "\n    ".join([f"the result in {self.workspace} {state} with other settings or inputs:", *lines])
             + "\nMixing the two would spoil it. Give the earlier values, or another --workspace to keep "
@@ -235,10 +235,14 @@ class StageRun:
             screen.log(f"  next: {self.stage.command(self.spec.next_script)}")
 
 
-def _given_options(resolved: ResolvedOptions[Any]) -> list[str]:
-    """The options of the command line, but for those that `Stage.command` repeats anyway."""
+def given_options(options: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The options of the command line, but for those that `Stage.command` repeats anyway.
+
+    Args:
+        options: as of `ResolvedOptions.to_json`.
+    """
     words: list[str] = []
-    for name, entry in resolved.to_json().items():
+    for name, entry in options.items():
         if entry["from"] != "command line" or name in {"preset", "quality", "config", "workspace", "force"}:
             continue
         flag, value = f"--{name.replace('_', '-')}", entry["value"]

@@ -35,7 +35,7 @@ class Tool:
             that was given by hand.
     """
 
-    def __init__(self, name: str, options: ToolOptions, stop: StopRequest) -> None:
+    def __init__(self, name: str, options: ToolOptions, stop: StopRequest, has_log: bool = True) -> None:
         self.name = name
         self.options = options
         self.workspace = workspace_of(options)
@@ -43,7 +43,7 @@ class Tool:
         logs = self.workspace / "logs" if own_workspace else REPOSITORY / "logs" / options.preset
         self.log_dir = logs / name
         self._stop = stop
-        self._console = Console(self.log_dir / LOG_NAME, options.quiet)
+        self._console = Console(self.log_dir / LOG_NAME if has_log else None, options.quiet)
         self._counts: Counts = {}
         self._progress: Progress | None = None
 
