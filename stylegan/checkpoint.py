@@ -273,7 +273,9 @@ def save_checkpoint(
             flat = {f"{name}.{key}": value for name, state in states.items() for key, value in state.items()}
             temporary.write_bytes(save(flat, metadata={"metadata": json.dumps(metadata or {})}))
         else:
-            torch.save({**states, "metadata": dict(metadata or {})}, temporary)
+            # Into an open file: torch writes the name of a path, here one with a process number, into the file.
+            with temporary.open("wb") as file:
+                torch.save({**states, "metadata": dict(metadata or {})}, file)
 
 
 def weights_id(path: Path) -> str:

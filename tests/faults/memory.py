@@ -61,7 +61,7 @@ CASES = (
     Case("05_fine_tune_v1"),
     Case("06_fine_tune_v2", lambda count: ("--pool", count // 8)),
     Case("07_fine_tune_v3", lambda count: ("--people", count // 2)),
-    Case("08_regenerate_images", lambda count: ("--seeds", f"0-{count // 16}")),
+    Case("08_regenerate_images", lambda count: ("--seeds", f"0-{count // 16}", "--no-measure")),
     Case(
         "09_evaluate",
         lambda count: (
@@ -113,6 +113,7 @@ def grow(source: Path, target: Path, times: int) -> None:
     for name in ("quality", "gender"):
         labels[name] = candidates[name].round().astype(int)
     labels.to_csv(target / LABELS, index=False)
+    (target / LABELS).with_suffix(".json").unlink(missing_ok=True)  # it is about the labels of the source
 
 
 def _shifted(table: pd.DataFrame, offset: int) -> pd.DataFrame:

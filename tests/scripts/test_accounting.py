@@ -128,3 +128,15 @@ def test_a_merged_stage_sums_its_parts(tmp_path: Path) -> None:
     assert counts[0]["done"] + counts[1]["done"] == 11
     assert counts[2] == {"done": 0, "skipped": 11, "failed": 0}
     assert json.loads((tmp_path / "_stages/90_toy/parts/1-of-2/_stage.json").read_text())["items"] == 6
+
+
+def test_the_same_weights_have_the_same_bytes_whatever_the_temporary_name(tmp_path: Path) -> None:
+    """Otherwise a stage that is made again would make all later ones stale."""
+    import torch
+
+    from stylegan.checkpoint import save_checkpoint
+
+    state = {"w": torch.arange(4.0)}
+    for name in ("a", "b"):
+        save_checkpoint(tmp_path / name / f"{name}.pth", generator=state)
+    assert (tmp_path / "a/a.pth").read_bytes() == (tmp_path / "b/b.pth").read_bytes()
