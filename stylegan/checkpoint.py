@@ -273,7 +273,7 @@ def save_checkpoint(
             flat = {f"{name}.{key}": value for name, state in states.items() for key, value in state.items()}
             temporary.write_bytes(save(flat, metadata={"metadata": json.dumps(metadata or {})}))
         else:
-            # Into an open file: torch writes the name of a path, here one with a process number, into the file.
+            # An open file: of a path torch writes the name, with its process number, into the file.
             with temporary.open("wb") as file:
                 torch.save({**states, "metadata": dict(metadata or {})}, file)
 
