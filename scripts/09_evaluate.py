@@ -192,7 +192,7 @@ def notes(
     )
     found = [
         f"n = {size['latents']} latents (sweeps), {size['protocol']} (reference protocol), "
-        f"{size['population']} (women, good quality, KID, diversity); {len(judges.reference)} training "
+        f"{size['population']} (women, good quality, KID, diversity); {judges.reference_count} training "
         f"pictures; seeds from {options.seed}; closed-loop corrections in v2 and v3: {options.corrections}.",
         "Properties are read by stages 3 and 4. Repeatability: mean absolute difference of two readings of "
         "one face, the picture and its mirror image with the pose turned back, at the ends of the dials.",
@@ -223,7 +223,7 @@ def notes(
     agreement = zip(PROPERTY_NAMES, judges.oracle_lines.r, strict=True)
     found.append(
         "Read by the oracle: its own property head, trained on the truth of other portraits, mapped to "
-        f"scores by a least-squares line per property on {len(judges.reference)} training pictures. Its r "
+        f"scores by a least-squares line per property on {judges.reference_count} training pictures. Its r "
         f"with the scores there: {', '.join(f'{name} {r:.3f}' for name, r in agreement)}. The oracle's error "
         "flattens the line: a perfect dial has a slope between r squared and 1."
     )

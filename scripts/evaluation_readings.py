@@ -175,6 +175,7 @@ class VersionReadings:
                 arrays = readers[part.kind](range(part.first, part.first + part.count))
                 self.stage.write_arrays(f"{self.folder}/{part.file}", **arrays)
                 progress.update(part.pictures)
+        self.stage.count(f"pictures of {self.version}", left, total - left)
         joined: dict[str, dict[str, np.ndarray]] = {}
         for kind in dict.fromkeys(part.kind for part in parts):
             stored = [self._read(part) for part in parts if part.kind == kind]

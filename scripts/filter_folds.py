@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 from scripts.filter_pictures import evaluation_figure
 from scripts.hand_labels import PROPERTIES
 from scripts.pipeline import Journal, Stage
+from scripts.stored_rows import StoredRows
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
-    from torch import Tensor
 
     from cnn.ensemble import Ensemble
     from cnn.models import FilterCNNConfig
@@ -48,32 +47,31 @@ def log_paths() -> tuple[str, ...]:
 
 
 def train(
-    stage: Stage, options: Any, labels: pd.DataFrame, pictures: np.ndarray
+    stage: Stage, options: Any, labels: pd.DataFrame, images: StoredRows
 ) -> tuple[dict[str, Ensemble], dict[str, str]]:
     """Train the folds of both properties that are not finished yet.
 
     Args:
         options: those of the filter stage.
         labels: columns `img_no`, `gender`, `quality`; one row per picture.
-        pictures: uint8 [N, H, W, 3].
+        images: uint8 [N, 3, H, W].
 
     Returns:
         The ensemble of each property, and figures to report: name -> text.
     """
-    from cnn.dataset import to_tensor
-
-    images = to_tensor(pictures).to(stage.device)
     judges, figures, numbers = {}, {}, {}
     total = len(PROPERTIES) * options.fold_count
+    trained = 0
     with stage.journal(COLUMNS, key="fold") as journal, stage.progress(total, "folds") as progress:
         for name in PROPERTIES:
             trainer = _FoldTrainer(stage, options, name, labels, images, journal)
             for number in range(options.fold_count):
-                trainer.train(number)
+                trained += trainer.train(number)
                 progress.update()
             judges[name] = trainer.ensemble()
             numbers[name], figures[f"{name}, out of fold"] = trainer.evaluate()
         summary = journal.frame()
+    stage.count("folds", trained, total - trained)
     stage.write_json(EVALUATION_NUMBERS, numbers)
     for name in PROPERTIES:
         rows = summary[summary["property"] == name].drop(columns="property")
@@ -139,7 +137,13 @@ class _FoldTrainer:
     """Trains the networks of one property."""
 
     def __init__(
-        self, stage: Stage, options: Any, name: str, labels: pd.DataFrame, images: Tensor, journal: Journal
+        self,
+        stage: Stage,
+        options: Any,
+        name: str,
+        labels: pd.DataFrame,
+        images: StoredRows,
+        journal: Journal,
     ) -> None:
         from cnn.dataset import make_folds
 
@@ -156,11 +160,11 @@ class _FoldTrainer:
                 self.targets, options.fold_count, stratified=name == "quality", seed=self.seed
             )
 
-    def train(self, number: int) -> None:
-        """Train a fold unless an earlier run finished it; the journal's row comes after its files."""
+    def train(self, number: int) -> bool:
+        """Train a fold unless an earlier run finished it, and say so; the row comes after its files."""
         key = f"{self.name}_{number}"
         if key in self.journal and (self.stage.workspace / model_path(self.name, number)).exists():
-            return
+            return False
         from cnn.training import train_fold
 
         started_at = time.monotonic()
@@ -178,6 +182,7 @@ class _FoldTrainer:
         )
         if key not in self.journal:
             self.journal.append(row)
+        return True
 
     def ensemble(self) -> Ensemble:
         """The networks of all folds, read back from their files."""

@@ -4,6 +4,7 @@ control that was reached.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -126,10 +127,12 @@ def run_training(
     checkpoint = stage.path(f"stylegan_modified/checkpoints/{name}.pt")
     manifest = json.loads((stage.folder / "_stage.json").read_text(encoding="utf-8"))
     # The loop saves before it stops, so the display itself must not raise on Ctrl-C.
-    progress = Progress(options.steps, "steps", name, stage.options.quiet, check_stop=lambda: None)
+    progress = Progress(options.steps, "steps", name, stage.options.quiet, stage.heartbeat.beat)
+    made = itertools.count()
     events = SummaryWriter(str(stage.log_dir / "events" / name))
 
     def on_step(step: int, row: dict[str, float]) -> None:
+        next(made)
         progress.update(step - progress.done)
         progress.set_postfix(**{key: f"{value:.3f}" for key, value in row.items()})
         if step % options.log_every == 0:
@@ -155,6 +158,8 @@ def run_training(
             on_step=on_step,
             should_stop=lambda: stage.stop_requested,
         )
+    steps = next(made)
+    stage.count(f"steps of {name}", steps, state.step - steps)
     if state.step < options.steps and not trainer.finished():
         raise Interrupted
     return state

@@ -273,7 +273,9 @@ def save_checkpoint(
             flat = {f"{name}.{key}": value for name, state in states.items() for key, value in state.items()}
             temporary.write_bytes(save(flat, metadata={"metadata": json.dumps(metadata or {})}))
         else:
-            torch.save({**states, "metadata": dict(metadata or {})}, temporary)
+            # An open file: of a path torch writes the name, with its process number, into the file.
+            with temporary.open("wb") as file:
+                torch.save({**states, "metadata": dict(metadata or {})}, file)
 
 
 def weights_id(path: Path) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stylegan.rows import Rows
 from stylegan.training import wants_bf16
 
 
@@ -33,7 +34,7 @@ class ResumeError(ValueError):
 class TrainingPictures:
     """Filtered pictures and their normalised scores: images uint8 [N, H, W, 3], properties float [N, 7]."""
 
-    images: Tensor
+    images: Rows
     properties: Tensor
 
     def batch(self, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:

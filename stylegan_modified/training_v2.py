@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segmentation.property_table import PROPERTY_NAMES
+from stylegan.rows import Rows
 from stylegan.stylegan_discriminator import StyleGANDiscriminator
 from stylegan_modified.fine_tuning import (
     ExponentialAverage,
@@ -61,7 +62,7 @@ class DialPool:
 
     z: Tensor
     requests: RequestPairs
-    label_maps: Tensor
+    label_maps: Rows
 
 
 class DialTrainer(Trainer):

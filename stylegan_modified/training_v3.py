@@ -8,6 +8,7 @@ is.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from stylegan.layers import pixel_norm
 from stylegan.muon import Muon
+from stylegan.rows import Rows
 from stylegan.sampling import to_uint8
 from stylegan_modified.fine_tuning import (
     ExponentialAverage,
@@ -59,9 +61,19 @@ class KnownPeople:
     pictures: TrainingPictures
 
 
+def _in_memory(batches: Iterable[np.ndarray]) -> Rows:
+    return torch.from_numpy(np.concatenate(list(batches)))
+
+
 @torch.no_grad()
 def draw_people(
-    generator: nn.Module, z_dim: int, samples: Tensor, count: int, seed: int, batch_size: int = 32
+    generator: nn.Module,
+    z_dim: int,
+    samples: Tensor,
+    count: int,
+    seed: int,
+    batch_size: int = 32,
+    keep: Callable[[Iterable[np.ndarray]], Rows] = _in_memory,
 ) -> KnownPeople:
     """Draw people with properties of training pictures, z and properties independent.
 
@@ -73,16 +85,17 @@ def draw_people(
         count: people to draw.
         seed: of z and properties.
         batch_size: pictures per forward pass.
+        keep: takes the pictures, batch after batch, to where they are kept.
     """
     rng = torch.Generator().manual_seed(seed)
     z = torch.randn(count, z_dim, generator=rng)
     properties = samples[torch.randint(len(samples), (count,), generator=rng)]
     device = next(generator.parameters()).device
-    images = [
+    batches = (
         to_uint8(generator(z[rows].to(device), properties[rows].to(device))["image"])
         for rows in torch.arange(count).split(batch_size)
-    ]
-    return KnownPeople(z, TrainingPictures(torch.from_numpy(np.concatenate(images)), properties))
+    )
+    return KnownPeople(z, TrainingPictures(keep(batches), properties))
 
 
 class ConditionalVAETrainer(Trainer):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from scripts.pipeline import files, fingerprint, manifest
+from scripts.pipeline import accounting, files, fingerprint, manifest
 from scripts.pipeline.console import Console, running_command
 from scripts.pipeline.disk_full import is_disk_full, writing_errors
 from scripts.pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, Interrupted, UserError
@@ -50,23 +49,35 @@ def run_tool(
     run: Callable[[Tool, OptionsT], None],
     name: str | None = None,
     argv: Sequence[str] | None = None,
+    leaves_account: bool = True,
 ) -> NoReturn:
-    """Run a script without a number: the same options, messages and exit codes, but no record of the run.
+    """Run a script without a number: the same options, messages and exit codes; its account, ``run.json``,
+    lies beside its log.
 
     Args:
         options_class: its options, a frozen subclass of `ToolOptions`.
         run: the work.
         name: name of its table in the TOML files; None: that of the file that defines ``run``.
         argv: command line without the program's name; None: that of the process.
+        leaves_account: False for a script that must not write anything.
     """
     tool_name = name or Path(run.__code__.co_filename).stem
     arguments = sys.argv[1:] if argv is None else list(argv)
 
     def body(stop: StopRequest) -> None:
         resolved = resolve_options(options_class, tool_name, arguments)
-        tool = Tool(tool_name, resolved.options, stop)
+        tool = Tool(tool_name, resolved.options, stop, has_log=leaves_account)
+        if not leaves_account:
+            run(tool, resolved.options)
+            return
         files.write_json(tool.log_dir / "options.json", resolved.to_json())
-        run(tool, resolved.options)
+        record = {"script": tool_name, "options": resolved.to_json(), **accounting.origin(resolved.options)}
+
+        def save() -> None:
+            files.write_json(tool.log_dir / "run.json", record)
+
+        with accounting.attempt(record, (), tool, save):
+            run(tool, resolved.options)
 
     sys.exit(guard(body, tool_name))
 
@@ -130,7 +141,11 @@ class StageRun:
                 if previous["state"] == "complete" and self._is_up_to_date(previous):
                     return
             files.remove_leftovers(self._folders())
-            self._run(run, depends_on)
+            self._run(run, depends_on, self.earlier_attempts(previous))
+
+    def earlier_attempts(self, previous: dict[str, Any] | None) -> list[dict[str, Any]]:
+        """Attempts that led to what is there already."""
+        return accounting.closed(previous, self.stage.heartbeat.last())
 
     def _remove_journals(self) -> None:
         """Remove the rows of finished items: without a record nobody knows which options made them."""
@@ -152,7 +167,7 @@ class StageRun:
         if quality != self.options.quality:
             lines.insert(0, f'--quality: was "{quality}", is "{self.options.quality}"')
         state = "was made" if previous["state"] == "complete" else "was begun"
-        again = self.stage.command(self.spec.name, *_given_options(self.resolved), "--force")
+        again = self.stage.command(self.spec.name, *given_options(self.resolved.to_json()), "--force")
         raise UserError(
             "\n    ".join([f"the result in {self.workspace} {state} with other settings or inputs:", *lines])
             + "\nMixing the two would spoil it. Give the earlier values, or another --workspace to keep "
@@ -174,8 +189,12 @@ class StageRun:
         folders = {(self.workspace / relative).parent for relative in self.outputs}
         return folders | {self.workspace / relative for relative in self.spec.clears} | {self.stage.folder}
 
-    def _run(self, run: Callable[[Stage, Any], None], depends_on: dict[str, Any]) -> None:
-        started_at = time.monotonic()
+    def _run(
+        self,
+        run: Callable[[Stage, Any], None],
+        depends_on: dict[str, Any],
+        earlier: Sequence[dict[str, Any]],
+    ) -> None:
         resolved_json = self.resolved.to_json()
         record = {
             "stage": self.spec.name,
@@ -183,30 +202,29 @@ class StageRun:
             "fingerprint": fingerprint.fingerprint(depends_on),
             "depends_on": depends_on,
             "options": resolved_json,
-            "started": manifest.now(),
+            **accounting.origin(self.options, self.spec.version),
         }
-        manifest.write(self.workspace, self.spec.name, record)
-        for folder in (self.stage.folder, self.stage.log_dir):
-            files.write_json(folder / "options.json", resolved_json)
-        run(self.stage, self.options)
-        missing = [relative for relative in self.outputs if not (self.workspace / relative).exists()]
-        if missing:
-            raise RuntimeError(f"{self.spec.name} ended without its outputs {missing}")
-        seconds = time.monotonic() - started_at
-        device = self.stage.__dict__.get("device")
-        record |= {
-            "state": "complete",
-            "finished": manifest.now(),
-            "seconds": round(seconds, 1),
-            "device": str(device) if device is not None else "none",
-            "numbers": self.stage.numbers,
-            "look_at": self.stage.look_at,
-            "outputs": list(self.outputs),
-            **manifest.environment(),
-        }
-        manifest.write(self.workspace, self.spec.name, record)
-        self.stage.log(f"{self.spec.name} finished in {seconds:.1f} s.")
-        self._summarise(self.stage, self.stage.numbers, self.stage.look_at)
+
+        def save() -> None:
+            manifest.write(self.workspace, self.spec.name, record)
+
+        with accounting.attempt(record, earlier, self.stage, save) as seconds:
+            for folder in (self.stage.folder, self.stage.log_dir):
+                files.write_json(folder / "options.json", resolved_json)
+            run(self.stage, self.options)
+            missing = [relative for relative in self.outputs if not (self.workspace / relative).exists()]
+            if missing:
+                raise RuntimeError(f"{self.spec.name} ended without its outputs {missing}")
+            record |= {
+                "state": "complete",
+                "finished": manifest.now(),
+                "numbers": self.stage.numbers,
+                "look_at": self.stage.look_at,
+                "outputs": list(self.outputs),
+                "sha256": accounting.output_hashes(self.workspace, (*self.outputs, *self.spec.item_folders)),
+            }
+            self.stage.log(f"{self.spec.name} finished in {seconds():.1f} s.")
+            self._summarise(self.stage, self.stage.numbers, self.stage.look_at)
 
     def _summarise(self, screen: Stage | Console, numbers: dict[str, str], look_at: Sequence[str]) -> None:
         for name, value in numbers.items():
@@ -217,10 +235,14 @@ class StageRun:
             screen.log(f"  next: {self.stage.command(self.spec.next_script)}")
 
 
-def _given_options(resolved: ResolvedOptions[Any]) -> list[str]:
-    """The options of the command line, but for those that `Stage.command` repeats anyway."""
+def given_options(options: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The options of the command line, but for those that `Stage.command` repeats anyway.
+
+    Args:
+        options: as of `ResolvedOptions.to_json`.
+    """
     words: list[str] = []
-    for name, entry in resolved.to_json().items():
+    for name, entry in options.items():
         if entry["from"] != "command line" or name in {"preset", "quality", "config", "workspace", "force"}:
             continue
         flag, value = f"--{name.replace('_', '-')}", entry["value"]

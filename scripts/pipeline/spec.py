@@ -41,6 +41,7 @@ class StageSpec:
         name: the script's name without ``.py``.
         inputs: what it reads; a function of the options where the options decide that.
         outputs: files (workspace-relative) that exist when it is complete; or a function of the options.
+        item_folders: folders of the pictures that its rows vouch for; recorded with a hash, like the outputs.
         clears: folders and files removed, together with outputs and journals, by ``--force``.
         next_script: name of the script to run next, empty at the end of the row.
         check: looks at the inputs and raises `UserError`, before anything is removed or recorded; called with
@@ -51,6 +52,7 @@ class StageSpec:
     name: str
     inputs: tuple[Input, ...] | Callable[[Any], tuple[Input, ...]] = ()
     outputs: tuple[str, ...] | Callable[[Any], tuple[str, ...]] = ()
+    item_folders: tuple[str, ...] = ()
     clears: tuple[str, ...] = ()
     next_script: str = ""
     check: Callable[[Any, Any], None] | None = None

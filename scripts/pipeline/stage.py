@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.pipeline import files, manifest, tables
+from scripts.pipeline.accounting import Counts
 from scripts.pipeline.console import Console, Progress, script_command
 from scripts.pipeline.errors import MissingInputError, TooManyFailuresError, UsageError, UserError
 from scripts.pipeline.interrupts import StopRequest
@@ -34,7 +35,7 @@ class Tool:
             that was given by hand.
     """
 
-    def __init__(self, name: str, options: ToolOptions, stop: StopRequest) -> None:
+    def __init__(self, name: str, options: ToolOptions, stop: StopRequest, has_log: bool = True) -> None:
         self.name = name
         self.options = options
         self.workspace = workspace_of(options)
@@ -42,7 +43,9 @@ class Tool:
         logs = self.workspace / "logs" if own_workspace else REPOSITORY / "logs" / options.preset
         self.log_dir = logs / name
         self._stop = stop
-        self._console = Console(self.log_dir / LOG_NAME, options.quiet)
+        self._console = Console(self.log_dir / LOG_NAME if has_log else None, options.quiet)
+        self._counts: Counts = {}
+        self._progress: Progress | None = None
 
     @property
     def stop_requested(self) -> bool:
@@ -88,6 +91,10 @@ class Tool:
         """Print a line (unless ``--quiet``) and append it to the log file."""
         self._console.log(text)
 
+    def note(self, text: str) -> None:
+        """Append a line to the log file, without printing it."""
+        self._console.note(text)
+
     def progress(self, total: int, unit: str = "images", done: int = 0) -> Progress:
         """Progress display; ``update`` also raises `Interrupted` after Ctrl-C.
 
@@ -96,7 +103,30 @@ class Tool:
             unit: what they are, plural.
             done: items that an earlier run finished, which must not count as speed.
         """
-        return Progress(total, unit, self.name, self.options.quiet, self.check_stop, done)
+        self._progress = Progress(total, unit, self.name, self.options.quiet, self.on_progress, done)
+        return self._progress
+
+    def on_progress(self) -> None:
+        """What happens after every item."""
+        self.check_stop()
+
+    def count(self, unit: str, done: int, skipped: int = 0, failed: int = 0) -> None:
+        """State what became of the items of this run; the sum is all items.
+
+        Args:
+            unit: what they are, plural.
+            done: made in this run.
+            skipped: taken over from an earlier run, or left out on purpose.
+            failed: could not be made or used.
+        """
+        self._counts[unit] = {"done": int(done), "skipped": int(skipped), "failed": int(failed)}
+
+    def counts(self) -> Counts:
+        """What `count` was told; before that, as far as the last progress display got."""
+        if self._counts or self._progress is None:
+            return self._counts
+        done, before = self._progress.done, self._progress.done_before
+        return {self._progress.unit: {"done": done - before, "skipped": before, "failed": 0}}
 
     def atomic(self, relative: str) -> AbstractContextManager[Path]:
         """Context manager: a temporary path beside the file, renamed to it on success."""
@@ -156,14 +186,29 @@ class Stage(Tool):
         self.spec = spec
         self.inputs = spec.inputs_for(options)
         self.folder = manifest.stage_folder(self.workspace, spec.name)
+        self.heartbeat = manifest.Heartbeat(self.workspace, spec.name)
+        self._journal: Journal | None = None
         self.numbers: dict[str, str] = {}
         self.look_at: list[str] = []
+
+    def on_progress(self) -> None:
+        self.heartbeat.beat()
+        super().on_progress()
 
     def journal(
         self, columns: Sequence[str], key: str = "img_no", name: str = "journal", key_type: type | None = None
     ) -> Journal:
         """Journal of finished items (see `Journal`), ``<workspace>/_stages/<stage>/<name>.csv``."""
-        return Journal(self.folder / f"{name}.csv", columns, key, key_type, self.check_stop)
+        self._journal = Journal(self.folder / f"{name}.csv", columns, key, key_type, self.check_stop)
+        return self._journal
+
+    def counts(self) -> Counts:
+        """As of a tool; the journal knows better than the display how far an unfinished run got."""
+        if self._counts or self._progress is None or self._journal is None:
+            return super().counts()
+        before = self._journal.taken_over
+        done = len(self._journal) - before
+        return {self._progress.unit: {"done": done, "skipped": before, "failed": 0}}
 
     def read_csv(self, relative: str, columns: Sequence[str] = ()) -> pd.DataFrame:
         """Read a table of an earlier stage and check that it has these columns.
