@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from scripts.filter_pictures import evaluation_figure
 from scripts.hand_labels import PROPERTIES
 from scripts.pipeline import Journal, Stage
+from scripts.training_events import TrainingEvents, followed_epochs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -164,11 +165,11 @@ class _FoldTrainer:
         from cnn.training import train_fold
 
         started_at = time.monotonic()
-        with self.stage.foreseen(ValueError):
+        with self.stage.foreseen(ValueError), followed_epochs(self.stage, key) as on_epoch:
             result = train_fold(
                 *(self.config, self.images, self.targets, self.folds[number], self.recipe),
                 seed=self.seed + number,
-                on_epoch=lambda _: self.stage.check_stop(),
+                on_epoch=on_epoch,
             )
         self._save(number, result)
         row = self._row(key, result, time.monotonic() - started_at)
@@ -209,6 +210,9 @@ class _FoldTrainer:
         found = evaluate(probability, self.targets, self.threshold)
         figure = evaluation_figure(found, self.name, "networks on labelled pictures they did not train on")
         self.stage.save_figure(EVALUATION.format(self.name), figure)
+        with TrainingEvents.of(self.stage, f"{self.name}_evaluation") as events:
+            events.begin(0)
+            events.picture(0, "evaluation", self.stage.workspace / EVALUATION.format(self.name))
         loss = classification_measures(probability, self.targets)["loss"]
         numbers = found.to_dict() | {"bce": loss}
         text = (

@@ -11,6 +11,7 @@ from scripts import hand_labels, property_labels, regression_report
 from scripts.candidate_images import CandidateImages
 from scripts.fast_memory import keep_freed_memory
 from scripts.pipeline import MissingInputError, Tool, ToolOptions, UserError, option, run_tool, tables
+from scripts.training_events import followed_epochs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -189,11 +190,12 @@ def train(tool: Tool, options: Options, name: str, labels: "np.ndarray", images:
         results = []
         with tool.progress(len(folds), "folds") as progress:
             for number, fold in enumerate(folds):
-                result = train_fold(
-                    *(config, images, targets, fold, recipe(name, options)),
-                    seed=options.seed + number,
-                    on_epoch=lambda _: tool.check_stop(),
-                )
+                with followed_epochs(tool, f"{name}_{number}") as on_epoch:
+                    result = train_fold(
+                        *(config, images, targets, fold, recipe(name, options)),
+                        seed=options.seed + number,
+                        on_epoch=on_epoch,
+                    )
                 results.append(result)
                 tool.log(
                     f"{name}_{number}: r {result.best.valid['r']:.3f}, MSE {result.best.valid_loss:.3f} "

@@ -139,8 +139,9 @@ def train(tool: Tool, options: Options, device: "torch.device") -> None:
     except TrainingError as error:
         raise UserError(str(error)) from error
     training = TrainingRun(tool, options, trainer, out)
-    training.resume()
-    training.loop()
+    with training.events:
+        training.resume()
+        training.loop()
     if options.bundle is not None and trainer.finished and processes.rank == 0:
         training.bundle(options.bundle.resolve())
     processes.wait()  # torchrun stops the first one, which still measures and writes, once another is gone
