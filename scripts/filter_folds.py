@@ -28,7 +28,6 @@ COLUMNS = (
     *("fold", "property", "status", "attempts", "epochs", "best_attempt", "best_epoch"),
     *("valid_loss", "valid_accuracy", "valid_auroc", "seconds"),
 )
-ABOVE_LIMIT = "above limit"
 SEED_STEP = {"gender": 0, "quality": 100}
 
 
@@ -85,6 +84,8 @@ def train(
 
 def _trouble(summary: pd.DataFrame) -> dict[str, str]:
     """Folds that were trained more than once, and those that stayed above the limit all the same."""
+    from cnn.training import ABOVE_LIMIT
+
     figures = {}
     retried = summary[summary["attempts"] > 1]
     if len(retried):
@@ -248,15 +249,4 @@ class _FoldTrainer:
         self.stage.write_csv(path, table.sort_values(["fold", "attempt", "epoch"]))
 
     def _row(self, key: str, result: FoldResult, seconds: float) -> dict[str, Any]:
-        best = result.best
-        return {
-            "fold": key,
-            "property": self.name,
-            "status": ABOVE_LIMIT if result.failed else "ok",
-            "attempts": result.attempts,
-            "epochs": len(result.history),
-            "best_attempt": best.attempt,
-            "best_epoch": best.epoch,
-            **{f"valid_{name}": value for name, value in best.valid.items()},
-            "seconds": round(seconds, 1),
-        }
+        return {"fold": key, "property": self.name, **result.row(), "seconds": round(seconds, 1)}

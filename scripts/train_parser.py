@@ -159,6 +159,7 @@ def run(tool: Tool, options: Options) -> None:
     tool.write_json(f"{FOLDER}/results.json", figures)
     path = save_weights(options, model, figures)
     load_facexformer(path)
+    tool.finish({"mean IoU": f"{figures['mean_iou']:.4f} (n = {figures['count']} portraits)"}, [str(path)])
     tool.log(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB). Look at {tool.workspace / FOLDER}.")
 
 

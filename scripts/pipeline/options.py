@@ -27,7 +27,7 @@ from scripts.pipeline.layers import (
     nearest as nearest,
 )
 
-NOT_IN_FILES = {"preset", "quality", "config", "force"}
+NOT_IN_FILES = {"preset", "quality", "config", "force", "json"}
 
 OptionsT = TypeVar("OptionsT", bound="ToolOptions")
 
@@ -63,6 +63,11 @@ class ToolOptions:
     device: str = option("auto", help="auto, cpu, cuda or cuda:<index>", affects_results=False)
     threads: int = option(0, help="CPU threads; 0: torch's choice", affects_results=False)
     quiet: bool = option(False, help="print errors only", affects_results=False)
+    json: bool = option(
+        False,
+        help="print one JSON object about the run, and nothing else, on standard output",
+        affects_results=False,
+    )
 
 
 @dataclass(frozen=True)
