@@ -110,6 +110,24 @@ def plain_value(value: Any) -> Any:
     return value
 
 
+def command_line_words(entries: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The words of a command line that gave these options.
+
+    Args:
+        entries: as `ResolvedOptions.to_json` gives them; those from elsewhere are left out.
+    """
+    words: list[str] = []
+    for name, entry in entries.items():
+        if entry["from"] != "command line":
+            continue
+        flag, value = f"--{name.replace('_', '-')}", entry["value"]
+        if isinstance(value, bool):
+            words.append(flag if value else flag.replace("--", "--no-", 1))
+        else:
+            words += [flag, *map(str, value if isinstance(value, list) else [value])]
+    return words
+
+
 def results_options(options: ToolOptions) -> dict[str, Any]:
     """Options that affect results, as plain JSON values: the part that enters the fingerprint."""
     return {

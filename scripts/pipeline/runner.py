@@ -13,7 +13,13 @@ from scripts.pipeline.console import Console, running_command
 from scripts.pipeline.disk_full import is_disk_full, writing_errors
 from scripts.pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, Interrupted, UserError
 from scripts.pipeline.interrupts import StopRequest
-from scripts.pipeline.options import OptionsT, ResolvedOptions, StageOptions, resolve_options
+from scripts.pipeline.options import (
+    OptionsT,
+    ResolvedOptions,
+    StageOptions,
+    command_line_words,
+    resolve_options,
+)
 from scripts.pipeline.outcome import Outcome
 from scripts.pipeline.spec import StageSpec
 from scripts.pipeline.stage import Stage, Tool
@@ -231,13 +237,6 @@ class StageRun:
 
 def _given_options(resolved: ResolvedOptions[Any]) -> list[str]:
     """The options of the command line, but for those that `Stage.command` repeats anyway."""
-    words: list[str] = []
-    for name, entry in resolved.to_json().items():
-        if entry["from"] != "command line" or name in {"preset", "quality", "config", "workspace", "force"}:
-            continue
-        flag, value = f"--{name.replace('_', '-')}", entry["value"]
-        if isinstance(value, bool):
-            words.append(flag if value else flag.replace("--", "--no-", 1))
-        else:
-            words += [flag, *map(str, value if isinstance(value, list) else [value])]
-    return words
+    repeated = {"preset", "quality", "config", "workspace", "force"}
+    entries = {name: entry for name, entry in resolved.to_json().items() if name not in repeated}
+    return command_line_words(entries)
