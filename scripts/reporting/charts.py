@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from scripts.reporting.html import Html, element
 
 WIDTH, HEIGHT = 260, 120
-LEFT, RIGHT, TOP, BOTTOM = 44, 250, 10, 98
+LEFT, RIGHT, TOP, BOTTOM = 52, 250, 10, 98
 MOST_POINTS = 240
 LOG_FROM_RATIO = 40.0
 HISTOGRAM_EDGE, HISTOGRAM_BINS = 3.5, 28

@@ -90,7 +90,7 @@ def picture_figure(path: Path, caption: object, alt: str, is_plot: bool = False)
 
 
 def _img(source: str, size: tuple[int, int], alt: str, class_: str | None) -> Html:
-    return element("img", src=source, width=size[0], height=size[1], alt=alt, class_=class_, decoding="async")
+    return element("img", src=source, width=size[0], height=size[1], alt=alt, class_=class_)
 
 
 def _uri(data: bytes, kind: str) -> str:

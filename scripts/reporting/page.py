@@ -85,7 +85,7 @@ def page(run: Run, written: str) -> str:
 
 def _contents(run: Run, has_beside: bool) -> Html:
     """Table of contents: a column on a wide window, folded on a narrow one."""
-    links = [("overview", "", "Overview"), *((f"stage-{s.number}", s.number, s.title) for s in run.stages)]
+    links = [("overview", "", "Scripts"), *((f"stage-{s.number}", s.number, s.title) for s in run.stages)]
     links += [("beside", "", "Beside the row")] if has_beside else []
     links += [("left-out", "", "Left out"), ("how", "", "Commands and versions")]
     states = {f"stage-{stage.number}": stage.state for stage in run.stages}
@@ -136,8 +136,33 @@ def _hero(run: Run, title: str, written: str) -> Html:
         "header",
         element("h1", title),
         element("p", about, class_="soft"),
-        element("div", shown, _tiles(run), class_="headline"),
+        element("p", _in_short(run), class_="lead"),
+        element("div", shown, element("div", _tiles(run), _funnel(run)), class_="headline"),
     )
+
+
+def _in_short(run: Run) -> str:
+    """The run in two or three sentences."""
+    counts = dict(run.results.funnel())
+    drawn, kept = counts.get("candidates drawn"), counts.get("kept by the filter")
+    parts = []
+    if drawn and kept is not None:
+        parts.append(f"Of {drawn:,} people that the original generator drew, the filter kept {kept:,}.")
+    elif drawn:
+        parts.append(f"The original generator drew {drawn:,} people.")
+    evaluation = run.evaluation
+    if evaluation is not None and evaluation.best is not None:
+        best = evaluation.best
+        count = evaluation.results[best].get("n_latents", "some")
+        share = f"{100 * evaluation.share(best):.0f} %"
+        parts.append(f"Tested on {count} people that no training saw, {best} reaches {share} of the goals.")
+    others = [
+        f"{stage.number} is {stage.state}" for stage in run.stages if stage.state not in {COMPLETE, NEVER}
+    ]
+    never = [stage.number for stage in run.stages if stage.state == NEVER]
+    others += [f"{', '.join(never)} never ran"] if never else []
+    parts.append(f"Of the scripts, {'; '.join(others)}." if others else "All scripts are complete.")
+    return " ".join(parts)
 
 
 def _tiles(run: Run) -> Html:
@@ -156,8 +181,9 @@ def _tiles(run: Run) -> Html:
             row = evaluation.row(key)
             found = row.worst(best) if row else None
             if found is not None:
-                tiles.append((row.goal.spell(found.value), f"{text} ({best})"))
-        tiles.append((f"{evaluation.share(best):.0%}", f"of the goals reached ({best})"))
+                shown = f"{100 * found.value:.1f} %" if row.goal.percent else f"{found.value:.3f}"
+                tiles.append((shown, f"{text} ({best})"))
+        tiles.append((f"{100 * evaluation.share(best):.0f} %", f"of the goals reached ({best})"))
     done = sum(stage.state == COMPLETE for stage in run.stages)
     tiles.append((f"{done} of {len(run.stages)}", "scripts complete"))
     times = [stage.seconds for stage in run.stages if stage.seconds is not None]
@@ -170,29 +196,37 @@ def _tiles(run: Run) -> Html:
     )
 
 
-def _overview(run: Run) -> Html:
-    """How many pictures went on, and where the time went."""
+def _funnel(run: Run) -> Html | None:
+    """How many pictures the first stages handed on."""
     steps = run.results.funnel()
-    most = max((count for _, count in steps), default=1) or 1
-    parts: list[object] = [element("h2", "Overview")]
-    if steps:
-        bars = [_bar(text, f"{count:,}", count / most) for text, count in steps]
-        parts += [
-            element("h3", "Pictures, from the first to the labels"),
-            element("div", *bars, class_="bars"),
-        ]
+    if not steps:
+        return None
+    most = max(count for _, count in steps) or 1
+    bars = [_bar(text, f"{count:,}", count / most) for text, count in steps]
+    return join(
+        [element("h3", "Pictures, from the first to the labels"), element("div", *bars, class_="bars")]
+    )
+
+
+def _overview(run: Run) -> Html:
+    """The scripts with their states, and where the time went."""
     longest = max((stage.seconds or 0 for stage in run.stages), default=0) or 1
     rows = [
         (
-            join([element("a", element("span", stage.number, class_="number"), " ", stage.title,
-                          href=f"#stage-{stage.number}")]),
+            element(
+                "a",
+                element("span", stage.number, class_="number"),
+                " ",
+                stage.title,
+                href=f"#stage-{stage.number}",
+            ),
             element("td", badge(stage.state)),
             element("td", _bar("", duration(stage.seconds), (stage.seconds or 0) / longest), class_="time"),
         )
         for stage in run.stages
-    ]  # fmt: skip
-    parts += [element("h3", "Scripts"), table(("script", "state", "time"), rows, "State and time", "scripts")]
-    return element("section", *parts, id="overview")
+    ]
+    shown = table(("script", "state", "time"), rows, "State and time of each script", "scripts")
+    return element("section", element("h2", "Scripts"), shown, id="overview")
 
 
 def _bar(text: str, value: str, share: float) -> Html:

@@ -106,7 +106,7 @@ def badge(state: str) -> Html:
 def duration(seconds: float | None) -> str:
     """Seconds in a form that is read at a glance."""
     if seconds is None:
-        return "unknown"
+        return "-"
     if seconds < 100:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes = seconds / 60
@@ -164,9 +164,9 @@ def _histograms(results: Results) -> Iterator[Html]:
     panels = [
         _panel(
             prop.name,
-            prop.meaning,
+            "",
             charts.histogram(
-                f"Histogram of {len(scores[prop.name])} scores of {prop.name}",
+                f"Histogram of {len(scores[prop.name])} scores: {prop.meaning}",
                 *(scores[prop.name], prop.low, prop.high),
             ),
         )
