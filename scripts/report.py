@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.pipeline import MissingInputError, Tool, ToolOptions, files, run_tool
+from scripts.pipeline import MissingInputError, Tool, ToolOptions, run_tool
 
 REPORT = "report.html"
 
@@ -30,7 +30,9 @@ def run(tool: Tool, options: Options) -> None:
             f"    {tool.command('00_fetch_weights')}\nor run all:\n    bash scripts/run_all.sh"
         )
     path = tool.path(REPORT)
-    files.write_text(path, page(found, time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())))
+    written = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    with tool.atomic(REPORT) as temporary:
+        temporary.write_text(page(found, written), encoding="utf-8")
     size_mb = path.stat().st_size / 1e6
     tool.finish({"size": f"{size_mb:.1f} MB"}, [REPORT])
     tool.log(f"look at: {path} ({size_mb:.1f} MB)")

@@ -172,7 +172,7 @@ def _strips(workspace: Path, version: str) -> Html | None:
             )
             for n, person in enumerate(people)
         ]
-        caption = join([element("b", prop.name), f" {prop.meaning}: {prop.low} to {prop.high}"])
+        caption = join([element("b", prop.name), f" {prop.meaning}: {prop.low} \u2192 {prop.high}"])
         figures.append(figure(element("div", *shown, class_="people"), caption, class_="dial"))
     levels = f"The dial at the {', '.join(LEVEL_NAMES)} of the training scores, all others at the median. "
     return join([element("p", levels, "People by ", element("b", version), " ", code(path.name)), *figures])

@@ -266,35 +266,45 @@ def _left_out(rows: Sequence[LeftOut]) -> Html:
 
 
 def _how(run: Run) -> Html:
-    """Commands, options with their origin, versions and seeds."""
+    """Commands, options with their origin, commits, seeds and versions."""
     ran = [stage for stage in run.stages if stage.state != NEVER]
-    parts = [
-        details(
-            join([element("span", stage.number, class_="number"), " ", code(stage.name)]),
-            options_table(stage),
-        )
-        for stage in ran
-    ]
+    text = (
+        "The command of each script. Unfolded, it says where every option came from: the command line, a "
+        "configuration file, the preset, or the script's default."
+    )
     rows = [
         (
             element("span", stage.number, class_="number"),
-            str(stage.record.get("started", "-")),
-            code(str(stage.record.get("commit") or "-")[:12]),
+            str(stage.record.get("started") or "-")[:16].replace("T", " "),
+            _commit(stage),
             _seeds(stage),
-            ", ".join(f"{name} {version}" for name, version in stage.mapping("versions").items()) or "-",
         )
         for stage in ran
     ]
-    columns = ("script", "started (UTC)", "commit", "seeds", "versions")
     return element(
         "section",
         element("h2", "Commands and versions"),
-        element("p", "The command of each script, and where every option came from: the command line, a "
-                     "configuration file, the preset, or the script's default."),
-        *parts,
-        table(columns, rows, "Commit, seeds and versions of each script", "versions"),
+        element("p", text),
+        *(details(code(stage.command()), options_table(stage)) for stage in ran),
+        table(("script", "started (UTC)", "commit", "seeds"), rows, "Start, commit and seeds of each script"),
+        element("p", f"Versions: {_versions(ran)}.", class_="soft"),
         id="how",
-    )  # fmt: skip
+    )
+
+
+def _commit(stage: StageRecord) -> Html:
+    changed = " with changes" if stage.record.get("dirty") is True else ""
+    return join([code(str(stage.record.get("commit") or "-")[:10]), changed])
+
+
+def _versions(stages: Sequence[StageRecord]) -> str:
+    """The packages of all scripts; where they ran with several versions of one, all of them."""
+    found: dict[str, list[str]] = {}
+    for stage in stages:
+        for name, version in stage.mapping("versions").items():
+            if str(version) not in found.setdefault(name, []):
+                found[name].append(str(version))
+    return ", ".join(f"{name} {' and '.join(versions)}" for name, versions in found.items()) or "unknown"
 
 
 def _seeds(stage: StageRecord) -> str:

@@ -41,6 +41,7 @@ STAGES = {
     ),
 }
 UNRECORDED = {"08_regenerate_images": "stylegan_modified/synthesize_results/images.csv"}
+OPTIONS, RUN = "options.json", "run.json"  # in the log folder of a script
 COMPLETE, INTERRUPTED, RUNNING, STALE, NEVER = "complete", "interrupted", "running", "stale", "never run"
 
 
@@ -84,8 +85,25 @@ class StageRecord:
         """The value of an option; None if it is unknown."""
         return self.options.get(option, {}).get("value")
 
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Unit -> how many are done, skipped and failed; empty where the record has no counts."""
+        found = {
+            unit: {name: count for name, count in parts.items() if isinstance(count, int)}
+            for unit, parts in self.mapping("counts").items()
+            if isinstance(parts, dict)
+        }
+        return {unit: parts for unit, parts in found.items() if parts}
+
+    def attempts(self) -> list[str]:
+        """How each attempt ended, the first one first; empty where the record has none."""
+        found = self.record.get("attempts")
+        known = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+        return [str(one.get("how", "not ended")) for one in known]
+
     def command(self) -> str:
-        """The command line that was typed, with paths inside the repository relative to it."""
+        """The command line as it was typed, or with paths inside the repository relative to it."""
+        if isinstance(self.record.get("command"), str):
+            return self.record["command"]
         words = [_shortened(word) for word in command_line_words(self.options)]
         return shlex.join(["python", f"scripts/{self.name}.py", *words])
 
@@ -101,19 +119,20 @@ def read_stages(workspace: Path, logs: Path) -> list[StageRecord]:
     made = {str(record["fingerprint"]) for record in records.values() if record}
     found = []
     for name, (title, purpose) in STAGES.items():
-        record = records[name] or {}
+        record = records[name] or (read_json(logs / name / RUN) if name in UNRECORDED else {})
         state, reasons = _state(workspace, name, record, made)
-        options = record.get("options") or (read_options(logs / name) if state != NEVER else {})
+        options = record.get("options") or (read_json(logs / name / OPTIONS) if state != NEVER else {})
         found.append(StageRecord(name, title, purpose, state, tuple(reasons), record, _checked(options)))
     return found
 
 
-def read_options(folder: Path) -> Mapping[str, Any]:
-    """``options.json`` of a log folder; empty if it cannot be read."""
+def read_json(path: Path) -> dict[str, Any]:
+    """A table in JSON; empty if there is none, or none that can be read."""
     try:
-        return files.read_json(folder / "options.json")
+        found = files.read_json(path)
     except (OSError, ValueError):
         return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _checked(options: Any) -> dict[str, Mapping[str, Any]]:
@@ -127,9 +146,10 @@ def _checked(options: Any) -> dict[str, Mapping[str, Any]]:
 
 
 def _state(workspace: Path, name: str, record: Mapping[str, Any], made: set[str]) -> tuple[str, list[str]]:
+    if name in UNRECORDED:
+        return (COMPLETE if (workspace / UNRECORDED[name]).is_file() else NEVER), []
     if not record:
-        is_there = name in UNRECORDED and (workspace / UNRECORDED[name]).is_file()
-        return (COMPLETE if is_there else NEVER), []
+        return NEVER, []
     if record.get("state") != "complete":
         return (RUNNING if _is_locked(workspace, name) else INTERRUPTED), []
     reasons = [

@@ -111,10 +111,11 @@ class Results:
         found = [*self._rejected(stages), *self._by_reason(FACES, "03", "pictures without a usable face")]
         found += [*self._by_reason(RAW_SCORES, "04", "faces without scores"), *self._unmeasurable()]
         for stage in stages:
-            failed = stage.mapping("counts").get("failed")
             has_rows = any(row.stage == stage.number for row in found)
-            if isinstance(failed, int) and failed > 0 and not has_rows:
-                found.append(LeftOut(stage.number, "items that failed", failed, "see the log of the script"))
+            for unit, parts in stage.counts().items():
+                failed = parts.get("failed", 0)
+                if failed and not has_rows:
+                    found.append(LeftOut(stage.number, unit, failed, "failed; see the log of the script"))
         return found + self._versions()
 
     def _rejected(self, stages: Sequence[StageRecord]) -> Iterator[LeftOut]:
@@ -141,7 +142,7 @@ class Results:
         for count, why in (
             (int((wrong & ~poor).sum()), f"not {who} with probability {limits[0]:g}"),
             (int((poor & ~wrong).sum()), f"not of good quality with probability {limits[1]:g}"),
-            (int((wrong & poor).sum()), "neither"),
+            (int((wrong & poor).sum()), f"neither {who.removeprefix('a ')} nor of good quality"),
         ):
             if count:
                 yield LeftOut("02", "candidates", count, why)

@@ -11,7 +11,7 @@ from scripts.pipeline.pictures import cut_grid, labelled_grid
 from scripts.reporting import charts
 from scripts.reporting.html import Html, code, details, element, figure, join, note, table
 from scripts.reporting.images import UnreadablePictureError, image, picture_figure, read_picture
-from scripts.reporting.records import NEVER, STALE, StageRecord
+from scripts.reporting.records import COMPLETE, NEVER, STALE, StageRecord
 from scripts.reporting.results import Results, TrainingLog
 from segmentation.property_table import PROPERTIES, PROPERTY_NAMES
 
@@ -120,9 +120,14 @@ def _facts(stage: StageRecord) -> Html | None:
         device = stage.record.get("device")
         on = f" on {device}" if device and device != "none" else ""
         facts.append(("time", f"{duration(stage.seconds)}{on}"))
-    counts = stage.mapping("counts")
-    if counts:
-        facts.append(("items", ", ".join(f"{value} {name}" for name, value in counts.items())))
+    for unit, parts in stage.counts().items():
+        facts.append((unit, ", ".join(f"{count:,} {name}" for name, count in parts.items())))
+    attempts = stage.attempts()
+    if len(attempts) > 1 or attempts[-1:] not in ([], [COMPLETE]):
+        facts.append(("attempts", ", ".join(attempts)))
+    memory = stage.record.get("peak_memory_mib")
+    if isinstance(memory, (int, float)):
+        facts.append(("memory", f"{memory:,.0f} MiB at most"))
     facts += list(stage.mapping("numbers").items())
     if not facts:
         return None
@@ -252,7 +257,7 @@ def options_table(stage: StageRecord) -> Html:
     chosen = {name: entry for name, entry in stage.options.items() if entry["from"] != "default"}
     others = {name: entry for name, entry in stage.options.items() if entry["from"] == "default"}
     shown = [(code(name), str(entry["value"]), entry["from"]) for name, entry in chosen.items()]
-    parts = [element("p", code(stage.command()), class_="command")]
+    parts = []
     if shown:
         label = f"Options of {stage.name} that were set"
         parts.append(table(("option", "value", "from"), shown, label, "options"))

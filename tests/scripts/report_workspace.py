@@ -52,6 +52,8 @@ def write_record(workspace: Path, name: str, **changes: Any) -> None:
         "seconds": 12.5,
         "device": "cpu",
         "numbers": {"figure": HOSTILE},
+        "counts": {"pictures": {"done": 1234, "skipped": 0, "failed": 0}},
+        "attempts": [{"how": "killed"}, {"how": "complete"}],
         "outputs": list(STAGES[name]),
         "versions": {"python": "3.11.7"},
         "commit": "0123456789abcdef",

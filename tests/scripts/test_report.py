@@ -114,7 +114,16 @@ def test_it_tells_the_run(workspace: Path, write_report: Callable) -> None:
     assert "v1 reaches 78 % of the goals" in page.text
     assert "06, 07, 08 never ran" in page.text
     assert "python scripts/02_filter_candidates.py --preset smoke --workspace" in page.text
-    for words in ("0123456789ab", "seed 7", "python 3.11.7", "12 s on cpu", "d_loss", "odd<name>"):
+    for words in (
+        "0123456789",
+        "seed 7",
+        "python 3.11.7",
+        "12 s on cpu",
+        "1,234 done",
+        "killed, complete",
+        "d_loss",
+        "odd<name>",
+    ):
         assert words in page.text
     hero = next(image for image in page.named("img") if "eyes are open" in image["alt"])
     strip = Image.open(io.BytesIO(base64.b64decode(hero["src"].split(",")[1])))
@@ -153,7 +162,7 @@ def test_what_was_left_out_and_why(workspace: Path) -> None:
         ("02", 1, f"failed: {HOSTILE}"),
         ("02", 1, "not a woman with probability 0.7"),
         ("02", 1, "not of good quality with probability 0.9"),
-        ("02", 1, "neither"),
+        ("02", 1, "neither woman nor of good quality"),
         ("03", 1, "no_face: nothing found"),
         ("04", 1, "mouth cannot be measured"),
         ("09", 1, "it has no encoder."),
@@ -164,7 +173,9 @@ def test_what_was_left_out_and_why(workspace: Path) -> None:
         "faces parsed": 5,
         "with all seven scores": 4,
     }
-    report_workspace.write_record(workspace, "05_fine_tune_v1", counts={"done": 3, "skipped": 1, "failed": 2})
+    report_workspace.write_record(
+        workspace, "05_fine_tune_v1", counts={"toys": {"done": 3, "skipped": 1, "failed": 2}}
+    )
     run = run_of(workspace)
     assert ("05", 2) in [(row.stage, row.count) for row in run.results.left_out(run.stages)]
 
