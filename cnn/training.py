@@ -14,6 +14,7 @@ from cnn.tasks import CLASSIFICATION, Task
 from stylegan.rows import Rows
 
 ATTEMPT_SEED_STEP = 1000
+ABOVE_LIMIT = "above limit"
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,17 @@ class FoldResult:
     def attempts(self) -> int:
         """How often the fold was trained."""
         return self.history[-1].attempt + 1
+
+    def row(self) -> dict[str, float | int | str]:
+        """A row of a table with one row per fold; the status says whether the loss stayed above the limit."""
+        return {
+            "status": ABOVE_LIMIT if self.failed else "ok",
+            "attempts": self.attempts,
+            "epochs": len(self.history),
+            "best_attempt": self.best.attempt,
+            "best_epoch": self.best.epoch,
+            **{f"valid_{name}": value for name, value in self.best.valid.items()},
+        }
 
 
 def train_fold(

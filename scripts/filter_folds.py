@@ -9,6 +9,7 @@ from scripts.filter_pictures import evaluation_figure
 from scripts.hand_labels import PROPERTIES
 from scripts.pipeline import Journal, Stage
 from scripts.stored_rows import StoredRows
+from scripts.training_events import TrainingEvents, followed_epochs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +27,6 @@ COLUMNS = (
     *("fold", "property", "status", "attempts", "epochs", "best_attempt", "best_epoch"),
     *("valid_loss", "valid_accuracy", "valid_auroc", "seconds"),
 )
-ABOVE_LIMIT = "above limit"
 SEED_STEP = {"gender": 0, "quality": 100}
 
 
@@ -82,6 +82,8 @@ def train(
 
 def _trouble(summary: pd.DataFrame) -> dict[str, str]:
     """Folds that were trained more than once, and those that stayed above the limit all the same."""
+    from cnn.training import ABOVE_LIMIT
+
     figures = {}
     retried = summary[summary["attempts"] > 1]
     if len(retried):
@@ -168,11 +170,11 @@ class _FoldTrainer:
         from cnn.training import train_fold
 
         started_at = time.monotonic()
-        with self.stage.foreseen(ValueError):
+        with self.stage.foreseen(ValueError), followed_epochs(self.stage, key) as on_epoch:
             result = train_fold(
                 *(self.config, self.images, self.targets, self.folds[number], self.recipe),
                 seed=self.seed + number,
-                on_epoch=lambda _: self.stage.check_stop(),
+                on_epoch=on_epoch,
             )
         self._save(number, result)
         row = self._row(key, result, time.monotonic() - started_at)
@@ -214,6 +216,9 @@ class _FoldTrainer:
         found = evaluate(probability, self.targets, self.threshold)
         figure = evaluation_figure(found, self.name, "networks on labelled pictures they did not train on")
         self.stage.save_figure(EVALUATION.format(self.name), figure)
+        with TrainingEvents.of(self.stage, f"{self.name}_evaluation") as events:
+            events.begin(0)
+            events.picture(0, "evaluation", self.stage.workspace / EVALUATION.format(self.name))
         loss = classification_measures(probability, self.targets)["loss"]
         numbers = found.to_dict() | {"bce": loss}
         text = (
@@ -249,15 +254,4 @@ class _FoldTrainer:
         self.stage.write_csv(path, table.sort_values(["fold", "attempt", "epoch"]))
 
     def _row(self, key: str, result: FoldResult, seconds: float) -> dict[str, Any]:
-        best = result.best
-        return {
-            "fold": key,
-            "property": self.name,
-            "status": ABOVE_LIMIT if result.failed else "ok",
-            "attempts": result.attempts,
-            "epochs": len(result.history),
-            "best_attempt": best.attempt,
-            "best_epoch": best.epoch,
-            **{f"valid_{name}": value for name, value in best.valid.items()},
-            "seconds": round(seconds, 1),
-        }
+        return {"fold": key, "property": self.name, **result.row(), "seconds": round(seconds, 1)}

@@ -127,6 +127,7 @@ def train(
     checkpoint: Path,
     *,
     fingerprint: str = "",
+    on_start: Callable[[int], None] = lambda done: None,
     on_save: Callable[[LoopState], None] = lambda state: None,
     on_preview: Callable[[int], None] = lambda step: None,
     on_step: Callable[[int, dict[str, float]], None] = lambda step, row: None,
@@ -139,6 +140,7 @@ def train(
         options: steps, seed and intervals.
         checkpoint: file to resume from if it exists, and to save to.
         fingerprint: text that a checkpoint must carry to be continued (options and data of the run).
+        on_start: called once with the number of steps that earlier runs did.
         on_save: called after each checkpoint with the state (for the log file).
         on_preview: called with the step number every `preview_every` steps; an OSError in it ends nothing.
         on_step: called after each step with its log row (for progress).
@@ -153,6 +155,7 @@ def train(
         ResumeError: the checkpoint belongs to other networks or options.
     """
     state = _resume(trainer, checkpoint, fingerprint) if checkpoint.exists() else LoopState()
+    on_start(state.step)
     saved_at = time.monotonic()
     while True:
         done = state.step >= options.steps or trainer.finished()

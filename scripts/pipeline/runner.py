@@ -12,7 +12,14 @@ from scripts.pipeline.console import Console, running_command
 from scripts.pipeline.disk_full import is_disk_full, writing_errors
 from scripts.pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, Interrupted, UserError
 from scripts.pipeline.interrupts import StopRequest
-from scripts.pipeline.options import OptionsT, ResolvedOptions, StageOptions, resolve_options
+from scripts.pipeline.options import (
+    OptionsT,
+    ResolvedOptions,
+    StageOptions,
+    command_line_words,
+    resolve_options,
+)
+from scripts.pipeline.outcome import Outcome
 from scripts.pipeline.spec import StageSpec
 from scripts.pipeline.stage import Stage, Tool
 
@@ -37,11 +44,13 @@ def run_stage(
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
 
-    def body(stop: StopRequest) -> None:
+    def body(stop: StopRequest, outcome: Outcome) -> None:
         resolved = resolve_options(options_class, spec.name, arguments)
-        StageRun(spec, resolved, stop).execute(run)
+        stage_run = StageRun(spec, resolved, stop)
+        outcome.tool = stage_run.stage
+        stage_run.execute(run)
 
-    sys.exit(guard(body, spec.name))
+    sys.exit(guard(body, spec.name, arguments))
 
 
 def run_tool(
@@ -64,9 +73,9 @@ def run_tool(
     tool_name = name or Path(run.__code__.co_filename).stem
     arguments = sys.argv[1:] if argv is None else list(argv)
 
-    def body(stop: StopRequest) -> None:
+    def body(stop: StopRequest, outcome: Outcome) -> None:
         resolved = resolve_options(options_class, tool_name, arguments)
-        tool = Tool(tool_name, resolved.options, stop, has_log=leaves_account)
+        tool = outcome.tool = Tool(tool_name, resolved.options, stop, has_log=leaves_account)
         if not leaves_account:
             run(tool, resolved.options)
             return
@@ -79,37 +88,44 @@ def run_tool(
         with accounting.attempt(record, (), tool, save):
             run(tool, resolved.options)
 
-    sys.exit(guard(body, tool_name))
+    sys.exit(guard(body, tool_name, arguments))
 
 
-def guard(body: Callable[[StopRequest], None], name: str) -> int:
-    """Run the body; foreseen errors become one message and an exit code."""
+def guard(body: Callable[[StopRequest, Outcome], None], name: str, argv: Sequence[str]) -> int:
+    """Run the body; foreseen errors become one message and an exit code, all ends one object for --json.
+
+    Args:
+        body: the run; it tells the outcome the tool as soon as there is one.
+        name: of the script.
+        argv: its command line.
+    """
+    with Outcome(name, argv) as outcome:
+        outcome.exit_code, outcome.message = _guarded(body, name, outcome)
+        if outcome.message:
+            print(outcome.message, file=sys.stderr, flush=True)
+    return outcome.exit_code
+
+
+def _guarded(body: Callable[[StopRequest, Outcome], None], name: str, outcome: Outcome) -> tuple[int, str]:
+    """Exit code and message."""
     go_on = f"What is finished is kept; the same command goes on from there:\n    {running_command()}"
     try:
         with StopRequest() as stop:
-            body(stop)
+            body(stop, outcome)
     except (Interrupted, KeyboardInterrupt):
-        _complain(f"{name} stopped. {go_on}")
-        return EXIT_INTERRUPTED
+        return EXIT_INTERRUPTED, f"{name} stopped. {go_on}"
     except UserError as error:
-        _complain(f"{name}: {error}")
-        return error.exit_code
+        return error.exit_code, f"{name}: {error}"
     except PermissionError as error:
-        _complain(
+        return UserError.exit_code, (
             f"{name}: no permission to use {error.filename}, so the run cannot go on. "
             "Change who may use it, or give another --workspace."
         )
-        return UserError.exit_code
     except writing_errors() as error:
         if not is_disk_full(error):
             raise
-        _complain(f"{name}: the disk is full ({error}). Free some space. {go_on}")
-        return UserError.exit_code
-    return EXIT_OK
-
-
-def _complain(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+        return UserError.exit_code, f"{name}: the disk is full ({error}). Free some space. {go_on}"
+    return EXIT_OK, ""
 
 
 class StageRun:
@@ -179,6 +195,7 @@ class StageRun:
         if vanished:
             self.stage.log(f"{self.spec.name}: {', '.join(vanished)} vanished; making it again.")
             return False
+        self.stage.record = previous | {"state": "up to date"}
         # The log file stays as the real run left it: nothing happened now.
         screen = Console(None, self.options.quiet)
         screen.log(f"{self.spec.name} is up to date ({previous.get('finished', 'earlier')}).")
@@ -223,6 +240,7 @@ class StageRun:
                 "outputs": list(self.outputs),
                 "sha256": accounting.output_hashes(self.workspace, (*self.outputs, *self.spec.item_folders)),
             }
+            self.stage.record = record
             self.stage.log(f"{self.spec.name} finished in {seconds():.1f} s.")
             self._summarise(self.stage, self.stage.numbers, self.stage.look_at)
 
@@ -241,13 +259,5 @@ def given_options(options: Mapping[str, Mapping[str, Any]]) -> list[str]:
     Args:
         options: as of `ResolvedOptions.to_json`.
     """
-    words: list[str] = []
-    for name, entry in options.items():
-        if entry["from"] != "command line" or name in {"preset", "quality", "config", "workspace", "force"}:
-            continue
-        flag, value = f"--{name.replace('_', '-')}", entry["value"]
-        if isinstance(value, bool):
-            words.append(flag if value else flag.replace("--", "--no-", 1))
-        else:
-            words += [flag, *map(str, value if isinstance(value, list) else [value])]
-    return words
+    repeated = {"preset", "quality", "config", "workspace", "force"}
+    return command_line_words({name: entry for name, entry in options.items() if name not in repeated})

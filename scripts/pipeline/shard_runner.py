@@ -24,6 +24,7 @@ from scripts.pipeline.errors import UserError
 from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.journal import Journal
 from scripts.pipeline.options import ResolvedOptions, resolve_options
+from scripts.pipeline.outcome import Outcome
 from scripts.pipeline.runner import StageRun, guard
 from scripts.pipeline.shards import ItemWork, Shard, ShardedOptions
 from scripts.pipeline.spec import StageSpec
@@ -43,18 +44,21 @@ def run_sharded_stage(
     """`run_stage` for a stage that can be divided; see there for the exit codes."""
     arguments = sys.argv[1:] if argv is None else list(argv)
 
-    def body(stop: StopRequest) -> None:
+    def body(stop: StopRequest, outcome: Outcome) -> None:
         resolved = resolve_options(options_class, spec.name, arguments)
         shard = Shard.parse(resolved.options.shard)
         if shard is None:
             whole = _WholeRun(spec, resolved, stop, work)
+            outcome.tool = whole.stage
             with _locked_soon(whole.workspace, whole.parts_name, wait_s=BEGIN_WAIT_S):
                 whole.check_parts()
                 whole.execute(whole.run_items)
         else:
-            _PartRun(spec, resolved, stop, work, shard).run()
+            part = _PartRun(spec, resolved, stop, work, shard)
+            outcome.tool = part.stage
+            part.run()
 
-    sys.exit(guard(body, spec.name))
+    sys.exit(guard(body, spec.name, arguments))
 
 
 class _RunningElsewhereError(UserError):
@@ -300,6 +304,7 @@ class _PartRun(_ShardedRun):
             self.work.make(self.stage, self.options, missing, journal)
             self.count(journal, set(rows), set(journal.rows))
             self.record |= {"state": "complete", "items": len(journal)}
+            self.stage.record = {"state": "complete", "part": str(self.shard)}
             self.stage.log(
                 f"{self.spec.name}: part {self.shard} is complete, {len(journal)} items in {seconds():.1f} s."
             )
@@ -315,6 +320,7 @@ class _PartRun(_ShardedRun):
         try:
             with _locked_soon(self.workspace, self.parts_name):
                 whole.execute(whole.run_items)
+                self.stage.record = whole.stage.record
         except _RunningElsewhereError:
             self.stage.log("  another part is merging.")
 

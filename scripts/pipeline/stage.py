@@ -42,6 +42,9 @@ class Tool:
         own_workspace = self.workspace != default_workspace(options)
         logs = self.workspace / "logs" if own_workspace else REPOSITORY / "logs" / options.preset
         self.log_dir = logs / name
+        self.numbers: dict[str, str] = {}
+        self.look_at: list[str] = []
+        self._written: dict[str, None] = {}
         self._stop = stop
         self._console = Console(self.log_dir / LOG_NAME if has_log else None, options.quiet)
         self._counts: Counts = {}
@@ -76,6 +79,26 @@ class Tool:
                 "Use --device cpu, or --device auto."
             )
         return device
+
+    def finish(self, numbers: Mapping[str, str], look_at: Sequence[str] = ()) -> None:
+        """State the result. A stage prints and stores it once its outputs have been checked; a tool, which
+        says more in its own words, gives it to ``--json``.
+
+        Args:
+            numbers: about three, name -> value with its unit.
+            look_at: files that a person should open; workspace-relative, or absolute if they lie elsewhere.
+        """
+        self.numbers = {name: str(value) for name, value in numbers.items()}
+        self.look_at = list(look_at)
+
+    def result(self) -> dict[str, Any]:
+        """What came of the run, for ``--json``."""
+        outputs = list(self._written)
+        return {"state": "complete", "numbers": self.numbers, "look_at": self.look_at, "outputs": outputs}
+
+    def _target(self, relative: str) -> Path:
+        self._written[relative] = None
+        return self.workspace / relative
 
     def path(self, relative: str) -> Path:
         """Absolute path of a workspace file; its folder is made."""
@@ -130,27 +153,27 @@ class Tool:
 
     def atomic(self, relative: str) -> AbstractContextManager[Path]:
         """Context manager: a temporary path beside the file, renamed to it on success."""
-        return files.atomic_path(self.workspace / relative)
+        return files.atomic_path(self._target(relative))
 
     def write_json(self, relative: str, value: Any) -> None:
         """Write JSON atomically."""
-        files.write_json(self.workspace / relative, value)
+        files.write_json(self._target(relative), value)
 
     def write_arrays(self, relative: str, **arrays: Any) -> None:
         """Write named arrays atomically as ``.npz``."""
-        files.write_arrays(self.workspace / relative, **arrays)
+        files.write_arrays(self._target(relative), **arrays)
 
     def write_csv(self, relative: str, frame: pd.DataFrame) -> None:
         """Write a table atomically: UTF-8, no index, sorted by ``img_no``."""
-        tables.write_csv(self.workspace / relative, frame)
+        tables.write_csv(self._target(relative), frame)
 
     def save_image(self, relative: str, image: Any, **save_options: Any) -> None:
         """Write a picture (PIL or uint8 array) atomically."""
-        files.save_image(self.workspace / relative, image, **save_options)
+        files.save_image(self._target(relative), image, **save_options)
 
     def save_figure(self, relative: str, figure: Any, **save_options: Any) -> None:
         """Write a matplotlib figure atomically."""
-        files.save_figure(self.workspace / relative, figure, **save_options)
+        files.save_figure(self._target(relative), figure, **save_options)
 
     @contextmanager
     def foreseen(self, *kinds: type[Exception], mend: str = "") -> Iterator[None]:
@@ -179,7 +202,11 @@ class Tool:
 
 
 class Stage(Tool):
-    """A running numbered script."""
+    """A running numbered script.
+
+    Attributes:
+        record: what ``_stage.json`` says, once the stage (or this part of it) is complete or up to date.
+    """
 
     def __init__(self, spec: StageSpec, options: StageOptions, stop: StopRequest) -> None:
         super().__init__(spec.name, options, stop)
@@ -188,8 +215,7 @@ class Stage(Tool):
         self.folder = manifest.stage_folder(self.workspace, spec.name)
         self.heartbeat = manifest.Heartbeat(self.workspace, spec.name)
         self._journal: Journal | None = None
-        self.numbers: dict[str, str] = {}
-        self.look_at: list[str] = []
+        self.record: dict[str, Any] = {}
 
     def on_progress(self) -> None:
         self.heartbeat.beat()
@@ -258,15 +284,13 @@ class Stage(Tool):
                 f"{self.command(self.name, '--max-failures', f'{failed / total + 0.01:.2f}')}"
             )
 
-    def finish(self, numbers: Mapping[str, str], look_at: Sequence[str] = ()) -> None:
-        """State the result; printed and stored with the next command once the outputs have been checked.
-
-        Args:
-            numbers: about three, name -> value with its unit.
-            look_at: workspace-relative files that a person should open.
-        """
-        self.numbers = {name: str(value) for name, value in numbers.items()}
-        self.look_at = list(look_at)
+    def result(self) -> dict[str, Any]:
+        """What came of the run, for ``--json``: the record of this run, or of the one that is up to date."""
+        kept = ("state", "part", "numbers", "counts", "look_at", "outputs")
+        found = {name: self.record[name] for name in kept if name in self.record}
+        if "outputs" in found and self.spec.next_script:
+            found["next"] = self.command(self.spec.next_script)
+        return found
 
 
 def default_workspace(options: ToolOptions) -> Path:
