@@ -319,8 +319,8 @@ def minibatch_std_group(count: int, group_size: int) -> int:
 class MinibatchStd(nn.Module):
     """Append one channel with the mean standard deviation inside groups of images.
 
-    Image i of N is in group i modulo (N / group size). The group size is `minibatch_std_group`, so no batch size
-    is refused.
+    Image i of N is in group i modulo (N / group size). The group size is that of `minibatch_std_group`, so no
+    batch size is refused.
     """
 
     def __init__(self, group_size: int = 4) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 from torch.overrides import TorchFunctionMode
 
 from stylegan.layers import minibatch_std_group
@@ -173,6 +173,9 @@ class Processes:
         return nullcontext() if self.count == 1 else _JointRandomNumbers(rows, batch)
 
 
+ALONE = Processes()
+
+
 class _JointSum(torch.autograd.Function):
     """A sum over processes whose gradient goes to the own summand as it is."""
 
@@ -183,6 +186,44 @@ class _JointSum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return gradient, None
+
+
+class _JointStatistic(torch.autograd.Function):
+    """A sum over processes inside a network: its gradient comes from the losses of all of them."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, processes: Processes) -> Tensor:
+        ctx.processes = processes
+        return processes.sum(tensor.clone())
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return ctx.processes.sum(gradient.clone()), None
+
+
+class JointBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm that in training uses the statistics of the rows of all processes.
+
+    torch's `SyncBatchNorm` does the same on GPUs alone. With one process it is `BatchNorm2d`.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        processes = Processes.of_this_run()
+        if processes.count == 1 or not self.training:
+            return super().forward(x)
+        values = x.float()
+        count = torch.full((1,), values.numel() / values.shape[1], device=x.device)
+        dims = (0, 2, 3)
+        total = _JointStatistic.apply(torch.cat([values.sum(dims), count]), processes)
+        mean, count = total[:-1] / total[-1], total[-1].detach()
+        centred = values - mean[:, None, None]
+        variance = _JointStatistic.apply(centred.square().sum(dims), processes) / count
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+        normalised = centred * (variance + self.eps).rsqrt()[:, None, None]
+        return (normalised * self.weight[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
 
 class _JointRandomNumbers(TorchFunctionMode):
