@@ -76,6 +76,7 @@ SPEC = StageSpec(
         POOL,
     ),
     next_script="07_fine_tune_v3",
+    several_processes=True,
 )
 
 
@@ -116,7 +117,8 @@ def train_property_cnn(
     loop = LoopOptions(trainer.steps, options.seed, options.checkpoint_s, log_every=trainer.batches)
     run_training(stage, trainer, loop, "v2_cnn")
     network = trainer.best_network()
-    save_atomically(network.checkpoint(), stage.path(faces.PROPERTY_CNN))
+    if stage.writes:
+        save_atomically(network.checkpoint(), stage.path(faces.PROPERTY_CNN))
     pairs = zip(PROPERTY_NAMES, trainer.validation_r, strict=True)
     stage.log("property CNN, validation r: " + ", ".join(f"{name} {r:.3f}" for name, r in pairs))
     return network, trainer.validation_r
@@ -163,10 +165,11 @@ class PracticePictures:
 
 
 def prepare_practice(stage: Stage, options: Options, tuning: FineTuning) -> PracticePictures:
-    """Draw and read the practice pictures (once; then they are read from disk)."""
+    """Draw and read the practice pictures (once, by the first process; then they are read from disk)."""
     import numpy as np
     import torch
 
+    from stylegan.parallel import Processes
     from stylegan.sampling import sample_z, to_uint8
     from stylegan_modified.requests import draw_pairs
 
@@ -174,7 +177,7 @@ def prepare_practice(stage: Stage, options: Options, tuning: FineTuning) -> Prac
     z = sample_z(range(options.pool), POOL_SEED, generator.z_space_dim)
     pairs = draw_pairs(tuning.data.properties, options.pool, torch.Generator().manual_seed(options.seed))
     path = stage.path(POOL)
-    if not path.exists():
+    if stage.writes and not path.exists():
         judge, parts = faces.PropertyJudge(stage, tuning.statistics), []
         with stage.progress(options.pool, unit="people") as progress, torch.no_grad():
             for rows in torch.arange(options.pool).split(32):
@@ -185,6 +188,7 @@ def prepare_practice(stage: Stage, options: Options, tuning: FineTuning) -> Prac
                 progress.update(len(rows))
         images, values, valid, maps = (np.concatenate(part) for part in zip(*parts, strict=True))
         stage.write_arrays(POOL, images=images, values=values, valid=valid.all(axis=1), label_maps=maps)
+    Processes.of_this_run().wait()
     with np.load(path) as stored:
         images, values, valid, maps = (
             torch.from_numpy(stored[name]).unflatten(0, (options.pool, 2))
@@ -249,6 +253,8 @@ def run(stage: Stage, options: Options) -> None:
         practice = prepare_practice(stage, options, tuning)
         network, validation_r = train_property_cnn(stage, options, tuning, practice.joined(tuning.data))
         model = train_dials(stage, options, tuning, network, practice)
+    if not stage.writes:
+        return
     save_atomically(model.checkpoint(), stage.path(faces.GENERATOR_FILES["v2"]))
     read_back = f"validation r {min(validation_r):.2f} to {max(validation_r):.2f}"
     tuning.finish(model, {"property CNN": read_back})

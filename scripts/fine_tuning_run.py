@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +106,7 @@ def run_training(
     name: str,
     preview: Callable[[], Any] | None = None,
 ) -> LoopState:
-    """Train to the end, or save and leave when asked to stop.
+    """Train to the end, or save and leave when asked to stop; several processes share each batch.
 
     Args:
         stage: the running script.
@@ -126,18 +127,19 @@ def run_training(
     checkpoint = stage.path(f"stylegan_modified/checkpoints/{name}.pt")
     manifest = json.loads((stage.folder / "_stage.json").read_text(encoding="utf-8"))
     # The loop saves before it stops, so the display itself must not raise on Ctrl-C.
-    progress = Progress(options.steps, "steps", name, stage.options.quiet, check_stop=lambda: None)
-    events = SummaryWriter(str(stage.log_dir / "events" / name))
+    is_quiet = stage.options.quiet or not stage.writes
+    progress = Progress(options.steps, "steps", name, is_quiet, check_stop=lambda: None)
+    events = SummaryWriter(str(stage.log_dir / "events" / name)) if stage.writes else nullcontext()
 
     def on_step(step: int, row: dict[str, float]) -> None:
         progress.update(step - progress.done)
         progress.set_postfix(**{key: f"{value:.3f}" for key, value in row.items()})
-        if step % options.log_every == 0:
+        if stage.writes and step % options.log_every == 0:
             for key, value in row.items():
                 events.add_scalar(f"{name}/{key}", value, step)
 
     def on_preview(step: int) -> None:
-        if preview is not None:
+        if stage.writes and preview is not None:
             stage.save_image(f"stylegan_modified/previews/{name}_{step:06d}.png", preview())
 
     def on_save(state: LoopState) -> None:

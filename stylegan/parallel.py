@@ -11,8 +11,8 @@ A training of several processes does what one process does, up to rounding:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +23,6 @@ from torch import Tensor, distributed, nn
 from torch.overrides import TorchFunctionMode
 
 from stylegan.layers import minibatch_std_group
-
-
-class LostProcessError(RuntimeError):
-    """Another process of the group has ended, so this one waited in vain for its part."""
 
 
 @dataclass(frozen=True)
@@ -109,14 +105,19 @@ class Processes:
         """The sum over the processes, in place where there are several.
 
         Raises:
-            LostProcessError: another process has ended.
+            ConnectionError: another process has ended.
         """
         if self.count > 1:
-            try:
+            with _connected():
                 distributed.all_reduce(tensor)
-            except RuntimeError as error:
-                raise LostProcessError(str(error)) from error
         return tensor
+
+    def copy_from_first(self, tensors: Iterable[Tensor]) -> None:
+        """Give all processes the values that the first one has."""
+        if self.count > 1:
+            with torch.no_grad(), _connected():
+                for tensor in tensors:
+                    distributed.broadcast(tensor, src=0)
 
     def sum_gradients(self, optimizer: torch.optim.Optimizer) -> None:
         """Replace the gradients of the optimiser's parameters by their sums, all in one message."""
@@ -160,10 +161,8 @@ class Processes:
     def wait(self) -> None:
         """Return when every process has come this far."""
         if self.count > 1:
-            try:
+            with _connected():
                 distributed.barrier()
-            except RuntimeError as error:
-                raise LostProcessError(str(error)) from error
 
     def joint_random_numbers(self, rows: Tensor, batch: int) -> AbstractContextManager[Any]:
         """Inside, random tensors with one row per row of a share are the share's part of the batch's.
@@ -174,6 +173,15 @@ class Processes:
 
 
 ALONE = Processes()
+
+
+@contextmanager
+def _connected() -> Iterator[None]:
+    """torch reports a process that has ended as any RuntimeError; make it a ConnectionError."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise ConnectionError(str(error)) from error
 
 
 class _JointSum(torch.autograd.Function):

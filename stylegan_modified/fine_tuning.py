@@ -180,6 +180,8 @@ def train(
     processes = trainer.processes
     state = _resume(trainer, checkpoint, fingerprint) if checkpoint.exists() else LoopState()
     _check_all_at(state.step, trainer, checkpoint)
+    for module in trainer.modules().values():  # other machines may round otherwise in what they start from
+        processes.copy_from_first([*module.parameters(), *module.buffers()])
     saved_at = time.monotonic()
     while True:
         done = state.step >= options.steps or trainer.finished()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,6 +15,7 @@ from scripts.pipeline.disk_full import is_disk_full, writing_errors
 from scripts.pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, Interrupted, UserError
 from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.options import OptionsT, ResolvedOptions, StageOptions, resolve_options
+from scripts.pipeline.processes import FollowingStage, FollowingTool, LostError, carry_out, end
 from scripts.pipeline.spec import StageSpec
 from scripts.pipeline.stage import Stage, Tool
 
@@ -40,7 +42,13 @@ def run_stage(
 
     def body(stop: StopRequest) -> None:
         resolved = resolve_options(options_class, spec.name, arguments)
-        StageRun(spec, resolved, stop).execute(run)
+        carry_out(
+            spec.name,
+            spec.several_processes,
+            execute=lambda work: StageRun(spec, resolved, stop).execute(work),
+            follower=lambda: FollowingStage(spec, resolved.options, stop),
+            run=run,
+        )
 
     sys.exit(guard(body, spec.name))
 
@@ -50,6 +58,7 @@ def run_tool(
     run: Callable[[Tool, OptionsT], None],
     name: str | None = None,
     argv: Sequence[str] | None = None,
+    several_processes: bool = False,
 ) -> NoReturn:
     """Run a script without a number: the same options, messages and exit codes, but no record of the run.
 
@@ -58,15 +67,21 @@ def run_tool(
         run: the work.
         name: name of its table in the TOML files; None: that of the file that defines ``run``.
         argv: command line without the program's name; None: that of the process.
+        several_processes: torchrun may run it in several processes, which share its work.
     """
     tool_name = name or Path(run.__code__.co_filename).stem
     arguments = sys.argv[1:] if argv is None else list(argv)
 
     def body(stop: StopRequest) -> None:
         resolved = resolve_options(options_class, tool_name, arguments)
-        tool = Tool(tool_name, resolved.options, stop)
-        files.write_json(tool.log_dir / "options.json", resolved.to_json())
-        run(tool, resolved.options)
+
+        def execute(work: Callable[[Tool, OptionsT], None]) -> None:
+            tool = Tool(tool_name, resolved.options, stop)
+            files.write_json(tool.log_dir / "options.json", resolved.to_json())
+            work(tool, resolved.options)
+
+        follower = partial(FollowingTool, tool_name, resolved.options, stop)
+        carry_out(tool_name, several_processes, execute, follower, run)
 
     sys.exit(guard(body, tool_name))
 
@@ -78,27 +93,22 @@ def guard(body: Callable[[StopRequest], None], name: str) -> int:
         with StopRequest() as stop:
             body(stop)
     except (Interrupted, KeyboardInterrupt):
-        _complain(f"{name} stopped. {go_on}")
-        return EXIT_INTERRUPTED
+        return end(f"{name} stopped. {go_on}", EXIT_INTERRUPTED)
+    except LostError as error:
+        return end(f"{name}: {error} {go_on}", error.exit_code)
     except UserError as error:
-        _complain(f"{name}: {error}")
-        return error.exit_code
+        return end(f"{name}: {error}", error.exit_code)
     except PermissionError as error:
-        _complain(
+        return end(
             f"{name}: no permission to use {error.filename}, so the run cannot go on. "
-            "Change who may use it, or give another --workspace."
+            "Change who may use it, or give another --workspace.",
+            UserError.exit_code,
         )
-        return UserError.exit_code
     except writing_errors() as error:
         if not is_disk_full(error):
             raise
-        _complain(f"{name}: the disk is full ({error}). Free some space. {go_on}")
-        return UserError.exit_code
+        return end(f"{name}: the disk is full ({error}). Free some space. {go_on}", UserError.exit_code)
     return EXIT_OK
-
-
-def _complain(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
 
 
 class StageRun:
