@@ -81,6 +81,7 @@ SPEC = StageSpec(
         POOL_LABEL_MAPS,
     ),
     next_script="07_fine_tune_v3",
+    several_processes=True,
 )
 
 
@@ -121,7 +122,8 @@ def train_property_cnn(
     loop = LoopOptions(trainer.steps, options.seed, options.checkpoint_s, log_every=trainer.batches)
     run_training(stage, trainer, loop, "v2_cnn")
     network = trainer.best_network()
-    save_atomically(network.checkpoint(), stage.path(faces.PROPERTY_CNN))
+    if stage.writes:
+        save_atomically(network.checkpoint(), stage.path(faces.PROPERTY_CNN))
     pairs = zip(PROPERTY_NAMES, trainer.validation_r, strict=True)
     stage.log("property CNN, validation r: " + ", ".join(f"{name} {r:.3f}" for name, r in pairs))
     return network, trainer.validation_r
@@ -165,18 +167,21 @@ class PracticePictures:
 
 
 def prepare_practice(stage: Stage, options: Options, tuning: FineTuning) -> PracticePictures:
-    """Draw and read the practice pictures (once; then they are read from disk)."""
+    """Draw and read the practice pictures (once, by the first process; then they are read from disk)."""
     import numpy as np
     import torch
 
+    from stylegan.parallel import Processes
     from stylegan.sampling import sample_z
     from stylegan_modified.requests import draw_pairs
 
     generator = faces.load_generator(stage, "v1")
     z = sample_z(range(options.pool), POOL_SEED, generator.z_space_dim)
     pairs = draw_pairs(tuning.data.properties, options.pool, torch.Generator().manual_seed(options.seed))
-    if not all(stage.path(relative).exists() for relative in (POOL, POOL_IMAGES, POOL_LABEL_MAPS)):
+    pool = (POOL, POOL_IMAGES, POOL_LABEL_MAPS)
+    if stage.writes and not all(stage.path(relative).exists() for relative in pool):
         draw_practice(stage, options, tuning, generator, z, pairs)
+    Processes.of_this_run().wait()
     with np.load(stage.path(POOL)) as stored:
         values, valid = (torch.from_numpy(stored[name]) for name in ("values", "valid"))
     size = tuning.data.images.shape[1]
@@ -277,6 +282,8 @@ def run(stage: Stage, options: Options) -> None:
         practice = prepare_practice(stage, options, tuning)
         network, validation_r = train_property_cnn(stage, options, tuning, practice.joined(tuning.data))
         model = train_dials(stage, options, tuning, network, practice)
+    if not stage.writes:
+        return
     save_atomically(model.checkpoint(), stage.path(faces.GENERATOR_FILES["v2"]))
     read_back = f"validation r {min(validation_r):.2f} to {max(validation_r):.2f}"
     tuning.finish(model, {"property CNN": read_back})

@@ -65,6 +65,7 @@ SPEC = StageSpec(
     ),
     clears=("stylegan_modified/checkpoints/v3.pt",),
     next_script="08_regenerate_images",
+    several_processes=True,
 )
 
 
@@ -164,6 +165,8 @@ def run(stage: Stage, options: Options) -> None:
     build = document_trainer if options.recipe == "document" else dial_trainer
     trainer, model, encoder = build(stage, options, data)
     tuning.train(trainer, lambda: reconstructions(stage, model, encoder, data)[0])
+    if not stage.writes:
+        return
     if options.recipe == "dials":
         encoder = trainer.averaged()
     save_atomically(model.checkpoint(), stage.path(faces.GENERATOR_FILES["v3"]))

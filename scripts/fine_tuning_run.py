@@ -107,7 +107,7 @@ def run_training(
     name: str,
     preview: Callable[[], Any] | None = None,
 ) -> LoopState:
-    """Train to the end, or save and leave when asked to stop.
+    """Train to the end, or save and leave when asked to stop; several processes share each batch.
 
     Args:
         stage: the running script.
@@ -126,7 +126,8 @@ def run_training(
     checkpoint = stage.path(f"stylegan_modified/checkpoints/{name}.pt")
     manifest = json.loads((stage.folder / "_stage.json").read_text(encoding="utf-8"))
     # The loop saves before it stops, so the display itself must not raise on Ctrl-C.
-    progress = Progress(options.steps, "steps", name, stage.options.quiet, stage.heartbeat.beat)
+    is_quiet = stage.options.quiet or not stage.writes
+    progress = Progress(options.steps, "steps", name, is_quiet, stage.heartbeat.beat)
     made = itertools.count()
     events = TrainingEvents.of(stage, name)
 
@@ -142,7 +143,7 @@ def run_training(
             events.scalars(step, row)
 
     def on_preview(step: int) -> None:
-        if preview is not None:
+        if stage.writes and preview is not None:
             picture = preview()
             stage.save_image(f"stylegan_modified/previews/{name}_{step:06d}.png", picture)
             events.picture(step, "preview", picture)

@@ -49,7 +49,7 @@ class TrainingEvents:
     @classmethod
     def of(cls, tool: Tool, name: str) -> TrainingEvents:
         """Events of the training with this name, in the log folder of a script."""
-        return cls(tool.log_dir / FOLDER / name, tool.log)
+        return cls(tool.log_dir / FOLDER / name if tool.writes else None, tool.log)
 
     def __enter__(self) -> TrainingEvents:
         return self

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from scripts.pipeline.launch import place_among_processes
 from scripts.pipeline.layers import REPOSITORY
 
 LINE_INTERVAL_S = 30.0
@@ -101,8 +102,10 @@ def script_command(name: str, *arguments: str) -> str:
 
 
 def running_command() -> str:
-    """The command that started this process, as the user can type it again."""
-    return shlex.join([python_command(), *sys.argv])
+    """The command that started this process, and others with it, as the user can type it again."""
+    words = [python_command(), *sys.argv]
+    place = place_among_processes()
+    return shlex.join(words if place is None else place.command(words))
 
 
 def python_command() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from scripts.pipeline.errors import EXIT_INTERRUPTED, EXIT_OK
+from scripts.pipeline.launch import place_among_processes
 from scripts.pipeline.stage import Tool
 
 UNFORESEEN = 1
@@ -36,8 +36,8 @@ class Outcome:
         self.message = ""
         given = next((word for word in reversed(argv) if word in {"--json", "--no-json"}), "")
         is_help = bool({"-h", "--help"} & set(argv))
-        is_first = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun one speaks
-        self._wanted = given == "--json" and is_first and not is_help
+        place = place_among_processes()  # of several processes one speaks
+        self._wanted = given == "--json" and (place is None or place.is_first) and not is_help
         self._stdout: TextIO | None = None
         self._began_at = time.monotonic()
 

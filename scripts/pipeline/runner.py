@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,6 +21,7 @@ from scripts.pipeline.options import (
     resolve_options,
 )
 from scripts.pipeline.outcome import Outcome
+from scripts.pipeline.processes import FollowingStage, FollowingTool, LostError, carry_out, end
 from scripts.pipeline.spec import StageSpec
 from scripts.pipeline.stage import Stage, Tool
 
@@ -46,9 +48,14 @@ def run_stage(
 
     def body(stop: StopRequest, outcome: Outcome) -> None:
         resolved = resolve_options(options_class, spec.name, arguments)
-        stage_run = StageRun(spec, resolved, stop)
-        outcome.tool = stage_run.stage
-        stage_run.execute(run)
+
+        def execute(work: Callable[[Stage, OptionsT], None]) -> None:
+            stage_run = StageRun(spec, resolved, stop)
+            outcome.tool = stage_run.stage
+            stage_run.execute(work)
+
+        follower = partial(FollowingStage, spec, resolved.options, stop)
+        carry_out(spec.name, spec.several_processes, execute, follower, run)
 
     sys.exit(guard(body, spec.name, arguments))
 
@@ -59,6 +66,7 @@ def run_tool(
     name: str | None = None,
     argv: Sequence[str] | None = None,
     leaves_account: bool = True,
+    several_processes: bool = False,
 ) -> NoReturn:
     """Run a script without a number: the same options, messages and exit codes; its account, ``run.json``,
     lies beside its log.
@@ -69,24 +77,31 @@ def run_tool(
         name: name of its table in the TOML files; None: that of the file that defines ``run``.
         argv: command line without the program's name; None: that of the process.
         leaves_account: False for a script that must not write anything.
+        several_processes: torchrun may run it in several processes, which share its work.
     """
     tool_name = name or Path(run.__code__.co_filename).stem
     arguments = sys.argv[1:] if argv is None else list(argv)
 
     def body(stop: StopRequest, outcome: Outcome) -> None:
         resolved = resolve_options(options_class, tool_name, arguments)
-        tool = outcome.tool = Tool(tool_name, resolved.options, stop, has_log=leaves_account)
-        if not leaves_account:
-            run(tool, resolved.options)
-            return
-        files.write_json(tool.log_dir / "options.json", resolved.to_json())
-        record = {"script": tool_name, "options": resolved.to_json(), **accounting.origin(resolved.options)}
 
-        def save() -> None:
-            files.write_json(tool.log_dir / "run.json", record)
+        def execute(work: Callable[[Tool, OptionsT], None]) -> None:
+            tool = outcome.tool = Tool(tool_name, resolved.options, stop, has_log=leaves_account)
+            if not leaves_account:
+                work(tool, resolved.options)
+                return
+            files.write_json(tool.log_dir / "options.json", resolved.to_json())
+            origin = accounting.origin(resolved.options)
+            record = {"script": tool_name, "options": resolved.to_json(), **origin}
 
-        with accounting.attempt(record, (), tool, save):
-            run(tool, resolved.options)
+            def save() -> None:
+                files.write_json(tool.log_dir / "run.json", record)
+
+            with accounting.attempt(record, (), tool, save):
+                work(tool, resolved.options)
+
+        follower = partial(FollowingTool, tool_name, resolved.options, stop)
+        carry_out(tool_name, several_processes, execute, follower, run)
 
     sys.exit(guard(body, tool_name, arguments))
 
@@ -100,9 +115,8 @@ def guard(body: Callable[[StopRequest, Outcome], None], name: str, argv: Sequenc
         argv: its command line.
     """
     with Outcome(name, argv) as outcome:
-        outcome.exit_code, outcome.message = _guarded(body, name, outcome)
-        if outcome.message:
-            print(outcome.message, file=sys.stderr, flush=True)
+        code, outcome.message = _guarded(body, name, outcome)
+        outcome.exit_code = end(outcome.message, code) if outcome.message else code
     return outcome.exit_code
 
 
@@ -114,6 +128,8 @@ def _guarded(body: Callable[[StopRequest, Outcome], None], name: str, outcome: O
             body(stop, outcome)
     except (Interrupted, KeyboardInterrupt):
         return EXIT_INTERRUPTED, f"{name} stopped. {go_on}"
+    except LostError as error:
+        return error.exit_code, f"{name}: {error} {go_on}"
     except UserError as error:
         return error.exit_code, f"{name}: {error}"
     except PermissionError as error:

@@ -25,6 +25,7 @@ from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.journal import Journal
 from scripts.pipeline.options import ResolvedOptions, resolve_options
 from scripts.pipeline.outcome import Outcome
+from scripts.pipeline.processes import refuse_several
 from scripts.pipeline.runner import StageRun, guard
 from scripts.pipeline.shards import ItemWork, Shard, ShardedOptions
 from scripts.pipeline.spec import StageSpec
@@ -45,6 +46,7 @@ def run_sharded_stage(
     arguments = sys.argv[1:] if argv is None else list(argv)
 
     def body(stop: StopRequest, outcome: Outcome) -> None:
+        refuse_several(spec.name, "Divide its items instead: give each process --shard i/n.")
         resolved = resolve_options(options_class, spec.name, arguments)
         shard = Shard.parse(resolved.options.shard)
         if shard is None:

@@ -46,6 +46,7 @@ class StageSpec:
         next_script: name of the script to run next, empty at the end of the row.
         check: looks at the inputs and raises `UserError`, before anything is removed or recorded; called with
             the stage and its options, and not at all where the result is complete.
+        several_processes: torchrun may run it in several processes, which share its work.
         version: raised by the author when the same options give another result than before.
     """
 
@@ -56,6 +57,7 @@ class StageSpec:
     clears: tuple[str, ...] = ()
     next_script: str = ""
     check: Callable[[Any, Any], None] | None = None
+    several_processes: bool = False
     version: int = 1
 
     def inputs_for(self, options: Any) -> tuple[Input, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
@@ -14,6 +15,7 @@ from scripts.pipeline.console import Console, Progress, script_command
 from scripts.pipeline.errors import MissingInputError, TooManyFailuresError, UsageError, UserError
 from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.journal import Journal
+from scripts.pipeline.launch import place_among_processes
 from scripts.pipeline.layers import REPOSITORY
 from scripts.pipeline.options import StageOptions, ToolOptions
 from scripts.pipeline.spec import Input, StageSpec
@@ -33,7 +35,10 @@ class Tool:
         workspace: absolute path of the folder with all files of the run.
         log_dir: folder of this script's logs: ``logs/<preset>/<name>``, or ``logs/<name>`` inside a workspace
             that was given by hand.
+        writes: False in all processes of a run but the first; these shall make no files of their own.
     """
+
+    writes = True
 
     def __init__(self, name: str, options: ToolOptions, stop: StopRequest, has_log: bool = True) -> None:
         self.name = name
@@ -61,11 +66,18 @@ class Tool:
 
     @cached_property
     def device(self) -> torch.device:
-        """Device to compute on; ``auto`` is CUDA where there is one, else the CPU. Sets the CPU threads."""
+        """Device to compute on; ``auto`` is CUDA where there is one, else the CPU. Sets the CPU threads.
+
+        Several processes of one machine take a GPU each, or divide the CPU among them.
+        """
         import torch
 
-        if self.options.threads > 0:
-            torch.set_num_threads(self.options.threads)
+        place = place_among_processes()
+        threads = self.options.threads
+        if threads == 0 and place is not None:
+            threads = max(1, _cpu_cores() // place.local_count)
+        if threads > 0:
+            torch.set_num_threads(threads)
         name = self.options.device
         if name == "auto":
             name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -73,6 +85,8 @@ class Tool:
             device = torch.device(name)
         except RuntimeError:
             raise UsageError(f"--device {name} is no device. Use auto, cpu, cuda or cuda:<index>.") from None
+        if device.type == "cuda" and place is not None:
+            device = torch.device("cuda", place.local_rank)
         if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
             raise UserError(
                 f"--device {name} asks for a GPU, and torch sees {torch.cuda.device_count()} here. "
@@ -291,6 +305,13 @@ class Stage(Tool):
         if "outputs" in found and self.spec.next_script:
             found["next"] = self.command(self.spec.next_script)
         return found
+
+
+def _cpu_cores() -> int:
+    """Cores that this process may use, as a batch system gave them to it, where the system tells."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def default_workspace(options: ToolOptions) -> Path:
