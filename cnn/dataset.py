@@ -14,6 +14,8 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from torch import Tensor
 from torch.nn import functional
 
+from stylegan.rows import Rows
+
 
 @dataclass(frozen=True)
 class AugmentationOptions:
@@ -166,6 +168,6 @@ def oversampling_logit(labels: np.ndarray, minority_share: float) -> float:
     return float(np.log(share / (1 - share)) - np.log(true_share / (1 - true_share)))
 
 
-def take(images: Tensor, rows: Sequence[int] | np.ndarray) -> Tensor:
-    """Rows of a uint8 tensor, normalised."""
+def take(images: Rows, rows: Sequence[int] | np.ndarray) -> Tensor:
+    """Rows of uint8 pictures [N, 3, H, W], normalised."""
     return normalize(images[torch.as_tensor(rows, device=images.device)])

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from cnn.models import FilterCNN
 from cnn.tasks import CLASSIFICATION, Task
 from cnn.training import predict
+from stylegan.rows import Rows
 
 
 class Ensemble(nn.Module):
@@ -52,7 +53,7 @@ class Ensemble(nn.Module):
 def out_of_fold(
     models: Sequence[FilterCNN],
     folds: Sequence[tuple[np.ndarray, np.ndarray]],
-    images: Tensor,
+    images: Rows,
     task: Task = CLASSIFICATION,
 ) -> np.ndarray:
     """Prediction for every labelled picture by the one network that did not train on it.

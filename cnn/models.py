@@ -176,7 +176,7 @@ class FilterCNN(nn.Module):
 def save_filter_cnn(path: Path, model: FilterCNN, extra: dict[str, Any]) -> None:
     """Write weights, layer table and `extra` (plain numbers and strings); the caller makes it atomic."""
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    with path.open("wb") as file:  # given a name, torch would write that into the file
+    with path.open("wb") as file:  # given a path, torch writes its name into the file
         torch.save({"config": asdict(model.config), "state_dict": weights, "extra": extra}, file)
 
 

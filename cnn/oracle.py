@@ -17,6 +17,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stylegan.parallel import JointBatchNorm2d
+
 Trunk = Literal["residual", "strided"]
 
 IDENTITY_SIZE = 64
@@ -74,9 +76,9 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv0 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm0 = nn.BatchNorm2d(channels)
+        self.norm0 = JointBatchNorm2d(channels)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm1 = nn.BatchNorm2d(channels)
+        self.norm1 = JointBatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         y = functional.relu(self.norm0(self.conv0(x)))
@@ -96,7 +98,7 @@ def residual_trunk(config: OracleConfig) -> nn.Sequential:
     channels = config.stem_channels
     for stage_channels in config.stage_channels:
         layers += [BlurPool(channels), nn.Conv2d(channels, stage_channels, 1, bias=False)]
-        layers += [nn.BatchNorm2d(stage_channels), nn.ReLU()]
+        layers += [JointBatchNorm2d(stage_channels), nn.ReLU()]
         layers += [ResidualBlock(stage_channels) for _ in range(config.blocks_per_stage)]
         channels = stage_channels
     return nn.Sequential(*layers, nn.Conv2d(channels, config.pooled_channels, 1), nn.ReLU(), nn.Flatten())

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from cnn.oracle import Oracle, read_pictures
+from stylegan.parallel import Processes
 
 GENDER, QUALITY, FIRST_PROPERTY = 0, 1, 2
 
@@ -30,6 +31,7 @@ class OracleTrainingOptions:
         people_per_batch: people per step, two pictures each.
         temperature: of the contrastive loss over identities.
         identity_weight: weight of that loss.
+        precision: of the forward passes, "bf16" or "float32".
     """
 
     steps: int = 2000
@@ -40,6 +42,7 @@ class OracleTrainingOptions:
     temperature: float = 0.1
     identity_weight: float = 0.5
     seed: int = 0
+    precision: str = "bf16"
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,14 @@ class PairedPortraits:
 
 
 class OracleTrainer:
-    """Trains an oracle step by step; everything random at step t derives from (seed, t)."""
+    """Trains an oracle step by step; everything random at step t derives from (seed, t).
+
+    Several processes share the people of a batch; each makes the whole batch, whose random numbers come from
+    one stream.
+
+    Raises:
+        ValueError: there are fewer people than a batch has, or fewer in a batch than processes.
+    """
 
     def __init__(
         self, oracle: Oracle, portraits: PairedPortraits, options: OracleTrainingOptions, device: torch.device
@@ -66,6 +76,11 @@ class OracleTrainer:
         if len(portraits.images) < options.people_per_batch:
             raise ValueError(
                 f"{len(portraits.images)} people are fewer than one batch of {options.people_per_batch}"
+            )
+        self.processes = Processes.of_this_run()
+        if self.processes.count > options.people_per_batch:
+            raise ValueError(
+                f"{self.processes.count} processes are more than {options.people_per_batch} people"
             )
         properties = portraits.truth[:, :, FIRST_PROPERTY:].reshape(-1, len(oracle.config.property_names))
         oracle.property_mean.copy_(torch.from_numpy(properties.mean(axis=0)))
@@ -86,18 +101,23 @@ class OracleTrainer:
             ValueError: the loss is not finite; the weights are still those of the step before.
         """
         images, truth = self._batch()
+        share = self.processes.part(len(images), stride=self.options.people_per_batch)
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
         self.oracle.train()
-        with torch.autocast(self.device.type, torch.bfloat16):
-            reading = self.oracle(images)
-        losses = self._losses({name: value.float() for name, value in reading.items()}, truth)
+        own = images[share.rows].contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
+            reading = self.oracle(own.to(self.device))
+        # The identities of a batch are compared with each other, so every process needs all of them.
+        whole = {name: self.processes.whole_batch(value.float(), share) for name, value in reading.items()}
+        losses = self._losses(whole, truth)
         loss = losses["gender"] + losses["quality"] + losses["properties"]
         loss = loss + self.options.identity_weight * losses["identity"]
         if not torch.isfinite(loss):
             raise ValueError(f"the loss at step {self.step} is not finite; use a smaller learning rate")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        self.processes.sum_gradients(self.optimizer)
         self.optimizer.step()
         self.step += 1
         return {name: float(value.detach()) for name, value in losses.items()}
@@ -125,8 +145,7 @@ class OracleTrainer:
         mirrored = np.tile(rng.random(size) < 0.5, 2)
         images[mirrored] = images[mirrored, :, ::-1]
         truth[mirrored, self.portraits.pose_index] *= -1
-        pictures = degrade(images, rng).to(self.device, memory_format=torch.channels_last)
-        return pictures, torch.from_numpy(truth).to(self.device)
+        return degrade(images, rng), torch.from_numpy(truth).to(self.device)
 
     def _learning_rate(self) -> float:
         options = self.options

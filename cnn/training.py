@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from cnn.dataset import AugmentationOptions, augment, epoch_batches, oversampling_logit, take
 from cnn.models import FilterCNN, FilterCNNConfig
 from cnn.tasks import CLASSIFICATION, Task
+from stylegan.rows import Rows
 
 ATTEMPT_SEED_STEP = 1000
+ABOVE_LIMIT = "above limit"
 
 
 @dataclass(frozen=True)
@@ -74,10 +76,21 @@ class FoldResult:
         """How often the fold was trained."""
         return self.history[-1].attempt + 1
 
+    def row(self) -> dict[str, float | int | str]:
+        """A row of a table with one row per fold; the status says whether the loss stayed above the limit."""
+        return {
+            "status": ABOVE_LIMIT if self.failed else "ok",
+            "attempts": self.attempts,
+            "epochs": len(self.history),
+            "best_attempt": self.best.attempt,
+            "best_epoch": self.best.epoch,
+            **{f"valid_{name}": value for name, value in self.best.valid.items()},
+        }
+
 
 def train_fold(
     config: FilterCNNConfig,
-    images: Tensor,
+    images: Rows,
     labels: np.ndarray,
     fold: tuple[np.ndarray, np.ndarray],
     options: TrainingOptions,
@@ -87,7 +100,7 @@ def train_fold(
     """Train until the validation loss no longer falls; retry with a new seed while the fold fails.
 
     Args:
-        images: uint8 [N, 3, H, W] of all labelled pictures, on the device to train on.
+        images: uint8 [N, 3, H, W] of all labelled pictures; their rows arrive on the device to train on.
         labels: [N]; 0 or 1 for a classification.
         fold: row numbers (training, validation).
         seed: decides weights, order, dropout and augmentation; attempt a uses `seed + 1000 a`.
@@ -116,7 +129,7 @@ def train_fold(
 
 def _train_once(
     config: FilterCNNConfig,
-    images: Tensor,
+    images: Rows,
     labels: np.ndarray,
     fold: tuple[np.ndarray, np.ndarray],
     options: TrainingOptions,
@@ -157,7 +170,7 @@ def _train_once(
 def train_epoch(
     model: FilterCNN,
     optimizer: torch.optim.Optimizer,
-    images: Tensor,
+    images: Rows,
     labels: np.ndarray,
     rows: np.ndarray,
     options: TrainingOptions,
@@ -196,7 +209,7 @@ def train_epoch(
 @torch.inference_mode()
 def predict(
     model: nn.Module,
-    images: Tensor,
+    images: Rows,
     rows: np.ndarray | None = None,
     task: Task = CLASSIFICATION,
     batch_size: int = 64,

@@ -27,6 +27,7 @@ from scripts.pipeline.layers import shared_table
 
 BUNDLE = "data/embedded"
 RECORD_NAME = "files.json"
+IN_PLACE = "in place already"
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ class Fetcher:
         self._validate(file, target)
         if not file.user_may_edit:
             self._remember(file, target)
-        return "in place already"
+        return IN_PLACE
 
     def _from_folder(self, file: WeightFile, target: Path) -> str:
         folder = self.options.from_folder
@@ -256,13 +257,17 @@ def run(stage: Stage, options: Options) -> None:
     """Fetch every file; report all that are missing at once."""
     fetcher = Fetcher(stage, options)
     missing: list[str] = []
+    present = 0
     wanted = weight_files(options)
     for file in wanted:
         stage.check_stop()
         try:
-            stage.log(f"{file.path}: {fetcher.fetch(file)}")
+            outcome = fetcher.fetch(file)
+            present += outcome == IN_PLACE
+            stage.log(f"{file.path}: {outcome}")
         except UserError as error:
             missing.append(str(error))
+    stage.count("files", len(wanted) - present - len(missing), present, len(missing))
     if missing:
         raise UserError(
             "these files could not be put into place:\n    "

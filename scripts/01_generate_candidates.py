@@ -1,5 +1,6 @@
 """Generate candidate faces with the original StyleGAN, one seed per image."""
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ SPEC = StageSpec(
     name="01_generate_candidates",
     inputs=(Input(WEIGHTS, made_by="00_fetch_weights"),),
     outputs=(CANDIDATES, LATENTS, SHEET),
+    item_folders=(IMAGES,),
     clears=(IMAGES,),
     next_script="02_filter_candidates",
 )
@@ -145,7 +147,8 @@ def finish(stage: Stage, options: Options, candidates: "pd.DataFrame") -> None:
     generator = load_generator(stage)
     identity = weights_id(stage.workspace / WEIGHTS)
     with stage.atomic(LATENTS) as temporary:
-        metadata = {"seed": str(options.seed), "weights_id": identity}
+        # One entry: the order of several would differ from file to file.
+        metadata = {"metadata": json.dumps({"seed": options.seed, "weights_id": identity})}
         save_file(all_latents(stage, options, generator), temporary, metadata=metadata)
     save_sheet(stage, options.count)
     stage.write_csv(CANDIDATES, candidates)

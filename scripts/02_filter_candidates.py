@@ -202,7 +202,7 @@ def run(stage: Stage, options: Options) -> None:
     if excluded:
         stage.log(f"--exclude rules out {len(excluded)} of {len(candidates)} candidates")
     images = CandidateImages(stage, candidates, options.image_size)
-    labelled, pictures = images.read(labels["img_no"].tolist())
+    labelled, pictures = images.store(labels["img_no"].tolist(), stage.device)
     usable = labels[labels["img_no"].isin(labelled)].reset_index(drop=True)
     judges, figures = filter_folds.train(stage, options, usable, pictures)
 
@@ -213,7 +213,10 @@ def run(stage: Stage, options: Options) -> None:
         inferred = paths.merge(estimates[["img_no", name]], on="img_no", validate="one_to_one")
         stage.write_csv(f"cnn/inference_result/{name}.csv", inferred)
     table = merge(options, candidates, labels, estimates, images.reasons, excluded)
-    stage.check_failures(int((table["status"] == "failed").sum()), len(table))
+    found = table["status"].value_counts()
+    failed, left_out = (int(found.get(status, 0)) for status in ("failed", "excluded"))
+    stage.count("candidates", len(table) - failed - left_out, left_out, failed)
+    stage.check_failures(failed, len(table))
     kept_count = int(table["kept"].sum())
     if kept_count == 0:
         raise UserError(

@@ -76,6 +76,7 @@ SPEC = StageSpec(
     name="03_segment_faces",
     inputs=inputs,
     outputs=(FACES, *SHEETS),
+    item_folders=(SEGMENTED,),
     clears=(SEGMENTED,),
     next_script="04_compute_property_scores",
     version=2,
@@ -223,6 +224,7 @@ WORK = ItemWork(
     files=files_of,
     make=make_faces,
     finish=finish,
+    unit="pictures",
 )
 
 

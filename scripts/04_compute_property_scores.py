@@ -140,16 +140,20 @@ def measure_all(stage: Stage, options: Options, items: Sequence[Item]) -> "pd.Da
     columns = (*ITEM_COLUMNS, *raw_columns())
     with (
         stage.journal(columns) as journal,
-        stage.progress(len(items), "faces") as progress,
+        stage.progress(len(items), "faces", done=len(journal)) as progress,
         ThreadPoolExecutor(options.threads or min(8, os.cpu_count() or 1)) as pool,
     ):
         missing = [item for item in items if item.img_no not in journal]
-        progress.update(len(items) - len(missing))
+        known = set(journal.rows)
         for start in range(0, len(missing), options.batch_size):
             for row in measure_batch(stage.workspace, pool, missing[start : start + options.batch_size]):
                 journal.append(row)
                 progress.update()
-        return journal.frame()
+        table = journal.frame()
+    failed = table["status"] == "failed"
+    skipped = int((table["img_no"].isin(known) & ~failed).sum())
+    stage.count("faces", len(table) - skipped - int(failed.sum()), skipped, int(failed.sum()))
+    return table
 
 
 def read_items(stage: Stage) -> list[Item]:
@@ -282,7 +286,7 @@ def run(stage: Stage, options: Options) -> None:
     keep_freed_memory()
     items = read_items(stage)
     raw = measure_all(stage, options, items)
-    failed = int((raw["status"] == "failed").sum())
+    failed = stage.counts()["faces"]["failed"]
     stage.check_failures(failed, len(raw))
     stage.write_csv(RAW_SCORES, raw)
     tables = normalize(stage, options, raw)

@@ -67,6 +67,7 @@ SPEC = StageSpec(
         "stylegan_modified/train_log_v1_warm_start.csv",
     ),
     next_script="06_fine_tune_v2",
+    several_processes=True,
 )
 
 
@@ -121,6 +122,8 @@ def run(stage: Stage, options: Options) -> None:
     )
     stage.log(f"{len(tuning.data.images)} pictures, recipe {options.recipe}, {options.steps} steps")
     tuning.train(trainer, lambda: tuning.preview(trainer.averaged_generator()))
+    if not stage.writes:
+        return
     generator = trainer.averaged_generator()
     save_atomically(generator.checkpoint(), stage.path(faces.GENERATOR_FILES["v1"]))
     save_atomically(

@@ -14,9 +14,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts import candidate_latents, faces
 from scripts.fine_tuning_run import FineTuning, FineTuningOptions, run_training
 from scripts.pipeline import Input, Stage, StageSpec, manifest, option, run_stage
+from scripts.stored_rows import JoinedRows, StoredRows
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from stylegan_modified.fine_tuning import TrainingPictures
     from stylegan_modified.property_cnn import PropertyCNN
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from stylegan_modified.stylegan_generator import ConditionedStyleGANGenerator
     from stylegan_modified.stylegan_generator_v2 import DialGenerator
 
-POOL = "stylegan_modified/checkpoints/v2_pool.npz"
+POOL = "stylegan_modified/checkpoints/v2_pool.npz"  # written last: it vouches for the two others
+POOL_IMAGES = "stylegan_modified/checkpoints/v2_pool_images.bin"
+POOL_LABEL_MAPS = "stylegan_modified/checkpoints/v2_pool_label_maps.bin"
 POOL_SEED = 500_000  # people to practise on; neither candidates nor latents of the evaluation
 
 
@@ -74,8 +77,11 @@ SPEC = StageSpec(
         "stylegan_modified/checkpoints/v2_cnn.pt",
         "stylegan_modified/checkpoints/v2.pt",
         POOL,
+        POOL_IMAGES,
+        POOL_LABEL_MAPS,
     ),
     next_script="07_fine_tune_v3",
+    several_processes=True,
 )
 
 
@@ -116,7 +122,8 @@ def train_property_cnn(
     loop = LoopOptions(trainer.steps, options.seed, options.checkpoint_s, log_every=trainer.batches)
     run_training(stage, trainer, loop, "v2_cnn")
     network = trainer.best_network()
-    save_atomically(network.checkpoint(), stage.path(faces.PROPERTY_CNN))
+    if stage.writes:
+        save_atomically(network.checkpoint(), stage.path(faces.PROPERTY_CNN))
     pairs = zip(PROPERTY_NAMES, trainer.validation_r, strict=True)
     stage.log("property CNN, validation r: " + ", ".join(f"{name} {r:.3f}" for name, r in pairs))
     return network, trainer.validation_r
@@ -137,16 +144,15 @@ def start_dials(stage: Stage, model: DialGenerator, z: Tensor) -> None:
 class PracticePictures:
     """Pictures that v1 draws for pairs of requests, two of each person, read by stages 03 and 04.
 
-    `z` [M, z_dim], `requests` of M pairs, uint8 `images` [M, 2, H, W, 3] and `label_maps` [M, 2, H, W],
-    normalised scores float32 [M, 2, 7] and which of the pictures have all seven, bool [M, 2].
+    `z` [M, z_dim], `requests` of M pairs, uint8 `label_maps` [M, 2, H, W]; of those pictures that have all
+    seven scores: uint8 `images` [K, H, W, 3] and normalised `scores` float32 [K, 7].
     """
 
     z: Tensor
     requests: RequestPairs
-    images: Tensor
-    label_maps: Tensor
+    label_maps: StoredRows
+    images: StoredRows
     scores: Tensor
-    valid: Tensor
 
     def joined(self, data: TrainingPictures) -> TrainingPictures:
         """The filtered pictures and those of these that have seven scores: here properties that go together
@@ -156,52 +162,81 @@ class PracticePictures:
 
         from stylegan_modified.fine_tuning import TrainingPictures
 
-        return TrainingPictures(
-            torch.cat([data.images, self.images[self.valid]]),
-            torch.cat([data.properties, self.scores[self.valid]]),
-        )
+        images = JoinedRows(data.images, self.images)
+        return TrainingPictures(images, torch.cat([data.properties, self.scores]))
 
 
 def prepare_practice(stage: Stage, options: Options, tuning: FineTuning) -> PracticePictures:
-    """Draw and read the practice pictures (once; then they are read from disk)."""
+    """Draw and read the practice pictures (once, by the first process; then they are read from disk)."""
     import numpy as np
     import torch
 
-    from stylegan.sampling import sample_z, to_uint8
+    from stylegan.parallel import Processes
+    from stylegan.sampling import sample_z
     from stylegan_modified.requests import draw_pairs
 
     generator = faces.load_generator(stage, "v1")
     z = sample_z(range(options.pool), POOL_SEED, generator.z_space_dim)
     pairs = draw_pairs(tuning.data.properties, options.pool, torch.Generator().manual_seed(options.seed))
-    path, made_for = stage.path(POOL), manifest.read(stage.workspace, stage.name)["fingerprint"]
-    if not _is_made_for(path, made_for):
-        judge, parts = faces.PropertyJudge(stage, tuning.statistics), []
-        with stage.progress(options.pool, unit="people") as progress, torch.no_grad():
-            for rows in torch.arange(options.pool).split(32):
-                requested = torch.stack([pairs.first[rows], pairs.second[rows]], dim=1).flatten(0, 1)
-                people = z[rows].repeat_interleave(2, dim=0).to(stage.device)
-                images = to_uint8(generator(people, requested.to(stage.device))["image"])
-                parts.append((images, *judge.read(images)))
-                progress.update(len(rows))
-        images, values, valid, maps = (np.concatenate(part) for part in zip(*parts, strict=True))
-        arrays = {"images": images, "values": values, "valid": valid.all(axis=1), "label_maps": maps}
-        stage.write_arrays(POOL, **arrays, made_for=made_for)
-    with np.load(path) as stored:
-        images, values, valid, maps = (
-            torch.from_numpy(stored[name]).unflatten(0, (options.pool, 2))
-            for name in ("images", "values", "valid", "label_maps")
-        )
-    return PracticePictures(z, pairs, images, maps, values.float(), valid)
+    if stage.writes and not _is_drawn(stage):
+        draw_practice(stage, options, tuning, generator, z, pairs)
+    Processes.of_this_run().wait()
+    with np.load(stage.path(POOL)) as stored:
+        values, valid = (torch.from_numpy(stored[name]) for name in ("values", "valid"))
+    size = tuning.data.images.shape[1]
+    images, label_maps = (stage.path(relative).open("rb") for relative in (POOL_IMAGES, POOL_LABEL_MAPS))
+    return PracticePictures(
+        z,
+        pairs,
+        StoredRows(label_maps, (2, size, size)),
+        StoredRows(images, (size, size, 3), chosen=valid.nonzero()[:, 0]),
+        values[valid].float(),
+    )
 
 
-def _is_made_for(path: Path, fingerprint: str) -> bool:
-    """Whether the practice pictures were made by a run with these options and inputs."""
+def draw_practice(
+    stage: Stage, options: Options, tuning: FineTuning, generator: nn.Module, z: Tensor, pairs: RequestPairs
+) -> None:
+    """Write the practice pictures, their label maps and their scores."""
+    import numpy as np
+    import torch
+
+    from stylegan.sampling import to_uint8
+
+    judge, read = faces.PropertyJudge(stage, tuning.statistics), []
+    with (
+        stage.atomic(POOL_IMAGES) as images_path,
+        stage.atomic(POOL_LABEL_MAPS) as maps_path,
+        images_path.open("wb") as images_file,
+        maps_path.open("wb") as maps_file,
+        stage.progress(options.pool, unit="people") as progress,
+        torch.no_grad(),
+    ):
+        for rows in torch.arange(options.pool).split(32):
+            requested = torch.stack([pairs.first[rows], pairs.second[rows]], dim=1).flatten(0, 1)
+            people = z[rows].repeat_interleave(2, dim=0).to(stage.device)
+            images = to_uint8(generator(people, requested.to(stage.device))["image"])
+            values, valid, maps = judge.read(images)
+            images_file.write(images.tobytes())
+            maps_file.write(maps.tobytes())
+            read.append((values, valid.all(axis=1)))
+            progress.update(len(rows))
+    values, valid = (np.concatenate(part) for part in zip(*read, strict=True))
+    stage.write_arrays(POOL, values=values, valid=valid, made_for=_fingerprint(stage))
+
+
+def _is_drawn(stage: Stage) -> bool:
+    """Whether there are practice pictures, made by a run with these options and inputs."""
     import numpy as np
 
-    if not path.exists():
+    if not all(stage.path(relative).exists() for relative in (POOL, POOL_IMAGES, POOL_LABEL_MAPS)):
         return False
-    with np.load(path) as stored:
-        return "made_for" in stored and str(stored["made_for"]) == fingerprint
+    with np.load(stage.path(POOL)) as stored:
+        return "made_for" in stored and str(stored["made_for"]) == _fingerprint(stage)
+
+
+def _fingerprint(stage: Stage) -> str:
+    return manifest.read(stage.workspace, stage.name)["fingerprint"]
 
 
 def train_dials(
@@ -260,6 +295,8 @@ def run(stage: Stage, options: Options) -> None:
         practice = prepare_practice(stage, options, tuning)
         network, validation_r = train_property_cnn(stage, options, tuning, practice.joined(tuning.data))
         model = train_dials(stage, options, tuning, network, practice)
+    if not stage.writes:
+        return
     save_atomically(model.checkpoint(), stage.path(faces.GENERATOR_FILES["v2"]))
     read_back = f"validation r {min(validation_r):.2f} to {max(validation_r):.2f}"
     tuning.finish(model, {"property CNN": read_back})

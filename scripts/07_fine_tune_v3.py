@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts import faces
 from scripts.fine_tuning_run import FineTuning, FineTuningOptions
 from scripts.pipeline import Input, Stage, StageSpec, UserError, option, run_stage
+from scripts.stored_rows import store_rows
 
 if TYPE_CHECKING:
     from torch import nn
@@ -64,6 +65,7 @@ SPEC = StageSpec(
     ),
     clears=("stylegan_modified/checkpoints/v3.pt",),
     next_script="08_regenerate_images",
+    several_processes=True,
 )
 
 
@@ -114,7 +116,12 @@ def dial_trainer(stage: Stage, options: Options, data: Any) -> tuple[Trainer, nn
     encoder = new_encoder(stage, options, data.images.shape[1], model.z_space_dim)
     stage.log(f"drawing {options.people} people of known z")
     people = draw_people(
-        model.generator, model.z_space_dim, data.properties, options.people, PEOPLE_SEED + options.seed
+        model.generator,
+        model.z_space_dim,
+        data.properties,
+        options.people,
+        PEOPLE_SEED + options.seed,
+        keep=lambda batches: store_rows(stage.workspace, batches),
     )
     trainer = ConditionalVAETrainer(
         model,
@@ -158,6 +165,8 @@ def run(stage: Stage, options: Options) -> None:
     build = document_trainer if options.recipe == "document" else dial_trainer
     trainer, model, encoder = build(stage, options, data)
     tuning.train(trainer, lambda: reconstructions(stage, model, encoder, data)[0])
+    if not stage.writes:
+        return
     if options.recipe == "dials":
         encoder = trainer.averaged()
     save_atomically(model.checkpoint(), stage.path(faces.GENERATOR_FILES["v3"]))

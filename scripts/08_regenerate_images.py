@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FOLDER = "stylegan_modified/synthesize_results"
+GRID_PICTURES = 240  # in grid.png at the most; all others are files of their own
 PROPERTY_HELP = "normalised, 0 = mean of the training pictures; not given: median, or the photograph's own"
 
 
@@ -133,17 +134,23 @@ def picture_name(version: str, person: Person, given: str, label: str) -> str:
     return f"{version}_{person_name(person)}{given}{swept}.png"
 
 
-def generate(tool: Tool, regenerator: Regenerator, cells: Sequence[Cell], batch_size: int) -> np.ndarray:
-    """The pictures, uint8 [N, H, W, 3]."""
-    import numpy as np
-
-    pictures = []
+def generate(
+    tool: Tool, regenerator: Regenerator, cells: Sequence[Cell], batch_size: int
+) -> Iterator[np.ndarray]:
+    """The pictures, batch after batch, uint8 [n, H, W, 3]; each is saved before it is given."""
     with tool.progress(len(cells)) as progress:
         for start in range(0, len(cells), batch_size):
-            batch = [cell.request for cell in cells[start : start + batch_size]]
-            pictures.append(regenerator(batch).images)
+            batch = cells[start : start + batch_size]
+            images = regenerator([cell.request for cell in batch]).images
+            for cell, image in zip(batch, images, strict=True):
+                tool.save_image(picture_path(cell), image, pnginfo=regenerator.metadata(cell.request))
+            yield images
             progress.update(len(batch))
-    return np.concatenate(pictures)
+
+
+def picture_path(cell: Cell) -> str:
+    """Workspace-relative path of a picture."""
+    return f"{FOLDER}/{cell.name}"
 
 
 def check_inputs(tool: Tool, options: Options) -> None:
@@ -176,7 +183,7 @@ def request_table(options: Options, cells: Sequence[Cell]) -> pd.DataFrame:
     from segmentation.property_table import PROPERTY_NAMES
 
     people = [cell.request.person for cell in cells]
-    table = pd.DataFrame({"file": [f"{FOLDER}/{cell.name}" for cell in cells], "version": options.version})
+    table = pd.DataFrame({"file": [picture_path(cell) for cell in cells], "version": options.version})
     if options.from_image is None:
         table["seed"] = people
     else:
@@ -187,8 +194,10 @@ def request_table(options: Options, cells: Sequence[Cell]) -> pd.DataFrame:
     return table
 
 
-def picture_grid(rows: Sequence[Sequence[Cell]], columns: list[str], images: np.ndarray, scale: int) -> Any:
-    """All pictures in one: a row per person (a photograph comes before its pictures), or a sheet."""
+def picture_grid(
+    rows: Sequence[Sequence[Cell]], columns: list[str], images: list[np.ndarray], scale: int
+) -> Any:
+    """Pictures in one: a row per person (a photograph comes before its pictures), or a sheet."""
     from scripts.pipeline.pictures import contact_sheet, labelled_grid
 
     width, people = len(columns), [row[0].request.person for row in rows]
@@ -205,23 +214,33 @@ def picture_grid(rows: Sequence[Sequence[Cell]], columns: list[str], images: np.
 
 
 def run(tool: Tool, options: Options) -> None:
+    import numpy as np
+
     check_inputs(tool, options)
     statistics = faces.load_statistics(tool)
     regenerator = Regenerator(tool, options.version, options.trunc_psi, options.corrections)
     people = list_people(tool, options, regenerator)
     rows, columns = list_cells(options, people, faces.sweep_levels(statistics)[2])
     cells = [cell for row in rows for cell in row]
-    images = generate(tool, regenerator, cells, options.batch_size)
     table = request_table(options, cells)
-    if options.measure:
-        add_measured(table, *faces.PropertyJudge(tool, statistics)(images))
-    for relative, cell, image in zip(table["file"], cells, images, strict=True):
-        tool.save_image(relative, image, pnginfo=regenerator.metadata(cell.request))
+    judge = faces.PropertyJudge(tool, statistics) if options.measure else None
+    read, shown = [], []
+    shown_rows = rows[: max(1, GRID_PICTURES // len(columns))]
+    shown_count = len(shown_rows) * len(columns)
+    for images in generate(tool, regenerator, cells, options.batch_size):
+        shown += list(images[: shown_count - len(shown)].copy())
+        if judge is not None:
+            read.append(judge(images))
+    if judge is not None:
+        add_measured(table, *(np.concatenate(part) for part in zip(*read, strict=True)))
     tool.write_csv(f"{FOLDER}/images.csv", table.round(4))
-    tool.save_image(f"{FOLDER}/grid.png", picture_grid(rows, columns, images, options.scale))
+    tool.save_image(f"{FOLDER}/grid.png", picture_grid(shown_rows, columns, shown, options.scale))
+    tool.count("pictures", len(cells))
     tool.log(
-        f"{len(images)} pictures of {len(rows)} people with {options.version} in {tool.workspace / FOLDER}"
+        f"{len(cells)} pictures of {len(rows)} people with {options.version} in {tool.workspace / FOLDER}"
     )
+    if len(shown_rows) < len(rows):
+        tool.log(f"  grid.png shows the first {len(shown_rows)} people")
     tool.log(f"  look at: {tool.workspace / FOLDER / 'grid.png'}")
     if options.measure:
         for name in {parse_sweep(text)[0] for text in chosen_sweeps(options)}:

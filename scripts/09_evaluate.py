@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,6 +111,7 @@ SPEC = StageSpec(
     clears=tuple(
         path.format(version) for path in (STRIPS, EDITING) for version in evaluation_generators.FILES
     ),
+    several_processes=True,
 )
 
 
@@ -192,7 +194,7 @@ def notes(
     )
     found = [
         f"n = {size['latents']} latents (sweeps), {size['protocol']} (reference protocol), "
-        f"{size['population']} (women, good quality, KID, diversity); {len(judges.reference)} training "
+        f"{size['population']} (women, good quality, KID, diversity); {judges.reference_count} training "
         f"pictures; seeds from {options.seed}; closed-loop corrections in v2 and v3: {options.corrections}.",
         "Properties are read by stages 3 and 4. Repeatability: mean absolute difference of two readings of "
         "one face, the picture and its mirror image with the pose turned back, at the ends of the dials.",
@@ -223,7 +225,7 @@ def notes(
     agreement = zip(PROPERTY_NAMES, judges.oracle_lines.r, strict=True)
     found.append(
         "Read by the oracle: its own property head, trained on the truth of other portraits, mapped to "
-        f"scores by a least-squares line per property on {len(judges.reference)} training pictures. Its r "
+        f"scores by a least-squares line per property on {judges.reference_count} training pictures. Its r "
         f"with the scores there: {', '.join(f'{name} {r:.3f}' for name, r in agreement)}. The oracle's error "
         "flattens the line: a perfect dial has a slope between r squared and 1."
     )
@@ -260,6 +262,21 @@ def evaluate(stage: Stage, options: Options, readings: VersionReadings, sizes: S
     return entry | {"setting": setting}
 
 
+def read_together(readings: Iterable[VersionReadings], sizes: Sizes) -> None:
+    """Several processes make the readings of all versions, every one its share of the parts."""
+    from stylegan.parallel import Processes
+
+    processes = Processes.of_this_run()
+    if processes.count == 1:
+        return
+    for of_version in readings:
+        # What cannot be evaluated is reported when the results are put together.
+        with suppress(evaluation_generators.UnfittedBaseError):
+            of_version.make(of_version.plan(sizes)[processes.rank :: processes.count])
+        made = processes.sum_values({"made": of_version.made}, of_version.stage.device)
+        of_version.made = int(made["made"])
+
+
 def run(stage: Stage, options: Options) -> None:
     from scripts import evaluation_report
     from scripts.evaluation_judges import Judges
@@ -275,13 +292,20 @@ def run(stage: Stage, options: Options) -> None:
         options.editing_pictures,
         options.chunk,
     )
-    results, left_out = {}, {}
-    for version in chosen_versions(stage, options):
-        readings = VersionReadings(
+    versions = chosen_versions(stage, options)
+
+    def readings_of(version: str) -> VersionReadings:
+        return VersionReadings(
             stage, version, judges, requests, options.seed, options.corrections, options.batch_size
         )
+
+    read_together(map(readings_of, versions), sizes)
+    if not stage.writes:
+        return
+    results, left_out = {}, {}
+    for version in versions:
         try:
-            results[version] = evaluate(stage, options, readings, sizes)
+            results[version] = evaluate(stage, options, readings_of(version), sizes)
         except evaluation_generators.UnfittedBaseError as error:
             if version in options.versions:
                 raise

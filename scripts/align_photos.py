@@ -314,6 +314,10 @@ def run(tool: Tool, options: Options) -> None:
     if usable.empty:
         raise UserError(f"No face is usable. The reasons stand in {output / TABLE}; mend them or the limits.")
     save_sheet(output, usable["file"].tolist())
+    tool.finish(
+        {"faces": f"{len(usable)} usable", "photographs": str(len(photos)), "rows by status": counts},
+        [str(output / SHEET), str(output / TABLE)],
+    )
     tool.log(f"look at {output / SHEET} and {output / TABLE}")
     tool.log(f"next: {training_command(tool, output)}")
 

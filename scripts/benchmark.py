@@ -81,6 +81,7 @@ def run(tool: Tool, options: Options) -> None:
     tool.log(f"{about['device']}, {about['threads']} threads, torch {about['torch']}")
     rows = [asdict(m) | {"ratio": m.ratio} for m in measurements]
     files.write_json(tool.path(RESULT), {"machine": about, "measurements": rows})
+    tool.finish({"measurements": str(len(rows))}, [RESULT])
     tool.log(f"Wrote {tool.path(RESULT)}.")
 
 

@@ -9,13 +9,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from scripts.pipeline import Stage, UserError
+from scripts.stored_rows import RowStore, StoredRows
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    import torch
 
 MOST_THREADS = 8
 BATCHES_AHEAD = 2
+STORED_AT_ONCE = 64
 
 
 def check_images(stage: Stage, candidates: pd.DataFrame) -> None:
@@ -89,6 +92,24 @@ class CandidateImages:
                     yield coming.popleft().result()
             while coming:
                 yield coming.popleft().result()
+
+    def store(self, img_nos: list[int], device: torch.device) -> tuple[list[int], StoredRows]:
+        """Numbers and pictures uint8 [N, 3, size, size] of those that can be read; they stay on the disk.
+
+        Args:
+            device: where the rows go that are read from there.
+
+        Raises:
+            UserError: none can be read.
+        """
+        found: list[int] = []
+        store = RowStore(self.workspace)
+        for numbers, pictures in self.batches(img_nos, STORED_AT_ONCE):
+            found += numbers
+            store.append(pictures.transpose(0, 3, 1, 2))
+        if not found:
+            raise UserError("none of the labelled pictures can be read, so there is nothing to learn from.")
+        return found, store.rows(device)
 
     def _first_size(self, stage: Stage) -> int:
         from PIL import Image, UnidentifiedImageError

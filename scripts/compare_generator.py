@@ -156,6 +156,7 @@ def run(tool: Tool, options: Options) -> None:
         sheet = contact_sheet(images[:SHEET_COUNT], columns=12, scale=max(1, 128 // images.shape[1]))
         tool.save_image(f"compare_generator/{name}.png", sheet)
     log_table(tool, results)
+    tool.finish({"pictures": str(options.count)}, [str(output), "compare_generator/generated.png"])
     tool.log(f"Wrote {output}. Look at {default.parent / 'generated.png'} and portraits.png beside it.")
 
 

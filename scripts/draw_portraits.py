@@ -48,6 +48,7 @@ def run(tool: Tool, options: Options) -> None:
     if options.labels:
         cells = np.concatenate([cells, portraits.PALETTE[drawn.label_maps]], axis=2)
     save_image(options.output, contact_sheet(cells, options.columns))
+    tool.finish({"speed": f"{rate:.1f} portraits per second"}, [str(options.output)])
     tool.log(f"{options.count} portraits of {options.size} px, {rate:.1f} per second: {options.output}")
 
 

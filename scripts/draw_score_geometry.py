@@ -208,6 +208,7 @@ def draw(example: Example) -> "Figure":
 def run(tool: Tool, options: Options) -> None:
     """Measure one portrait and draw how."""
     save_figure(options.output, draw(read_example(tool, options)), dpi=100)
+    tool.finish({}, [str(options.output)])
     tool.log(f"written to {options.output}, {options.output.stat().st_size / 1e3:.0f} kB")
 
 

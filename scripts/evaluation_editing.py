@@ -9,6 +9,7 @@ from scripts import faces
 from scripts.evaluation_generators import DialledGenerator
 from scripts.evaluation_judges import Judges
 from scripts.pipeline import Stage, UserError
+from scripts.stored_rows import RowStore
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,8 +48,8 @@ class GivenPictures:
     ) -> None:
         self.stage, self.generator, self.judges, self.levels = stage, generator, judges, levels
         self.seed, self.batch_size = seed + FIRST_GIVEN, batch_size
-        self._kept: list[np.ndarray] = []
-        self._searched = 0
+        self._kept = RowStore(stage.workspace)
+        self._kept_count = self._searched = 0
 
     @cached_property
     def _base(self) -> nn.Module:
@@ -68,17 +69,17 @@ class GivenPictures:
         Raises:
             UserError: hardly any picture of the original generator can be used.
         """
-        import numpy as np
+        import torch
 
         limit = max(CANDIDATES_PER_GIVEN * numbers.stop, SMALLEST_SEARCH)
-        while len(self._kept) < numbers.stop:
+        while self._kept_count < numbers.stop:
             if self._searched >= limit:
                 raise UserError(
-                    f"only {len(self._kept)} of {self._searched} pictures of the original generator show a "
+                    f"only {self._kept_count} of {self._searched} pictures of the original generator show a "
                     "woman in good quality, so there is nothing to edit. --editing-pictures 0 leaves it out."
                 )
             self._search()
-        return np.stack([self._kept[n] for n in numbers])
+        return self._kept.rows()[torch.tensor(numbers)].numpy()
 
     def _search(self) -> None:
         """Keep what is usable of the next candidates."""
@@ -91,7 +92,9 @@ class GivenPictures:
         z = sample_z(candidates, self.seed, self._base.z_space_dim)
         for batch in synthesize(self._base, z, batch_size=self.batch_size):
             images = np.stack([jpeg_round_trip(image) for image in to_uint8(batch["image"])])
-            self._kept += list(images[self.judges.would_keep(images)])
+            usable = images[self.judges.would_keep(images)]
+            self._kept.append(usable)
+            self._kept_count += len(usable)
         self._searched = candidates.stop
 
     def _on_device(self, images: np.ndarray) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from segmentation.normalization import ScoreStatistics
     from stylegan_modified.evaluation_control import ReadingLines
 
+READ_AT_ONCE = 100  # pictures; the oracle reads as many at once
 JUDGE_INPUTS = (
     Input(faces.SCORES, made_by="04_compute_property_scores"),
     Input(faces.STATISTICS, made_by="04_compute_property_scores"),
@@ -70,7 +71,7 @@ class Judges:
         if not self.has_oracle:
             from scripts.training_kid import detector_features
 
-            features = detector_features(self.stage.device, self.reference)
+            features = detector_features(self.stage.device, self.reference())
             return lambda images: {"features": features(images).numpy()}
         from cnn.oracle import load_oracle, read_pictures
         from segmentation.property_table import PROPERTY_NAMES
@@ -99,18 +100,27 @@ class Judges:
 
         return np.sort(np.random.default_rng(0).permutation(len(faces.read_scores(self.stage)[0]))[:2000])
 
-    @cached_property
-    def reference(self) -> np.ndarray:
-        """Filtered pictures that realism is measured against, uint8 [M, H, W, 3]; up to 2,000 of them."""
+    @property
+    def reference_count(self) -> int:
+        """How many filtered pictures realism is measured against; up to 2,000."""
+        return len(self._reference_rows)
+
+    def reference(self) -> Iterator[np.ndarray]:
+        """These pictures, in batches uint8 [n, H, W, 3]."""
         import numpy as np
 
         table = self.stage.read_csv(faces.SCORES, ["img_path", "valid"])
         paths = table.loc[table["valid"].astype(bool), "img_path"].tolist()
-        return np.stack([faces.read_picture(self.stage, paths[row]) for row in self._reference_rows])
+        for start in range(0, self.reference_count, READ_AT_ONCE):
+            rows = self._reference_rows[start : start + READ_AT_ONCE]
+            yield np.stack([faces.read_picture(self.stage, paths[row]) for row in rows])
 
     @cached_property
     def _reference_read(self) -> dict[str, np.ndarray]:
-        return self.read(self.reference)
+        import numpy as np
+
+        parts = [self.read(images) for images in self.reference()]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     @property
     def reference_features(self) -> np.ndarray:

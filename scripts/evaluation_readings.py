@@ -120,6 +120,7 @@ class VersionReadings:
         depends_on = [READING_VERSION, seed, corrections, self.weights, judged_by]
         key = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:12]
         self.folder = f"{FOLDER}/{version}/{key}"
+        self.made = 0  # pictures that this run made
 
     @cached_property
     def generator(self) -> DialledGenerator:
@@ -151,16 +152,12 @@ class VersionReadings:
             for count in [min(chunk, total - first)]
         ]
 
-    def measure(self, sizes: Sizes) -> dict[str, dict[str, np.ndarray]]:
-        """Make what is missing; arrays of each kind, joined over its latents in order.
+    def make(self, parts: list[Part]) -> None:
+        """Make those of these parts that are missing.
 
         Raises:
             Interrupted: Ctrl-C; finished parts are kept.
         """
-        import numpy as np
-
-        self._remove_other_weights()
-        parts = self.plan(sizes)
         missing = [part for part in parts if not self._path(part).exists()]
         total, left = (sum(part.pictures for part in group) for group in (parts, missing))
         readers = {
@@ -173,8 +170,23 @@ class VersionReadings:
         with self.stage.progress(total, f"pictures of {self.version}", done=total - left) as progress:
             for part in missing:
                 arrays = readers[part.kind](range(part.first, part.first + part.count))
-                self.stage.write_arrays(f"{self.folder}/{part.file}", **arrays)
+                files.write_arrays(self._path(part), **arrays)
+                self.made += part.pictures
                 progress.update(part.pictures)
+
+    def measure(self, sizes: Sizes) -> dict[str, dict[str, np.ndarray]]:
+        """Make what is missing; arrays of each kind, joined over its latents in order.
+
+        Raises:
+            Interrupted: Ctrl-C; finished parts are kept.
+        """
+        import numpy as np
+
+        self._remove_other_weights()
+        parts = self.plan(sizes)
+        self.make(parts)
+        total = sum(part.pictures for part in parts)
+        self.stage.count(f"pictures of {self.version}", self.made, total - self.made)
         joined: dict[str, dict[str, np.ndarray]] = {}
         for kind in dict.fromkeys(part.kind for part in parts):
             stored = [self._read(part) for part in parts if part.kind == kind]

@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from scripts.pipeline import Input, Stage, Tool, UserError
+from scripts.stored_rows import store_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,16 +66,18 @@ def load_training_pictures(stage: Stage) -> TrainingPictures:
     from stylegan_modified.fine_tuning import TrainingPictures
 
     columns = [f"{name}_score" for name in PROPERTY_NAMES]
-    table = stage.read_csv(SCORES, ["img_no", "img_path", "valid", *columns])
-    table = table[table["valid"].astype(bool)]
+    listed = stage.read_csv(SCORES, ["img_no", "img_path", "valid", *columns])
+    table = listed[listed["valid"].astype(bool)]
+    stage.count("pictures to learn from", len(table), len(listed) - len(table))
     if len(table) < 8:
         raise UserError(
             f"only {len(table)} pictures have seven valid scores in {SCORES}, too few to learn from. "
             f"Generate more: {stage.command('01_generate_candidates', '--count', '4000', '--force')}"
         )
-    images = np.stack([read_picture(stage, path) for path in table["img_path"]])
+    with stage.foreseen(ValueError, mend=stage.command("01_generate_candidates", "--force")):
+        images = store_rows(stage.workspace, (read_picture(stage, path)[None] for path in table["img_path"]))
     properties = torch.from_numpy(table[columns].to_numpy(np.float32))
-    return TrainingPictures(torch.from_numpy(images), properties)
+    return TrainingPictures(images, properties)
 
 
 def read_scores(stage: Stage) -> tuple[np.ndarray, np.ndarray]:

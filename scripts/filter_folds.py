@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from scripts.filter_pictures import evaluation_figure
 from scripts.hand_labels import PROPERTIES
 from scripts.pipeline import Journal, Stage
+from scripts.stored_rows import StoredRows
+from scripts.training_events import TrainingEvents, followed_epochs
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
-    from torch import Tensor
 
     from cnn.ensemble import Ensemble
     from cnn.models import FilterCNNConfig
@@ -27,7 +27,6 @@ COLUMNS = (
     *("fold", "property", "status", "attempts", "epochs", "best_attempt", "best_epoch"),
     *("valid_loss", "valid_accuracy", "valid_auroc", "seconds"),
 )
-ABOVE_LIMIT = "above limit"
 SEED_STEP = {"gender": 0, "quality": 100}
 
 
@@ -48,32 +47,31 @@ def log_paths() -> tuple[str, ...]:
 
 
 def train(
-    stage: Stage, options: Any, labels: pd.DataFrame, pictures: np.ndarray
+    stage: Stage, options: Any, labels: pd.DataFrame, images: StoredRows
 ) -> tuple[dict[str, Ensemble], dict[str, str]]:
     """Train the folds of both properties that are not finished yet.
 
     Args:
         options: those of the filter stage.
         labels: columns `img_no`, `gender`, `quality`; one row per picture.
-        pictures: uint8 [N, H, W, 3].
+        images: uint8 [N, 3, H, W].
 
     Returns:
         The ensemble of each property, and figures to report: name -> text.
     """
-    from cnn.dataset import to_tensor
-
-    images = to_tensor(pictures).to(stage.device)
     judges, figures, numbers = {}, {}, {}
     total = len(PROPERTIES) * options.fold_count
+    trained = 0
     with stage.journal(COLUMNS, key="fold") as journal, stage.progress(total, "folds") as progress:
         for name in PROPERTIES:
             trainer = _FoldTrainer(stage, options, name, labels, images, journal)
             for number in range(options.fold_count):
-                trainer.train(number)
+                trained += trainer.train(number)
                 progress.update()
             judges[name] = trainer.ensemble()
             numbers[name], figures[f"{name}, out of fold"] = trainer.evaluate()
         summary = journal.frame()
+    stage.count("folds", trained, total - trained)
     stage.write_json(EVALUATION_NUMBERS, numbers)
     for name in PROPERTIES:
         rows = summary[summary["property"] == name].drop(columns="property")
@@ -84,6 +82,8 @@ def train(
 
 def _trouble(summary: pd.DataFrame) -> dict[str, str]:
     """Folds that were trained more than once, and those that stayed above the limit all the same."""
+    from cnn.training import ABOVE_LIMIT
+
     figures = {}
     retried = summary[summary["attempts"] > 1]
     if len(retried):
@@ -139,7 +139,13 @@ class _FoldTrainer:
     """Trains the networks of one property."""
 
     def __init__(
-        self, stage: Stage, options: Any, name: str, labels: pd.DataFrame, images: Tensor, journal: Journal
+        self,
+        stage: Stage,
+        options: Any,
+        name: str,
+        labels: pd.DataFrame,
+        images: StoredRows,
+        journal: Journal,
     ) -> None:
         from cnn.dataset import make_folds
 
@@ -156,19 +162,19 @@ class _FoldTrainer:
                 self.targets, options.fold_count, stratified=name == "quality", seed=self.seed
             )
 
-    def train(self, number: int) -> None:
-        """Train a fold unless an earlier run finished it; the journal's row comes after its files."""
+    def train(self, number: int) -> bool:
+        """Train a fold unless an earlier run finished it, and say so; the row comes after its files."""
         key = f"{self.name}_{number}"
         if key in self.journal and (self.stage.workspace / model_path(self.name, number)).exists():
-            return
+            return False
         from cnn.training import train_fold
 
         started_at = time.monotonic()
-        with self.stage.foreseen(ValueError):
+        with self.stage.foreseen(ValueError), followed_epochs(self.stage, key) as on_epoch:
             result = train_fold(
                 *(self.config, self.images, self.targets, self.folds[number], self.recipe),
                 seed=self.seed + number,
-                on_epoch=lambda _: self.stage.check_stop(),
+                on_epoch=on_epoch,
             )
         self._save(number, result)
         row = self._row(key, result, time.monotonic() - started_at)
@@ -178,6 +184,7 @@ class _FoldTrainer:
         )
         if key not in self.journal:
             self.journal.append(row)
+        return True
 
     def ensemble(self) -> Ensemble:
         """The networks of all folds, read back from their files."""
@@ -209,6 +216,9 @@ class _FoldTrainer:
         found = evaluate(probability, self.targets, self.threshold)
         figure = evaluation_figure(found, self.name, "networks on labelled pictures they did not train on")
         self.stage.save_figure(EVALUATION.format(self.name), figure)
+        with TrainingEvents.of(self.stage, f"{self.name}_evaluation") as events:
+            events.begin(0)
+            events.picture(0, "evaluation", self.stage.workspace / EVALUATION.format(self.name))
         loss = classification_measures(probability, self.targets)["loss"]
         numbers = found.to_dict() | {"bce": loss}
         text = (
@@ -244,15 +254,4 @@ class _FoldTrainer:
         self.stage.write_csv(path, table.sort_values(["fold", "attempt", "epoch"]))
 
     def _row(self, key: str, result: FoldResult, seconds: float) -> dict[str, Any]:
-        best = result.best
-        return {
-            "fold": key,
-            "property": self.name,
-            "status": ABOVE_LIMIT if result.failed else "ok",
-            "attempts": result.attempts,
-            "epochs": len(result.history),
-            "best_attempt": best.attempt,
-            "best_epoch": best.epoch,
-            **{f"valid_{name}": value for name, value in best.valid.items()},
-            "seconds": round(seconds, 1),
-        }
+        return {"fold": key, "property": self.name, **result.row(), "seconds": round(seconds, 1)}

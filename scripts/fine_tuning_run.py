@@ -4,6 +4,7 @@ control that was reached.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from scripts import faces
 from scripts.fast_memory import keep_freed_memory
 from scripts.pipeline import Interrupted, Stage, StageOptions, UserError, option
 from scripts.pipeline.console import Progress
+from scripts.training_events import TrainingEvents
 
 if TYPE_CHECKING:
     from torch import nn
@@ -105,7 +107,7 @@ def run_training(
     name: str,
     preview: Callable[[], Any] | None = None,
 ) -> LoopState:
-    """Train to the end, or save and leave when asked to stop.
+    """Train to the end, or save and leave when asked to stop; several processes share each batch.
 
     Args:
         stage: the running script.
@@ -118,27 +120,33 @@ def run_training(
         Interrupted: Ctrl-C; the checkpoint is saved.
         UserError: the loss is not finite any more, or the checkpoint cannot be continued.
     """
-    from torch.utils.tensorboard import SummaryWriter
-
     from stylegan_modified.fine_tuning import ResumeError, TrainingDivergedError, train
 
     keep_freed_memory()
     checkpoint = stage.path(f"stylegan_modified/checkpoints/{name}.pt")
     manifest = json.loads((stage.folder / "_stage.json").read_text(encoding="utf-8"))
     # The loop saves before it stops, so the display itself must not raise on Ctrl-C.
-    progress = Progress(options.steps, "steps", name, stage.options.quiet, check_stop=lambda: None)
-    events = SummaryWriter(str(stage.log_dir / "events" / name))
+    is_quiet = stage.options.quiet or not stage.writes
+    progress = Progress(options.steps, "steps", name, is_quiet, stage.heartbeat.beat)
+    made = itertools.count()
+    events = TrainingEvents.of(stage, name)
+
+    def on_start(done: int) -> None:
+        progress.start_at(done)
+        events.begin(done)
 
     def on_step(step: int, row: dict[str, float]) -> None:
+        next(made)
         progress.update(step - progress.done)
         progress.set_postfix(**{key: f"{value:.3f}" for key, value in row.items()})
         if step % options.log_every == 0:
-            for key, value in row.items():
-                events.add_scalar(f"{name}/{key}", value, step)
+            events.scalars(step, row)
 
     def on_preview(step: int) -> None:
-        if preview is not None:
-            stage.save_image(f"stylegan_modified/previews/{name}_{step:06d}.png", preview())
+        if stage.writes and preview is not None:
+            picture = preview()
+            stage.save_image(f"stylegan_modified/previews/{name}_{step:06d}.png", picture)
+            events.picture(step, "preview", picture)
 
     def on_save(state: LoopState) -> None:
         stage.write_csv(f"stylegan_modified/train_log_{name}.csv", faces.history_frame(state))
@@ -150,11 +158,14 @@ def run_training(
             options,
             checkpoint,
             fingerprint=manifest["fingerprint"],
+            on_start=on_start,
             on_save=on_save,
             on_preview=on_preview,
             on_step=on_step,
             should_stop=lambda: stage.stop_requested,
         )
+    steps = next(made)
+    stage.count(f"steps of {name}", steps, state.step - steps)
     if state.step < options.steps and not trainer.finished():
         raise Interrupted
     return state

@@ -141,6 +141,7 @@ def run(tool: Tool, options: Options) -> None:
         },
     )
     women, bad = int(labels["gender"].sum()), int((labels["quality"] == 0).sum())
+    tool.finish({"labels": str(len(labels)), "women": str(women), "low quality": str(bad)}, [str(table)])
     tool.log(f"{table}: {len(labels)} labels, {women} women, {bad} of low quality, weights {weights_id}.")
 
 

@@ -11,6 +11,7 @@ from scripts import hand_labels, property_labels, regression_report
 from scripts.candidate_images import CandidateImages
 from scripts.fast_memory import keep_freed_memory
 from scripts.pipeline import MissingInputError, Tool, ToolOptions, UserError, option, run_tool, tables
+from scripts.training_events import followed_epochs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +28,7 @@ FACE = "segmentation/segmentation_results/face_{:06d}.png"
 RESULT = "cnn/inference_result/property_{}.csv"
 STATISTICS = "cnn/inference_result/property_{}.json"
 MODEL = "cnn/models/property_{}_model_{}.pt"
+TRAIN_LOG = "cnn/log/train_log_property_{}.csv"
 EPOCHS = "cnn/log/epoch_detail_property_{}.csv"
 BRIGHTNESS_IS_MEANT = {"hair_color", "background_mean", "background_std"}
 SIDES_ARE_MEANT = {"pose"}
@@ -189,11 +191,12 @@ def train(tool: Tool, options: Options, name: str, labels: "np.ndarray", images:
         results = []
         with tool.progress(len(folds), "folds") as progress:
             for number, fold in enumerate(folds):
-                result = train_fold(
-                    *(config, images, targets, fold, recipe(name, options)),
-                    seed=options.seed + number,
-                    on_epoch=lambda _: tool.check_stop(),
-                )
+                with followed_epochs(tool, f"{name}_{number}") as on_epoch:
+                    result = train_fold(
+                        *(config, images, targets, fold, recipe(name, options)),
+                        seed=options.seed + number,
+                        on_epoch=on_epoch,
+                    )
                 results.append(result)
                 tool.log(
                     f"{name}_{number}: r {result.best.valid['r']:.3f}, MSE {result.best.valid_loss:.3f} "
@@ -206,6 +209,9 @@ def train(tool: Tool, options: Options, name: str, labels: "np.ndarray", images:
             save_filter_cnn(temporary, result.model, extra)
     epochs = [{"fold": k, **epoch.row()} for k, result in enumerate(results) for epoch in result.history]
     tool.write_csv(EPOCHS.format(name), pd.DataFrame(epochs))
+    tool.write_csv(
+        TRAIN_LOG.format(name), pd.DataFrame([{"fold": k, **fold.row()} for k, fold in enumerate(results)])
+    )
     predicted = out_of_fold([result.model for result in results], folds, images, REGRESSION)
     return Trained(results, predicted * std + mean, mean, std)
 
@@ -291,6 +297,8 @@ def run(tool: Tool, options: Options) -> None:
     regression_report.save_pictures(tool, images, meant.name, truth, trained.out_of_fold, table)
     regression_report.report(tool, meant, figures, table)
     failed = int((~table["valid"]).sum())
+    numbers = {"pictures": f"{len(table)}, {failed} unreadable", "out of fold": f"r {figures['r']:.3f}"}
+    tool.finish(numbers, [regression_report.FIGURE.format(meant.name), RESULT.format(meant.name)])
     tool.log(f"{tool.workspace / RESULT.format(meant.name)}: {len(table)} pictures, {failed} unreadable")
 
 

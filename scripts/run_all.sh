@@ -7,7 +7,7 @@ usage() {
 usage: bash scripts/run_all.sh [--preset NAME] [--quality NAME] [--from NN] [--to NN] [--workspace DIR]
 
 Runs the numbered scripts in order; each one that is up to date answers at once, and one that was
-interrupted goes on where it was.
+interrupted goes on where it was. At the end it writes report.html into the workspace.
 
   --preset NAME     a file of scripts/presets (default: embedded)
   --quality NAME    quick, or full: the longer trainings and evaluation that the preset has for it
@@ -101,11 +101,19 @@ for script in "${plan[@]}"; do
 done
 
 echo
+echo "== scripts/report.py =="
+started=$SECONDS
+code=0
+"$PYTHON" scripts/report.py "${arguments[@]}" || code=$?
+times+=("$(printf '%5d s  %s' $((SECONDS - started)) scripts/report.py)")
+[ "$code" -eq 0 ] || echo "The report could not be written (exit code $code); the run itself is complete." >&2
+
+echo
 echo "Time:"
 printf '%s\n' "${times[@]}"
 printf '%5d s  in all\n' $((SECONDS - began))
 if [ -n "$workspace" ]; then
-    echo "Look at $workspace; logs are in $workspace/logs."
+    echo "Look at $workspace/report.html; logs are in $workspace/logs."
 else
-    echo "Look at data/runs/$preset; logs are in logs/$preset."
+    echo "Look at data/runs/$preset/report.html; logs are in logs/$preset."
 fi

@@ -13,6 +13,7 @@ import torch
 
 from scripts.pipeline import Tool, UserError
 from scripts.pipeline.files import atomic_path
+from scripts.training_events import FOLDER, TrainingEvents
 from scripts.training_images import folder_images, portrait_images
 from scripts.training_kid import KidMeter
 from scripts.training_log import TrainingLog
@@ -96,8 +97,10 @@ class TrainingRun:
         self.trainer = trainer
         self.out = out
         self.writes = trainer.processes.rank == 0
-        self.log = TrainingLog(out / LOG, trainer, tool.log)
-        self.previews = Previews(out, trainer, options.previews)
+        folder = tool.log_dir / FOLDER / out.name if self.writes else None
+        self.events = TrainingEvents(folder, tool.log)
+        self.log = TrainingLog(out / LOG, trainer, self.events, tool.log)
+        self.previews = Previews(out, trainer, self.events, options.previews)
         self.preview_interval = interval_images(options.preview_kimg, trainer.config)
         self.kid_interval = interval_images(options.kid_kimg, trainer.config)
         self.kid = None

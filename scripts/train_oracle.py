@@ -171,8 +171,10 @@ def train(tool: Tool, options: Options) -> None:
     people = draw_people(tool, options, HELD_OUT_SEED, options.held_out)
     path = save_weights(tool, options, trainer, evaluate_oracle(trainer.oracle, people))
     figures = evaluate_oracle(load_oracle(path, tool.device), people)
-    for name, value in {**figures.pop("property_r"), **figures}.items():
-        tool.log(f"  {name}: {value:.4f}")
+    numbers = {name: f"{value:.4f}" for name, value in {**figures.pop("property_r"), **figures}.items()}
+    for name, value in numbers.items():
+        tool.log(f"  {name}: {value}")
+    tool.finish(numbers, [str(path), SHEET])
     tool.log(f"Measured on {options.held_out} held-out people; property figures are Pearson r.")
     tool.log(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB). Look at {tool.workspace / SHEET}.")
 

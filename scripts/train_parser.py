@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from segmentation.facexformer import FaceXFormer
+    from segmentation.parser_training import ParserBatches
 
 FOLDER = "train_parser"
 CACHE = f"{FOLDER}/portraits.npz"
@@ -61,6 +62,18 @@ def training_portraits(tool: Tool, options: Options) -> Mapping[str, "np.ndarray
     with tool.atomic(CACHE) as temporary:
         np.savez(temporary, seeds=seeds, **arrays)
     return arrays
+
+
+def preview(model: "FaceXFormer", batches: "ParserBatches") -> "np.ndarray":
+    """What the parser sees in the first batch, uint8 [H, B W, 3]; leaves the model in training mode."""
+    import numpy as np
+
+    from segmentation.parsing import parse_faces, visualize
+
+    crops = batches.batch(0)[0].numpy()
+    label_maps = parse_faces(model.eval(), crops).label_maps
+    model.train()
+    return np.concatenate(list(visualize(crops, label_maps)), axis=1)
 
 
 def trained_options(options: Options) -> dict[str, Any]:
@@ -143,7 +156,8 @@ def train(tool: Tool, options: Options) -> None:
     )
     trainer = ParserTraining(model, batches, settings)
     loop = TrainingLoop(
-        tool, options, trainer, CHECKPOINT, trained_options(options), COLUMNS, options.batch_size
+        *(tool, options, trainer, CHECKPOINT, trained_options(options), COLUMNS, options.batch_size),
+        preview=lambda: preview(model, batches),
     )
     with tool.foreseen(FloatingPointError, mend=f"The last good state is {tool.workspace / CHECKPOINT}."):
         loop.run()
@@ -152,6 +166,7 @@ def train(tool: Tool, options: Options) -> None:
     tool.write_json(f"{FOLDER}/results.json", figures)
     path = save_weights(options, model, figures)
     load_facexformer(path)
+    tool.finish({"mean IoU": f"{figures['mean_iou']:.4f} (n = {figures['count']} portraits)"}, [str(path)])
     tool.log(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB). Look at {tool.workspace / FOLDER}.")
 
 

@@ -146,8 +146,11 @@ def train(tool: Tool, options: Options, device: "torch.device", out: Path) -> No
     except TrainingError as error:
         raise UserError(str(error)) from error
     training = TrainingRun(tool, options, trainer, out)
-    training.resume()
-    training.loop()
+    with training.events:
+        training.resume()
+        training.loop()
+    images = f"{trainer.counters.images / 1000:.1f} thousand images"
+    tool.finish({"trained on": images}, [str(out / name) for name in ("preview.png", "filmstrip.png")])
     if options.bundle is not None and trainer.finished and processes.rank == 0:
         training.bundle(options.bundle.resolve())
     processes.wait()  # torchrun stops the first one, which still measures and writes, once another is gone

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,7 +52,7 @@ class KidMeter:
         if name == "oracle":
             self.features = oracle_features(tool)
         else:
-            self.features = detector_features(trainer.device, chosen)
+            self.features = detector_features(trainer.device, [chosen])
         self.data_features = self.features(chosen)
         self.setting = {"features": name, "samples": options.kid_count, "data": len(chosen)}
         self.best = self._read_best()
@@ -112,15 +112,15 @@ def oracle_features(tool: Tool) -> Features:
     return lambda images: read_pictures(oracle, images)["features"]
 
 
-def detector_features(device: torch.device, reference: np.ndarray) -> Features:
+def detector_features(device: torch.device, reference: Iterable[np.ndarray]) -> Features:
     """Features [N,1024] of a network that knows photographs: the last one of the MTCNN face detector.
 
     Its third convolution, averaged to 4x4 places: that sees shape and texture, where its output sees little
     but the place of eyes and mouth. The weights come with facenet-pytorch, so nothing has to be fetched.
 
     Args:
-        reference: uint8 pictures [M,H,W,3] whose features get a mean square of one, the scale for which the
-            kernel of KID was made.
+        reference: batches of uint8 pictures [n,H,W,3] whose features get a mean square of one, the scale for
+            which the kernel of KID was made.
     """
     from facenet_pytorch.models.mtcnn import ONet
 
@@ -147,5 +147,5 @@ def detector_features(device: torch.device, reference: np.ndarray) -> Features:
             found.append(network(x).cpu())
         return torch.cat(found)
 
-    scale = features(reference).square().mean().rsqrt()
+    scale = torch.cat([features(images) for images in reference]).square().mean().rsqrt()
     return lambda images: features(images) * scale

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from scripts.pipeline.files import write_text
+from scripts.training_events import TrainingEvents
 from stylegan.phases import Phase
 from stylegan.training import Trainer
 
@@ -45,12 +46,16 @@ class TrainingLog:
     Args:
         path: the CSV file.
         trainer: whose steps they are.
+        events: which show the numbers in TensorBoard.
         say: prints a status line.
     """
 
-    def __init__(self, path: Path, trainer: Trainer, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, path: Path, trainer: Trainer, events: TrainingEvents, say: Callable[[str], None]
+    ) -> None:
         self.path = path
         self.trainer = trainer
+        self.events = events
         self.say = say
         self.rate = 0.0
         self._phase_seconds = 0.0
@@ -60,6 +65,7 @@ class TrainingLog:
     def start(self) -> None:
         """Begin a new file."""
         write_text(self.path, ",".join(COLUMNS) + "\n")
+        self.events.begin(self.trainer.counters.step)
 
     def state_dict(self) -> dict[str, Any]:
         """The numbers since the last row, which a resumed run averages with its own."""
@@ -104,6 +110,7 @@ class TrainingLog:
             means = {name: sum(values) / len(values) for name, values in self._sums.items()}
             self._sums = {}
             self._append({**self._row(number, phase), **_formatted(means)})
+            self.events.scalars(counters.step, {**means, "images_per_s": self.rate})
             if time.monotonic() - self._said_at >= STATUS_S or phase_is_over:
                 self._said_at = time.monotonic()
                 self.say(self._status(phase, 1.0 if phase_is_over else self.trainer.progress, means))
@@ -114,6 +121,7 @@ class TrainingLog:
         """Write a row with a distance between samples and data."""
         number = min(self.trainer.counters.phase, len(self.trainer.config.phases) - 1)
         self._append({**self._row(number, self.trainer.phase), **_formatted({"kid": kid})})
+        self.events.scalars(self.trainer.counters.step, {"kid": kid})
 
     def _row(self, number: int, phase: Phase) -> dict[str, Any]:
         counters = self.trainer.counters

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pickle
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from scripts.pipeline import REPOSITORY, Interrupted, Journal, Tool, ToolOptions, UserError, files, option
+from scripts.training_events import TrainingEvents
 
 if TYPE_CHECKING:
     from scripts.pipeline.console import Progress
@@ -61,6 +62,9 @@ class TrainingToolOptions(ToolOptions):
     seed: int = option(0, help="of the weights, the batches and the augmentation")
     checkpoint_s: float = option(60.0, help="seconds between checkpoints", affects_results=False)
     log_every: int = option(20, help="steps between rows of the log", affects_results=False)
+    preview_every: int = option(
+        250, help="steps between preview pictures in TensorBoard, 0: none", affects_results=False
+    )
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.log_every < 1:
@@ -78,6 +82,7 @@ class TrainingLoop:
         trained: what a checkpoint must agree with to be continued, plain values.
         columns: names of what `Trainer.train_step` returns, the columns of the log.
         pictures_per_step: for the speed in the log.
+        preview: draws the present state for TensorBoard, uint8 [H, W, 3] or a PIL picture.
     """
 
     def __init__(
@@ -89,11 +94,13 @@ class TrainingLoop:
         trained: Mapping[str, Any],
         columns: tuple[str, ...],
         pictures_per_step: int,
+        preview: Callable[[], Any] | None = None,
     ) -> None:
         self.tool, self.options, self.trainer = tool, options, trainer
         self.checkpoint, self.trained = checkpoint, dict(trained)
         self.columns = ("step", *columns, "pictures_per_s")
-        self.pictures_per_step = pictures_per_step
+        self.pictures_per_step, self.preview = pictures_per_step, preview
+        self.events = TrainingEvents.of(tool, "training")
         self.pending: list[dict[str, float]] = []  # of the steps since the last row of the log
 
     def run(self) -> None:
@@ -113,7 +120,9 @@ class TrainingLoop:
         with (
             Journal(log_file, self.columns, "step", int) as journal,
             self.tool.progress(self.options.steps, "steps", done=self.trainer.step) as progress,
+            self.events,
         ):
+            self.events.begin(self.trainer.step)
             try:
                 self._take_steps(journal, progress)
             except Interrupted:
@@ -128,6 +137,7 @@ class TrainingLoop:
                 self._save()
                 saved_at = time.perf_counter()
             self.pending.append(dict(self.trainer.train_step()))
+            self._show()
             if self.trainer.step % self.options.log_every == 0:
                 seconds, logged_at = time.perf_counter() - logged_at, time.perf_counter()
                 self._log(journal, self.pending, seconds)
@@ -136,11 +146,16 @@ class TrainingLoop:
 
     def _log(self, journal: Journal, rows: list[Mapping[str, float]], seconds: float) -> None:
         """One row: the means since the last one. A resumed run may meet a step that is logged already."""
-        if self.trainer.step in journal:
-            return
         means = {name: round(sum(row[name] for row in rows) / len(rows), 8) for name in rows[0]}
-        speed = round(len(rows) * self.pictures_per_step / seconds, 1)
-        journal.append({"step": self.trainer.step, **means, "pictures_per_s": speed})
+        means["pictures_per_s"] = round(len(rows) * self.pictures_per_step / seconds, 1)
+        self.events.scalars(self.trainer.step, means)
+        if self.trainer.step not in journal:
+            journal.append({"step": self.trainer.step, **means})
+
+    def _show(self) -> None:
+        step, every = self.trainer.step, self.options.preview_every
+        if self.preview is not None and every > 0 and (step % every == 0 or step == self.options.steps):
+            self.events.picture(step, "preview", self.preview())
 
     def _resume(self) -> None:
         import torch

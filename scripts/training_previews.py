@@ -10,6 +10,7 @@ import torch
 
 from scripts.pipeline.files import save_image, write_arrays
 from scripts.pipeline.pictures import contact_sheet, labelled_grid
+from scripts.training_events import TrainingEvents
 from stylegan.sampling import to_uint8
 from stylegan.training import Trainer
 
@@ -24,12 +25,14 @@ class Previews:
     Args:
         folder: of the run; `preview.png`, `filmstrip.png` and `previews/` are written there.
         trainer: whose averaged generator is drawn.
+        events: which show the sheets in TensorBoard.
         count: pictures on a sheet.
     """
 
-    def __init__(self, folder: Path, trainer: Trainer, count: int) -> None:
+    def __init__(self, folder: Path, trainer: Trainer, events: TrainingEvents, count: int) -> None:
         self.folder = folder
         self.trainer = trainer
+        self.events = events
         self.count = count
 
     def write(self) -> None:
@@ -43,6 +46,7 @@ class Previews:
         kimg = self.trainer.counters.images / 1000
         save_image(self.folder / "previews" / f"preview_{kimg:09.2f}_kimg.png", sheet)
         save_image(self.folder / "preview.png", sheet)
+        self.events.picture(self.trainer.counters.step, "preview", sheet)
         self._add_row(kimg, drawn[:STRIP_COLUMNS])
 
     def _add_row(self, kimg: float, pictures: np.ndarray) -> None:

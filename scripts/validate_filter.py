@@ -149,6 +149,10 @@ def run(tool: Tool, options: Options) -> None:
     numbers = {name: evaluation.to_dict() for name, evaluation in found.items()}
     tool.write_json(RESULT, {"truth": source, **numbers, "kept": kept})
     log_figures(tool, found, kept)
+    tool.finish(
+        {f"{name} AUROC": f"{one.auroc:.4f} (n = {one.count})" for name, one in found.items()},
+        [RESULT, *(FIGURE.format(name) for name in found)],
+    )
     tool.log(f"written to {tool.workspace / RESULT}; look at {FIGURE.format('quality')} beside it")
 
 

@@ -47,6 +47,8 @@ def run(tool: Tool, options: Options) -> None:
         "generated": judge_on_generated(tool, parser, images, FOLDER),
     }
     tool.write_json(RESULT, results)
+    mean_iou = results["portraits"]["mean_iou"]
+    tool.finish({"mean IoU": f"{mean_iou:.4f} (n = {options.portraits} portraits)"}, [RESULT])
     tool.log(f"Wrote {tool.workspace / RESULT}. Look at the pictures beside it.")
 
 

@@ -318,6 +318,7 @@ def run(tool: Tool, options: Options) -> None:
         f"levels, {options.size} px, {options.masks} label maps, {options.noise:.1%} wrong pixels"
     )
     tool.log(table.to_string(index=False, float_format="{:.4f}".format))
+    tool.finish({"people": str(options.count)}, [RESULT])
     tool.log(f"written to {tool.workspace / RESULT}")
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from segmentation.face_crop import CROP_SIZE_PX
 from segmentation.facexformer import FaceXFormer, FaceXFormerConfig
 from segmentation.parsing import CLASS_NAMES, normalize_images
+from stylegan.parallel import ALONE, Processes
 
 SMALL_CONFIG = FaceXFormerConfig(
     patch_size=8,
@@ -56,6 +57,8 @@ class ParserTrainingOptions:
     warmup_steps: int = 100
     weigh_classes: bool = True
     """Give rare classes more weight at first; needless for a network that is trained already."""
+    precision: str = "bf16"
+    """Of the forward passes: "bf16" or "float32"."""
 
 
 def face_boxes(label_maps: np.ndarray) -> np.ndarray:
@@ -223,32 +226,44 @@ def class_weights(label_maps: np.ndarray) -> Tensor:
     return torch.from_numpy(weights / (weights * share).sum()).float()
 
 
-def parsing_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+def parsing_loss(
+    logits: Tensor, labels: Tensor, weights: Tensor, processes: Processes = ALONE, counts: bool = True
+) -> Tensor:
     """Weighted cross-entropy plus soft Dice loss, averaged over the classes.
 
     Args:
         logits: `[N, 11, H, W]`.
         labels: int64 `[N, H, W]`.
         weights: float `[11]`, of the cross-entropy.
+        processes: those that share the batch; both terms are ratios of sums over all of it.
+        counts: False in a process that was left without rows of its own.
 
     Returns:
-        a scalar.
+        a scalar, the same for all processes.
     """
     log_probability = logits.float().log_softmax(dim=1)
-    cross_entropy = F.nll_loss(log_probability, labels, weight=weights)
+    cross_entropy = F.nll_loss(log_probability, labels, weight=weights, reduction="sum")
     probability = log_probability.exp()
     one_hot = F.one_hot(labels, len(CLASS_NAMES)).permute(0, 3, 1, 2).to(probability.dtype)
     shared = (probability * one_hot).sum(dim=(0, 2, 3))
-    total = probability.sum(dim=(0, 2, 3)) + one_hot.sum(dim=(0, 2, 3))
-    return cross_entropy + (1 - (2 * shared + 1) / (total + 1)).mean()
+    pixels = one_hot.sum(dim=(0, 2, 3))
+    total = probability.sum(dim=(0, 2, 3)) + pixels
+    own = torch.stack([cross_entropy.expand_as(shared), pixels, shared, total]) * float(counts)
+    cross_entropy, pixels, shared, total = processes.joint_sum(own)
+    return cross_entropy[0] / (weights @ pixels) + (1 - (2 * shared + 1) / (total + 1)).mean()
 
 
 class ParserTraining:
-    """Network, optimiser and position of a training run; everything random derives from (seed, step)."""
+    """Network, optimiser and position of a training run; everything random derives from (seed, step).
+
+    Several processes share the crops of a batch; each makes all of them, because their random numbers come
+    from one stream.
+    """
 
     def __init__(self, model: FaceXFormer, batches: ParserBatches, options: ParserTrainingOptions) -> None:
         self.model, self.batches, self.options = model, batches, options
         self.device = next(model.parameters()).device
+        self.processes = Processes.of_this_run()
         self.weights = class_weights(batches.label_maps).to(self.device)
         decayed = [p for p in model.parameters() if p.ndim > 1]
         others = [p for p in model.parameters() if p.ndim <= 1]
@@ -287,18 +302,21 @@ class ParserTraining:
         learning_rate = self.learning_rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        crops, labels = (part.to(self.device) for part in self.batches.batch(self.step))
-        with torch.autocast(self.device.type, torch.bfloat16):
+        share = self.processes.part(self.batches.batch_size)
+        crops, labels = (part[share.rows].to(self.device) for part in self.batches.batch(self.step))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
             logits = self.model(normalize_images(crops), tasks=("segmentation",))["segmentation"]
         # Every second pixel of each direction is enough to learn from, at a quarter of the cost; which, takes
         # turns.
         row, column = self.step % 2, self.step // 2 % 2
         part = (..., slice(row, None, 2), slice(column, None, 2))
-        loss = parsing_loss(logits[part], labels[part], self.class_weights(self.step))
+        weights = self.class_weights(self.step)
+        loss = parsing_loss(logits[part], labels[part], weights, self.processes, share.weight > 0)
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss of step {self.step} is {loss.item()}")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        self.processes.sum_gradients(self.optimizer)
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1

@@ -311,11 +311,16 @@ class EqualizedConv(nn.Module):
         return F.leaky_relu(x, LEAKY_SLOPE) if self.activate else x
 
 
+def minibatch_std_group(count: int, group_size: int) -> int:
+    """Images in a group of `MinibatchStd`: the largest divisor of their number up to a size."""
+    return next(size for size in range(min(group_size, count), 0, -1) if count % size == 0)
+
+
 class MinibatchStd(nn.Module):
     """Append one channel with the mean standard deviation inside groups of images.
 
-    Image i of N is in group i modulo (N / group size). The group size is the largest divisor of N that
-    does not exceed `group_size`, so no batch size is refused.
+    Image i of N is in group i modulo (N / group size). The group size is that of `minibatch_std_group`, so no
+    batch size is refused.
     """
 
     def __init__(self, group_size: int = 4) -> None:
@@ -324,7 +329,7 @@ class MinibatchStd(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         count, channels, height, width = x.shape
-        size = next(s for s in range(min(self.group_size, count), 0, -1) if count % s == 0)
+        size = minibatch_std_group(count, self.group_size)
         groups = x.float().reshape(size, count // size, channels, height, width)
         # Spelled out: the library's variance over the first dimension takes ten times as long on a CPU.
         variance = (groups - groups.mean(dim=0)).square().mean(dim=0)

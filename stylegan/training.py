@@ -162,7 +162,7 @@ class Trainer:
         devices = [self.device] if self.device.type == "cuda" else []
         with (
             torch.random.fork_rng(devices=devices),
-            self.processes.joint_random_numbers(batch.places, phase.batch),
+            self.processes.joint_random_numbers(torch.from_numpy(batch.places), phase.batch),
         ):
             torch.manual_seed(self.config.seed * 1_000_000_007 + counters.step)
             metrics = self.steps.run(batch)

@@ -65,14 +65,17 @@ class DocumentV2Trainer(Trainer):
         return {"generator": self.optimizer}
 
     def step(self, t: int, rng: torch.Generator) -> dict[str, float]:
-        rows = torch.randint(len(self.data.images), (self.options.batch_size,), generator=rng)
-        with mixed_precision(self.device, self.options.precision):
+        share = self.processes.part(self.options.batch_size)
+        rows = torch.randint(len(self.data.images), (share.batch,), generator=rng)[share.rows]
+        with (
+            self.processes.joint_random_numbers(share.rows, share.batch),
+            mixed_precision(self.device, self.options.precision),
+        ):
             terms = self._terms(rows, rng)
         loss = torch.stack([weight * value for weight, value in terms.values()]).sum()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        return {name: float(value.detach()) for name, (_, value) in terms.items()}
+        self.descend(self.optimizer, loss * share.weight)
+        row = {name: share.weight * float(value.detach()) for name, (_, value) in terms.items()}
+        return self.processes.sum_values(row, self.device)
 
     def _terms(self, rows: Tensor, rng: torch.Generator) -> dict[str, tuple[float, Tensor]]:
         """Weight and value of each term of the loss, for the properties of some training pictures."""

@@ -6,10 +6,15 @@ row of ones gives the measure itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 RESAMPLES = 1000
+PAIR_BLOCK = 1024  # items; a block of pairs takes 8 MB
 CONFIDENCE = 0.95
+Pairs = Callable[[slice, slice], np.ndarray]
+"""Values [n, m] of the pairs of n rows and m columns."""
 
 
 def resample_weights(count: int, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
@@ -42,15 +47,38 @@ def weighted_mean(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
     return weighted_ratio(weights, np.where(known, values, 0.0), known.astype(np.float64))
 
 
-def mean_of_pairs(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Weighted mean of values [N, N] over pairs of two different items: [R], NaN where there are
-    none.
+def sum_of_pairs(first_weights: np.ndarray, second_weights: np.ndarray, values: Pairs) -> np.ndarray:
+    """Weighted sum over all pairs of one of N items and one of M items: [R].
+
+    Args:
+        first_weights: [R, N]; second_weights: [R, M].
+        values: of the pairs of some rows and columns; asked block by block, since all N x M would not fit
+            into memory for many pictures.
+    """
+    total = np.zeros(len(first_weights))
+    for rows in _blocks(first_weights.shape[1]):
+        for columns in _blocks(second_weights.shape[1]):
+            found = first_weights[:, rows] @ values(rows, columns)
+            total += (found * second_weights[:, columns]).sum(axis=1)
+    return total
+
+
+def _blocks(count: int) -> list[slice]:
+    return [slice(start, min(start + PAIR_BLOCK, count)) for start in range(0, count, PAIR_BLOCK)]
+
+
+def mean_of_pairs(weights: np.ndarray, values: Pairs) -> np.ndarray:
+    """Weighted mean over pairs of two different of N items, weights [R, N]: [R], NaN where there are none.
 
     An item drawn twice makes no pair with itself, which would be a pair of equals that no sample can show.
     """
-    off_diagonal = values - np.diag(np.diagonal(values))
-    sums = ((weights @ off_diagonal) * weights).sum(axis=1)
-    pairs = weights.sum(axis=1) ** 2 - (weights**2).sum(axis=1)
+
+    def of_different_items(rows: slice, columns: slice) -> np.ndarray:
+        found = values(rows, columns)
+        return found - np.diag(np.diagonal(found)) if rows == columns else found
+
+    sums = sum_of_pairs(weights, weights, of_different_items)
+    pairs = weights.sum(axis=1) ** 2 - np.einsum("rn,rn->r", weights, weights)
     return np.divide(sums, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
 
 

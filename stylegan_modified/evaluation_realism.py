@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from cnn.oracle_metrics import DEGREE
-from stylegan_modified.evaluation_intervals import mean_of_pairs
+from stylegan_modified.evaluation_intervals import Pairs, mean_of_pairs, sum_of_pairs
 
 
 def kernel_distances(
@@ -22,10 +22,14 @@ def kernel_distances(
         [R], zero in expectation for two samples of one distribution.
     """
 
-    def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return (x.astype(np.float64) @ y.T.astype(np.float64) / x.shape[1] + 1) ** DEGREE
+    def kernel(x: np.ndarray, y: np.ndarray) -> Pairs:
+        def of_block(rows: slice, columns: slice) -> np.ndarray:
+            products = x[rows].astype(np.float64) @ y[columns].T.astype(np.float64)
+            return (products / x.shape[1] + 1) ** DEGREE
 
-    cross = ((weights @ kernel(features, reference)) * reference_weights).sum(axis=1)
+        return of_block
+
+    cross = sum_of_pairs(weights, reference_weights, kernel(features, reference))
     cross /= weights.sum(axis=1) * reference_weights.sum(axis=1)
     own = mean_of_pairs(weights, kernel(features, features))
     return own + mean_of_pairs(reference_weights, kernel(reference, reference)) - 2 * cross
@@ -41,6 +45,6 @@ def diversities(
 
     def spread(vectors: np.ndarray, counts: np.ndarray) -> np.ndarray:
         tensor = torch.from_numpy(vectors).double()
-        return mean_of_pairs(counts, torch.cdist(tensor, tensor).numpy())
+        return mean_of_pairs(counts, lambda rows, columns: torch.cdist(tensor[rows], tensor[columns]).numpy())
 
     return spread(features, weights) / spread(reference, reference_weights)

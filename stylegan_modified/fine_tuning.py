@@ -1,7 +1,8 @@
 """One training loop for v1, v2 and v3: seeded steps, exact resume, logs, previews, and an end of its own.
 
 Everything random at step t derives from (seed, t) and the checkpoint holds weights, optimisers and counters,
-so a run that was killed and resumed equals one that was not.
+so a run that was killed and resumed equals one that was not. Several processes share every batch and have
+the same weights; the first one writes, and a checkpoint says nothing of how many there were.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from stylegan.checkpoint import atomic_path, save_torch
+from stylegan.parallel import Processes
+from stylegan.rows import Rows
 from stylegan.training import wants_bf16
 
 
@@ -33,7 +37,7 @@ class ResumeError(ValueError):
 class TrainingPictures:
     """Filtered pictures and their normalised scores: images uint8 [N, H, W, 3], properties float [N, 7]."""
 
-    images: Tensor
+    images: Rows
     properties: Tensor
 
     def batch(self, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -63,11 +67,32 @@ class LoopState:
 
 
 class Trainer(ABC):
-    """What one kind of fine-tuning provides; `train` does the rest."""
+    """What one kind of fine-tuning provides; `train` does the rest.
+
+    Attributes:
+        device: where the networks are.
+    """
+
+    device: torch.device
+
+    @cached_property
+    def processes(self) -> Processes:
+        """The processes that share each batch."""
+        return Processes.of_this_run()
+
+    def descend(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+        """Step down the sum of the losses of all processes."""
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.processes.sum_gradients(optimizer)
+        optimizer.step()
 
     @abstractmethod
     def step(self, t: int, rng: torch.Generator) -> dict[str, float]:
-        """Do optimisation step t (0-based) with randomness from `rng` (CPU) and return what to log."""
+        """Do optimisation step t (0-based) with randomness from `rng` (CPU) and return what to log.
+
+        Every process draws for the whole batch, works on its share, and returns the same numbers.
+        """
 
     @abstractmethod
     def modules(self) -> Mapping[str, nn.Module]:
@@ -126,6 +151,7 @@ def train(
     checkpoint: Path,
     *,
     fingerprint: str = "",
+    on_start: Callable[[int], None] = lambda done: None,
     on_save: Callable[[LoopState], None] = lambda state: None,
     on_preview: Callable[[int], None] = lambda step: None,
     on_step: Callable[[int, dict[str, float]], None] = lambda step, row: None,
@@ -133,11 +159,14 @@ def train(
 ) -> LoopState:
     """Train until the last step, until the trainer says it is finished, or until asked to stop.
 
+    With several processes, each calls it alike; the first one saves, and one that shall stop stops all.
+
     Args:
         trainer: networks, optimisers and the step.
         options: steps, seed and intervals.
         checkpoint: file to resume from if it exists, and to save to.
         fingerprint: text that a checkpoint must carry to be continued (options and data of the run).
+        on_start: called once with the number of steps that earlier runs did.
         on_save: called after each checkpoint with the state (for the log file).
         on_preview: called with the step number every `preview_every` steps; an OSError in it ends nothing.
         on_step: called after each step with its log row (for progress).
@@ -151,18 +180,25 @@ def train(
         TrainingDivergedError: a logged value is not finite; the checkpoint of the last good save remains.
         ResumeError: the checkpoint belongs to other networks or options.
     """
+    processes = trainer.processes
     state = _resume(trainer, checkpoint, fingerprint) if checkpoint.exists() else LoopState()
+    on_start(state.step)
+    _check_all_at(state.step, trainer, checkpoint)
+    for module in trainer.modules().values():  # other machines may round otherwise in what they start from
+        processes.copy_from_first([*module.parameters(), *module.buffers()])
     saved_at = time.monotonic()
     while True:
         done = state.step >= options.steps or trainer.finished()
-        stopping = done or should_stop()
-        if stopping or time.monotonic() - saved_at >= options.checkpoint_s:
+        stopping = done or processes.any(should_stop(), trainer.device)
+        is_due = stopping or time.monotonic() - saved_at >= options.checkpoint_s
+        if is_due and processes.rank == 0:
             _save(trainer, state, checkpoint, fingerprint)
             on_save(state)
             saved_at = time.monotonic()
         if options.preview_every and (done or state.step % options.preview_every == 0):
             on_preview(state.step)
         if stopping:
+            processes.wait()  # torchrun stops the first one, which may still write, once another is gone
             return state
         rng = torch.Generator().manual_seed(step_seed(options.seed, state.step))
         torch.manual_seed(step_seed(options.seed, state.step) ^ 0x5EED)
@@ -176,6 +212,15 @@ def train(
         if state.step % options.log_every == 0 or state.step == options.steps:
             state.rows.append({"step": state.step, **_mean_rows(state.pending)})
             state.pending.clear()
+
+
+def _check_all_at(step: int, trainer: Trainer, checkpoint: Path) -> None:
+    """Raise `ResumeError` unless all processes go on from the same step."""
+    total = trainer.processes.sum_values({"step": step}, trainer.device)["step"]
+    if trainer.processes.any(total != step * trainer.processes.count, trainer.device):
+        raise ResumeError(
+            f"{checkpoint.name} is not the same for all processes: their machines must share its folder"
+        )
 
 
 def save_atomically(obj: object, path: Path) -> None:

@@ -95,18 +95,18 @@ class PropertyCNNTrainer(Trainer):
             len(self.training_rows), generator=torch.Generator().manual_seed(self.options.seed + 1 + epoch)
         )
         size = self.options.batch_size
-        rows = self.training_rows[order[batch * size : (batch + 1) * size]]
-        images, properties = self._augmented(rows, rng)
+        share = self.processes.part(size)
+        rows = self.training_rows[order[batch * size : (batch + 1) * size]][share.rows]
         set_learning_rate(self.optimizer, cosine(t, self.steps))
         self.network.train()
-        with mixed_precision(self.device, self.options.precision):
-            read = self.network(images)
-        loss = F.mse_loss(read.float(), properties)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
+        with self.processes.joint_random_numbers(share.rows, size):
+            images, properties = self._augmented(rows, rng)
+            with mixed_precision(self.device, self.options.precision):
+                read = self.network(images)
+        loss = F.mse_loss(read.float(), properties) * share.weight
+        self.descend(self.optimizer, loss)
         self.network.eval()
-        row = {"cnn_loss": float(loss.detach())}
+        row = self.processes.sum_values({"cnn_loss": float(loss.detach())}, self.device)
         if batch == self.batches - 1:
             row |= self._validate()
         return row
@@ -129,6 +129,8 @@ class PropertyCNNTrainer(Trainer):
             truth.append(properties)
         read, truth = torch.cat(read), torch.cat(truth)
         loss = float(F.mse_loss(read, truth))
+        # One number for all processes, which must agree on when to stop.
+        loss = self.processes.sum_values({"loss": loss / self.processes.count}, self.device)["loss"]
         if loss < self.best_loss:
             self.best_loss, self.stale_epochs = loss, 0
             self.best.values.load_state_dict(ExponentialAverage(self.network, 1.0).values.state_dict())

@@ -10,6 +10,7 @@ two property vectors of every z that must show the same person, and keeps w near
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stylegan.layers import minibatch_std_group
+from stylegan.parallel import Share
 from stylegan_modified.fine_tuning import (
     ExponentialAverage,
     Trainer,
@@ -92,6 +95,7 @@ class ConditionedGANTrainer(Trainer):
         self.generator, self.discriminator = generator.eval(), discriminator.eval()
         self.data, self.options, self.filters, self.identity = data, options, filters, identity
         self.device = next(generator.parameters()).device
+        self.share = self._own_share()
         self.start = nn.ModuleList([_frozen_copy(generator.mapping)])
         generator.requires_grad_(False)
         discriminator.requires_grad_(False)
@@ -101,6 +105,16 @@ class ConditionedGANTrainer(Trainer):
         self.generator_optimizer, self.discriminator_optimizer = self._build_optimizers()
         self.average = ExponentialAverage(generator.mapping, options.average_half_life)
         self.extra_steps = 0
+
+    def _own_share(self) -> Share:
+        """The rows of this process: pairs, and groups that the discriminator compares, stay together."""
+        batch = self.options.batch_size
+        size = minibatch_std_group(batch, self.discriminator.minibatch_std.group_size)
+        self.discriminator.minibatch_std.group_size = size  # the same groups inside a share as in the batch
+        groups = batch // size
+        return self.processes.part(
+            batch, math.gcd(groups, batch // 2) if self.options.recipe == "matching" else groups
+        )
 
     def _build_optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
         if self.options.recipe == "document":
@@ -153,27 +167,29 @@ class ConditionedGANTrainer(Trainer):
     def _rows(self, rng: torch.Generator) -> Tensor:
         return torch.randint(len(self.data.images), (self.options.batch_size,), generator=rng)
 
-    def _fake(self, rng: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
+    def _requests(self, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """z and properties of the pictures of a whole batch."""
         z = torch.randn(self.options.batch_size, self.generator.z_space_dim, generator=rng).to(self.device)
-        properties = self.data.properties[self._rows(rng)].to(self.device)
-        return self.generator(z, properties), properties
+        return z, self.data.properties[self._rows(rng)].to(self.device)
 
-    def _fake_pairs(self, rng: torch.Generator) -> tuple[dict[str, Tensor], Tensor]:
+    def _request_pairs(self, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Every z twice, in halves of the batch, with property vectors that differ in one dial."""
         count = self.options.batch_size // 2
         z = torch.randn(count, self.generator.z_space_dim, generator=rng).to(self.device)
         pairs = draw_pairs(self.data.properties, count, rng)
-        properties = torch.cat([pairs.first, pairs.second]).to(self.device)
-        return self.generator(torch.cat([z, z]), properties), properties
+        return torch.cat([z, z]), torch.cat([pairs.first, pairs.second]).to(self.device)
 
     def _judged(self, properties: Tensor) -> Tensor:
         """What D hears of the properties: nothing where only its regression head compares."""
         return torch.zeros_like(properties) if self.options.conditioning == "regression" else properties
 
     def _discriminator_step(self, rng: torch.Generator) -> dict[str, float]:
-        real, properties = self.data.batch(self._rows(rng), self.device)
+        own = self.share.rows
+        rows = self._rows(rng)
+        real, properties = self.data.batch(rows[own], self.device)
+        z, requested = (part[own] for part in self._requests(rng))
         with torch.no_grad():
-            fake, requested = self._fake(rng)
+            fake = self.generator(z, requested)
         real_features = self.discriminator.features(real)
         fake_features = self.discriminator.features(fake["image"])
         real_score = self.discriminator.score(real_features, self._judged(properties))
@@ -181,19 +197,25 @@ class ConditionedGANTrainer(Trainer):
         loss = F.softplus(-real_score).mean() + F.softplus(fake_score).mean()
         row = {"d_loss": float(loss.detach())}
         if self.options.recipe == "matching":
-            extra, terms = self._comparison(real_features, properties)
+            others = self.data.properties[rows.roll(1)[own]].to(self.device)
+            extra, terms = self._comparison(real_features, properties, others)
             loss = loss + extra
             row |= terms
-        self.discriminator_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.discriminator_optimizer.step()
-        return row
+        self.descend(self.discriminator_optimizer, loss * self.share.weight)
+        return self._joint(row)
 
-    def _comparison(self, features: Tensor, properties: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def _joint(self, row: dict[str, float]) -> dict[str, float]:
+        """Means over the whole batch of what are means over the own rows."""
+        own = {name: self.share.weight * value for name, value in row.items()}
+        return self.processes.sum_values(own, self.device)
+
+    def _comparison(
+        self, features: Tensor, properties: Tensor, others: Tensor
+    ) -> tuple[Tensor, dict[str, float]]:
         """What teaches D to compare: real pictures with the properties of others, and reading them."""
         loss, row = features.new_zeros(()), {}
         if self.options.conditioning != "regression":
-            mismatched = self.discriminator.score(features, properties.roll(1, dims=0))
+            mismatched = self.discriminator.score(features, others)
             loss = loss + 0.5 * F.softplus(mismatched).mean()
             row["d_mismatched"] = float(torch.sigmoid(mismatched).mean().detach())
         if self.options.conditioning != "projection":
@@ -204,28 +226,32 @@ class ConditionedGANTrainer(Trainer):
 
     def _generator_step(self, rng: torch.Generator) -> dict[str, float]:
         matching = self.options.recipe == "matching"
-        fake, requested = self._fake_pairs(rng) if matching else self._fake(rng)
+        all_z, all_requests = self._request_pairs(rng) if matching else self._requests(rng)
+        requested = all_requests[self.share.rows]
+        fake = self.generator(all_z[self.share.rows], requested)
         features = self.discriminator.features(fake["image"])
         score = self.discriminator.score(features, self._judged(requested))
         loss = adversarial = F.softplus(-score).mean()
         row = {"g_loss": float(adversarial.detach())}
         if matching:
-            terms = self._matching_terms(fake, requested, features)
+            with torch.no_grad():
+                start = self.start[0](all_z, all_requests)
+            terms = self._matching_terms(fake, start, requested, features)
             loss = loss + torch.stack([weight * value for weight, value in terms.values()]).sum()
             row |= {f"g_{name}": float(value.detach()) for name, (_, value) in terms.items()}
-        self.generator_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.generator_optimizer.step()
-        return row
+        self.descend(self.generator_optimizer, loss * self.share.weight)
+        return self._joint(row)
 
     def _matching_terms(
-        self, fake: dict[str, Tensor], requested: Tensor, features: Tensor
+        self, fake: dict[str, Tensor], start: Tensor, requested: Tensor, features: Tensor
     ) -> dict[str, tuple[float, Tensor]]:
-        """Weight and value of what our recipe adds to the adversarial loss of G."""
+        """Weight and value of what our recipe adds to the adversarial loss of G.
+
+        `start` [B, w_dim] is where w was at the first step, for the whole batch; the rest is of own rows.
+        """
         options = self.options
-        with torch.no_grad():
-            start = self.start[0](fake["z"], requested)
-        moved = ((fake["w"] - start) / start.std(dim=0).mean().clamp_min(1e-6)).square().mean()
+        scale = start.std(dim=0).mean().clamp_min(1e-6)
+        moved = ((fake["w"] - start[self.share.rows]) / scale).square().mean()
         terms = {"person": (options.person_weight, moved)}
         if options.conditioning != "projection":
             read = property_loss(self.discriminator.regression(features).float(), requested)

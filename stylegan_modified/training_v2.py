@@ -6,13 +6,18 @@ for; what the dial has no business with must be the same in both.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segmentation.property_table import PROPERTY_NAMES
+from stylegan.layers import minibatch_std_group
+from stylegan.parallel import Share
+from stylegan.rows import Rows
 from stylegan.stylegan_discriminator import StyleGANDiscriminator
 from stylegan_modified.fine_tuning import (
     ExponentialAverage,
@@ -61,7 +66,7 @@ class DialPool:
 
     z: Tensor
     requests: RequestPairs
-    label_maps: Tensor
+    label_maps: Rows
 
 
 class DialTrainer(Trainer):
@@ -106,12 +111,23 @@ class DialTrainer(Trainer):
         rows = torch.randint(len(self.pool.z), (self.options.batch_size,), generator=rng)
         set_learning_rate(self.optimizer, cosine(t, self.options.steps))
         with mixed_precision(self.device, self.options.precision):
-            loss, row = self.loss(rows)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
+            loss, row = self.loss(rows[self.share.rows])
+        weight = self.share.weight
+        self.descend(self.optimizer, loss * weight)
         self.average.update(self.model.dials)
-        return row
+        return self.processes.sum_values({name: weight * value for name, value in row.items()}, self.device)
+
+    @cached_property
+    def share(self) -> Share:
+        """Which pairs of a batch this process works on."""
+        count = self.options.batch_size
+        if not self.options.realism_weight:
+            return self.processes.part(count)
+        # The discriminator compares pictures of both halves with each other, groups of them at a time.
+        pictures = 2 * count
+        size = minibatch_std_group(pictures, self.discriminator.minibatch_std.group_size)
+        self.discriminator.minibatch_std.group_size = size
+        return self.processes.part(count, math.gcd(count, pictures // size))
 
     def loss(self, rows: Tensor) -> tuple[Tensor, dict[str, float]]:
         """Loss of turning the dials of some people of the pool, and its terms."""

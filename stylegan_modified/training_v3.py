@@ -8,6 +8,7 @@ is.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 
 from stylegan.layers import pixel_norm
 from stylegan.muon import Muon
+from stylegan.parallel import Processes
+from stylegan.rows import Rows
 from stylegan.sampling import to_uint8
 from stylegan_modified.fine_tuning import (
     ExponentialAverage,
@@ -59,9 +62,19 @@ class KnownPeople:
     pictures: TrainingPictures
 
 
+def _in_memory(batches: Iterable[np.ndarray]) -> Rows:
+    return torch.from_numpy(np.concatenate(list(batches)))
+
+
 @torch.no_grad()
 def draw_people(
-    generator: nn.Module, z_dim: int, samples: Tensor, count: int, seed: int, batch_size: int = 32
+    generator: nn.Module,
+    z_dim: int,
+    samples: Tensor,
+    count: int,
+    seed: int,
+    batch_size: int = 32,
+    keep: Callable[[Iterable[np.ndarray]], Rows] = _in_memory,
 ) -> KnownPeople:
     """Draw people with properties of training pictures, z and properties independent.
 
@@ -72,17 +85,23 @@ def draw_people(
         samples: [N, 7] float, property vectors of the training pictures, on the CPU.
         count: people to draw.
         seed: of z and properties.
-        batch_size: pictures per forward pass.
+        batch_size: pictures per forward pass; several processes draw a batch each at a time.
+        keep: takes the pictures, batch after batch, to where they are kept.
     """
+    processes = Processes.of_this_run()
     rng = torch.Generator().manual_seed(seed)
     z = torch.randn(count, z_dim, generator=rng)
     properties = samples[torch.randint(len(samples), (count,), generator=rng)]
     device = next(generator.parameters()).device
-    images = [
-        to_uint8(generator(z[rows].to(device), properties[rows].to(device))["image"])
-        for rows in torch.arange(count).split(batch_size)
-    ]
-    return KnownPeople(z, TrainingPictures(torch.from_numpy(np.concatenate(images)), properties))
+
+    def batches() -> Iterator[np.ndarray]:
+        for rows in torch.arange(count).split(batch_size * processes.count):
+            share = processes.part(len(rows))
+            own = rows[share.rows]
+            drawn = to_uint8(generator(z[own].to(device), properties[own].to(device))["image"])
+            yield processes.whole_batch(torch.from_numpy(drawn).to(device), share).cpu().numpy()
+
+    return KnownPeople(z, TrainingPictures(keep(batches()), properties))
 
 
 class ConditionalVAETrainer(Trainer):
@@ -123,32 +142,40 @@ class ConditionalVAETrainer(Trainer):
         set_learning_rate(self.optimizer, cosine(t, self.options.steps))
         with mixed_precision(self.device, self.options.precision):
             loss, row = self._loss(rng)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
+        self.descend(self.optimizer, loss)
         self.average.update(self.encoder)
-        return row
+        return self.processes.sum_values(row, self.device)
 
     def _loss(self, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        options, count = self.options, self.options.drawn_size
-        rows = torch.randint(len(self.people.z), (count,), generator=rng)
+        """What this process adds to the loss of the batch, and to each of its terms."""
+        options, total = self.options, self.options.drawn_size + self.options.batch_size
+        known, given = self.processes.part(options.drawn_size), self.processes.part(options.batch_size)
+        count = len(known.rows)
+        rows = torch.randint(len(self.people.z), (options.drawn_size,), generator=rng)[known.rows]
         drawn, drawn_properties = self.people.pictures.batch(rows, self.device)
-        given = torch.randint(len(self.data.images), (options.batch_size,), generator=rng)
-        pictures, properties = self.data.batch(given, self.device)
+        chosen = torch.randint(len(self.data.images), (options.batch_size,), generator=rng)[given.rows]
+        pictures, properties = self.data.batch(chosen, self.device)
         images = torch.cat([drawn, pictures])
-        images = images + options.noise * torch.randn(images.shape, generator=rng).to(self.device)
+        noise = torch.randn(total, *images.shape[1:], generator=rng)
+        noise = noise[torch.cat([known.rows, options.drawn_size + given.rows])]
+        images = images + options.noise * noise.to(self.device)
         mean, log_variance = self.encoder(images, torch.cat([drawn_properties, properties]))
         mean, log_variance = mean.float(), log_variance.float()
-        posterior = sample_posterior(mean[count:], log_variance[count:], rng)
+        with self.processes.joint_random_numbers(given.rows, given.batch):
+            posterior = sample_posterior(mean[count:], log_variance[count:], rng)
         decoded = self.model(posterior, properties)["image"].float()
+        divergence = sum(
+            share.weight * share.batch / total * kl_divergence(mean[part], log_variance[part])
+            for share, part in ((known, slice(count)), (given, slice(count, None)))
+        )
         terms = {
-            "reconstruction": (options.reconstruction_weight, pyramid_loss(decoded, pictures)),
-            "latent": (options.latent_weight, self._latent_error(mean[:count], rows)),
-            "kl": (options.kl_weight, kl_divergence(mean, log_variance)),
+            "reconstruction": (options.reconstruction_weight, given.weight * pyramid_loss(decoded, pictures)),
+            "latent": (options.latent_weight, known.weight * self._latent_error(mean[:count], rows)),
+            "kl": (options.kl_weight, divergence),
         }
         if self.identity is not None:
             same = cosine_distance(self.identity(decoded).float(), self.identity(pictures).float())
-            terms["identity"] = (options.identity_weight, same)
+            terms["identity"] = (options.identity_weight, given.weight * same)
         loss = torch.stack([weight * value for weight, value in terms.values()]).sum()
         return loss, {name: float(value.detach()) for name, (_, value) in terms.items()}
 

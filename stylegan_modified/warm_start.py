@@ -70,13 +70,12 @@ class WarmStartTrainer(Trainer):
 
     def step(self, t: int, rng: torch.Generator) -> dict[str, float]:
         count = self.options.batch_size
-        z = torch.randn(count, self.generator.z_space_dim, generator=rng).to(self.device)
-        requested = draw_pairs(self.properties, count, rng).first.to(self.device)
+        share = self.processes.part(count)
+        z = torch.randn(count, self.generator.z_space_dim, generator=rng)[share.rows].to(self.device)
+        requested = draw_pairs(self.properties, count, rng).first[share.rows].to(self.device)
         with torch.no_grad():
             wanted = self.editor.move(self.editor.admit(self.original(z)), requested)
-        loss = ((self.generator.mapping(z, requested) - wanted) / self.w_std).square().mean()
+        loss = ((self.generator.mapping(z, requested) - wanted) / self.w_std).square().mean() * share.weight
         set_learning_rate(self.optimizer, cosine(t, self.options.steps))
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        return {"unexplained": float(loss.detach())}
+        self.descend(self.optimizer, loss)
+        return self.processes.sum_values({"unexplained": float(loss.detach())}, self.device)

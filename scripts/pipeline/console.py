@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from scripts.pipeline.launch import place_among_processes
 from scripts.pipeline.layers import REPOSITORY
 
 LINE_INTERVAL_S = 30.0
@@ -25,6 +26,10 @@ class Console:
         """One message, on the terminal and, with the time, in the log file."""
         if not self.quiet:
             print(text, flush=True)
+        self.note(text)
+
+    def note(self, text: str) -> None:
+        """One message in the log file alone, with the time."""
         if self.log_path is not None:
             self.log_path.parent.mkdir(parents=True, exist_ok=True)
             with self.log_path.open("a", encoding="utf-8") as file:
@@ -34,7 +39,7 @@ class Console:
 class Progress:
     """Progress over a known number of items: a bar on a terminal, a line now and then in a file.
 
-    Context manager; ``update`` also looks whether the user asked to stop.
+    Context manager; ``update`` also calls `on_update`, which raises if the user asked to stop.
     """
 
     def __init__(
@@ -43,15 +48,15 @@ class Progress:
         unit: str,
         description: str,
         quiet: bool,
-        check_stop: Callable[[], None],
+        on_update: Callable[[], None],
         done: int = 0,
     ) -> None:
         from tqdm import tqdm
 
         self.total = total
         self.unit = unit
-        self.done = self._done_before = done
-        self._check_stop = check_stop
+        self.done = self.done_before = done
+        self._on_update = on_update
         self._is_terminal = sys.stderr.isatty()
         self._lines = not quiet and not self._is_terminal
         self._started_at = self._printed_at = time.monotonic()
@@ -72,10 +77,15 @@ class Progress:
         self._bar.update(count)
         if self._lines and time.monotonic() - self._printed_at > LINE_INTERVAL_S:
             self._printed_at = time.monotonic()
-            rate = max(self.done - self._done_before, 1) / (self._printed_at - self._started_at)
+            rate = max(self.done - self.done_before, 1) / (self._printed_at - self._started_at)
             left_s = (self.total - self.done) / rate
             print(f"  {self.done} of {self.total} {self.unit}, {rate:.1f}/s, {left_s:.0f} s left", flush=True)
-        self._check_stop()
+        self._on_update()
+
+    def start_at(self, done: int) -> None:
+        """Say how many items an earlier run finished, where that is known only later."""
+        self.done = self._done_before = self._bar.n = self._bar.initial = done
+        self._bar.refresh()
 
     def set_postfix(self, **values: object) -> None:
         """Show values, such as a loss, behind the bar."""
@@ -88,16 +98,18 @@ class Progress:
 
 def script_command(name: str, *arguments: str) -> str:
     """The command that runs a script with the interpreter in use, as the user can type it here."""
-    return shlex.join([_interpreter(), short_path(REPOSITORY / "scripts" / f"{name}.py"), *arguments])
+    return shlex.join([python_command(), short_path(REPOSITORY / "scripts" / f"{name}.py"), *arguments])
 
 
 def running_command() -> str:
-    """The command that started this process, as the user can type it again."""
-    return shlex.join([_interpreter(), *sys.argv])
+    """The command that started this process, and others with it, as the user can type it again."""
+    words = [python_command(), *sys.argv]
+    place = place_among_processes()
+    return shlex.join(words if place is None else place.command(words))
 
 
-def _interpreter() -> str:
-    """The interpreter in use: by its path if it is the repository's own, else by its name."""
+def python_command() -> str:
+    """The interpreter in use, as typed: by its path if it is the repository's own, else by its name."""
     interpreter = Path(sys.executable)
     return short_path(interpreter) if REPOSITORY in interpreter.parents else interpreter.name
 

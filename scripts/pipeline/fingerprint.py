@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +50,24 @@ def cached_sha256(workspace: Path, path: Path) -> str:
     return digest
 
 
-def dependencies(spec: StageSpec, options: ToolOptions, workspace: Path) -> dict[str, Any]:
-    """Everything that the stage's result depends on, as plain JSON: version, options and inputs."""
+def dependencies(
+    spec: StageSpec,
+    options: ToolOptions,
+    workspace: Path,
+    state: Callable[[Input, Path], str] | None = None,
+) -> dict[str, Any]:
+    """Everything that the stage's result depends on, as plain JSON: version, options and inputs.
+
+    Args:
+        spec, options, workspace: of the stage.
+        state: what identifies an input; None: `input_state`.
+    """
+    identify = state or input_state
     return {
         "stage": spec.name,
         "version": spec.version,
         "options": results_options(options),
-        "inputs": {item.path: input_state(item, workspace) for item in spec.inputs_for(options)},
+        "inputs": {item.path: identify(item, workspace) for item in spec.inputs_for(options)},
     }
 
 

@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM: the first asks for an orderly stop, the second stops at once."""
+"""Ctrl-C and SIGTERM: the first asks for an orderly stop, the second stops at once.
+
+Under torchrun, which passes signals on and sends some of its own, they only ask; it kills after 30 seconds.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import sys
 from types import FrameType, TracebackType
 
 from scripts.pipeline.errors import Interrupted
+from scripts.pipeline.launch import place_among_processes
 
 
 class StopRequest:
@@ -14,6 +18,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.requested = False
+        self._is_alone = place_among_processes() is None
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> StopRequest:
@@ -26,10 +31,11 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        if self.requested and self._is_alone:
             raise KeyboardInterrupt
         self.requested = True
-        print("\nStopping after the current step; once more stops at once.", file=sys.stderr, flush=True)
+        if self._is_alone:
+            print("\nStopping after the current step; once more stops at once.", file=sys.stderr, flush=True)
 
     def check(self) -> None:
         """Raise `Interrupted` if a stop was asked for."""

@@ -6,7 +6,7 @@ import csv
 import io
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,40 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SYNC_INTERVAL_S = 1.0
+
+
+class JournalRows(MutableMapping[Any, "dict[str, str]"]):
+    """Key -> row as text. Rows are kept as the lines of the file: as dictionaries they took ten times the
+    memory.
+    """
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns = tuple(columns)
+        self._lines: dict[Any, bytes] = {}
+
+    def __getitem__(self, key: Any) -> dict[str, str]:
+        fields = next(csv.reader([self._lines[key].decode("utf-8")]))
+        return dict(zip(self._columns, fields, strict=True))
+
+    def __setitem__(self, key: Any, row: Mapping[str, str]) -> None:
+        self._lines[key] = _to_line([row[name] for name in self._columns])
+
+    def __delitem__(self, key: Any) -> None:
+        del self._lines[key]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._lines)
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._lines
+
+    def table(self) -> pd.DataFrame:
+        """All rows, with numbers as numbers and empty fields as NaN, sorted by key."""
+        lines = (self._lines[key] for key in sorted(self._lines))
+        return parse_csv(io.BytesIO(b"".join((_to_line(self._columns), *lines))))
 
 
 class Journal:
@@ -34,7 +68,8 @@ class Journal:
         check_stop: called after each append; raises to end the loop.
 
     Attributes:
-        rows: finished items, key -> row as text, those of earlier runs included.
+        rows: finished items, those of earlier runs included.
+        taken_over: how many of them earlier runs had finished.
 
     Raises:
         UserError: the file has other columns than this version of the script writes.
@@ -54,7 +89,8 @@ class Journal:
         self.columns = tuple(columns)
         self.key = key
         self.key_type = key_type or (int if key == "img_no" else str)
-        self.rows: dict[Any, dict[str, str]] = {}
+        self.rows = JournalRows(self.columns)
+        self.taken_over = 0
         self._check_stop = check_stop
         self._file: io.BufferedWriter | None = None
         self._synced_at = 0.0
@@ -65,6 +101,7 @@ class Journal:
         self._file = self.path.open("r+b" if self.path.exists() else "w+b")
         self._file.truncate(good_bytes)
         self._file.seek(good_bytes)
+        self.taken_over = len(self.rows)
         if good_bytes == 0:
             self._write(self.columns)
         return self
@@ -104,12 +141,7 @@ class Journal:
 
     def frame(self) -> pd.DataFrame:
         """All rows, with numbers as numbers and empty fields as NaN, sorted by key."""
-        buffer = io.StringIO()
-        writer = csv.DictWriter(buffer, self.columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows[key] for key in sorted(self.rows))
-        buffer.seek(0)
-        return parse_csv(buffer)
+        return self.rows.table()
 
     def read(self) -> int:
         """Fill ``rows`` from the file; returns the number of bytes up to the last whole row."""
@@ -147,13 +179,18 @@ class Journal:
     def _write(self, fields: Sequence[str]) -> None:
         if self._file is None:
             raise ValueError("the journal is not open; use it in a with statement")
-        buffer = io.StringIO()
-        csv.writer(buffer, lineterminator="\n").writerow(fields)
-        self._file.write(buffer.getvalue().encode("utf-8"))
+        self._file.write(_to_line(fields))
         self._file.flush()
         if time.monotonic() - self._synced_at >= SYNC_INTERVAL_S:
             os.fsync(self._file.fileno())
             self._synced_at = time.monotonic()
+
+
+def _to_line(fields: Sequence[str]) -> bytes:
+    """A line of the file."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(fields)
+    return buffer.getvalue().encode("utf-8")
 
 
 def _to_text(value: Any) -> str:

@@ -11,9 +11,8 @@ from typing import TextIO
 
 from scripts.pipeline import files
 from scripts.pipeline.errors import UserError
-from scripts.pipeline.manifest import STAGES_FOLDER, stage_folder
+from scripts.pipeline.manifest import LOCK_NAME, STAGES_FOLDER, stage_folder
 
-LOCK_NAME = "lock"
 USE_NAME = "in_use.lock"
 
 

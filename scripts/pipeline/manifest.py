@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import time
+from contextlib import suppress
 from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from scripts.pipeline import files
-from scripts.pipeline.layers import REPOSITORY
 
 STAGES_FOLDER = "_stages"
 MANIFEST_NAME = "_stage.json"
-RECORDED_PACKAGES = ("torch", "torchvision", "numpy", "pandas", "pillow", "opencv-python-headless")
-MODULE_OF_PACKAGE = {"pillow": "PIL", "opencv-python-headless": "cv2"}
+LOCK_NAME = "lock"
+HEARTBEAT_NAME = "heartbeat"
+HEARTBEAT_INTERVAL_S = 1.0
 
 
 def stage_folder(workspace: Path, name: str) -> Path:
@@ -39,28 +38,28 @@ def write(workspace: Path, name: str, record: dict[str, Any]) -> None:
 
 def now() -> str:
     """Current time in UTC, ISO 8601, to the second."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return to_text(time.time())
 
 
-def environment() -> dict[str, Any]:
-    """Versions of Python and of the loaded packages, and the commit of the code."""
-    versions = {"python": sys.version.split()[0]}
-    for package in RECORDED_PACKAGES:
-        if MODULE_OF_PACKAGE.get(package, package) in sys.modules:
-            versions[package] = metadata.version(package)
-    return {"versions": versions, "commit": _git_commit()}
+def to_text(seconds: float) -> str:
+    """Time since the epoch in UTC, ISO 8601, to the second."""
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
 
 
-def _git_commit() -> str | None:
-    try:
-        found = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return found.stdout.strip() if found.returncode == 0 else None
+class Heartbeat:
+    """A file whose time of change says when a run was last alive: a killed one cannot say when it ended."""
+
+    def __init__(self, workspace: Path, name: str) -> None:
+        self.path = stage_folder(workspace, name) / HEARTBEAT_NAME
+        self._beat_at = float("-inf")
+
+    def beat(self) -> None:
+        """Give a sign of life, at most once a second."""
+        if time.monotonic() - self._beat_at >= HEARTBEAT_INTERVAL_S:
+            self._beat_at = time.monotonic()
+            with suppress(OSError):  # without it only the time of a killed run would be unknown
+                self.path.touch()
+
+    def last(self) -> float | None:
+        """Time of the last sign, as of ``time.time``; None if there was none."""
+        return self.path.stat().st_mtime if self.path.exists() else None

@@ -27,7 +27,7 @@ from scripts.pipeline.layers import (
     nearest as nearest,
 )
 
-NOT_IN_FILES = {"preset", "quality", "config", "force"}
+NOT_IN_FILES = {"preset", "quality", "config", "force", "json"}
 
 OptionsT = TypeVar("OptionsT", bound="ToolOptions")
 
@@ -63,6 +63,11 @@ class ToolOptions:
     device: str = option("auto", help="auto, cpu, cuda or cuda:<index>", affects_results=False)
     threads: int = option(0, help="CPU threads; 0: torch's choice", affects_results=False)
     quiet: bool = option(False, help="print errors only", affects_results=False)
+    json: bool = option(
+        False,
+        help="print one JSON object about the run, and nothing else, on standard output",
+        affects_results=False,
+    )
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,24 @@ def plain_value(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         return [plain_value(item) for item in value]
     return value
+
+
+def command_line_words(entries: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The words of a command line that gave these options.
+
+    Args:
+        entries: as `ResolvedOptions.to_json` gives them; those from elsewhere are left out.
+    """
+    words: list[str] = []
+    for name, entry in entries.items():
+        if entry["from"] != "command line":
+            continue
+        flag, value = f"--{name.replace('_', '-')}", entry["value"]
+        if isinstance(value, bool):
+            words.append(flag if value else flag.replace("--", "--no-", 1))
+        else:
+            words += [flag, *map(str, value if isinstance(value, list) else [value])]
+    return words
 
 
 def results_options(options: ToolOptions) -> dict[str, Any]:

@@ -87,6 +87,34 @@ def labelled_grid(
     return grid
 
 
+def cut_grid(
+    grid: Image.Image, row_count: int, group: int = 1, has_title: bool = False
+) -> list[list[Image.Image]]:
+    """The square pictures of a `labelled_grid`, row after row.
+
+    Args:
+        grid: what `labelled_grid` gave, as it was stored.
+        row_count: its rows.
+        group: its columns are a multiple of this; more than one where the row labels may be as wide as a
+            picture, which would pass for a column.
+        has_title: it was given a title.
+
+    Raises:
+        ValueError: no such grid.
+    """
+    top = LABEL_HEIGHT_PX * (2 if has_title else 1)
+    step, rest = divmod(grid.height - top, row_count)
+    columns = grid.width // step // group * group if step > GAP_PX and not rest else 0
+    if columns < 1:
+        raise ValueError(f"a picture of {grid.width} x {grid.height} px is no grid of {row_count} rows")
+    size = step - GAP_PX
+    left = grid.width - columns * step
+    return [
+        [grid.crop((x, y, x + size, y + size)) for x in range(left, left + columns * step, step)]
+        for y in range(top, top + row_count * step, step)
+    ]
+
+
 def _blank(width: int, height: int) -> Image.Image:
     from PIL import Image
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from scripts.pipeline import files, fingerprint, locks, manifest
+from scripts.pipeline import accounting, files, fingerprint, locks, manifest
 from scripts.pipeline.console import Console, running_command
 from scripts.pipeline.disk_full import is_disk_full, writing_errors
 from scripts.pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, Interrupted, UserError
 from scripts.pipeline.interrupts import StopRequest
-from scripts.pipeline.options import OptionsT, ResolvedOptions, StageOptions, resolve_options
+from scripts.pipeline.options import (
+    OptionsT,
+    ResolvedOptions,
+    StageOptions,
+    command_line_words,
+    resolve_options,
+)
+from scripts.pipeline.outcome import Outcome
+from scripts.pipeline.processes import FollowingStage, FollowingTool, LostError, carry_out, end
 from scripts.pipeline.spec import StageSpec
 from scripts.pipeline.stage import Stage, Tool
 
@@ -39,11 +47,18 @@ def run_stage(
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
 
-    def body(stop: StopRequest) -> None:
+    def body(stop: StopRequest, outcome: Outcome) -> None:
         resolved = resolve_options(options_class, spec.name, arguments)
-        StageRun(spec, resolved, stop).execute(run)
 
-    sys.exit(guard(body, spec.name))
+        def execute(work: Callable[[Stage, OptionsT], None]) -> None:
+            stage_run = StageRun(spec, resolved, stop)
+            outcome.tool = stage_run.stage
+            stage_run.execute(work)
+
+        follower = partial(FollowingStage, spec, resolved.options, stop)
+        carry_out(spec.name, spec.several_processes, execute, follower, run)
+
+    sys.exit(guard(body, spec.name, arguments))
 
 
 def run_tool(
@@ -51,55 +66,83 @@ def run_tool(
     run: Callable[[Tool, OptionsT], None],
     name: str | None = None,
     argv: Sequence[str] | None = None,
+    leaves_account: bool = True,
+    several_processes: bool = False,
 ) -> NoReturn:
-    """Run a script without a number: the same options, messages and exit codes, but no record of the run.
+    """Run a script without a number: the same options, messages and exit codes; its account, ``run.json``,
+    lies beside its log.
 
     Args:
         options_class: its options, a frozen subclass of `ToolOptions`.
         run: the work.
         name: name of its table in the TOML files; None: that of the file that defines ``run``.
         argv: command line without the program's name; None: that of the process.
+        leaves_account: False for a script that must not write anything.
+        several_processes: torchrun may run it in several processes, which share its work.
     """
     tool_name = name or Path(run.__code__.co_filename).stem
     arguments = sys.argv[1:] if argv is None else list(argv)
 
-    def body(stop: StopRequest) -> None:
+    def body(stop: StopRequest, outcome: Outcome) -> None:
         resolved = resolve_options(options_class, tool_name, arguments)
-        tool = Tool(tool_name, resolved.options, stop)
-        files.write_json(tool.log_dir / "options.json", resolved.to_json())
-        run(tool, resolved.options)
 
-    sys.exit(guard(body, tool_name))
+        def execute(work: Callable[[Tool, OptionsT], None]) -> None:
+            tool = outcome.tool = Tool(tool_name, resolved.options, stop, has_log=leaves_account)
+            if not leaves_account:
+                work(tool, resolved.options)
+                return
+            files.write_json(tool.log_dir / "options.json", resolved.to_json())
+            origin = accounting.origin(resolved.options)
+            record = {"script": tool_name, "options": resolved.to_json(), **origin}
+
+            def save() -> None:
+                files.write_json(tool.log_dir / "run.json", record)
+
+            with accounting.attempt(record, (), tool, save):
+                work(tool, resolved.options)
+
+        follower = partial(FollowingTool, tool_name, resolved.options, stop)
+        carry_out(tool_name, several_processes, execute, follower, run)
+
+    sys.exit(guard(body, tool_name, arguments))
 
 
-def guard(body: Callable[[StopRequest], None], name: str) -> int:
-    """Run the body; foreseen errors become one message and an exit code."""
+def guard(body: Callable[[StopRequest, Outcome], None], name: str, argv: Sequence[str]) -> int:
+    """Run the body; foreseen errors become one message and an exit code, all ends one object for --json.
+
+    Args:
+        body: the run; it tells the outcome the tool as soon as there is one.
+        name: of the script.
+        argv: its command line.
+    """
+    with Outcome(name, argv) as outcome:
+        code, outcome.message = _guarded(body, name, outcome)
+        outcome.exit_code = end(outcome.message, code) if outcome.message else code
+    return outcome.exit_code
+
+
+def _guarded(body: Callable[[StopRequest, Outcome], None], name: str, outcome: Outcome) -> tuple[int, str]:
+    """Exit code and message."""
     go_on = f"What is finished is kept; the same command goes on from there:\n    {running_command()}"
     try:
         with StopRequest() as stop:
-            body(stop)
+            body(stop, outcome)
     except (Interrupted, KeyboardInterrupt):
-        _complain(f"{name} stopped. {go_on}")
-        return EXIT_INTERRUPTED
+        return EXIT_INTERRUPTED, f"{name} stopped. {go_on}"
+    except LostError as error:
+        return error.exit_code, f"{name}: {error} {go_on}"
     except UserError as error:
-        _complain(f"{name}: {error}")
-        return error.exit_code
+        return error.exit_code, f"{name}: {error}"
     except PermissionError as error:
-        _complain(
+        return UserError.exit_code, (
             f"{name}: no permission to use {error.filename}, so the run cannot go on. "
             "Change who may use it, or give another --workspace."
         )
-        return UserError.exit_code
     except writing_errors() as error:
         if not is_disk_full(error):
             raise
-        _complain(f"{name}: the disk is full ({error}). Free some space. {go_on}")
-        return UserError.exit_code
-    return EXIT_OK
-
-
-def _complain(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+        return UserError.exit_code, f"{name}: the disk is full ({error}). Free some space. {go_on}"
+    return EXIT_OK, ""
 
 
 class StageRun:
@@ -128,10 +171,11 @@ class StageRun:
             with locks.changing(self.workspace, self.spec.name):
                 if self.options.force:
                     self._clear()
+                    previous = None
                 elif previous is None:
                     self._remove_journals()
                 files.remove_leftovers((self.workspace, self.stage.log_dir))
-                self._run(run, depends_on)
+                self._run(run, depends_on, self.earlier_attempts(previous))
 
     @contextmanager
     def _inputs_kept(self) -> Iterator[None]:
@@ -140,6 +184,10 @@ class StageRun:
         with locks.reading(self.workspace, makers):
             self.stage.check_inputs()
             yield
+
+    def earlier_attempts(self, previous: dict[str, Any] | None) -> list[dict[str, Any]]:
+        """Attempts that led to what is there already."""
+        return accounting.closed(previous, self.stage.heartbeat.last())
 
     def _remove_journals(self) -> None:
         """Remove the rows of finished items: without a record nobody knows which options made them."""
@@ -161,7 +209,7 @@ class StageRun:
         if quality != self.options.quality:
             lines.insert(0, f'--quality: was "{quality}", is "{self.options.quality}"')
         state = "was made" if previous["state"] == "complete" else "was begun"
-        again = self.stage.command(self.spec.name, *_given_options(self.resolved), "--force")
+        again = self.stage.command(self.spec.name, *given_options(self.resolved.to_json()), "--force")
         raise UserError(
             "\n    ".join([f"the result in {self.workspace} {state} with other settings or inputs:", *lines])
             + "\nMixing the two would spoil it. Give the earlier values, or another --workspace to keep "
@@ -176,6 +224,7 @@ class StageRun:
         if vanished:
             self.stage.log(f"{self.spec.name}: {', '.join(vanished)} vanished; making it again.")
             return False
+        self.stage.record = previous | {"state": "up to date"}
         # The log file stays as the real run left it: nothing happened now.
         screen = Console(None, self.options.quiet)
         screen.log(f"{self.spec.name} is up to date ({previous.get('finished', 'earlier')}).")
@@ -191,8 +240,12 @@ class StageRun:
             if folder.is_dir()
         }
 
-    def _run(self, run: Callable[[Stage, Any], None], depends_on: dict[str, Any]) -> None:
-        started_at = time.monotonic()
+    def _run(
+        self,
+        run: Callable[[Stage, Any], None],
+        depends_on: dict[str, Any],
+        earlier: Sequence[dict[str, Any]],
+    ) -> None:
         resolved_json = self.resolved.to_json()
         record = {
             "stage": self.spec.name,
@@ -200,32 +253,32 @@ class StageRun:
             "fingerprint": fingerprint.fingerprint(depends_on),
             "depends_on": depends_on,
             "options": resolved_json,
-            "started": manifest.now(),
+            **accounting.origin(self.options, self.spec.version),
         }
-        manifest.write(self.workspace, self.spec.name, record)
-        for folder in (self.stage.folder, self.stage.log_dir):
-            files.write_json(folder / "options.json", resolved_json)
-        run(self.stage, self.options)
-        missing = [relative for relative in self.outputs if not (self.workspace / relative).exists()]
-        if missing:
-            raise RuntimeError(f"{self.spec.name} ended without its outputs {missing}")
-        files.sync_folders({(self.workspace / relative).parent for relative in self.outputs})
-        seconds = time.monotonic() - started_at
-        device = self.stage.__dict__.get("device")
-        record |= {
-            "state": "complete",
-            "finished": manifest.now(),
-            "seconds": round(seconds, 1),
-            "device": str(device) if device is not None else "none",
-            "numbers": self.stage.numbers,
-            "look_at": self.stage.look_at,
-            "outputs": list(self.outputs),
-            "file_counts": self._file_counts(),
-            **manifest.environment(),
-        }
-        manifest.write(self.workspace, self.spec.name, record)
-        self.stage.log(f"{self.spec.name} finished in {seconds:.1f} s.")
-        self._summarise(self.stage, self.stage.numbers, self.stage.look_at)
+
+        def save() -> None:
+            manifest.write(self.workspace, self.spec.name, record)
+
+        with accounting.attempt(record, earlier, self.stage, save) as seconds:
+            for folder in (self.stage.folder, self.stage.log_dir):
+                files.write_json(folder / "options.json", resolved_json)
+            run(self.stage, self.options)
+            missing = [relative for relative in self.outputs if not (self.workspace / relative).exists()]
+            if missing:
+                raise RuntimeError(f"{self.spec.name} ended without its outputs {missing}")
+            files.sync_folders({(self.workspace / relative).parent for relative in self.outputs})
+            record |= {
+                "state": "complete",
+                "finished": manifest.now(),
+                "numbers": self.stage.numbers,
+                "look_at": self.stage.look_at,
+                "outputs": list(self.outputs),
+                "file_counts": self._file_counts(),
+                "sha256": accounting.output_hashes(self.workspace, (*self.outputs, *self.spec.item_folders)),
+            }
+            self.stage.record = record
+            self.stage.log(f"{self.spec.name} finished in {seconds():.1f} s.")
+            self._summarise(self.stage, self.stage.numbers, self.stage.look_at)
 
     def _summarise(self, screen: Stage | Console, numbers: dict[str, str], look_at: Sequence[str]) -> None:
         for name, value in numbers.items():
@@ -236,15 +289,11 @@ class StageRun:
             screen.log(f"  next: {self.stage.command(self.spec.next_script)}")
 
 
-def _given_options(resolved: ResolvedOptions[Any]) -> list[str]:
-    """The options of the command line, but for those that `Stage.command` repeats anyway."""
-    words: list[str] = []
-    for name, entry in resolved.to_json().items():
-        if entry["from"] != "command line" or name in {"preset", "quality", "config", "workspace", "force"}:
-            continue
-        flag, value = f"--{name.replace('_', '-')}", entry["value"]
-        if isinstance(value, bool):
-            words.append(flag if value else flag.replace("--", "--no-", 1))
-        else:
-            words += [flag, *map(str, value if isinstance(value, list) else [value])]
-    return words
+def given_options(options: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The options of the command line, but for those that `Stage.command` repeats anyway.
+
+    Args:
+        options: as of `ResolvedOptions.to_json`.
+    """
+    repeated = {"preset", "quality", "config", "workspace", "force"}
+    return command_line_words({name: entry for name, entry in options.items() if name not in repeated})

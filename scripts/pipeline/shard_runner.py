@@ -13,18 +13,20 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from scripts.pipeline import files, fingerprint, manifest
+from scripts.pipeline import accounting, files, fingerprint, manifest
 from scripts.pipeline.errors import UserError
 from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.journal import Journal
 from scripts.pipeline.locks import changing, stage_locked
 from scripts.pipeline.options import ResolvedOptions, resolve_options
+from scripts.pipeline.outcome import Outcome
+from scripts.pipeline.processes import refuse_several
 from scripts.pipeline.runner import StageRun, guard
 from scripts.pipeline.shards import ItemWork, Shard, ShardedOptions
 from scripts.pipeline.spec import StageSpec
@@ -44,18 +46,22 @@ def run_sharded_stage(
     """`run_stage` for a stage that can be divided; see there for the exit codes."""
     arguments = sys.argv[1:] if argv is None else list(argv)
 
-    def body(stop: StopRequest) -> None:
+    def body(stop: StopRequest, outcome: Outcome) -> None:
+        refuse_several(spec.name, "Divide its items instead: give each process --shard i/n.")
         resolved = resolve_options(options_class, spec.name, arguments)
         shard = Shard.parse(resolved.options.shard)
         if shard is None:
             whole = _WholeRun(spec, resolved, stop, work)
+            outcome.tool = whole.stage
             with _locked_soon(whole.workspace, whole.parts_name, wait_s=BEGIN_WAIT_S):
                 whole.check_parts()
                 whole.execute(whole.run_items)
         else:
-            _PartRun(spec, resolved, stop, work, shard).run()
+            part = _PartRun(spec, resolved, stop, work, shard)
+            outcome.tool = part.stage
+            part.run()
 
-    sys.exit(guard(body, spec.name))
+    sys.exit(guard(body, spec.name, arguments))
 
 
 class _RunningElsewhereError(UserError):
@@ -90,11 +96,21 @@ class _ShardedRun(StageRun):
 
     def part_name(self, part: Shard) -> str:
         """Name under which `manifest` keeps the record and the lock of a part."""
-        return f"{self.parts_name}/{part.index}-of-{part.count}"
+        return f"{self.parts_name}/{_folder_name(part)}"
 
     def part_journal(self, part: Shard) -> Path:
         """Journal of a part."""
         return manifest.stage_folder(self.workspace, self.part_name(part)) / JOURNAL_NAME
+
+    def heartbeat(self, part: Shard) -> manifest.Heartbeat:
+        """Sign of life of a part."""
+        return manifest.Heartbeat(self.workspace, self.part_name(part))
+
+    def count(self, journal: Journal, known: Set[int], keys: Set[int]) -> None:
+        """Count the items: made in this run, taken over (their rows were known), and failed in any run."""
+        failed = {key for key in keys if journal.rows[key].get("status", "ok") != "ok"}
+        skipped = (keys & known) - failed
+        self.stage.count(self.work.unit, len(keys - failed - skipped), len(skipped), len(failed))
 
     def parts(self) -> dict[Shard, dict[str, Any]]:
         """Records of the parts that were begun."""
@@ -175,13 +191,25 @@ class _WholeRun(_ShardedRun):
             for part in parts:
                 self._take_rows(journal, self.part_journal(part))
             missing = self.missing_batches(None, journal.rows)
+            known = set(journal.rows)
             if parts and missing:
                 count = sum(map(len, missing))
                 stage.log(f"{count} items are in no part, or their files are gone; making them now.")
             self.work.make(stage, options, missing, journal)
             keys = set(self.work.keys(stage, options))
+            self.count(journal, known, keys)
             table = journal.frame()
         self.work.finish(stage, options, table[table["img_no"].isin(keys)].reset_index(drop=True))
+
+    def earlier_attempts(self, previous: dict[str, Any] | None) -> list[dict[str, Any]]:
+        """Those of the parts, which ran side by side, and of earlier runs without ``--shard``."""
+        own = [known for known in super().earlier_attempts(previous) if "part" not in known]
+        of_parts = [
+            known | {"part": str(part)}
+            for part, record in self.parts().items()
+            for known in accounting.closed(record, self.heartbeat(part).last())
+        ]
+        return [*of_parts, *own]
 
     def _take_rows(self, journal: Journal, path: Path) -> None:
         """Add the rows of a part.
@@ -209,6 +237,7 @@ class _PartRun(_ShardedRun):
     ) -> None:
         super().__init__(spec, resolved, stop, work)
         self.stop, self.shard = stop, shard
+        self.stage.heartbeat = self.heartbeat(shard)
 
     def run(self) -> None:
         """Make the part; the last one merges. See `run_stage` for the errors."""
@@ -218,7 +247,7 @@ class _PartRun(_ShardedRun):
             with _locked_soon(self.workspace, self.parts_name):
                 if self._begin(depends_on):
                     return
-            self._make_part(depends_on)
+            self._make_part()
             self._merge_if_last()
 
     def _begin(self, depends_on: dict[str, Any]) -> bool:
@@ -240,7 +269,8 @@ class _PartRun(_ShardedRun):
                 )
         if self.shard not in self.parts():  # without a record nobody knows which options made the rows
             files.remove(self.part_journal(self.shard))
-        self._write_record("running", depends_on)
+        self.record = self._new_record(depends_on)
+        self._save()
         return False
 
     def _clear_for_force(self, depends_on: dict[str, Any]) -> None:
@@ -265,19 +295,24 @@ class _PartRun(_ShardedRun):
                 files.remove(self.workspace / relative)
             self.clear_part(self.shard)
 
-    def _make_part(self, depends_on: dict[str, Any]) -> None:
-        started_at = time.monotonic()
+    def _make_part(self) -> None:
         columns = self.work.columns(self.options)
-        with Journal(self.part_journal(self.shard), columns, check_stop=self.stage.check_stop) as journal:
+        earlier = self.record["attempts"]
+        with (
+            accounting.attempt(self.record, earlier, self.stage, self._save) as seconds,
+            self.stage.journal(columns, name=f"{PARTS}/{_folder_name(self.shard)}/journal") as journal,
+        ):
             rows = dict(journal.rows)
             if manifest.read(self.workspace, self.spec.name) is not None:  # begun without parts
                 rows |= _read_rows(self.stage.folder / JOURNAL_NAME, columns)
             missing = self.missing_batches(self.shard, rows)
             self.work.make(self.stage, self.options, missing, journal)
-            count = len(journal)
-        seconds = round(time.monotonic() - started_at, 1)
-        self._write_record("complete", depends_on, items=count, seconds=seconds, **manifest.environment())
-        self.stage.log(f"{self.spec.name}: part {self.shard} is complete, {count} items in {seconds} s.")
+            self.count(journal, set(rows), set(journal.rows))
+            self.record |= {"state": "complete", "items": len(journal)}
+            self.stage.record = {"state": "complete", "part": str(self.shard)}
+            self.stage.log(
+                f"{self.spec.name}: part {self.shard} is complete, {len(journal)} items in {seconds():.1f} s."
+            )
 
     def _merge_if_last(self) -> None:
         unfinished = self.unfinished()
@@ -290,21 +325,29 @@ class _PartRun(_ShardedRun):
         try:
             with _locked_soon(self.workspace, self.parts_name):
                 whole.execute(whole.run_items)
+                self.stage.record = whole.stage.record
         except _RunningElsewhereError:
             self.stage.log("  another part is merging.")
 
-    def _write_record(self, state: str, depends_on: dict[str, Any], **details: Any) -> None:
-        record = {
+    def _new_record(self, depends_on: dict[str, Any]) -> dict[str, Any]:
+        previous = manifest.read(self.workspace, self.part_name(self.shard))
+        return {
             "stage": self.spec.name,
             "part": str(self.shard),
-            "state": state,
+            "state": "running",
             "fingerprint": fingerprint.fingerprint(depends_on),
             "depends_on": depends_on,
             "options": self.resolved.to_json(),
-            "written": manifest.now(),
-            **details,
+            "attempts": accounting.closed(previous, self.stage.heartbeat.last()),
+            **accounting.origin(self.options, self.spec.version),
         }
-        manifest.write(self.workspace, self.part_name(self.shard), record)
+
+    def _save(self) -> None:
+        manifest.write(self.workspace, self.part_name(self.shard), self.record)
+
+
+def _folder_name(part: Shard) -> str:
+    return f"{part.index}-of-{part.count}"
 
 
 def _read_rows(path: Path, columns: Sequence[str]) -> dict[int, dict[str, str]]:

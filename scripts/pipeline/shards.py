@@ -66,6 +66,7 @@ class ItemWork:
         files: workspace-relative files that a row vouches for; an item without them is made again.
         make: makes the items of the batches, and appends a row for each that the journal lacks.
         finish: writes tables and pictures from the rows of all items.
+        unit: what the items are, plural.
     """
 
     columns: Callable[[Any], Sequence[str]]
@@ -73,3 +74,4 @@ class ItemWork:
     files: Callable[[Mapping[str, str]], Sequence[str]]
     make: Callable[[Stage, Any, Sequence[Sequence[int]], Journal], None]
     finish: Callable[[Stage, Any, pd.DataFrame], None]
+    unit: str = "images"

@@ -41,19 +41,23 @@ class StageSpec:
         name: the script's name without ``.py``.
         inputs: what it reads; a function of the options where the options decide that.
         outputs: files (workspace-relative) that exist when it is complete; or a function of the options.
+        item_folders: folders of the pictures that its rows vouch for; recorded with a hash, like the outputs.
         clears: folders and files removed, together with outputs and journals, by ``--force``.
         next_script: name of the script to run next, empty at the end of the row.
         check: looks at the inputs and raises `UserError`, before anything is removed or recorded; called with
             the stage and its options, and not at all where the result is complete.
+        several_processes: torchrun may run it in several processes, which share its work.
         version: raised by the author when the same options give another result than before.
     """
 
     name: str
     inputs: tuple[Input, ...] | Callable[[Any], tuple[Input, ...]] = ()
     outputs: tuple[str, ...] | Callable[[Any], tuple[str, ...]] = ()
+    item_folders: tuple[str, ...] = ()
     clears: tuple[str, ...] = ()
     next_script: str = ""
     check: Callable[[Any, Any], None] | None = None
+    several_processes: bool = False
     version: int = 1
 
     def inputs_for(self, options: Any) -> tuple[Input, ...]:

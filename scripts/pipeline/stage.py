@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
@@ -9,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.pipeline import files, locks, manifest, tables
+from scripts.pipeline.accounting import Counts
 from scripts.pipeline.console import Console, Progress, script_command
 from scripts.pipeline.errors import MissingInputError, TooManyFailuresError, UsageError, UserError
 from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.journal import Journal
+from scripts.pipeline.launch import place_among_processes
 from scripts.pipeline.layers import REPOSITORY
 from scripts.pipeline.options import StageOptions, ToolOptions
 from scripts.pipeline.spec import Input, StageSpec
@@ -32,17 +35,25 @@ class Tool:
         workspace: absolute path of the folder with all files of the run.
         log_dir: folder of this script's logs: ``logs/<preset>/<name>``, or ``logs/<name>`` inside a workspace
             that was given by hand.
+        writes: False in all processes of a run but the first; these shall make no files of their own.
     """
 
-    def __init__(self, name: str, options: ToolOptions, stop: StopRequest) -> None:
+    writes = True
+
+    def __init__(self, name: str, options: ToolOptions, stop: StopRequest, has_log: bool = True) -> None:
         self.name = name
         self.options = options
         self.workspace = workspace_of(options)
         own_workspace = self.workspace != default_workspace(options)
         logs = self.workspace / "logs" if own_workspace else REPOSITORY / "logs" / options.preset
         self.log_dir = logs / name
+        self.numbers: dict[str, str] = {}
+        self.look_at: list[str] = []
+        self._written: dict[str, None] = {}
         self._stop = stop
-        self._console = Console(self.log_dir / LOG_NAME, options.quiet)
+        self._console = Console(self.log_dir / LOG_NAME if has_log else None, options.quiet)
+        self._counts: Counts = {}
+        self._progress: Progress | None = None
 
     @property
     def stop_requested(self) -> bool:
@@ -55,11 +66,18 @@ class Tool:
 
     @cached_property
     def device(self) -> torch.device:
-        """Device to compute on; ``auto`` is CUDA where there is one, else the CPU. Sets the CPU threads."""
+        """Device to compute on; ``auto`` is CUDA where there is one, else the CPU. Sets the CPU threads.
+
+        Several processes of one machine take a GPU each, or divide the CPU among them.
+        """
         import torch
 
-        if self.options.threads > 0:
-            torch.set_num_threads(self.options.threads)
+        place = place_among_processes()
+        threads = self.options.threads
+        if threads == 0 and place is not None:
+            threads = max(1, _cpu_cores() // place.local_count)
+        if threads > 0:
+            torch.set_num_threads(threads)
         name = self.options.device
         if name == "auto":
             name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -67,12 +85,34 @@ class Tool:
             device = torch.device(name)
         except RuntimeError:
             raise UsageError(f"--device {name} is no device. Use auto, cpu, cuda or cuda:<index>.") from None
+        if device.type == "cuda" and place is not None:
+            device = torch.device("cuda", place.local_rank)
         if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
             raise UserError(
                 f"--device {name} asks for a GPU, and torch sees {torch.cuda.device_count()} here. "
                 "Use --device cpu, or --device auto."
             )
         return device
+
+    def finish(self, numbers: Mapping[str, str], look_at: Sequence[str] = ()) -> None:
+        """State the result. A stage prints and stores it once its outputs have been checked; a tool, which
+        says more in its own words, gives it to ``--json``.
+
+        Args:
+            numbers: about three, name -> value with its unit.
+            look_at: files that a person should open; workspace-relative, or absolute if they lie elsewhere.
+        """
+        self.numbers = {name: str(value) for name, value in numbers.items()}
+        self.look_at = list(look_at)
+
+    def result(self) -> dict[str, Any]:
+        """What came of the run, for ``--json``."""
+        outputs = list(self._written)
+        return {"state": "complete", "numbers": self.numbers, "look_at": self.look_at, "outputs": outputs}
+
+    def _target(self, relative: str) -> Path:
+        self._written[relative] = None
+        return self.workspace / relative
 
     def path(self, relative: str) -> Path:
         """Absolute path of a workspace file; its folder is made."""
@@ -95,6 +135,10 @@ class Tool:
         """Print a line (unless ``--quiet``) and append it to the log file."""
         self._console.log(text)
 
+    def note(self, text: str) -> None:
+        """Append a line to the log file, without printing it."""
+        self._console.note(text)
+
     def progress(self, total: int, unit: str = "images", done: int = 0) -> Progress:
         """Progress display; ``update`` also raises `Interrupted` after Ctrl-C.
 
@@ -103,31 +147,54 @@ class Tool:
             unit: what they are, plural.
             done: items that an earlier run finished, which must not count as speed.
         """
-        return Progress(total, unit, self.name, self.options.quiet, self.check_stop, done)
+        self._progress = Progress(total, unit, self.name, self.options.quiet, self.on_progress, done)
+        return self._progress
+
+    def on_progress(self) -> None:
+        """What happens after every item."""
+        self.check_stop()
+
+    def count(self, unit: str, done: int, skipped: int = 0, failed: int = 0) -> None:
+        """State what became of the items of this run; the sum is all items.
+
+        Args:
+            unit: what they are, plural.
+            done: made in this run.
+            skipped: taken over from an earlier run, or left out on purpose.
+            failed: could not be made or used.
+        """
+        self._counts[unit] = {"done": int(done), "skipped": int(skipped), "failed": int(failed)}
+
+    def counts(self) -> Counts:
+        """What `count` was told; before that, as far as the last progress display got."""
+        if self._counts or self._progress is None:
+            return self._counts
+        done, before = self._progress.done, self._progress.done_before
+        return {self._progress.unit: {"done": done - before, "skipped": before, "failed": 0}}
 
     def atomic(self, relative: str) -> AbstractContextManager[Path]:
         """Context manager: a temporary path beside the file, renamed to it on success."""
-        return files.atomic_path(self.workspace / relative)
+        return files.atomic_path(self._target(relative))
 
     def write_json(self, relative: str, value: Any) -> None:
         """Write JSON atomically."""
-        files.write_json(self.workspace / relative, value)
+        files.write_json(self._target(relative), value)
 
     def write_arrays(self, relative: str, **arrays: Any) -> None:
         """Write named arrays atomically as ``.npz``."""
-        files.write_arrays(self.workspace / relative, **arrays)
+        files.write_arrays(self._target(relative), **arrays)
 
     def write_csv(self, relative: str, frame: pd.DataFrame) -> None:
         """Write a table atomically: UTF-8, no index, sorted by ``img_no``."""
-        tables.write_csv(self.workspace / relative, frame)
+        tables.write_csv(self._target(relative), frame)
 
     def save_image(self, relative: str, image: Any, **save_options: Any) -> None:
         """Write a picture (PIL or uint8 array) atomically."""
-        files.save_image(self.workspace / relative, image, **save_options)
+        files.save_image(self._target(relative), image, **save_options)
 
     def save_figure(self, relative: str, figure: Any, **save_options: Any) -> None:
         """Write a matplotlib figure atomically."""
-        files.save_figure(self.workspace / relative, figure, **save_options)
+        files.save_figure(self._target(relative), figure, **save_options)
 
     @contextmanager
     def foreseen(self, *kinds: type[Exception], mend: str = "") -> Iterator[None]:
@@ -156,21 +223,39 @@ class Tool:
 
 
 class Stage(Tool):
-    """A running numbered script."""
+    """A running numbered script.
+
+    Attributes:
+        record: what ``_stage.json`` says, once the stage (or this part of it) is complete or up to date.
+    """
 
     def __init__(self, spec: StageSpec, options: StageOptions, stop: StopRequest) -> None:
         super().__init__(spec.name, options, stop)
         self.spec = spec
         self.inputs = spec.inputs_for(options)
         self.folder = manifest.stage_folder(self.workspace, spec.name)
-        self.numbers: dict[str, str] = {}
-        self.look_at: list[str] = []
+        self.heartbeat = manifest.Heartbeat(self.workspace, spec.name)
+        self._journal: Journal | None = None
+        self.record: dict[str, Any] = {}
+
+    def on_progress(self) -> None:
+        self.heartbeat.beat()
+        super().on_progress()
 
     def journal(
         self, columns: Sequence[str], key: str = "img_no", name: str = "journal", key_type: type | None = None
     ) -> Journal:
         """Journal of finished items (see `Journal`), ``<workspace>/_stages/<stage>/<name>.csv``."""
-        return Journal(self.folder / f"{name}.csv", columns, key, key_type, self.check_stop)
+        self._journal = Journal(self.folder / f"{name}.csv", columns, key, key_type, self.check_stop)
+        return self._journal
+
+    def counts(self) -> Counts:
+        """As of a tool; the journal knows better than the display how far an unfinished run got."""
+        if self._counts or self._progress is None or self._journal is None:
+            return super().counts()
+        before = self._journal.taken_over
+        done = len(self._journal) - before
+        return {self._progress.unit: {"done": done, "skipped": before, "failed": 0}}
 
     def read_csv(self, relative: str, columns: Sequence[str] = ()) -> pd.DataFrame:
         """Read a table of an earlier stage and check that it has these columns.
@@ -220,15 +305,20 @@ class Stage(Tool):
                 f"{self.command(self.name, '--max-failures', f'{failed / total + 0.01:.2f}')}"
             )
 
-    def finish(self, numbers: Mapping[str, str], look_at: Sequence[str] = ()) -> None:
-        """State the result; printed and stored with the next command once the outputs have been checked.
+    def result(self) -> dict[str, Any]:
+        """What came of the run, for ``--json``: the record of this run, or of the one that is up to date."""
+        kept = ("state", "part", "numbers", "counts", "look_at", "outputs")
+        found = {name: self.record[name] for name in kept if name in self.record}
+        if "outputs" in found and self.spec.next_script:
+            found["next"] = self.command(self.spec.next_script)
+        return found
 
-        Args:
-            numbers: about three, name -> value with its unit.
-            look_at: workspace-relative files that a person should open.
-        """
-        self.numbers = {name: str(value) for name, value in numbers.items()}
-        self.look_at = list(look_at)
+
+def _cpu_cores() -> int:
+    """Cores that this process may use, as a batch system gave them to it, where the system tells."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def default_workspace(options: ToolOptions) -> Path:

@@ -52,7 +52,7 @@ def read_csv(path: Path, columns: Sequence[str] = (), mend: str = "") -> pd.Data
     return frame.sort_values(KEY, ignore_index=True)
 
 
-def parse_csv(source: Path | IO[str]) -> pd.DataFrame:
+def parse_csv(source: Path | IO[bytes]) -> pd.DataFrame:
     """Parse a table as the writers here spell it: numbers exact, only empty fields and ``nan`` missing."""
     import pandas as pd
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from cnn.oracle_training import (
     evaluate_oracle,
     identity_auc,
 )
+from tests.process_groups import RecordingSGD, assert_same_gradients, in_processes
 
 NAMES = ("eyes", "hair_color", "hair_length", "mouth", "pose", "background_mean", "background_std")
 CONFIG = OracleConfig(NAMES, image_size=32, stem_channels=4, stage_channels=(8, 8, 8), pooled_channels=4)
@@ -126,6 +128,27 @@ def test_damaged_or_foreign_files_are_refused(oracle: Oracle, tmp_path: Path) ->
             load_oracle(path)
     with pytest.raises(ValueError, match="missing.safetensors"):
         load_oracle(tmp_path / "missing.safetensors")
+
+
+@pytest.mark.parametrize("trunk", ["residual", "strided"])
+def test_two_processes_train_as_one_does(trunk: str, people: PairedPortraits, tmp_path: Path) -> None:
+    """Batch statistics and the comparison of identities reach over both; five people divide unevenly."""
+
+    def job() -> dict[str, Any]:
+        torch.manual_seed(0)
+        options = replace(OPTIONS, people_per_batch=5, precision="float32")
+        trainer = OracleTrainer(Oracle(replace(CONFIG, trunk=trunk)), people, options, CPU)
+        optimizer = trainer.optimizer = RecordingSGD(trainer.optimizer.param_groups)
+        rows = [trainer.train_step() for _ in range(2)]
+        return {"gradients": optimizer.seen, "rows": rows, "oracle": trainer.oracle.state_dict()}
+
+    one, (first, second) = job(), in_processes(2, tmp_path, job)
+    assert_same_gradients(first["gradients"], one["gradients"])
+    for key, expected in one["oracle"].items():
+        torch.testing.assert_close(first["oracle"][key], expected, rtol=1e-4, atol=1e-5)
+        assert torch.equal(first["oracle"][key], second["oracle"][key])
+    for row, expected in zip(first["rows"], one["rows"], strict=True):
+        assert row == pytest.approx(expected, rel=1e-4)
 
 
 def test_resumed_training_equals_an_uninterrupted_one(people: PairedPortraits, tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""Breaks things on purpose: each family of faults is a module with `faults`, for ``python -m tests.faults``."""
+"""Breaks things on purpose. Each module with a function `faults` injects one family of faults."""

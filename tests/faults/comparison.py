@@ -12,13 +12,22 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-# How long it took and how much memory it used: what two runs may differ in.
-TIMES = {"started", "finished", "written", "seconds", "commit", "phase_seconds"}
+# How often it was begun, how long it took and how much memory it used: what two runs may differ in. Hashes
+# cover files that hold times; the files themselves are compared.
+TIMES = {"started", "finished", "ended", "written", "seconds", "phase_seconds", "peak_memory_mib"}
+TIMES |= {"attempts", "counts", "commit", "dirty", "sha256"}
 TIME_COLUMNS = {"seconds", "images_per_s", "pictures_per_s", "memory_mib"}
 # Files about the run, not its result. Those of a training grow with it.
-ABOUT_THE_RUN = ("*/log.txt", "*/events/*", "*/lock", "*.lock", "*/sha256_cache.json")
+ABOUT_THE_RUN = ("*/log.txt", "*/events/*", "*/lock", "*.lock", "*/heartbeat", "*/sha256_cache.json")
 GROWING = (
-    *("*/_stage.json", "*/options.json", "*/journal.csv", "*/train_log*.csv", "*/epoch_detail_*.csv"),
+    *(
+        "*/_stage.json",
+        "*/run.json",
+        "*/options.json",
+        "*/journal.csv",
+        "*/train_log*.csv",
+        "*/epoch_detail_*.csv",
+    ),
     *("*/checkpoint*.pt", "*/checkpoints/*.pt", "*/files.json", "*/best_kid.json", "*.part"),
     *("*/stylegan_model*.safetensors", "*/preview*", "*/filmstrip.*", "*/portraits_*.json"),
 )

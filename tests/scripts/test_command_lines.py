@@ -1,5 +1,6 @@
 """Every numbered script: --help, mistakes on the command line, missing inputs; presets; the shell scripts."""
 
+import json
 import runpy
 import shlex
 import shutil
@@ -13,9 +14,13 @@ import pytest
 from scripts.pipeline.layers import PRESETS, REPOSITORY, known_tables, read_tables
 
 SCRIPTS = sorted((REPOSITORY / "scripts").glob("[0-9][0-9]_*.py"))
+TOOLS = sorted(path for path in (REPOSITORY / "scripts").glob("*.py") if "run_tool(" in path.read_text())
 PRESET_FILES = sorted(PRESETS.glob("*.toml"))
 HELP_LIMIT_S = 1.5
 
+JSON_KEYS = {"script", "state", "exit_code", "workspace", "seconds"}
+
+every_script = pytest.mark.parametrize("script", [*SCRIPTS, *TOOLS], ids=lambda path: path.stem)
 by_name = pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 
 
@@ -37,7 +42,7 @@ def test_help_is_quick_and_complete(run_interpreter, script: Path) -> None:
     result = run_interpreter(script, "--help")
     assert result.returncode == 0, result.stderr
     assert result.cpu_s < HELP_LIMIT_S
-    for name in ("--preset", "--workspace", "--device", "--quiet"):
+    for name in ("--preset", "--workspace", "--device", "--quiet", "--json"):
         assert name in result.stdout
 
 
@@ -74,6 +79,55 @@ def test_empty_workspace_exits_3_with_the_command(exit_code, script: Path, tmp_p
     command = next(line.split() for line in message.splitlines() if line.startswith("    "))
     assert any(Path(word).name in {path.name for path in SCRIPTS} for word in command), message
     assert str(workspace) in command
+
+
+@every_script
+@pytest.mark.parametrize("quiet", [(), ("--quiet",)], ids=["", "quiet"])
+def test_json_tells_of_a_mistake(exit_code, script: Path, quiet: tuple[str, ...], capsys) -> None:
+    assert exit_code(script, "--json", *quiet, "--preset", "embeded") == 2
+    captured = capsys.readouterr()
+    told = json.loads(captured.out)
+    assert told.keys() == JSON_KEYS | {"message"}
+    assert (told["script"], told["state"], told["exit_code"]) == (script.stem, "failed", 2)
+    assert "Did you mean 'embedded'?" in told["message"]
+    assert told["message"] in captured.err
+    assert exit_code(script, "--json", *quiet, "--presett", "embedded") == 2
+    told = json.loads(capsys.readouterr().out)
+    assert (told["state"], told["exit_code"]) == ("failed", 2)
+    assert "--help" in told["message"]
+
+
+@by_name
+@pytest.mark.parametrize("quiet", [(), ("--quiet",)], ids=["", "quiet"])
+def test_json_tells_of_a_missing_input(
+    exit_code, script: Path, quiet: tuple[str, ...], tmp_path: Path, capsys
+) -> None:
+    if script.stem.startswith("00"):
+        pytest.skip("the first script needs no other")
+    workspace = tmp_path / "empty"
+    assert exit_code(script, "--workspace", workspace, "--json", *quiet) == 3
+    told = json.loads(capsys.readouterr().out)
+    assert (told["state"], told["exit_code"], told["workspace"]) == ("failed", 3, str(workspace))
+    assert "it needs" in told["message"]
+
+
+def test_json_and_quiet_of_a_tool(exit_code, tmp_path: Path, capsys) -> None:
+    script, output = REPOSITORY / "scripts/draw_portraits.py", tmp_path / "sheet.png"
+    arguments = ("--workspace", tmp_path, "--count", 2, "--size", 64, "--output", output)
+    assert exit_code(script, *arguments, "--json") == 0
+    captured = capsys.readouterr()
+    told = json.loads(captured.out)
+    assert told.keys() == JSON_KEYS | {"numbers", "look_at", "outputs"}
+    assert (told["state"], told["exit_code"], told["look_at"]) == ("complete", 0, [str(output)])
+    assert told["numbers"]["speed"].endswith("portraits per second")
+    assert "2 portraits of 64 px" in captured.err
+    assert exit_code(script, *arguments, "--json", "--quiet") == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["state"] == "complete"
+    assert captured.err == ""
+    assert exit_code(script, *arguments, "--quiet") == 0
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "")
 
 
 @pytest.mark.parametrize("path", PRESET_FILES, ids=lambda path: path.stem)

@@ -234,3 +234,36 @@ def test_folder_without_permission(run_script, workspace: Path) -> None:
     workspace.chmod(0o700)
     assert result.returncode == 5
     assert "no permission" in result.stderr
+
+
+def test_json_of_a_stage(run_script, start_script, workspace: Path) -> None:
+    arguments = (TOY, "--workspace", workspace, "--json")
+    first = run_script(*arguments, "--quiet")
+    assert first.stderr == ""
+    told = json.loads(first.stdout)
+    assert (told["script"], told["state"], told["exit_code"]) == ("90_toy", "complete", 0)
+    assert (told["numbers"], told["look_at"]) == ({"toys": "5"}, ["toy/toys.csv"])
+    assert told["outputs"] == ["toy/toys.csv"]
+    assert "91_sell.py" in told["next"]
+    assert "message" not in told
+
+    again = run_script(*arguments)
+    assert json.loads(again.stdout) | {"seconds": 0} == told | {"state": "up to date", "seconds": 0}
+    assert "up to date" in again.stderr
+
+    stopped = start_script(*arguments, "--force", "--count", 60, "--pause-s", 0.05)
+    wait_for_items(workspace, 6, stopped)
+    stopped.send_signal(signal.SIGINT)
+    told = json.loads(stopped.wait().stdout)
+    assert (told["state"], told["exit_code"], told["workspace"]) == ("interrupted", 130, str(workspace))
+    assert "goes on from there" in told["message"]
+
+
+def test_json_of_a_bug_keeps_its_traceback(run_script, workspace: Path) -> None:
+    (workspace / "toy").write_text("a file where the stage needs a folder")
+    result = run_script(TOY, "--workspace", workspace, "--json")
+    told = json.loads(result.stdout)
+    assert (told["state"], told["exit_code"]) == ("failed", 1)
+    assert result.returncode == 1
+    assert told["message"].split(":")[0] in result.stderr
+    assert "Traceback" in result.stderr

@@ -91,6 +91,11 @@ def test_scores_run_as_the_property_table_says(workspace: Path, labels: Path, in
     assert record["labels"] == LABEL_COUNT
     assert "against the measured scores" in output
     assert "run the other way" not in output
+    folds = pd.read_csv(workspace / "cnn/log/train_log_property_hair_color.csv")
+    assert folds["fold"].tolist() == list(range(len(folds)))
+    assert set(folds["status"]) <= {"ok", "above limit"}
+    events = workspace / "logs/regress_property/events"
+    assert {path.name for path in events.iterdir()} == {f"hair_color_{n}" for n in folds["fold"]}
     for relative in ("property_hair_color.png", "property_hair_color_sheet.png"):
         assert (workspace / "cnn/log" / relative).exists()
 

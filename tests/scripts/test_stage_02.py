@@ -170,7 +170,9 @@ def test_files_columns_and_the_filter(workspace: Path, in_process: Callable) -> 
     first = workspace / FILTERED / kept[0]
     assert first.stat().st_ino == (workspace / "stylegan/synthesize_results" / kept[0]).stat().st_ino
 
+    events = {path.name for path in (workspace / "logs/02_filter_candidates/events").iterdir()}
     for name in hand_labels.PROPERTIES:
+        assert {f"{name}_0", f"{name}_evaluation"} <= events
         inferred = pd.read_csv(workspace / f"cnn/inference_result/{name}.csv")
         assert list(inferred) == ["img_no", "img_path", name]
         assert inferred["img_no"].tolist() == [n for n in range(LABEL_COUNT, IMAGE_COUNT) if n != 30]

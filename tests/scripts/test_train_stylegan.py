@@ -106,6 +106,7 @@ def test_training_on_a_folder_with_one_bad_picture(
     assert (last["step"], last["kimg"], last["kid"]) == ("30", "0.120", "")
     assert float(last["memory_mib"]) > 10
     assert not list(out.glob(".tmp-*"))
+    assert list(tmp_path.glob("**/events/out/events.out.tfevents.*"))
 
     before = (out / "stylegan_model.safetensors").read_bytes()
     assert train(PLAN, *arguments) == 0

@@ -1,6 +1,8 @@
 """Training of the small parser: crops like the detector's, seeded batches, exact resume."""
 
 import dataclasses
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from segmentation.parser_training import (
     parsing_loss,
 )
 from segmentation.parsing import CLASS_NAMES
+from tests.process_groups import RecordingSGD, assert_same_gradients, in_processes
 
 TINY = dataclasses.replace(
     SMALL_CONFIG, embed_dim=8, depths=(1, 1, 1, 1), head_counts=(1, 1, 2, 2), decoder_width=16
@@ -67,6 +70,22 @@ def test_flipped_labels_keep_left_on_the_left(batches: ParserBatches) -> None:
             left, right = ((labels == CLASS_NAMES.index(f"{side}_brow")).sum(0) for side in ("left", "right"))
             if left.sum() and right.sum():
                 assert (left @ columns) / left.sum() < (right @ columns) / right.sum()
+
+
+def test_two_processes_train_as_one_does(drawn, tmp_path: Path) -> None:
+    """The loss is a ratio of sums over a batch, which here divides unevenly."""
+    options = ParserTrainingOptions(steps=4, warmup_steps=1, precision="float32")
+
+    def job() -> dict[str, Any]:
+        torch.manual_seed(0)
+        three = ParserBatches(drawn.images, drawn.label_maps, batch_size=3, seed=5)
+        training = ParserTraining(FaceXFormer(TINY), three, options)
+        optimizer = training.optimizer = RecordingSGD(training.optimizer.param_groups)
+        return {"losses": [training.train_step()["loss"] for _ in range(2)], "gradients": optimizer.seen}
+
+    one, (first, second) = job(), in_processes(2, tmp_path, job)
+    assert_same_gradients(first["gradients"], one["gradients"])
+    assert first["losses"] == second["losses"] == pytest.approx(one["losses"], rel=1e-5)
 
 
 def test_resumed_training_equals_an_uninterrupted_one(batches: ParserBatches) -> None:

@@ -6,14 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import distributed
-from torch import multiprocessing as mp
 
 from stylegan.batches import TrainingImages
 from stylegan.layers import MinibatchStd
 from stylegan.parallel import Processes
 from stylegan.phases import Phase, TrainingConfig
 from stylegan.training import Trainer
+from tests.process_groups import in_processes
 from tests.stylegan import tiny
 
 STEPS = {"adversarial": 1, "regression": 2}
@@ -48,16 +47,8 @@ def _train(kind: str) -> dict[str, Any]:
     return {"gradients": gradients, "w_avg": trainer.generator.truncation.w_avg, "numbers": numbers}
 
 
-def _train_as(rank: int, folder: str) -> None:
-    distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    torch.save({kind: _train(kind) for kind in STEPS}, f"{folder}/{rank}.pt")
-    distributed.destroy_process_group()
-
-
 def test_two_processes_have_the_gradients_of_one(tmp_path: Path) -> None:
-    # Forked, not spawned: importing torch twice would take longer than the test.
-    mp.start_processes(_train_as, args=(str(tmp_path),), nprocs=2, start_method="fork")
-    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
+    first, second = in_processes(2, tmp_path, lambda: {kind: _train(kind) for kind in STEPS})
     for kind in STEPS:
         one = _train(kind)
         assert one["gradients"].keys() == first[kind]["gradients"].keys()
@@ -97,3 +88,30 @@ def test_one_process_needs_no_others() -> None:
     assert torch.equal(values, before)
     assert alone.any(True, values.device) and not alone.any(False, values.device)
     assert list(alone.share(7, 4)) == list(range(7))
+
+
+@pytest.mark.parametrize(
+    ("batch", "stride", "count"), [(12, 3, 2), (10, 5, 3), (8, 8, 3), (4, 2, 4), (6, 1, 2)]
+)
+def test_uneven_parts_are_weighted_by_their_rows(batch: int, stride: int, count: int) -> None:
+    parts = [Processes(rank, count).part(batch, stride) for rank in range(count)]
+    working = [part for part in parts if part.weight]
+    assert sorted(torch.cat([part.rows for part in working]).tolist()) == list(range(batch))
+    assert sum(part.weight for part in parts) == pytest.approx(1)
+    assert all(len(part.rows) for part in parts)
+    for part in parts:
+        assert set(((part.rows + stride) % batch).tolist()) == set(part.rows.tolist())
+
+
+def test_dropout_keeps_what_one_process_keeps() -> None:
+    whole = torch.randn(6, 5)
+    torch.manual_seed(1)
+    expected = torch.nn.functional.dropout(whole, 0.4)
+    for rank in range(2):
+        processes = Processes(rank, 2)
+        rows = processes.part(6).rows
+        torch.manual_seed(1)
+        with processes.joint_random_numbers(rows, 6):
+            found = torch.nn.functional.dropout(whole[rows], 0.4)
+            assert torch.equal(torch.nn.functional.dropout(whole[rows], 0.4, training=False), whole[rows])
+        torch.testing.assert_close(found, expected[rows])

@@ -6,6 +6,7 @@ import torch
 
 from cnn.oracle_metrics import kernel_inception_distance
 from segmentation.property_table import PROPERTY_NAMES
+from stylegan_modified import evaluation_intervals
 from stylegan_modified.evaluation import distinct_requests, identity_auc, run_sweep, sweep_requests
 from stylegan_modified.evaluation_baseline import LinearDialGenerator
 from stylegan_modified.evaluation_control import control_measures, fit_lines
@@ -70,7 +71,8 @@ def test_an_interval_of_the_mean_has_the_width_that_theory_gives() -> None:
 
 def test_pairs_of_an_item_with_itself_do_not_count() -> None:
     values = np.array([[9.0, 1.0], [3.0, 9.0]])
-    np.testing.assert_allclose(mean_of_pairs(np.array([[1.0, 1.0], [3.0, 1.0]]), values), 2.0)
+    weights = np.array([[1.0, 1.0], [3.0, 1.0]])
+    np.testing.assert_allclose(mean_of_pairs(weights, lambda rows, columns: values[rows, columns]), 2.0)
 
 
 def test_resampled_identity_auc_equals_the_area_under_the_curve() -> None:
@@ -145,7 +147,7 @@ def test_the_protocol_passes_who_follows_and_fails_who_does_not() -> None:
     np.testing.assert_array_equal(strict, [True, False, False, False])
 
 
-def test_kid_and_diversity_of_all_pictures_and_of_resamples() -> None:
+def test_kid_and_diversity_of_all_pictures_and_of_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(5)
     generated, reference = rng.normal(size=(40, 6)), 2 * rng.normal(size=(50, 6))
     weights = with_all(resample_weights(40, 20, 1)), with_all(resample_weights(50, 20, 2))
@@ -154,6 +156,8 @@ def test_kid_and_diversity_of_all_pictures_and_of_resamples() -> None:
     assert distances[0] == pytest.approx(expected)
     assert distances[1:].std() > 0
     assert diversities(generated, 2 * generated, weights[0], weights[0]) == pytest.approx(0.5)
+    monkeypatch.setattr(evaluation_intervals, "PAIR_BLOCK", 7)  # pairs are summed block by block
+    np.testing.assert_allclose(kernel_distances(generated, reference, *weights), distances)
 
 
 def test_a_sweep_renders_the_shared_median_once() -> None:

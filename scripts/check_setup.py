@@ -1,0 +1,81 @@
+"""Check the machine and a workspace on one screen; every line says ok, or the command that mends it.
+
+It writes nothing, and works with a broken installation: that is what it is for.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scripts.checking import machine
+from scripts.checking.findings import Finding
+from scripts.checking.leftovers import all_files, leftovers
+from scripts.pipeline import Tool, ToolOptions, UserError, option, run_tool
+from scripts.pipeline.errors import EXIT_FORESEEN
+
+NEEDED_HERE = ("tyro", "numpy", "pandas", "PIL")  # to read options and workspaces
+
+
+@dataclass(frozen=True)
+class Options(ToolOptions):
+    """Check the machine and a workspace; writes nothing. Exit code 5 if something is to be mended."""
+
+    deep: bool = option(False, help="decode every picture instead of looking at its ends")
+    memory_gib: float = option(2.5, help="memory that the preset takes at the most, in GiB")
+    disk_gib: float = option(1.0, help="disk space that the preset takes, in GiB")
+
+
+def show(tool: Tool, findings: list[Finding]) -> int:
+    """Print the lines (with --quiet only those with a command); returns how many are to be mended."""
+    for finding in findings:
+        if finding.mend:
+            print(finding, flush=True)
+        else:
+            tool.log(str(finding))
+    return sum(bool(finding.mend) for finding in findings)
+
+
+def run(tool: Tool, options: Options) -> None:
+    from scripts.checking.stages import WorkspaceCheck
+
+    probe = machine.Probe()  # imports torch meanwhile, in a process of its own
+    wanted = machine.required(machine.REQUIREMENTS.read_text(encoding="utf-8"))
+    bundle = machine.bundled_weights()
+    mended = show(
+        tool,
+        [
+            machine.python(),
+            machine.packages(wanted),
+            machine.memory(options.memory_gib),
+            machine.disk(tool.workspace, options.disk_gib),
+            bundle,
+        ],
+    )
+    workspace = WorkspaceCheck(tool, options.deep, changed_bundle=bool(bundle.mend))
+    mended += show(tool, [Finding("workspace", str(tool.workspace)), *workspace.findings()])
+    depth = "decoded" if options.deep else "whole by their ends (--deep decodes them)"
+    mended += show(tool, leftovers(all_files(tool.workspace), tool.workspace))
+    tool.log(str(Finding("pictures", f"{workspace.picture_count} looked at: {depth}")))
+    mended += show(tool, probe.findings())
+    if mended:
+        raise UserError(f"{mended} lines above have a command that mends them; give them from top to bottom.")
+
+
+def check_installation() -> None:
+    """Leave with what is wrong if not even the options can be read."""
+    if all(find_spec(name) for name in NEEDED_HERE):
+        return
+    wanted = machine.required(machine.REQUIREMENTS.read_text(encoding="utf-8"))
+    for finding in (machine.python(), machine.packages(wanted)):
+        print(finding)
+    sys.exit(EXIT_FORESEEN)
+
+
+if __name__ == "__main__":
+    check_installation()
+    run_tool(Options, run, leaves_account=False)

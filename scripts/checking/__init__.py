@@ -1,0 +1,1 @@
+"""What `check_setup.py` looks at: the machine and the workspace. Nothing here writes anything."""

@@ -1,0 +1,52 @@
+"""What dead runs left behind, and who holds a lock. Only looks: taking a lock could turn away a run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+
+from scripts.checking.findings import Finding
+from scripts.pipeline.files import TEMPORARY_PREFIX, process_is_alive
+
+TEMPORARY = re.compile(rf"{re.escape(TEMPORARY_PREFIX)}(?P<pid>\d+)-")
+
+
+def lock_holder(lock: Path) -> int | None:
+    """Process that holds a lock of `locks.locked`; None if nobody does."""
+    try:
+        inode = lock.stat().st_ino
+        written = lock.read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+    pid = int(written) if written.isdecimal() else 0
+    try:
+        held = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    except OSError:  # another system: as good as the process that wrote its number
+        return pid if pid and process_is_alive(pid) else None
+    holds = any(" FLOCK " in line and f":{inode} " in line for line in held)
+    return pid if holds else None
+
+
+def leftovers(files: Iterable[Path], workspace: Path) -> list[Finding]:
+    """Half-written files of processes that are gone."""
+    dead: dict[int, int] = {}
+    for path in files:
+        found = TEMPORARY.match(path.name)
+        pid = int(found["pid"]) if found else 0
+        if pid and not process_is_alive(pid):
+            dead[pid] = dead.get(pid, 0) + 1
+    if not dead:
+        return []
+    patterns = [f"{TEMPORARY_PREFIX}{pid}-*" for pid in sorted(dead)]
+    tests = shlex.join([word for text in patterns for word in ("-o", "-name", text)][1:])
+    text = f"{sum(dead.values())} half-written files of {len(dead)} dead runs"
+    mend = f"find {shlex.quote(str(workspace))} '(' {tests} ')' -delete"
+    return [Finding("leftovers", text, mend)]
+
+
+def all_files(workspace: Path) -> list[Path]:
+    """Every file of a workspace, without following links."""
+    return [Path(folder, name) for folder, _, names in os.walk(workspace) for name in names]

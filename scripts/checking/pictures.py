@@ -1,0 +1,45 @@
+"""Whether a picture's file is whole: quickly by its ends, or by decoding it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+STARTS_AND_ENDS = {
+    ".jpg": (b"\xff\xd8\xff", b"\xff\xd9"),
+    ".png": (b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"),
+}
+
+
+def trouble(path: Path, deep: bool) -> str:
+    """What is wrong with a picture, in a word; empty if nothing is.
+
+    Args:
+        path: its file, ``.jpg`` or ``.png``.
+        deep: decode it; otherwise only its first and last bytes are read.
+    """
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            start, end = STARTS_AND_ENDS[path.suffix]
+            first = file.read(len(start))
+            file.seek(max(0, size - len(end)))
+            last = file.read()
+    except OSError as error:
+        return "missing" if isinstance(error, FileNotFoundError) else "unreadable"
+    if size == 0:
+        return "empty"
+    if first != start or last != end:
+        return "damaged"
+    return _decoding_trouble(path) if deep else ""
+
+
+def _decoding_trouble(path: Path) -> str:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return "damaged"
+    return ""

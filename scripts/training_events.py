@@ -1,0 +1,160 @@
+"""TensorBoard events of every training: scalars and pictures, beside its CSV log.
+
+    tensorboard --logdir logs
+
+The events are written at once and by this process: TensorBoard's own writer does it in a thread, whose
+errors (a full disk) reach the training late, or stop it for good.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from scripts.pipeline import Tool, files
+
+if TYPE_CHECKING:
+    from cnn.training import EpochLog
+
+FOLDER = "events"
+LARGEST_PICTURE_PX = 1600
+FORMAT = "brain.Event:2"
+
+
+class TrainingEvents:
+    """What one training shows in TensorBoard. Used as a context manager.
+
+    Trouble here, such as a missing package or a full disk, ends the events, never the training: the log file
+    has the same numbers.
+
+    Args:
+        folder: of this training alone; None: nothing is written, as in all but one of several processes.
+        say: told, once, when the events end early.
+    """
+
+    def __init__(self, folder: Path | None, say: Callable[[str], None]) -> None:
+        self.folder = folder
+        self.say = say
+        self._file: IO[bytes] | None = None
+        self._done = 0
+
+    @classmethod
+    def of(cls, tool: Tool, name: str) -> TrainingEvents:
+        """Events of the training with this name, in the log folder of a script."""
+        return cls(tool.log_dir / FOLDER / name if tool.writes else None, tool.log)
+
+    def __enter__(self) -> TrainingEvents:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def begin(self, done: int) -> None:
+        """Open the file.
+
+        Args:
+            done: steps that an earlier run took and that count. At 0 the events of earlier trainings are
+                removed; otherwise those of later steps, which will be taken again, are declared void.
+        """
+        self._done = done
+        if self.folder is not None:
+            self._try(self._open)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Add numbers after so many steps; those that are not finite are left out."""
+        entries = [(tag, {"simple_value": value}) for tag, value in values.items() if math.isfinite(value)]
+        if self._file is not None:
+            self._try(lambda: self._add(step, entries))
+
+    def picture(self, step: int, name: str, picture: Any) -> None:
+        """Add a picture (path, PIL picture or uint8 array [H, W, 3]) after so many steps.
+
+        A resumed training draws its first preview again; it is in the earlier file.
+        """
+        if self._file is not None and (step > self._done or self._done == 0):
+            self._try(lambda: self._add(step, [(name, {"image": _encoded(picture)})]))
+
+    def _open(self) -> None:
+        from tensorboard.compat.proto import event_pb2
+
+        if self._done == 0:
+            files.remove(self.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}.{os.getpid()}"
+        self._file = (self.folder / name).open("wb", buffering=0)
+        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        # TensorBoard drops what earlier files have at this step and later.
+        for content in ({"file_version": FORMAT}, {"session_log": start}):
+            self._write(event_pb2.Event(wall_time=time.time(), step=self._done + 1, **content))
+
+    def _add(self, step: int, values: list[tuple[str, dict[str, Any]]]) -> None:
+        from tensorboard.compat.proto import event_pb2, summary_pb2
+
+        summary = summary_pb2.Summary(
+            value=[summary_pb2.Summary.Value(tag=tag, **value) for tag, value in values]
+        )
+        self._write(event_pb2.Event(wall_time=time.time(), step=step, summary=summary))
+
+    def _write(self, event: Any) -> None:
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        record = io.BytesIO()
+        RecordWriter(record).write(event.SerializeToString())
+        data = record.getvalue()
+        if self._file.write(data) < len(data):
+            raise OSError("only a part could be written")
+
+    def _try(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except (OSError, ImportError) as error:
+            self._close()
+            self.say(f"No TensorBoard events from here on ({error}); the training and its log go on.")
+
+    def _close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+
+@contextmanager
+def followed_epochs(tool: Tool, name: str) -> Iterator[Callable[[EpochLog], None]]:
+    """What `cnn.training.train_fold` is to call after each epoch: events of the fold, and a look at Ctrl-C.
+
+    The epochs of all attempts stand in one row, since a fold is never continued but trained again.
+    """
+    with TrainingEvents.of(tool, name) as events:
+        events.begin(0)
+        number = itertools.count(1)
+
+        def on_epoch(log: EpochLog) -> None:
+            events.scalars(next(number), {key: value for key, value in log.row().items() if key != "epoch"})
+            tool.check_stop()
+
+        yield on_epoch
+
+
+def _encoded(picture: Any) -> Any:
+    from PIL import Image
+    from tensorboard.compat.proto import summary_pb2
+
+    if isinstance(picture, Path):
+        with Image.open(picture) as opened:
+            picture = opened.convert("RGB")
+    elif not isinstance(picture, Image.Image):
+        picture = Image.fromarray(picture)
+    picture = picture.convert("RGB")
+    picture.thumbnail((LARGEST_PICTURE_PX, LARGEST_PICTURE_PX))
+    data = io.BytesIO()
+    picture.save(data, "PNG")
+    return summary_pb2.Summary.Image(
+        height=picture.height, width=picture.width, colorspace=3, encoded_image_string=data.getvalue()
+    )

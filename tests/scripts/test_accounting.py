@@ -1,0 +1,142 @@
+"""What `_stage.json` and the log say about a run: attempts, counts, seeds, code and hashes."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from scripts.pipeline import accounting, manifest
+from scripts.pipeline.fingerprint import sha256_file
+from tests.processes import wait_until
+from tests.scripts import toy_sharded_stage, toy_stage
+
+TOY = Path(toy_stage.__file__)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    folder = tmp_path / "workspace"
+    (folder / "raw").mkdir(parents=True)
+    (folder / "raw/wood.txt").write_text("oak")
+    return folder
+
+
+def read(workspace: Path) -> dict:
+    return manifest.read(workspace, "90_toy")
+
+
+def start_and_end(start_script, workspace: Path, number: signal.Signals, items: int) -> None:
+    """Run the toy until it has made some items, then send it a signal."""
+    journal = workspace / "_stages/90_toy/journal.csv"
+    process = start_script(TOY, "--workspace", workspace, "--count", 12, "--pause-s", 0.05)
+    wait_until(lambda: journal.exists() and journal.read_bytes().count(b"\n") > items, process)
+    process.send_signal(number)
+    process.wait()
+
+
+def test_attempts_add_up_over_a_kill_and_an_interrupt(start_script, run_script, workspace: Path) -> None:
+    start_and_end(start_script, workspace, signal.SIGKILL, 2)
+    start_and_end(start_script, workspace, signal.SIGINT, 5)
+    between = read(workspace)
+    assert between["state"] == "running"
+    interrupted = between["attempts"][-1]["counts"]["toys"]
+    finished = (workspace / "_stages/90_toy/journal.csv").read_bytes().count(b"\n") - 1
+    assert interrupted["done"] + interrupted["skipped"] == finished and interrupted["failed"] == 0
+    assert run_script(TOY, "--workspace", workspace, "--count", 12).returncode == 0
+    record = read(workspace)
+    assert [known["how"] for known in record["attempts"]] == ["killed", "interrupted", "complete"]
+    assert record["started"] == record["attempts"][0]["started"]
+    assert record["seconds"] == pytest.approx(sum(known["seconds"] for known in record["attempts"]))
+    assert record["counts"]["toys"] == {"done": 12 - finished, "skipped": finished, "failed": 0}
+    lines = (workspace / "logs/90_toy/log.txt").read_text().splitlines()
+    starts = [line for line in lines if "command: " in line]
+    assert len(starts) == 3 and all("--count 12" in line and "seeds: none" in line for line in starts)
+    assert "complete after" in lines[-1] and f"{12 - finished} done, {finished} skipped" in lines[-1]
+
+
+def test_failures_and_refusals_are_told(run_script, workspace: Path) -> None:
+    arguments = ("--workspace", workspace, "--count", 4, "--fail-every", 2)
+    assert run_script(TOY, *arguments).returncode == 4
+    assert read(workspace)["attempts"][-1]["how"] == "failed"
+    assert "failed after" in (workspace / "logs/90_toy/log.txt").read_text().splitlines()[-1]
+
+
+def test_record_names_code_machine_and_hashes(run_script, workspace: Path) -> None:
+    assert run_script(TOY, "--workspace", workspace).returncode == 0
+    record = read(workspace)
+    assert record["sha256"] == {"toy/toys.csv": sha256_file(workspace / "toy/toys.csv")}
+    assert record["versions"]["script"] == "1" and record["processor"]
+    assert record["command"].endswith(f"toy_stage.py --workspace {workspace}")
+    assert 10 < record["peak_memory_mib"] < 4000
+    assert record["dirty"] in (True, False, None)
+
+
+def test_killed_attempts_end_with_their_last_sign_of_life(tmp_path: Path) -> None:
+    begun = time.time() - 100
+    record = {"state": "running", "attempts": [{"started": manifest.to_text(begun)}]}
+    (killed,) = accounting.closed(record, begun + 40)
+    assert killed["how"] == "killed" and killed["seconds"] == pytest.approx(40, abs=1.1)
+    (killed,) = accounting.closed(record, begun - 500)  # the clock was set back, or nothing was done
+    assert killed["seconds"] == 0
+    heartbeat = manifest.Heartbeat(tmp_path, "90_toy")
+    assert heartbeat.last() is None
+    heartbeat.path.parent.mkdir(parents=True)
+    heartbeat.beat()
+    os.utime(heartbeat.path, (1, 1))
+    heartbeat.beat()  # within the same second
+    assert heartbeat.last() == 1
+
+
+def test_records_of_earlier_versions_stay_readable() -> None:
+    old = {"state": "complete", "started": "2026-01-01T00:00:00+00:00", "seconds": 5.2, "commit": "abc"}
+    assert accounting.closed(old, None) == [
+        {"started": old["started"], "seconds": 5.2, "commit": "abc", "how": "complete"}
+    ]
+    assert accounting.closed(None, None) == []
+    assert accounting.closed({"state": "running", "fingerprint": "0"}, 3.0) == []
+
+
+def test_hash_of_a_folder_sees_names_and_contents(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_text("1")
+    before = accounting.content_hash(tmp_path)
+    (tmp_path / ".tmp-1-b.jpg").write_text("half")
+    assert accounting.content_hash(tmp_path) == before
+    (tmp_path / "a.jpg").write_text("2")
+    changed = accounting.content_hash(tmp_path)
+    (tmp_path / "a.jpg").rename(tmp_path / "b.jpg")
+    assert len({before, changed, accounting.content_hash(tmp_path)}) == 3
+
+
+def test_a_merged_stage_sums_its_parts(tmp_path: Path) -> None:
+    from scripts.pipeline.shard_runner import run_sharded_stage
+
+    for part in ("1/2", "2/2"):
+        with pytest.raises(SystemExit) as ended:
+            run_sharded_stage(
+                toy_sharded_stage.SPEC,
+                toy_sharded_stage.Options,
+                toy_sharded_stage.WORK,
+                ["--workspace", str(tmp_path), "--shard", part],
+            )
+        assert ended.value.code == 0
+    record = read(tmp_path)
+    assert [known.get("part") for known in record["attempts"]] == ["1/2", "2/2", None]
+    counts = [known["counts"]["images"] for known in record["attempts"]]
+    assert counts[0]["done"] + counts[1]["done"] == 11
+    assert counts[2] == {"done": 0, "skipped": 11, "failed": 0}
+    assert json.loads((tmp_path / "_stages/90_toy/parts/1-of-2/_stage.json").read_text())["items"] == 6
+
+
+def test_the_same_weights_have_the_same_bytes_whatever_the_temporary_name(tmp_path: Path) -> None:
+    """Otherwise a stage that is made again would make all later ones stale."""
+    import torch
+
+    from stylegan.checkpoint import save_checkpoint
+
+    state = {"w": torch.arange(4.0)}
+    for name in ("a", "b"):
+        save_checkpoint(tmp_path / name / f"{name}.pth", generator=state)
+    assert (tmp_path / "a/a.pth").read_bytes() == (tmp_path / "b/b.pth").read_bytes()

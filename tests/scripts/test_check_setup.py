@@ -1,0 +1,238 @@
+"""`check_setup.py`: what is broken is named, the named commands mend it, and nothing is written."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from scripts import check_setup
+from scripts.checking import machine, pictures
+from scripts.checking.findings import Finding
+from scripts.checking.leftovers import lock_holder
+from scripts.pipeline import REPOSITORY, manifest, run_tool
+from scripts.pipeline.locks import stage_locked
+from tests.processes import run
+
+SCRIPTS = REPOSITORY / "scripts"
+COUNT = 8
+PICTURES = "stylegan/synthesize_results"
+FIRST_STAGES = ("00_fetch_weights", "01_generate_candidates")
+
+
+def stage(name: str, workspace: Path, *arguments: str) -> None:
+    result = run(SCRIPTS / f"{name}.py", *arguments, folder=workspace)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace after stages 00 and 01, on eight candidates."""
+    workspace = tmp_path_factory.mktemp("made")
+    words = ("--preset", "smoke", "--workspace", str(workspace))
+    stage(FIRST_STAGES[0], workspace, *words)
+    stage(FIRST_STAGES[1], workspace, *words, "--count", str(COUNT))
+    return workspace
+
+
+@pytest.fixture
+def workspace(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "workspace", copy_function=shutil.copy2))
+
+
+@pytest.fixture
+def check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable[..., tuple[int, str]]:
+    """Function that checks a workspace: exit code and screen. The probe of imports has its own test."""
+
+    class NoProbe:
+        def findings(self) -> list[Finding]:
+            return []
+
+    monkeypatch.setattr(machine, "Probe", NoProbe)
+    monkeypatch.setattr(machine, "bundled_weights", lambda: Finding("bundled weights", "not looked at"))
+
+    def call(workspace: Path, *words: str) -> tuple[int, str]:
+        arguments = ["--preset", "smoke", "--workspace", str(workspace), *words]
+        with pytest.raises(SystemExit) as ended:
+            run_tool(check_setup.Options, check_setup.run, argv=arguments, leaves_account=False)
+        return ended.value.code, capsys.readouterr().out
+
+    return call
+
+
+def commands(screen: str) -> list[str]:
+    """What the screen says to type, from top to bottom."""
+    return [line.strip()[2:] for line in screen.splitlines() if line.strip().startswith("$ ")]
+
+
+def mend(screen: str, workspace: Path) -> None:
+    """Give the commands of the screen; scripts run in forked processes, which start sooner."""
+    for command in commands(screen):
+        words = shlex.split(command)
+        if words[0] == "find":
+            subprocess.run(command, shell=True, check=True)
+        else:
+            stage(Path(words[1]).stem, workspace, *words[2:])
+
+
+def snapshot(workspace: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in workspace.rglob("*")}
+
+
+def test_a_whole_workspace_is_ok_and_stays_as_it_is(check: Callable, workspace: Path) -> None:
+    before = snapshot(workspace)
+    code, screen = check(workspace, "--deep")
+    assert code == 0 and commands(screen) == []
+    assert f"images: {COUNT} done" in screen and "09_evaluate" in screen
+    assert f"{COUNT} looked at: decoded" in screen
+    assert snapshot(workspace) == before
+
+
+def test_an_empty_workspace_is_ok(check: Callable, tmp_path: Path) -> None:
+    code, screen = check(tmp_path / "none")
+    assert code == 0 and screen.count("not run yet") == 10
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_named_commands_mend_what_is_broken(check: Callable, workspace: Path) -> None:
+    picture = workspace / PICTURES / "000003.jpg"
+    picture.write_bytes(picture.read_bytes()[:500])
+    (workspace / PICTURES / "000005.jpg").unlink()
+    (workspace / PICTURES / "000006.jpg").write_bytes(b"")
+    weights = workspace / "judge/oracle.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    (workspace / PICTURES / ".tmp-999999999-000007.jpg").write_bytes(b"half")
+    code, screen = check(workspace)
+    assert code == 5
+    assert [Path(command.split()[1]).stem for command in commands(screen)[:2]] == list(FIRST_STAGES)
+    assert f"--count {COUNT} --force" in commands(screen)[1]
+    for text in ("1 pictures damaged", "000003.jpg", "1 pictures missing", "1 pictures empty"):
+        assert text in screen
+    assert "judge/oracle.safetensors is not what the stage wrote" in screen
+    assert "1 half-written files of 1 dead runs" in screen
+    mend(screen, workspace)
+    assert check(workspace)[0] == 0
+
+
+def test_vanished_outputs_need_no_new_start(check: Callable, workspace: Path) -> None:
+    (workspace / "stylegan/latents.safetensors").unlink()
+    kept = (workspace / PICTURES / "000000.jpg").stat().st_mtime_ns
+    code, screen = check(workspace)
+    assert code == 5 and "latents.safetensors vanished" in screen
+    assert "--force" not in commands(screen)[0]
+    mend(screen, workspace)
+    assert check(workspace)[0] == 0
+    assert (workspace / PICTURES / "000000.jpg").stat().st_mtime_ns == kept
+
+
+def test_stale_stages_are_named_in_order(check: Callable, workspace: Path) -> None:
+    """A stage that reads what another one made, and that one was made from something else."""
+    record = manifest.read(workspace, "01_generate_candidates")
+    record["depends_on"]["inputs"]["stylegan/stylegan_model.pth"] = "sha256 " + 64 * "0"
+    record["fingerprint"] = "other"
+    manifest.write(workspace, "01_generate_candidates", record)
+    later = dict(record, stage="02_filter_candidates", sha256={}, outputs=[], options={})
+    manifest.write(workspace, "02_filter_candidates", later)
+    code, screen = check(workspace)
+    assert code == 5
+    assert "stale: input stylegan/stylegan_model.pth: was sha256 000" in screen
+    assert "made from what 01_generate_candidates will replace" in screen
+    names = [Path(command.split()[1]).stem for command in commands(screen)]
+    assert names == ["01_generate_candidates", "02_filter_candidates"]
+
+
+def test_unfinished_and_running_stages(check: Callable, workspace: Path) -> None:
+    record = manifest.read(workspace, "01_generate_candidates")
+    record["state"], record["attempts"][-1]["how"] = "running", "interrupted"
+    manifest.write(workspace, "01_generate_candidates", record)
+    code, screen = check(workspace)
+    assert code == 5 and "not finished (interrupted)" in screen
+    assert commands(screen)[0].endswith(f"--count {COUNT}")
+    with stage_locked(workspace, "01_generate_candidates"):
+        code, screen = check(workspace)
+    assert code == 0 and f"running now (process {os.getpid()})" in screen
+    assert lock_holder(workspace / "_stages/01_generate_candidates/lock") is None
+
+
+def test_a_broken_table_is_made_again(check: Callable, workspace: Path) -> None:
+    table = workspace / "stylegan/candidates.csv"
+    table.write_text(table.read_text().replace("\n3,", "\n"))
+    code, screen = check(workspace)
+    assert code == 5 and "stylegan/candidates.csv is no readable table" in screen
+    assert commands(screen)[0].endswith("--force")
+
+
+def test_records_of_earlier_versions(check: Callable, workspace: Path) -> None:
+    record = manifest.read(workspace, "01_generate_candidates")
+    for name in ("sha256", "attempts", "counts", "seeds", "processor"):
+        del record[name]
+    manifest.write(workspace, "01_generate_candidates", record)
+    code, screen = check(workspace)
+    assert code == 0 and "of an earlier version, without hashes" in screen
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [(lambda data: data[:-10], "damaged"), (lambda data: b"", "empty"), (lambda data: b"GIF89a", "damaged")],
+)
+def test_a_picture_is_judged_by_its_ends(tmp_path: Path, change: Callable, found: str) -> None:
+    path = tmp_path / "a.png"
+    Image.effect_noise((32, 32), 9).save(path)
+    assert pictures.trouble(path, deep=True) == ""
+    data = path.read_bytes()
+    path.write_bytes(change(data))
+    assert pictures.trouble(path, deep=False) == found
+    middle = bytearray(data)
+    middle[len(middle) // 2] ^= 255
+    path.write_bytes(middle)
+    assert (pictures.trouble(path, deep=False), pictures.trouble(path, deep=True)) == ("", "damaged")
+    assert pictures.trouble(tmp_path / "none.png", deep=False) == "missing"
+
+
+def test_requirements_of_this_python() -> None:
+    version = ".".join(map(str, sys.version_info[:2]))
+    text = f'a==1.0\nb==2.0; python_version >= "{version}"\nb==1.0; python_version < "{version}"\n# c==1\n'
+    assert machine.required(text) == {"a": "1.0", "b": "2.0"}
+    assert machine.required(machine.REQUIREMENTS.read_text())["torch"]
+
+
+def test_version_conflicts_name_the_command() -> None:
+    assert machine.packages({}).mend == ""
+    found = machine.packages({"numpy": "0.1", "surely-not-installed": "1"})
+    assert "numpy" in found.text and "instead of 0.1" in found.text
+    assert "missing: surely-not-installed" in found.text
+    assert "-m pip install -r" in found.mend
+
+
+def test_the_probe_names_what_cannot_be_imported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A module that raises, and one that takes the interpreter with it."""
+    (tmp_path / "sklearn.py").write_text("raise ImportError('libgomp.so.1: cannot open shared object file')")
+    (tmp_path / "torch.py").write_text("import os; os.abort()")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(machine, "MODULES", ("json", "sklearn", "torch", "safetensors"))
+    (found,) = machine.Probe().findings()
+    assert "libgomp.so.1" in found.text and "torch cannot be imported" in found.text
+    pinned = machine.required(machine.REQUIREMENTS.read_text())
+    wanted = f"scikit-learn=={pinned['scikit-learn']} torch=={pinned['torch']}"
+    assert found.mend.endswith(f"--force-reinstall --no-deps {wanted}")
+
+
+def test_memory_and_disk(tmp_path: Path) -> None:
+    assert machine.memory(0.001).mend == "" and machine.memory(1e6).mend
+    assert machine.disk(tmp_path / "none", 0.0).mend == "" and machine.disk(tmp_path, 1e9).mend
+
+
+def test_a_bare_python_is_told_what_to_install(tmp_path: Path) -> None:
+    """Without any package the script still says what is missing."""
+    script = SCRIPTS / "check_setup.py"
+    found = subprocess.run(
+        [sys.executable, "-S", "-E", str(script)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 5, found.stderr
+    assert "missing: torch" in found.stdout and "pip install -r" in found.stdout
+    assert not (REPOSITORY / "logs" / "embedded" / "check_setup").exists()
