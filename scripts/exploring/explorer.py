@@ -125,16 +125,16 @@ class Explorer:
         if dial is None or type(count) is not int or count not in STRIP_COUNTS:
             raise ExploreError("a strip needs the name of a dial and a count of 2 to 15 pictures")
         index = self.dials.index(dial)
-        sweep = f"{dial['name']}={dial['min']:g}:{dial['max']:g}:{count}"
+        sweep = _sweep(dial, count)
         _, values = parse_sweep(sweep)
         regenerator = self.regenerator(version)
         pictures = []
         for value in values:
             properties = list(request.properties)
-            properties[index] = value
+            properties[index] = round(value, DIGITS)
             one = Request(request.person, tuple(properties))
             png = _png(regenerator([one]).images[0], regenerator.metadata(one))
-            pictures.append({"png": png, "value": round(value, DIGITS)})
+            pictures.append({"png": png, "value": properties[index]})
         return {"pictures": pictures, "command": regenerator.command(request, sweep)}
 
     def photograph(self, message: Mapping[str, Any]) -> dict[str, Any]:
@@ -165,8 +165,7 @@ class Explorer:
             path = next((path for path in kept if path.name == name), None)
             if path is None:
                 raise ExploreError(
-                    f"the photograph {name} is no longer in {FOLDER} of the workspace, so it cannot be shown. "
-                    "Give it again."
+                    f"the photograph {name} is no longer in {FOLDER}, so it cannot be shown. Give it again."
                 )
             found = self._encoded(path)
         return {
@@ -281,6 +280,14 @@ def _dials(tool: Tool) -> list[dict[str, Any]]:
         }
         for prop, row in zip(PROPERTIES, percentiles, strict=True)
     ]
+
+
+def _sweep(dial: Mapping[str, Any], count: int) -> str:
+    """The range of a dial as a sweep in whole steps of the slider, so that the dial can take each value."""
+    left_over = round((dial["max"] - dial["min"]) * 10**DIGITS) % (count - 1)
+    start = dial["min"] + left_over // 2 / 10**DIGITS
+    stop = dial["max"] - (left_over - left_over // 2) / 10**DIGITS
+    return f"{dial['name']}={start:.{DIGITS}f}:{stop:.{DIGITS}f}:{count}"
 
 
 def _png(image: Any, metadata: PngInfo | None = None) -> str:

@@ -8,6 +8,7 @@ import { showCommand, Strip } from "./strip.js";
 
 const LARGEST_DICE = 1e6; // seeds that are easily read and typed
 const ADDRESS_SETTLED_MS = 300; // browsers limit how often a page may change its address
+const MESSAGE_MS = 8000;
 const element = (id) => document.getElementById(id);
 const timeline = new Timeline();
 
@@ -20,6 +21,7 @@ let shown = null; // what the newest picture shows: { setting, answer }
 let before = null; // what was shown ahead of the latest change
 let baseSeed = null; // whose base picture is shown
 let addressTimer = 0;
+let sayTimer = 0;
 
 const refresh = latestOnly("/api/picture", () => message(setting), showNow, fail);
 const refreshBase = latestOnly("/api/picture", baseMessage, showBase, fail);
@@ -44,7 +46,7 @@ function showPicture(id, png, alt, title, caption) {
   const figure = element(id);
   Object.assign(figure.querySelector("img"), { src: `data:image/png;base64,${png}`, alt });
   figure.querySelector("strong").textContent = title;
-  figure.querySelector("span").textContent = caption;
+  figure.querySelector("figcaption span").textContent = caption;
   figure.classList.remove("empty");
 }
 
@@ -139,8 +141,11 @@ function showWhatIsHeld() {
   element("note").hidden = hasDials;
 }
 
+/** Show a message for a while; one that ends with … stays until the next. */
 function say(text) {
   element("status").textContent = text;
+  clearTimeout(sayTimer);
+  if (!text.endsWith("…")) sayTimer = setTimeout(() => { element("status").textContent = ""; }, MESSAGE_MS);
 }
 
 function fail(error) {

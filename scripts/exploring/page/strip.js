@@ -6,14 +6,14 @@ import { message } from "./setting.js";
 const COUNT = 7;
 const SETTLED_MS = 400;
 
-/** Show a command line word by word, so that no line ends inside an option. */
+/** Show a command line in parts that stay together: the program, and each option with its value. */
 export function showCommand(parent, command) {
-  const words = command.split(" ").map((word) => {
+  const parts = command.split(/ (?=--)/).map((part) => {
     const span = document.createElement("span");
-    span.textContent = word;
+    span.textContent = part;
     return span;
   });
-  parent.replaceChildren(...words.flatMap((word, index) => (index ? [" ", word] : [word])));
+  parent.replaceChildren(...parts.flatMap((part, index) => (index ? [" ", part] : [part])));
 }
 
 /**
@@ -50,8 +50,10 @@ export class Strip {
   settingChanged(setting) {
     if (!this.dial) return;
     clearTimeout(this.timer);
-    if (this.others(message(setting)) === this.shown) this.mark(setting);
-    else this.timer = setTimeout(this.refresh, SETTLED_MS);
+    const isStale = this.others(message(setting)) !== this.shown;
+    this.panel.classList.toggle("stale", isStale);
+    if (isStale) this.timer = setTimeout(this.refresh, SETTLED_MS);
+    else this.mark(setting);
   }
 
   /** What a strip depends on: all but the value of its own dial. */
@@ -67,6 +69,7 @@ export class Strip {
     const title = asked.dial.replace("_", " ");
     this.panel.querySelector("h2").textContent = `Along ${title}`;
     showCommand(this.panel.querySelector("pre"), answer.command);
+    this.panel.classList.remove("stale");
     this.mark(asked);
     if (!this.panel.hidden) return;
     this.panel.hidden = false;
