@@ -118,7 +118,9 @@ class Chromium:
     def open(self, address: str, ready: str) -> None:
         """Load a page and wait until an expression is true in it."""
         self.call("Page.navigate", url=address)
-        self.wait_for(f"document.readyState === 'complete' && location.href === '{address}' && ({ready})")
+        page = address.partition("#")[0]  # the page may change what comes after it
+        loaded = f"document.readyState === 'complete' && location.href.split('#')[0] === '{page}'"
+        self.wait_for(f"{loaded} && ({ready})")
 
     def press(self, key: str, shift: bool = False, control: bool = False) -> None:
         """Press and release a key, as a keyboard does."""

@@ -23,6 +23,7 @@ from scripts.photographs import PhotographEncoder
 from scripts.pipeline import UserError
 from scripts.regeneration import exact
 from segmentation.property_table import PROPERTY_NAMES
+from stylegan_modified import editing
 from tests.scripts.explore_workspace import (
     make_tool,
     make_workspace,
@@ -48,6 +49,11 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def explorer(workspace: Path) -> Explorer:
     return Explorer(make_tool(workspace))
+
+
+@pytest.fixture(autouse=True)
+def few_refinements(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(editing, "REFINE_STEPS", 3)
 
 
 def test_state_names_versions_and_dials(explorer: Explorer) -> None:

@@ -16,6 +16,7 @@ from scripts.exploring.explorer import Explorer
 from scripts.exploring.server import ExploreServer
 from scripts.photographs import PhotographEncoder
 from scripts.pipeline import REPOSITORY
+from stylegan_modified import editing
 from tests.processes import ScriptProcess, wait_until
 from tests.scripts.chromium import Chromium, find_chromium
 from tests.scripts.explore_workspace import (
@@ -72,11 +73,14 @@ def chromium(server: ExploreServer, browser: Chromium) -> Iterator[Chromium]:
     assert browser.evaluate("errors") == []
 
 
+@pytest.fixture(autouse=True)
+def few_refinements(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(editing, "REFINE_STEPS", 3)
+
+
 def open_page(browser: Chromium, address: str) -> None:
     browser.open("about:blank", "true")  # another # alone would not load the page again
-    browser.call("Page.navigate", url=address)
-    ready = f"document.readyState === 'complete' && {COMMAND} && {NOW}"
-    browser.wait_for(f"location.href.startsWith('{address.partition('#')[0]}') && {ready}")
+    browser.open(address, f"{COMMAND} && {NOW}")
 
 
 def click(chromium: Chromium, selector: str) -> None:
