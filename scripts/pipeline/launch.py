@@ -1,4 +1,4 @@
-"""What torchrun tells a process of its place among others, in the environment; and the command that it ran."""
+"""What torchrun tells a process of its place among others; and the command that started them."""
 
 from __future__ import annotations
 

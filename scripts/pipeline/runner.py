@@ -15,7 +15,7 @@ from scripts.pipeline.disk_full import is_disk_full, writing_errors
 from scripts.pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, Interrupted, UserError
 from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.options import OptionsT, ResolvedOptions, StageOptions, resolve_options
-from scripts.pipeline.processes import FollowingStage, FollowingTool, LostError, carry_out, end
+from scripts.pipeline.processes import FollowingStage, FollowingTool, LostError, carry_out, end, one_voice
 from scripts.pipeline.spec import StageSpec
 from scripts.pipeline.stage import Stage, Tool
 
@@ -41,7 +41,8 @@ def run_stage(
     arguments = sys.argv[1:] if argv is None else list(argv)
 
     def body(stop: StopRequest) -> None:
-        resolved = resolve_options(options_class, spec.name, arguments)
+        with one_voice():
+            resolved = resolve_options(options_class, spec.name, arguments)
         carry_out(
             spec.name,
             spec.several_processes,
@@ -73,7 +74,8 @@ def run_tool(
     arguments = sys.argv[1:] if argv is None else list(argv)
 
     def body(stop: StopRequest) -> None:
-        resolved = resolve_options(options_class, tool_name, arguments)
+        with one_voice():
+            resolved = resolve_options(options_class, tool_name, arguments)
 
         def execute(work: Callable[[Tool, OptionsT], None]) -> None:
             tool = Tool(tool_name, resolved.options, stop)
