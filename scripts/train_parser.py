@@ -134,6 +134,7 @@ def run(tool: Tool, options: Options) -> None:
         ParserTraining,
         ParserTrainingOptions,
     )
+    from stylegan.parallel import Processes
 
     keep_freed_memory()
     torch.manual_seed(options.seed)
@@ -142,6 +143,9 @@ def run(tool: Tool, options: Options) -> None:
         kinds = (FileNotFoundError, FaceXFormerWeightsError, RuntimeError)
         with tool.foreseen(*kinds, mend="Give --init weights of this script."):
             model.load_state_dict(load_facexformer(options.init).state_dict(), strict=True)
+    if tool.writes:  # the other processes find the portraits in the cache
+        training_portraits(tool, options)
+    Processes.of_this_run().wait()
     arrays = training_portraits(tool, options)
     batches = ParserBatches(arrays["images"], arrays["label_maps"], options.batch_size, options.seed)
     settings = ParserTrainingOptions(
@@ -154,6 +158,8 @@ def run(tool: Tool, options: Options) -> None:
     )
     with tool.foreseen(FloatingPointError, mend=f"The last good state is {tool.workspace / CHECKPOINT}."):
         loop.run()
+    if not tool.writes:
+        return
 
     figures = judge_on_portraits(tool, model.eval(), options.held_out, FOLDER)
     tool.write_json(f"{FOLDER}/results.json", figures)
@@ -164,4 +170,4 @@ def run(tool: Tool, options: Options) -> None:
 
 
 if __name__ == "__main__":
-    run_tool(Options, run)
+    run_tool(Options, run, several_processes=True)

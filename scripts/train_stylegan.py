@@ -7,9 +7,7 @@
 """
 
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -18,13 +16,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts.pipeline import Interrupted, Tool, ToolOptions, UserError, option, run_tool
 
 if TYPE_CHECKING:
-    import torch
-
     from stylegan.training import TrainingImages
 
 FEWEST = 4
-# The other processes wait while the first one renders portraits: torch's own 10 minutes are too short.
-LONGEST_WAIT = timedelta(hours=12)
 DEFAULT_PLAN = Path(__file__).parent / "presets" / "training" / "base_generator_128.toml"
 
 
@@ -77,30 +71,6 @@ class Options(ToolOptions):
             raise ValueError("--previews, --processes and --repeat-low-quality must be at least 1.")
 
 
-def join_processes(tool: Tool) -> "torch.device":
-    """The device of this process; joins the others where `torchrun` started several."""
-    import torch
-    from torch import distributed
-
-    if not (distributed.is_available() and distributed.is_torchelastic_launched()):
-        return tool.device
-    device = tool.device
-    if device.type == "cuda":
-        device = torch.device("cuda", distributed.get_node_local_rank())
-        torch.cuda.set_device(device)
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, timeout=LONGEST_WAIT)
-    return device
-
-
-def leave_processes() -> None:
-    """Take leave of the other processes, if there are any."""
-    from torch import distributed
-
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.destroy_process_group()
-
-
 def run(tool: Tool, options: Options) -> None:
     if (options.portraits > 0) == (options.folder is not None):
         raise UserError(
@@ -110,14 +80,10 @@ def run(tool: Tool, options: Options) -> None:
     from scripts.fast_memory import keep_freed_memory
 
     keep_freed_memory()
-    device = join_processes(tool)
-    try:
-        train(tool, options, device)
-    finally:
-        leave_processes()
+    train(tool, options)
 
 
-def train(tool: Tool, options: Options, device: "torch.device") -> None:
+def train(tool: Tool, options: Options) -> None:
     """Read the plan and the images, train, and write the results."""
     from scripts.stylegan_run import TrainingRun, in_the_first_process, load_images
     from scripts.training_plan import read_plan
@@ -126,11 +92,10 @@ def train(tool: Tool, options: Options, device: "torch.device") -> None:
 
     out = options.out.resolve() if options.out else tool.path("base_generator")
     config, init = read_plan(options)
-    processes = Processes.of_this_run()
-    say: Callable[[str], None] = tool.log if processes.rank == 0 else _nothing
+    processes, device = Processes.of_this_run(), tool.device
 
     def load() -> "tuple[TrainingImages, str]":
-        return load_images(tool, options, config.generator["resolution"], out, say)
+        return load_images(tool, options, config.generator["resolution"], out, tool.log)
 
     # The first process renders or reads the images, the others find them in its cache.
     images, what = in_the_first_process(processes, device, load) or load()
@@ -144,18 +109,14 @@ def train(tool: Tool, options: Options, device: "torch.device") -> None:
         training.loop()
     images = f"{trainer.counters.images / 1000:.1f} thousand images"
     tool.finish({"trained on": images}, [str(out / name) for name in ("preview.png", "filmstrip.png")])
-    if options.bundle is not None and trainer.finished and processes.rank == 0:
+    if options.bundle is not None and trainer.finished and tool.writes:
         training.bundle(options.bundle.resolve())
     processes.wait()  # torchrun stops the first one, which still measures and writes, once another is gone
     if not trainer.finished:
         if tool.stop_requested:
             raise Interrupted("Stopped on request.")
-        say(f"stopped after --minutes {options.minutes:g}; the same command goes on from here")
-
-
-def _nothing(text: str) -> None:
-    """What the processes beside the first one say."""
+        tool.log(f"stopped after --minutes {options.minutes:g}; the same command goes on from here")
 
 
 if __name__ == "__main__":
-    run_tool(Options, run)
+    run_tool(Options, run, several_processes=True)
