@@ -113,7 +113,9 @@ def grow(source: Path, target: Path, times: int) -> None:
     for name in ("quality", "gender"):
         labels[name] = candidates[name].round().astype(int)
     labels.to_csv(target / LABELS, index=False)
-    (target / LABELS).with_suffix(".json").unlink(missing_ok=True)  # it is about the labels of the source
+    record = json.loads((source / LABELS).with_suffix(".json").read_text(encoding="utf-8"))
+    text = json.dumps(record | {"count": len(labels)})
+    (target / LABELS).with_suffix(".json").write_text(text, encoding="utf-8")
 
 
 def _shifted(table: pd.DataFrame, offset: int) -> pd.DataFrame:
