@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-FAMILIES = ()
+FAMILIES = ("setup",)
 
 
 def main(argv: list[str] | None = None) -> int:
