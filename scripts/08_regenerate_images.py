@@ -219,6 +219,7 @@ def run(tool: Tool, options: Options) -> None:
         tool.save_image(relative, image, pnginfo=regenerator.metadata(cell.request))
     tool.write_csv(f"{FOLDER}/images.csv", table.round(4))
     tool.save_image(f"{FOLDER}/grid.png", picture_grid(rows, columns, images, options.scale))
+    tool.finish({"pictures": f"{len(images)} of {len(rows)} people"}, [f"{FOLDER}/grid.png"])
     tool.log(
         f"{len(images)} pictures of {len(rows)} people with {options.version} in {tool.workspace / FOLDER}"
     )

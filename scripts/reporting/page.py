@@ -125,10 +125,10 @@ def _dials(run: Run) -> Html:
     """One person with every dial turned: by the best version, or before 09 by the newest one."""
     version = run.evaluation.best if run.evaluation else None
     strips = person_strips(run.workspace, version) if version else []
-    who = "One person that no training saw"
+    who, class_ = "One person that no training saw", "strips"
     if not strips:
         version, strips = preview_strips(run.workspace)
-        who = "One person"
+        who, class_ = "One person", "strips short"
     if not strips:
         return note("There are no dials to show: no generator with dials has been trained here.")
     lines = [
@@ -142,7 +142,7 @@ def _dials(run: Run) -> Html:
     ]
     caption = f"{who}, by {version}: each dial from low to high, all else the same."
     return element(
-        "figure", element("div", *lines, class_="strips"), element("figcaption", caption), class_="hero"
+        "figure", element("div", *lines, class_=class_), element("figcaption", caption), class_="hero"
     )
 
 
