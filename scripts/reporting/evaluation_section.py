@@ -75,7 +75,7 @@ def evaluation_parts(workspace: Path, evaluation: Evaluation) -> Iterator[Html]:
     yield element("h3", "What each dial moves")
     yield _responses(evaluation)
     yield element("h3", "Every dial, low to high")
-    for version in evaluation.results:
+    for version in sorted(evaluation.results, key=lambda version: version != evaluation.best):
         strips = _strips(workspace, version)
         if strips is not None:
             yield strips if version == evaluation.best else details(f"Strips of {version}", strips)
@@ -102,7 +102,9 @@ def _summary(evaluation: Evaluation) -> Html:
         "p",
         join(
             [
-                join([element("b", version), f" reaches {evaluation.share(version):.0%} of the goals"])
+                join(
+                    [element("b", version), f" reaches {100 * evaluation.share(version):.0f} % of the goals"]
+                )
                 for version in versions
             ],
             "; ",
