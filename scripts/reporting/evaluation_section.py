@@ -24,7 +24,7 @@ PREVIEW = "stylegan_modified/previews/{}.png"
 LEVELS = len(LEVEL_NAMES)
 PREVIEW_PEOPLE, PREVIEW_LEVELS = 4, 3  # rows of a preview, and pictures of each dial
 SMALL_PX = 96  # side of a picture in the strips of all people
-STRONG = 0.55  # from this share of colour on, text on it is white
+STRONG = 0.85  # from this share of colour on, white is the more legible text
 
 
 @dataclass(frozen=True)
