@@ -65,14 +65,13 @@ def training_portraits(tool: Tool, options: Options) -> Mapping[str, "np.ndarray
 
 
 def preview(model: "FaceXFormer", batches: "ParserBatches") -> "np.ndarray":
-    """What the parser sees in the first batch, uint8 [H, B W, 3]; leaves the model in training mode."""
+    """What the parser sees in the first batch, uint8 [H, B W, 3]; a step sets the model to training again."""
     import numpy as np
 
     from segmentation.parsing import parse_faces, visualize
 
     crops = batches.batch(0)[0].numpy()
     label_maps = parse_faces(model.eval(), crops).label_maps
-    model.train()
     return np.concatenate(list(visualize(crops, label_maps)), axis=1)
 
 
