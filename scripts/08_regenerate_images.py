@@ -236,6 +236,7 @@ def run(tool: Tool, options: Options) -> None:
     tool.write_csv(f"{FOLDER}/images.csv", table.round(4))
     tool.save_image(f"{FOLDER}/grid.png", picture_grid(shown_rows, columns, shown, options.scale))
     tool.count("pictures", len(cells))
+    tool.finish({"pictures": f"{len(cells)} of {len(rows)} people"}, [f"{FOLDER}/grid.png"])
     tool.log(
         f"{len(cells)} pictures of {len(rows)} people with {options.version} in {tool.workspace / FOLDER}"
     )

@@ -51,7 +51,9 @@ class CandidateImages:
         self.workspace = stage.workspace
         self.paths = dict(zip(candidates["img_no"], candidates["img_path"], strict=True))
         self.reasons: dict[int, str] = {}
-        self.picture_size = self._first_size(stage)
+        again = stage.command("01_generate_candidates", "--force")
+        self._mend = f"Generate them again:\n    {again}"
+        self.picture_size = self._first_size()
         self.size = image_size or self.picture_size
         if self.size > self.picture_size:
             raise UserError(
@@ -108,10 +110,12 @@ class CandidateImages:
             found += numbers
             store.append(pictures.transpose(0, 3, 1, 2))
         if not found:
-            raise UserError("none of the labelled pictures can be read, so there is nothing to learn from.")
+            raise UserError(
+                f"none of the labelled pictures can be read, so there is nothing to learn from. {self._mend}"
+            )
         return found, store.rows(device)
 
-    def _first_size(self, stage: Stage) -> int:
+    def _first_size(self) -> int:
         from PIL import Image, UnidentifiedImageError
 
         for path in self.paths.values():
@@ -121,6 +125,5 @@ class CandidateImages:
             except (OSError, UnidentifiedImageError):
                 continue
         raise UserError(
-            "none of the candidates can be read as a picture, so there is nothing to filter. Generate them "
-            f"again:\n    {stage.command('01_generate_candidates', '--force')}"
+            f"none of the candidates can be read as a picture, so there is nothing to filter. {self._mend}"
         )

@@ -1,6 +1,7 @@
 """Turn the seven dials of a face on a local page, beside the base generator's face; edit photographs."""
 
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,12 @@ class Options(ToolOptions):
 
     trunc_psi: float = option(1.0, help="truncation of w: 1 none, 0 the average person")
     corrections: int = option(1, help="closed-loop corrections of v2 and v3 (0: none)")
+    threads: int = option(
+        1,
+        help="CPU threads, 0: torch's choice; one is fast enough for 128 px, and more wait for each other "
+        "when something else runs",
+        affects_results=False,
+    )
     port: int = option(PORT, help="port of the page on 127.0.0.1; 0: any that is free")
     browser: bool = option(True, help="open the page in the browser")
 
@@ -49,6 +56,7 @@ def run(tool: Tool, options: Options) -> None:
         tool.log(f"Generators of {tool.workspace}: {', '.join(explorer.versions)}.")
         # The address is needed even by those who want to see errors only.
         print(f"Explorer: {server.address} (Ctrl-C here, or its Close button, ends it)", flush=True)
+        threading.Thread(target=explorer.load_all, daemon=True).start()
         if options.browser:
             open_browser(server.address)
         server.serve_until(tool.check_stop)

@@ -40,8 +40,11 @@ Action = Callable[[dict[str, Any]], dict[str, Any]]
 class PageServer(ThreadingHTTPServer):
     """Serves one page on 127.0.0.1.
 
-    Only the page that was opened last may send messages: each page gets a token of its own, and the one
-    before loses its right, so that two tabs cannot mix what they say.
+    A page shows a token with its messages, so that no other site can send any.
+
+    Attributes:
+        only_newest_page: only the page that was opened last may send messages: each gets a token of its own
+            and the one before loses its right, so that two tabs cannot mix what they say. False: all may.
 
     Args:
         handler: answers the requests.
@@ -53,6 +56,7 @@ class PageServer(ThreadingHTTPServer):
 
     daemon_threads = True
     block_on_close = False
+    only_newest_page = True
 
     def __init__(self, handler: type[PageHandler], port: int) -> None:
         try:
@@ -211,7 +215,7 @@ class PageHandler(BaseHTTPRequestHandler):
         return False
 
     def _read_message(self) -> dict[str, Any] | None:
-        """The JSON object of a POST with the token of the page that was opened last; else None, answered."""
+        """The JSON object of a POST with the page's token; else None, answered."""
         try:
             length = int(self.headers.get("Content-Length", ""))
         except ValueError:
@@ -235,11 +239,12 @@ class PageHandler(BaseHTTPRequestHandler):
         return message
 
     def _send_page(self) -> None:
-        """The page itself, with a new token; only as a document of its own, not inside or from another."""
+        """The page itself, with its token; only as a document of its own, not inside or from another."""
         if self.headers.get("Sec-Fetch-Dest", "document") != "document":
             self.fail(HTTPStatus.FORBIDDEN, "the page is opened by itself only")
             return
-        self.server.token = new_token()
+        if self.server.only_newest_page:
+            self.server.token = new_token()
         text = (self.page / "index.html").read_text(encoding="utf-8")
         self.send(HTTPStatus.OK, text.replace("{{token}}", self.server.token).encode("utf-8"), "text/html")
 

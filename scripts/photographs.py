@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from segmentation.face_crop import FaceCropper
 
 FACES = "segmentation/faces.csv"
+NO_FACE = "no face found: the centre square"
 SMALLEST_FACE = 0.1  # of the photograph's shorter side
 NEEDED = {faces.ENCODER: "07_fine_tune_v3", faces.PROPERTY_CNN: "06_fine_tune_v2"}
 
@@ -72,7 +73,7 @@ class PhotographEncoder:
         if transform is None:
             side = min(height, width)
             offset = complex((width - side) / 2, (height - side) / 2)
-            transform, framing = Similarity(complex(side / 256), offset), "no face found: the centre square"
+            transform, framing = Similarity(complex(side / 256), offset), NO_FACE
         picture, _ = cut_out(photo, transform, self.size)
         return picture, f"{framing}, {self.size} px"
 

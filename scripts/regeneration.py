@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from scripts import faces
 from scripts.pipeline import Tool, UsageError
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.PngImagePlugin import PngInfo
     from torch import Tensor
+
+    from stylegan_modified.stylegan_generator_v2 import Person as Untouched
 
 SCRIPT = "08_regenerate_images"
 MAKERS = {
@@ -115,41 +117,54 @@ class Regenerator:
     """
 
     def __init__(self, tool: Tool, version: str, trunc_psi: float = 1.0, corrections: int = 1) -> None:
-        from stylegan_modified.stylegan_generator_v2 import DialGenerator
-
         self.tool, self.version = tool, version
         self.trunc_psi, self.corrections = trunc_psi, corrections
         self.model = faces.load_generator(tool, version)
-        self._settings: dict[str, Any] = {"trunc_psi": trunc_psi}
-        if isinstance(self.model, DialGenerator):
-            self._settings["corrections"] = corrections
+        self._known: tuple[tuple[Person, ...], Untouched] | None = None
 
     def __call__(self, requests: Sequence[Request]) -> Regenerated:
-        """Make pictures in one forward pass."""
+        """Make pictures in one forward pass. It may be called from several threads."""
         import torch
 
         from stylegan.sampling import to_uint8
+        from stylegan_modified.stylegan_generator_v2 import DialGenerator
 
-        z = torch.stack([self._latent(request.person) for request in requests]).to(self.tool.device)
+        people = tuple(request.person for request in requests)
         wanted = torch.tensor([request.properties for request in requests]).to(self.tool.device)
         with torch.inference_mode():
-            made = self.model(z, wanted, **self._settings)
-            own = made["own"].float().cpu().numpy() if "own" in made else None
-            return Regenerated(to_uint8(made["image"]), own)
+            if not isinstance(self.model, DialGenerator):
+                made = self.model(self._latents(people), wanted, trunc_psi=self.trunc_psi)
+                return Regenerated(to_uint8(made["image"]), None)
+            untouched = self._untouched(people)
+            turned = self.model.turn_to(untouched, wanted, self.corrections)
+            return Regenerated(to_uint8(turned["image"]), untouched.own.float().cpu().numpy())
+
+    def _untouched(self, people: tuple[Person, ...]) -> Untouched:
+        """These people before any dial is turned. The last ones are kept: mostly only the dials change."""
+        known = self._known
+        if known is None or known[0] != people:
+            known = self._known = (people, self.model.person(self._latents(people), self.trunc_psi))
+        return known[1]
 
     @cached_property
     def _weights_sha256(self) -> str:
         return sha256_file(self.tool.workspace / generator_file(self.version))
 
-    def _latent(self, person: Person) -> Tensor:
+    def _latents(self, people: Sequence[Person]) -> Tensor:
+        """Latents [N, z_dim] on the device."""
+        import torch
+
         from stylegan.sampling import sample_z
 
-        if isinstance(person, Photograph):
-            return person.z
-        return sample_z([person], 0, self.model.z_space_dim)[0]
+        size = self.model.z_space_dim
+        rows = [p.z if isinstance(p, Photograph) else sample_z([p], 0, size)[0] for p in people]
+        return torch.stack(rows).to(self.tool.device)
 
     def command(self, request: Request, sweep: str = "") -> str:
-        """Command line that makes the picture, or the pictures of a sweep such as "mouth=-2:2:7"."""
+        """Command line that makes the picture, or the pictures of a sweep such as "mouth=-2:2:7".
+
+        The pictures of a sweep are made one by one, since those of a larger batch differ by rounding.
+        """
         from segmentation.property_table import PROPERTY_NAMES
 
         words = ["--version", self.version]
@@ -160,7 +175,7 @@ class Regenerator:
         for name, value in zip(PROPERTY_NAMES, request.properties, strict=True):
             words += [f"--{name.replace('_', '-')}", exact(value)]
         if sweep:
-            words += ["--sweep", sweep]
+            words += ["--sweep", sweep, "--batch-size", "1"]
         words += ["--trunc-psi", exact(self.trunc_psi), "--corrections", str(self.corrections)]
         options = self.tool.options
         if options.device != "auto":

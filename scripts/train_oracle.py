@@ -105,6 +105,7 @@ def build_trainer(tool: Tool, options: Options) -> "OracleTrainer":
     from cnn.oracle import Oracle, OracleConfig
     from cnn.oracle_training import OracleTrainer, OracleTrainingOptions
     from data.portraits import TRUTH_NAMES
+    from stylegan.parallel import Processes
 
     config = OracleConfig(
         property_names=TRUTH_NAMES[2:],
@@ -119,6 +120,9 @@ def build_trainer(tool: Tool, options: Options) -> "OracleTrainer":
         learning_rate=options.learning_rate,
         seed=options.seed,
     )
+    if tool.writes:  # the other processes find the pieces on the disk
+        draw_people(tool, options, options.first_seed, options.people)
+    Processes.of_this_run().wait()
     people = draw_people(tool, options, options.first_seed, options.people)
     torch.manual_seed(options.seed)
     with tool.foreseen(ValueError):
@@ -167,6 +171,8 @@ def train(tool: Tool, options: Options) -> None:
     loop = TrainingLoop(tool, options, trainer, CHECKPOINT, trained, LOSSES, pictures)
     with tool.foreseen(ValueError, mend=f"The last good state is {tool.workspace / CHECKPOINT}."):
         loop.run()
+    if not tool.writes:
+        return
 
     people = draw_people(tool, options, HELD_OUT_SEED, options.held_out)
     path = save_weights(tool, options, trainer, evaluate_oracle(trainer.oracle, people))
@@ -180,4 +186,4 @@ def train(tool: Tool, options: Options) -> None:
 
 
 if __name__ == "__main__":
-    run_tool(Options, run)
+    run_tool(Options, run, several_processes=True)

@@ -65,14 +65,13 @@ def training_portraits(tool: Tool, options: Options) -> Mapping[str, "np.ndarray
 
 
 def preview(model: "FaceXFormer", batches: "ParserBatches") -> "np.ndarray":
-    """What the parser sees in the first batch, uint8 [H, B W, 3]; leaves the model in training mode."""
+    """What the parser sees in the first batch, uint8 [H, B W, 3]; a step sets the model to training again."""
     import numpy as np
 
     from segmentation.parsing import parse_faces, visualize
 
     crops = batches.batch(0)[0].numpy()
     label_maps = parse_faces(model.eval(), crops).label_maps
-    model.train()
     return np.concatenate(list(visualize(crops, label_maps)), axis=1)
 
 
@@ -141,6 +140,7 @@ def train(tool: Tool, options: Options) -> None:
         ParserTraining,
         ParserTrainingOptions,
     )
+    from stylegan.parallel import Processes
 
     keep_freed_memory()
     torch.manual_seed(options.seed)
@@ -149,6 +149,9 @@ def train(tool: Tool, options: Options) -> None:
         kinds = (FileNotFoundError, FaceXFormerWeightsError, RuntimeError)
         with tool.foreseen(*kinds, mend="Give --init weights of this script."):
             model.load_state_dict(load_facexformer(options.init).state_dict(), strict=True)
+    if tool.writes:  # the other processes find the portraits in the cache
+        training_portraits(tool, options)
+    Processes.of_this_run().wait()
     arrays = training_portraits(tool, options)
     batches = ParserBatches(arrays["images"], arrays["label_maps"], options.batch_size, options.seed)
     settings = ParserTrainingOptions(
@@ -161,6 +164,8 @@ def train(tool: Tool, options: Options) -> None:
     )
     with tool.foreseen(FloatingPointError, mend=f"The last good state is {tool.workspace / CHECKPOINT}."):
         loop.run()
+    if not tool.writes:
+        return
 
     figures = judge_on_portraits(tool, model.eval(), options.held_out, FOLDER)
     tool.write_json(f"{FOLDER}/results.json", figures)
@@ -171,4 +176,4 @@ def train(tool: Tool, options: Options) -> None:
 
 
 if __name__ == "__main__":
-    run_tool(Options, run)
+    run_tool(Options, run, several_processes=True)

@@ -7,10 +7,7 @@
 """
 
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,13 +16,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts.pipeline import Interrupted, Tool, ToolOptions, UserError, option, run_tool
 
 if TYPE_CHECKING:
-    import torch
-
     from stylegan.training import TrainingImages
 
 FEWEST = 4
-# The other processes wait while the first one renders portraits: torch's own 10 minutes are too short.
-LONGEST_WAIT = timedelta(hours=12)
 DEFAULT_PLAN = Path(__file__).parent / "presets" / "training" / "base_generator_128.toml"
 
 
@@ -78,30 +71,6 @@ class Options(ToolOptions):
             raise ValueError("--previews, --processes and --repeat-low-quality must be at least 1.")
 
 
-def join_processes(tool: Tool) -> "torch.device":
-    """The device of this process; joins the others where `torchrun` started several."""
-    import torch
-    from torch import distributed
-
-    if not (distributed.is_available() and distributed.is_torchelastic_launched()):
-        return tool.device
-    device = tool.device
-    if device.type == "cuda":
-        device = torch.device("cuda", distributed.get_node_local_rank())
-        torch.cuda.set_device(device)
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, timeout=LONGEST_WAIT)
-    return device
-
-
-def leave_processes() -> None:
-    """Take leave of the other processes, if there are any."""
-    from torch import distributed
-
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.destroy_process_group()
-
-
 def run(tool: Tool, options: Options) -> None:
     if (options.portraits > 0) == (options.folder is not None):
         raise UserError(
@@ -109,23 +78,14 @@ def run(tool: Tool, options: Options) -> None:
             "    python scripts/train_stylegan.py --portraits 40000"
         )
     from scripts.fast_memory import keep_freed_memory
-    from scripts.stylegan_run import in_the_first_process
-    from stylegan.parallel import Processes
 
     keep_freed_memory()
-    device = join_processes(tool)
     out = options.out.resolve() if options.out else tool.path("base_generator")
-    try:
-        with ExitStack() as held:
-            # The first process of a run holds the lock for all of them.
-            alone = tool.alone_in(out, "another --out")
-            in_the_first_process(Processes.of_this_run(), device, lambda: held.enter_context(alone))
-            train(tool, options, device, out)
-    finally:
-        leave_processes()
+    with tool.alone_in(out, "another --out"):
+        train(tool, options, out)
 
 
-def train(tool: Tool, options: Options, device: "torch.device", out: Path) -> None:
+def train(tool: Tool, options: Options, out: Path) -> None:
     """Read the plan and the images, train, and write the results into ``out``."""
     from scripts.stylegan_run import TrainingRun, in_the_first_process, load_images
     from scripts.training_plan import read_plan
@@ -133,11 +93,10 @@ def train(tool: Tool, options: Options, device: "torch.device", out: Path) -> No
     from stylegan.training import Trainer, TrainingError
 
     config, init = read_plan(options)
-    processes = Processes.of_this_run()
-    say: Callable[[str], None] = tool.log if processes.rank == 0 else _nothing
+    processes, device = Processes.of_this_run(), tool.device
 
     def load() -> "tuple[TrainingImages, str]":
-        return load_images(tool, options, config.generator["resolution"], out, say)
+        return load_images(tool, options, config.generator["resolution"], out, tool.log)
 
     # The first process renders or reads the images, the others find them in its cache.
     images, what = in_the_first_process(processes, device, load) or load()
@@ -151,18 +110,14 @@ def train(tool: Tool, options: Options, device: "torch.device", out: Path) -> No
         training.loop()
     images = f"{trainer.counters.images / 1000:.1f} thousand images"
     tool.finish({"trained on": images}, [str(out / name) for name in ("preview.png", "filmstrip.png")])
-    if options.bundle is not None and trainer.finished and processes.rank == 0:
+    if options.bundle is not None and trainer.finished and tool.writes:
         training.bundle(options.bundle.resolve())
     processes.wait()  # torchrun stops the first one, which still measures and writes, once another is gone
     if not trainer.finished:
         if tool.stop_requested:
             raise Interrupted("Stopped on request.")
-        say(f"stopped after --minutes {options.minutes:g}; the same command goes on from here")
-
-
-def _nothing(text: str) -> None:
-    """What the processes beside the first one say."""
+        tool.log(f"stopped after --minutes {options.minutes:g}; the same command goes on from here")
 
 
 if __name__ == "__main__":
-    run_tool(Options, run)
+    run_tool(Options, run, several_processes=True)

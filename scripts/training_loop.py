@@ -6,6 +6,7 @@ import pickle
 import shlex
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,7 +15,10 @@ from scripts.pipeline import REPOSITORY, Interrupted, Journal, Tool, ToolOptions
 from scripts.training_events import TrainingEvents
 
 if TYPE_CHECKING:
+    import torch
+
     from scripts.pipeline.console import Progress
+    from stylegan.parallel import Processes
 
 DAMAGED = (RuntimeError, EOFError, ValueError, TypeError, KeyError, pickle.UnpicklingError)
 
@@ -40,9 +44,15 @@ def _word(value: Any) -> str:
 
 
 class Trainer(Protocol):
-    """A training that can be continued; everything random at a step derives from the seed and the step."""
+    """A training that can be continued; everything random at a step derives from the seed and the step.
+
+    Attributes:
+        processes: those that share each batch.
+    """
 
     step: int
+    device: torch.device
+    processes: Processes
 
     def train_step(self) -> Mapping[str, float]:
         """One optimiser step; returns what to log."""
@@ -106,7 +116,8 @@ class TrainingLoop:
     def run(self) -> None:
         """Take the remaining steps; checkpoints by the clock, at the end and after Ctrl-C.
 
-        Without a checkpoint the log begins anew, since its rows are those of an earlier training.
+        Without a checkpoint the log begins anew, since its rows are those of an earlier training. Of several
+        processes the first one writes, and all stop after the same step.
 
         Raises:
             UserError: the checkpoint is damaged, or of other options.
@@ -115,34 +126,41 @@ class TrainingLoop:
         log_file = self.tool.log_dir / "train_log.csv"
         if (self.tool.workspace / self.checkpoint).is_file():
             self._resume()
-        else:
+        elif self.tool.writes:
             files.remove(log_file)
         with (
-            Journal(log_file, self.columns, "step", int) as journal,
-            self.tool.progress(self.options.steps, "steps", done=self.trainer.step) as progress,
+            Journal(log_file, self.columns, "step", int) if self.tool.writes else nullcontext() as journal,
+            # All processes stop together, so the display itself must not raise on Ctrl-C.
+            self.tool.progress(
+                self.options.steps, "steps", self.trainer.step, check_stop=lambda: None
+            ) as progress,
             self.events,
         ):
             self.events.begin(self.trainer.step)
-            try:
-                self._take_steps(journal, progress)
-            except Interrupted:
-                self._save()
-                raise
+            is_stopped = self._take_steps(journal, progress)
         self._save()
+        self.trainer.processes.wait()  # torchrun stops the first one, which may write, once another is gone
+        if is_stopped:
+            raise Interrupted("Stopped on request.")
 
-    def _take_steps(self, journal: Journal, progress: Progress) -> None:
+    def _take_steps(self, journal: Journal | None, progress: Progress) -> bool:
+        """Take the remaining steps; True if a stop was asked for before the last one."""
         saved_at = logged_at = time.perf_counter()
         while self.trainer.step < self.options.steps:
             if time.perf_counter() - saved_at > self.options.checkpoint_s:
                 self._save()
                 saved_at = time.perf_counter()
+            if self.trainer.processes.any(self.tool.stop_requested, self.trainer.device):
+                return True
             self.pending.append(dict(self.trainer.train_step()))
             self._show()
             if self.trainer.step % self.options.log_every == 0:
                 seconds, logged_at = time.perf_counter() - logged_at, time.perf_counter()
-                self._log(journal, self.pending, seconds)
+                if journal is not None:
+                    self._log(journal, self.pending, seconds)
                 self.pending = []
             progress.update()
+        return False
 
     def _log(self, journal: Journal, rows: list[Mapping[str, float]], seconds: float) -> None:
         """One row: the means since the last one. A resumed run may meet a step that is logged already."""
@@ -154,7 +172,8 @@ class TrainingLoop:
 
     def _show(self) -> None:
         step, every = self.trainer.step, self.options.preview_every
-        if self.preview is not None and every > 0 and (step % every == 0 or step == self.options.steps):
+        is_shown = self.tool.writes and self.preview is not None
+        if is_shown and every > 0 and (step % every == 0 or step == self.options.steps):
             self.events.picture(step, "preview", self.preview())
 
     def _resume(self) -> None:
@@ -181,6 +200,8 @@ class TrainingLoop:
     def _save(self) -> None:
         from stylegan.checkpoint import save_torch
 
+        if not self.tool.writes:
+            return
         state = {"options": self.trained, "trainer": self.trainer.state_dict(), "pending": self.pending}
         with self.tool.atomic(self.checkpoint) as temporary:
             save_torch(temporary, state)

@@ -20,7 +20,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 LIBRARIES = ["facenet_pytorch", "matplotlib.pyplot", "pandas", "safetensors.torch", "tqdm", "tyro"]
-LIBRARIES += ["sklearn.linear_model", "torch.utils.tensorboard", "torchvision"]
+LIBRARIES += ["sklearn.linear_model", "torch._dynamo", "torch.utils.tensorboard", "torchvision"]
 LIBRARIES += ["pytest"]  # multiprocessing imports the main module, here pytest's, into every process
 
 _SERVER = multiprocessing.get_context("forkserver")

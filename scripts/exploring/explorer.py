@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import io
 import math
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from scripts import faces, photographs
 from scripts.photographs import PhotographEncoder
 from scripts.pipeline import Tool, UserError, files
+from scripts.pipeline.console import running_command
 from scripts.regeneration import (
     MAKERS,
     Person,
@@ -27,11 +29,14 @@ from scripts.regeneration import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from PIL.PngImagePlugin import PngInfo
 
     from scripts.regeneration import Regenerated
 
 FOLDER = "explorer/photographs"
+LARGEST_PHOTOGRAPH_BYTES = 36 << 20
 LARGEST_SEED = 2**31 - 1
 DIGITS = 2  # after the point of a property: the sliders' step, and what the command line repeats
 LARGEST_PROPERTY = 20.0
@@ -45,7 +50,8 @@ class ExploreError(ValueError):
 class Explorer:
     """Generators, encoder and statistics of a workspace, each loaded once when it is first needed.
 
-    Its methods may be called from several threads.
+    Its methods may be called from several threads: pictures of two tabs, or a picture and a strip, are made
+    side by side.
 
     Args:
         tool: the running script.
@@ -66,7 +72,7 @@ class Explorer:
         )
         self._regenerators: dict[str, Regenerator] = {}
         self._photographs: dict[str, Photograph] = {}
-        self._lock = threading.Lock()
+        self._loading, self._encoding = threading.Lock(), threading.Lock()
         self.regenerator(self.versions[-1])
 
     def state(self) -> dict[str, Any]:
@@ -80,6 +86,8 @@ class Explorer:
             "photographs": maker is None,
             "photographsCommand": self.tool.command(maker) if maker else "",
             "largestSeed": LARGEST_SEED,
+            "largestPhotographBytes": LARGEST_PHOTOGRAPH_BYTES,
+            "command": running_command(),
             "workspace": self.tool.workspace.name,
         }
 
@@ -99,10 +107,8 @@ class Explorer:
             UserError: the generator's file is damaged.
         """
         version, request = self._request(message)
-        with self._lock:
-            regenerator = self.regenerator(version)
-            made = regenerator([request])
-            return self._described(regenerator, request, made)
+        regenerator = self.regenerator(version)
+        return self._described(regenerator, request, regenerator([request]))
 
     def strip(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """The same person with one dial turned over its range.
@@ -119,38 +125,31 @@ class Explorer:
         if dial is None or type(count) is not int or count not in STRIP_COUNTS:
             raise ExploreError("a strip needs the name of a dial and a count of 2 to 15 pictures")
         index = self.dials.index(dial)
-        sweep = f"{dial['name']}={dial['min']:g}:{dial['max']:g}:{count}"
+        sweep = _sweep(dial, count)
         _, values = parse_sweep(sweep)
-        requests = []
+        regenerator = self.regenerator(version)
+        pictures = []
         for value in values:
             properties = list(request.properties)
-            properties[index] = value
-            requests.append(Request(request.person, tuple(properties)))
-        with self._lock:
-            regenerator = self.regenerator(version)
-            images = regenerator(requests).images
-            pictures = [
-                {"png": _png(image, regenerator.metadata(one)), "value": round(value, DIGITS)}
-                for image, one, value in zip(images, requests, values, strict=True)
-            ]
-            return {
-                "pictures": pictures,
-                "command": regenerator.command(request, sweep),
-                "dial": dial["name"],
-            }
+            properties[index] = round(value, DIGITS)
+            one = Request(request.person, tuple(properties))
+            png = _png(regenerator([one]).images[0], regenerator.metadata(one))
+            pictures.append({"png": png, "value": properties[index]})
+        return {"pictures": pictures, "command": regenerator.command(request, sweep)}
 
     def photograph(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """Keep a photograph in the workspace and encode it.
+        """Keep a photograph in the workspace and encode it, or encode one that was kept before.
 
         Args:
-            message: ``name`` of the file and ``content`` (base64).
+            message: ``name`` of the file and ``content`` (base64), or ``photograph``: the name of a kept one.
 
         Returns:
             ``photograph``: its name in further messages; ``png`` (base64) as the encoder saw it; ``framing``
-            in words; ``own`` properties.
+            in words; ``isFaceMissing``: no face was found in it; ``own`` properties.
 
         Raises:
-            UserError: it is no readable picture, or the workspace has no v3.
+            ExploreError: the workspace has no v3, or no such photograph.
+            UserError: it is no readable picture.
             OSError: it cannot be written.
         """
         if self.missing_for_photographs:
@@ -158,6 +157,46 @@ class Explorer:
                 "editing photographs needs v3 and its encoder. Make them:\n    "
                 f"{self.tool.command(self.missing_for_photographs)}"
             )
+        name = message.get("photograph")
+        if name is None:
+            found = self._keep(message)
+        else:
+            kept = (self.tool.workspace / FOLDER).glob("*")
+            path = next((path for path in kept if path.name == name), None)
+            if path is None:
+                raise ExploreError(
+                    f"the photograph {name} is no longer in {FOLDER}, so it cannot be shown. Give it again."
+                )
+            found = self._encoded(path)
+        return {
+            "photograph": found.path.name,
+            "png": _png(found.picture),
+            "framing": found.framing,
+            "isFaceMissing": found.framing.startswith(photographs.NO_FACE),
+            "own": self._named(found.own),
+        }
+
+    def load_all(self) -> None:
+        """Load the generators that nobody has asked for yet, so that the first picture of each is quick."""
+        for version in self.versions:
+            # A damaged one is told to the page when that version is chosen.
+            with contextlib.suppress(UserError):
+                self.regenerator(version)
+
+    def regenerator(self, version: str) -> Regenerator:
+        """The generator of a version."""
+        with self._loading:
+            if version not in self._regenerators:
+                made = Regenerator(self.tool, version, self.trunc_psi, self.corrections)
+                self._regenerators[version] = made
+            return self._regenerators[version]
+
+    @cached_property
+    def _encoder(self) -> PhotographEncoder:
+        return PhotographEncoder(self.tool, self.regenerator("v3").model)
+
+    def _keep(self, message: Mapping[str, Any]) -> Photograph:
+        """The photograph of a message, kept in the workspace if it can be encoded."""
         try:
             content = base64.b64decode(message.get("content"), validate=True)
         except (binascii.Error, TypeError, ValueError):
@@ -165,34 +204,22 @@ class Explorer:
         given = str(message.get("name", "")).rpartition(".")
         stem = re.sub(r"[^\w-]+", "-", given[0])[:40].strip("-") or "photograph"
         suffix = re.sub(r"[^a-z]", "", given[2].lower())[:5] or "jpg"
-        name = f"{stem}_{hashlib.sha256(content).hexdigest()[:10]}.{suffix}"
-        path = self.tool.path(f"{FOLDER}/{name}")
+        path = self.tool.path(f"{FOLDER}/{stem}_{hashlib.sha256(content).hexdigest()[:10]}.{suffix}")
         if not path.exists():
             with files.atomic_path(path) as temporary:
                 temporary.write_bytes(content)
-        with self._lock:
-            try:
-                found = self._encoder(path)
-            except UserError:
-                files.remove(path)
-                raise
-            self._photographs[name] = found
-        return {
-            "photograph": name,
-            "png": _png(found.picture),
-            "framing": found.framing,
-            "own": self._named(found.own),
-        }
+        try:
+            return self._encoded(path)
+        except UserError:
+            files.remove(path)
+            raise
 
-    def regenerator(self, version: str) -> Regenerator:
-        """The generator of a version."""
-        if version not in self._regenerators:
-            self._regenerators[version] = Regenerator(self.tool, version, self.trunc_psi, self.corrections)
-        return self._regenerators[version]
-
-    @cached_property
-    def _encoder(self) -> PhotographEncoder:
-        return PhotographEncoder(self.tool, self.regenerator("v3").model)
+    def _encoded(self, path: Path) -> Photograph:
+        """A kept photograph as v3 knows it. The encoder takes seconds, so it works once for each."""
+        with self._encoding:
+            if path.name not in self._photographs:
+                self._photographs[path.name] = self._encoder(path)
+            return self._photographs[path.name]
 
     def _needed_for_photographs(self) -> list[tuple[str, str]]:
         return [(generator_file("v3"), MAKERS["v3"]), *photographs.NEEDED.items()]
@@ -253,6 +280,14 @@ def _dials(tool: Tool) -> list[dict[str, Any]]:
         }
         for prop, row in zip(PROPERTIES, percentiles, strict=True)
     ]
+
+
+def _sweep(dial: Mapping[str, Any], count: int) -> str:
+    """The range of a dial as a sweep in whole steps of the slider, so that the dial can take each value."""
+    left_over = round((dial["max"] - dial["min"]) * 10**DIGITS) % (count - 1)
+    start = dial["min"] + left_over // 2 / 10**DIGITS
+    stop = dial["max"] - (left_over - left_over // 2) / 10**DIGITS
+    return f"{dial['name']}={start:.{DIGITS}f}:{stop:.{DIGITS}f}:{count}"
 
 
 def _png(image: Any, metadata: PngInfo | None = None) -> str:

@@ -7,13 +7,13 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import SplitResult
 
-from scripts.exploring.explorer import ExploreError, Explorer
+from scripts.exploring.explorer import LARGEST_PHOTOGRAPH_BYTES, ExploreError, Explorer
 from scripts.local_page import Action, PageHandler, PageServer
 from scripts.pipeline import UserError
 
 
 class ExploreServer(PageServer):
-    """Serves one explorer on 127.0.0.1.
+    """Serves one explorer on 127.0.0.1, to as many tabs as are open: each sends its whole setting.
 
     Args:
         explorer: makes the pictures.
@@ -22,6 +22,8 @@ class ExploreServer(PageServer):
     Raises:
         UserError: the port is taken.
     """
+
+    only_newest_page = False
 
     def __init__(self, explorer: Explorer, port: int) -> None:
         super().__init__(ExploreHandler, port)
@@ -33,12 +35,9 @@ class ExploreHandler(PageHandler):
 
     server: ExploreServer
     page = Path(__file__).with_name("page")
-    largest_message_bytes = 48 << 20  # a photograph of 36 MB in base64
+    largest_message_bytes = LARGEST_PHOTOGRAPH_BYTES * 4 // 3 + 4096  # base64, with its name
     refusals = (ExploreError, UserError)
-    stale_page = (
-        "This page is no longer the one that may ask: explore was started again, or the page was opened a "
-        "second time. Reload to go on here."
-    )
+    stale_page = "explore was started again since this page was opened. Reload to go on here."
     write_failure = "The photograph could not be kept ({error}). Free some space or mend the folder."
 
     def get(self, url: SplitResult) -> None:

@@ -203,7 +203,7 @@ def closed(previous: Mapping[str, Any] | None, alive_at: float | None) -> list[d
         return [old | {"how": "complete" if previous["state"] == "complete" else "unknown"}] if old else []
     attempts = [dict(known) for known in previous["attempts"]]
     for known in attempts:
-        if "how" not in known:
+        if "how" not in known and "started" in known:
             began = datetime.fromisoformat(known["started"]).timestamp()
             last = max(began, alive_at or began)
             known |= {"ended": manifest.to_text(last), "how": "killed", "seconds": round(last - began, 1)}

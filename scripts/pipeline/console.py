@@ -84,7 +84,7 @@ class Progress:
 
     def start_at(self, done: int) -> None:
         """Say how many items an earlier run finished, where that is known only later."""
-        self.done = self._done_before = self._bar.n = self._bar.initial = done
+        self.done = self.done_before = self._bar.n = self._bar.initial = done
         self._bar.refresh()
 
     def set_postfix(self, **values: object) -> None:

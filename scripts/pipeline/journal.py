@@ -21,9 +21,7 @@ SYNC_INTERVAL_S = 1.0
 
 
 class JournalRows(MutableMapping[Any, "dict[str, str]"]):
-    """Key -> row as text. Rows are kept as the lines of the file: as dictionaries they took ten times the
-    memory.
-    """
+    """Key -> row as text. Kept as lines of the file, which take a fraction of the memory of dictionaries."""
 
     def __init__(self, columns: Sequence[str]) -> None:
         self._columns = tuple(columns)

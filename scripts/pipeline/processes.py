@@ -7,16 +7,18 @@ notice that it is gone, and end in silence with its exit code.
 
 from __future__ import annotations
 
+import os
+import re
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scripts.pipeline.console import Console, Progress
+from scripts.pipeline.console import Console
 from scripts.pipeline.errors import MissingInputError, UserError
 from scripts.pipeline.launch import Place, place_among_processes
 from scripts.pipeline.stage import Stage, Tool
@@ -47,9 +49,6 @@ class FollowingTool(Tool):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._console = Console(None, quiet=True)
-
-    def progress(self, total: int, unit: str = "images", done: int = 0) -> Progress:
-        return Progress(total, unit, self.name, True, self.check_stop, done)
 
     def alone_in(self, folder: Path, instead: str = "") -> AbstractContextManager[None]:
         """Nothing: the first process holds the lock for all."""
@@ -100,6 +99,17 @@ def carry_out(
         _lead(execute, run)
     else:
         _follow(place, follower(), run)
+
+
+@contextmanager
+def one_voice() -> Iterator[None]:
+    """Keep what is printed inside, such as help and wrong options, to the first process."""
+    place = place_among_processes()
+    if place is None or place.is_first:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield
 
 
 def refuse_several(name: str, advice: str) -> None:
@@ -162,9 +172,13 @@ def _group(device: torch.device) -> Iterator[None]:
     try:
         distributed.init_process_group(backend, timeout=LONGEST_WAIT, device_id=device if uses_gpu else None)
         yield
-        distributed.barrier()
+        try:
+            distributed.barrier()
+        except RuntimeError as error:
+            raise ConnectionError(str(error)) from error
     except (ConnectionError, distributed.DistError) as error:
-        reason = str(error).splitlines()[0]
+        # gloo puts the place in its own code before the reason, and advice behind it.
+        reason = re.sub(r"^\[[^\]]*\]\s*", "", str(error)).split(". ")[0]
         raise LostError(
             "another process of this run has ended (killed, out of memory, or its machine is gone), and the "
             f"others cannot go on without its part ({reason})."

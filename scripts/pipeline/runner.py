@@ -22,7 +22,7 @@ from scripts.pipeline.options import (
     resolve_options,
 )
 from scripts.pipeline.outcome import Outcome
-from scripts.pipeline.processes import FollowingStage, FollowingTool, LostError, carry_out, end
+from scripts.pipeline.processes import FollowingStage, FollowingTool, LostError, carry_out, end, one_voice
 from scripts.pipeline.spec import StageSpec
 from scripts.pipeline.stage import Stage, Tool
 
@@ -48,7 +48,8 @@ def run_stage(
     arguments = sys.argv[1:] if argv is None else list(argv)
 
     def body(stop: StopRequest, outcome: Outcome) -> None:
-        resolved = resolve_options(options_class, spec.name, arguments)
+        with one_voice():
+            resolved = resolve_options(options_class, spec.name, arguments)
 
         def execute(work: Callable[[Stage, OptionsT], None]) -> None:
             stage_run = StageRun(spec, resolved, stop)
@@ -84,7 +85,8 @@ def run_tool(
     arguments = sys.argv[1:] if argv is None else list(argv)
 
     def body(stop: StopRequest, outcome: Outcome) -> None:
-        resolved = resolve_options(options_class, tool_name, arguments)
+        with one_voice():
+            resolved = resolve_options(options_class, tool_name, arguments)
 
         def execute(work: Callable[[Tool, OptionsT], None]) -> None:
             tool = outcome.tool = Tool(tool_name, resolved.options, stop, has_log=leaves_account)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -302,12 +303,13 @@ class _PartRun(_ShardedRun):
             accounting.attempt(self.record, earlier, self.stage, self._save) as seconds,
             self.stage.journal(columns, name=f"{PARTS}/{_folder_name(self.shard)}/journal") as journal,
         ):
-            rows = dict(journal.rows)
+            rows: Mapping[int, Mapping[str, str]] = journal.rows
             if manifest.read(self.workspace, self.spec.name) is not None:  # begun without parts
-                rows |= _read_rows(self.stage.folder / JOURNAL_NAME, columns)
+                rows = ChainMap(journal.rows, _read_rows(self.stage.folder / JOURNAL_NAME, columns))
+            known = set(rows)
             missing = self.missing_batches(self.shard, rows)
             self.work.make(self.stage, self.options, missing, journal)
-            self.count(journal, set(rows), set(journal.rows))
+            self.count(journal, known, set(journal.rows))
             self.record |= {"state": "complete", "items": len(journal)}
             self.stage.record = {"state": "complete", "part": str(self.shard)}
             self.stage.log(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -139,15 +139,23 @@ class Tool:
         """Append a line to the log file, without printing it."""
         self._console.note(text)
 
-    def progress(self, total: int, unit: str = "images", done: int = 0) -> Progress:
+    def progress(
+        self,
+        total: int,
+        unit: str = "images",
+        done: int = 0,
+        check_stop: Callable[[], None] | None = None,
+    ) -> Progress:
         """Progress display; ``update`` also raises `Interrupted` after Ctrl-C.
 
         Args:
             total: items in all.
             unit: what they are, plural.
             done: items that an earlier run finished, which must not count as speed.
+            check_stop: what ``update`` does instead of raising.
         """
-        self._progress = Progress(total, unit, self.name, self.options.quiet, self.on_progress, done)
+        is_quiet = self.options.quiet or not self.writes
+        self._progress = Progress(total, unit, self.name, is_quiet, check_stop or self.on_progress, done)
         return self._progress
 
     def on_progress(self) -> None:

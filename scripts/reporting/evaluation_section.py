@@ -3,38 +3,68 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scripts.evaluation_report import LEVEL_NAMES, Cell
 from scripts.pipeline.pictures import cut_grid
 from scripts.reporting.evaluation import Evaluation, Row
 from scripts.reporting.html import Html, code, details, element, figure, join, note, table
 from scripts.reporting.images import UnreadablePictureError, image, picture_figure, read_picture, row_of
-from segmentation.property_table import PROPERTIES, PROPERTY_NAMES
+from segmentation.property_table import PROPERTIES, PROPERTY_NAMES, Property
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 STRIPS = "evaluation/strips_{}.png"
 EDITING = "evaluation/editing_{}.png"
+PREVIEW = "stylegan_modified/previews/{}.png"
+LEVELS = len(LEVEL_NAMES)
+PREVIEW_PEOPLE, PREVIEW_LEVELS = 4, 3  # rows of a preview, and pictures of each dial
 SMALL_PX = 96  # side of a picture in the strips of all people
-STRONG = 0.55  # from this share of colour on, text on it is white
+STRONG = 0.85  # from this share of colour on, white is the more legible text
 
 
-def person_strips(workspace: Path, version: str, person: int = 0) -> list[tuple[str, str, str, Html]]:
-    """One person with every dial turned from low to high.
+@dataclass(frozen=True)
+class Strip:
+    """One dial of one person: the property, what low and high look like, and the pictures side by side."""
 
-    Returns:
-        property, what low and high look like, and the strip; empty without readable strips.
-    """
+    name: str
+    low: str
+    high: str
+    pictures: Html
+
+
+def person_strips(workspace: Path, version: str) -> list[Strip]:
+    """A person of 09 with every dial turned from low to high; empty without readable strips."""
     try:
-        rows = cut_grid(read_picture(workspace / STRIPS.format(version)), len(PROPERTY_NAMES), 5, True)
+        rows = cut_grid(read_picture(workspace / STRIPS.format(version)), len(PROPERTY_NAMES), LEVELS, True)
     except (UnreadablePictureError, ValueError):
         return []
-    strips = []
-    for prop, row in zip(PROPERTIES, rows, strict=True):
-        pictures = row[5 * person : 5 * person + 5]
-        alt = f"One person by {version}, {prop.meaning} from {prop.low} to {prop.high} in five steps"
-        strips.append((prop.name, prop.low, prop.high, image(row_of(pictures), alt)))
-    return strips
+    return [_strip(prop, row[:LEVELS], version) for prop, row in zip(PROPERTIES, rows, strict=True)]
+
+
+def preview_strips(workspace: Path) -> tuple[str, list[Strip]]:
+    """The newest version that has a preview, and its first person with every dial low, middle and high."""
+    for version in ("v3", "v2", "v1"):
+        path, levels = workspace / PREVIEW.format(version), len(PROPERTY_NAMES) * PREVIEW_LEVELS
+        try:
+            person = cut_grid(read_picture(path), PREVIEW_PEOPLE, levels)[0] if path.is_file() else []
+        except (UnreadablePictureError, ValueError):
+            continue
+        if person:
+            parts = [person[n : n + PREVIEW_LEVELS] for n in range(0, levels, PREVIEW_LEVELS)]
+            return version, [
+                _strip(prop, part, version) for prop, part in zip(PROPERTIES, parts, strict=True)
+            ]
+    return "", []
+
+
+def _strip(prop: Property, pictures: Sequence[Image.Image], version: str) -> Strip:
+    alt = f"One person by {version}, {prop.meaning}: {prop.low} to {prop.high} in {len(pictures)} steps"
+    return Strip(prop.name, prop.low, prop.high, image(row_of(pictures), alt))
 
 
 def evaluation_parts(workspace: Path, evaluation: Evaluation) -> Iterator[Html]:
@@ -45,7 +75,7 @@ def evaluation_parts(workspace: Path, evaluation: Evaluation) -> Iterator[Html]:
     yield element("h3", "What each dial moves")
     yield _responses(evaluation)
     yield element("h3", "Every dial, low to high")
-    for version in evaluation.results:
+    for version in sorted(evaluation.results, key=lambda version: version != evaluation.best):
         strips = _strips(workspace, version)
         if strips is not None:
             yield strips if version == evaluation.best else details(f"Strips of {version}", strips)
@@ -72,7 +102,9 @@ def _summary(evaluation: Evaluation) -> Html:
         "p",
         join(
             [
-                join([element("b", version), f" reaches {evaluation.share(version):.0%} of the goals"])
+                join(
+                    [element("b", version), f" reaches {100 * evaluation.share(version):.0f} % of the goals"]
+                )
                 for version in versions
             ],
             "; ",
@@ -159,12 +191,12 @@ def _strips(workspace: Path, version: str) -> Html | None:
     if not path.is_file():
         return None
     try:
-        rows = cut_grid(read_picture(path), len(PROPERTY_NAMES), len(LEVEL_NAMES), True)
+        rows = cut_grid(read_picture(path), len(PROPERTY_NAMES), LEVELS, True)
     except (UnreadablePictureError, ValueError) as error:
         return note(f"The strips of {version} cannot be shown: {error}.")
     figures = []
     for prop, row in zip(PROPERTIES, rows, strict=True):
-        people = [row[start : start + len(LEVEL_NAMES)] for start in range(0, len(row), len(LEVEL_NAMES))]
+        people = [row[start : start + LEVELS] for start in range(0, len(row), LEVELS)]
         shown = [
             image(
                 row_of([picture.resize((SMALL_PX, SMALL_PX)) for picture in person]),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.reporting.evaluation import Evaluation, read_evaluation
-from scripts.reporting.evaluation_section import evaluation_parts, person_strips
+from scripts.reporting.evaluation_section import evaluation_parts, person_strips, preview_strips
 from scripts.reporting.html import Html, code, details, element, join, note, table
 from scripts.reporting.records import COMPLETE, NEVER, StageRecord, read_stages
 from scripts.reporting.results import LeftOut, Results
@@ -110,34 +110,39 @@ def _contents(run: Run, has_beside: bool) -> Html:
 
 def _hero(run: Run, title: str, written: str) -> Html:
     """The dials of the best version, and what the run came to in a few figures."""
-    best = run.evaluation.best if run.evaluation else None
-    strips = person_strips(run.workspace, best) if best else []
     about = f"Preset {run.value('preset')}, quality {run.value('quality')}. Written {written}."
-    lines = [
-        element(
-            "div",
-            element("p", element("b", name), element("span", low), element("span", high)),
-            strip,
-            class_="strip",
-        )
-        for name, low, high, strip in strips
-    ]
-    shown = None
-    if lines:
-        caption = (
-            f"One person that no training saw, by {best}: each dial from low to high, all else the same."
-        )
-        shown = element(
-            "figure", element("div", *lines, class_="strips"), element("figcaption", caption), class_="hero"
-        )
-    elif run.evaluation is None:
-        shown = note("There are no dials to show yet: 09_evaluate has not ended in this workspace.")
+    shown = _dials(run)
     return element(
         "header",
         element("h1", title),
         element("p", about, class_="soft"),
         element("p", _in_short(run), class_="lead"),
         element("div", shown, element("div", _tiles(run), _funnel(run)), class_="headline"),
+    )
+
+
+def _dials(run: Run) -> Html:
+    """One person with every dial turned: by the best version, or before 09 by the newest one."""
+    version = run.evaluation.best if run.evaluation else None
+    strips = person_strips(run.workspace, version) if version else []
+    who, class_ = "One person that no training saw", "strips"
+    if not strips:
+        version, strips = preview_strips(run.workspace)
+        who, class_ = "One person", "strips short"
+    if not strips:
+        return note("There are no dials to show: no generator with dials has been trained here.")
+    lines = [
+        element(
+            "div",
+            element("p", element("b", strip.name), element("span", strip.low), element("span", strip.high)),
+            strip.pictures,
+            class_="strip",
+        )
+        for strip in strips
+    ]
+    caption = f"{who}, by {version}: each dial from low to high, all else the same."
+    return element(
+        "figure", element("div", *lines, class_=class_), element("figcaption", caption), class_="hero"
     )
 
 

@@ -2,6 +2,7 @@
 
 A stage must not hold all pictures at once, so ten times as many may cost at most a tenth more memory. The
 larger workspaces are made by repeating the pictures and rows of a small one; every stage then really runs.
+Below about 300 candidates stage 03 has too few batches to have them all on their way at once.
 """
 
 from __future__ import annotations
@@ -62,13 +63,7 @@ CASES = (
     Case("06_fine_tune_v2", lambda count: ("--pool", count // 8)),
     Case("07_fine_tune_v3", lambda count: ("--people", count // 2)),
     Case("08_regenerate_images", lambda count: ("--seeds", f"0-{count // 16}", "--no-measure")),
-    Case(
-        "09_evaluate",
-        lambda count: (
-            *("--versions", "v3", "--population", count // 4),
-            *("--latents", count // 96, "--protocol-latents", 2, "--editing-pictures", count // 192),
-        ),
-    ),
+    Case("09_evaluate", lambda count: ("--versions", "v1", "--population", count // 4)),
 )
 
 
@@ -113,7 +108,9 @@ def grow(source: Path, target: Path, times: int) -> None:
     for name in ("quality", "gender"):
         labels[name] = candidates[name].round().astype(int)
     labels.to_csv(target / LABELS, index=False)
-    (target / LABELS).with_suffix(".json").unlink(missing_ok=True)  # it is about the labels of the source
+    record = json.loads((source / LABELS).with_suffix(".json").read_text(encoding="utf-8"))
+    text = json.dumps(record | {"count": len(labels)})
+    (target / LABELS).with_suffix(".json").write_text(text, encoding="utf-8")
 
 
 def _shifted(table: pd.DataFrame, offset: int) -> pd.DataFrame:

@@ -6,6 +6,8 @@ import select
 import shutil
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +77,16 @@ class Chromium:
             self._process.wait()
         os.close(self._events)
 
+    @contextmanager
+    def other_page(self, target: str) -> Iterator[None]:
+        """Drive another tab for a while, and close it."""
+        first = self._session
+        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+        yield
+        self._session = first
+        self.call("Target.closeTarget", targetId=target)
+
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Result of a command of the Chrome DevTools Protocol."""
         self._number += 1
@@ -106,16 +118,31 @@ class Chromium:
     def open(self, address: str, ready: str) -> None:
         """Load a page and wait until an expression is true in it."""
         self.call("Page.navigate", url=address)
-        self.wait_for(f"document.readyState === 'complete' && location.href === '{address}' && ({ready})")
+        page = address.partition("#")[0]  # the page may change what comes after it
+        loaded = f"document.readyState === 'complete' && location.href.split('#')[0] === '{page}'"
+        self.wait_for(f"{loaded} && ({ready})")
 
-    def press(self, key: str, shift: bool = False) -> None:
+    def press(self, key: str, shift: bool = False, control: bool = False) -> None:
         """Press and release a key, as a keyboard does."""
-        text = key.upper() if shift else key
-        event = {"key": text, "modifiers": 8 if shift else 0}
+        text = key.upper() if shift and len(key) == 1 else key
+        event = {"key": text, "modifiers": (8 if shift else 0) + (2 if control else 0)}
         event["windowsVirtualKeyCode"] = KEY_CODES.get(key) or ord(key.upper())
-        typed = KEY_TEXTS.get(key, text if len(text) == 1 else "")
+        typed = "" if control else KEY_TEXTS.get(key, text if len(text) == 1 else "")
         self.call("Input.dispatchKeyEvent", type="keyDown", text=typed, **event)
         self.call("Input.dispatchKeyEvent", type="keyUp", **event)
+
+    def hold(self, selector: str, pressed: bool) -> None:
+        """Press the mouse in the middle of an element, or release it there."""
+        box = self.evaluate(f"document.querySelector('{selector}').getBoundingClientRect().toJSON()")
+        place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+        kind = "mousePressed" if pressed else "mouseReleased"
+        self.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **place)
+
+    def give_files(self, selector: str, *paths: Path) -> None:
+        """Choose files in a file field."""
+        document = self.call("DOM.getDocument")["root"]["nodeId"]
+        field = self.call("DOM.querySelector", nodeId=document, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", nodeId=field, files=[str(path) for path in paths])
 
     def screenshot(self) -> bytes:
         """The window as a PNG."""

@@ -3,14 +3,24 @@
 import base64
 import io
 import json
+import runpy
+import shlex
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 
 from scripts import faces
-from scripts.pipeline import Tool, ToolOptions
+from scripts.exploring.explorer import Explorer
+from scripts.exploring.server import ExploreServer
+from scripts.pipeline import REPOSITORY, Tool, ToolOptions
 from scripts.pipeline.interrupts import StopRequest
 from segmentation.normalization import fit
 from segmentation.property_table import PROPERTY_NAMES
@@ -80,3 +90,34 @@ def read_png(text: str) -> Image.Image:
 def pixels(text: str) -> np.ndarray:
     """A picture of an answer, uint8 [H, W, 3]."""
     return np.asarray(read_png(text))
+
+
+@contextmanager
+def serving(explorer: Explorer, port: int = 0) -> Iterator[ExploreServer]:
+    """A server that answers in a thread."""
+    with ExploreServer(explorer, port) as server:
+        thread = threading.Thread(target=server.serve_until, args=(lambda: None,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.closing = True
+            thread.join()
+
+
+def run_command(command: str, *arguments: object) -> int:
+    """Run a copied command line, with more arguments, in this process; its exit code."""
+    _, script, *words = shlex.split(command)
+    path = str(REPOSITORY / script)
+    with mock.patch.object(sys, "argv", [path, *words, *map(str, arguments)]):
+        try:
+            runpy.run_path(path, run_name="__main__")
+        except SystemExit as end:
+            return end.code or 0
+    raise AssertionError(f"{script} ended without an exit code")
+
+
+def regenerated(workspace: Path) -> list[np.ndarray]:
+    """The pictures that 08 has just made, in the order of its table."""
+    table = pd.read_csv(workspace / "stylegan_modified/synthesize_results/images.csv")
+    return [np.asarray(Image.open(workspace / name)) for name in table["file"]]

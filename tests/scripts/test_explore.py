@@ -3,12 +3,11 @@
 import http.client
 import json
 import re
-import runpy
-import shlex
-import sys
 import threading
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,9 +20,10 @@ from scripts import faces, photographs
 from scripts.exploring.explorer import ExploreError, Explorer
 from scripts.exploring.server import ExploreServer
 from scripts.photographs import PhotographEncoder
-from scripts.pipeline import REPOSITORY, UserError
+from scripts.pipeline import UserError
 from scripts.regeneration import exact
 from segmentation.property_table import PROPERTY_NAMES
+from stylegan_modified import editing
 from tests.scripts.explore_workspace import (
     make_tool,
     make_workspace,
@@ -31,6 +31,9 @@ from tests.scripts.explore_workspace import (
     pixels,
     properties,
     read_png,
+    regenerated,
+    run_command,
+    serving,
     upload,
 )
 from tests.stylegan_modified import tiny
@@ -48,25 +51,9 @@ def explorer(workspace: Path) -> Explorer:
     return Explorer(make_tool(workspace))
 
 
-@pytest.fixture
-def run_command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Runs a copied command line, or a script with arguments, in this process; its exit code."""
-
-    def run(command: str, *arguments: object) -> int:
-        _, script, *words = shlex.split(command)
-        path = REPOSITORY / script
-        monkeypatch.setattr(sys, "argv", [str(path), *words, *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_info:
-            runpy.run_path(str(path), run_name="__main__")
-        return exit_info.value.code or 0
-
-    return run
-
-
-def regenerated(workspace: Path) -> list[np.ndarray]:
-    """The pictures that 08 has just made, in the order of its table."""
-    folder = workspace / "stylegan_modified/synthesize_results"
-    return [np.asarray(Image.open(workspace / name)) for name in pd.read_csv(folder / "images.csv")["file"]]
+@pytest.fixture(autouse=True)
+def few_refinements(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(editing, "REFINE_STEPS", 3)
 
 
 def test_state_names_versions_and_dials(explorer: Explorer) -> None:
@@ -81,7 +68,7 @@ def test_state_names_versions_and_dials(explorer: Explorer) -> None:
 
 
 @pytest.mark.parametrize("version", ["base", "v1", "v3"])
-def test_the_copied_command_makes_the_same_pixels(explorer, workspace, run_command, version: str) -> None:
+def test_the_copied_command_makes_the_same_pixels(explorer, workspace, version: str) -> None:
     message = {"version": version, "seed": 7, "properties": properties(mouth=1.2, pose=-0.73, eyes=0.01)}
     answer = explorer.picture(message)
     assert run_command(answer["command"], "--no-measure", "--quiet") == 0
@@ -92,12 +79,16 @@ def test_the_copied_command_makes_the_same_pixels(explorer, workspace, run_comma
     assert (answer["own"] is None) == (version != "v3")
 
 
-def test_a_strip_is_the_sweep_of_the_command(explorer, workspace, run_command) -> None:
+def test_a_strip_is_the_sweep_of_the_command(explorer, workspace) -> None:
     message = {"version": "v3", "seed": 3, "properties": properties(eyes=0.5), "dial": "pose", "count": 5}
     answer = explorer.strip(message)
     dial = next(dial for dial in explorer.dials if dial["name"] == "pose")
     values = [picture["value"] for picture in answer["pictures"]]
-    assert values == sorted(values) and (values[0], values[-1]) == (dial["min"], dial["max"])
+    assert 0 <= values[0] - dial["min"] < 0.03 and 0 <= dial["max"] - values[-1] < 0.03
+    steps = {round(after - before, 6) for before, after in pairwise(values)}
+    assert len(steps) == 1 and steps == {round(step, 2) for step in steps}
+    clicked = explorer.picture({**message, "properties": message["properties"] | {"pose": values[1]}})
+    np.testing.assert_array_equal(pixels(answer["pictures"][1]["png"]), pixels(clicked["png"]))
     assert run_command(answer["command"], "--no-measure", "--quiet") == 0
     again = regenerated(workspace)
     assert len(again) == 5
@@ -105,7 +96,7 @@ def test_a_strip_is_the_sweep_of_the_command(explorer, workspace, run_command) -
         np.testing.assert_array_equal(pixels(picture["png"]), other)
 
 
-def test_a_photograph_is_edited_the_same_by_page_and_command(explorer, workspace, run_command) -> None:
+def test_a_photograph_is_edited_the_same_by_page_and_command(explorer, workspace) -> None:
     content = photograph()
     found = explorer.photograph(upload(content))
     kept = workspace / "explorer/photographs" / found["photograph"]
@@ -118,6 +109,8 @@ def test_a_photograph_is_edited_the_same_by_page_and_command(explorer, workspace
     (again,) = regenerated(workspace)
     np.testing.assert_array_equal(again, pixels(answer["png"]))
     assert not np.array_equal(again, pixels(explorer.picture(message)["png"]))
+    # After explore was started again, the kept photograph is found by its name.
+    assert Explorer(explorer.tool).photograph({"photograph": found["photograph"]}) == found
     # Without other dials the command keeps what the photograph has.
     script = f"python scripts/08_regenerate_images.py --workspace {workspace} --from-image {kept} --mouth 1"
     assert run_command(script, "--no-measure", "--quiet", "--device", "cpu") == 0
@@ -163,12 +156,34 @@ def test_nonsense_is_refused(explorer: Explorer, wrong: dict) -> None:
         explorer.strip(GOOD | wrong)
 
 
+def test_a_person_is_drawn_once_while_only_the_dials_turn(workspace: Path, monkeypatch) -> None:
+    explorer = Explorer(make_tool(workspace))
+    model, drawn = explorer.regenerator("v3").model, []
+    draw = model.person
+    monkeypatch.setattr(model, "person", lambda z, psi: drawn.append(z) or draw(z, psi))
+    message = {"version": "v3", "seed": 5, "properties": properties(pose=1.0)}
+    explorer.picture({**message, "properties": properties()})
+    kept = explorer.picture(message)["png"]
+    assert len(drawn) == 1
+    explorer.picture({**message, "seed": 6})
+    assert explorer.picture(message)["png"] == kept and len(drawn) == 3
+
+
+def test_pictures_are_made_side_by_side(explorer: Explorer) -> None:
+    messages = [{"version": "v3", "seed": s, "properties": properties(eyes=s / 4)} for s in range(8)]
+    alone = [explorer.picture(message)["png"] for message in messages]
+    with ThreadPoolExecutor(4) as threads:
+        assert [answer["png"] for answer in threads.map(explorer.picture, messages)] == alone
+
+
 def test_unreadable_photographs_are_refused_and_not_kept(explorer: Explorer, workspace: Path) -> None:
     for content in (b"not a picture", photograph()[:60]):
         with pytest.raises(UserError, match="cannot be edited"):
             explorer.photograph(upload(content, "../broken.png"))
-    with pytest.raises(ExploreError):
+    with pytest.raises(ExploreError, match="did not arrive whole"):
         explorer.photograph({"name": "x.png", "content": "?"})
+    with pytest.raises(ExploreError, match="no longer in"):
+        explorer.photograph({"photograph": "../segmentation/faces.csv"})
     assert not list(workspace.rglob("*broken*"))
 
 
@@ -212,12 +227,8 @@ def test_numbers_on_the_command_line_read_back_unchanged(value: float) -> None:
 
 @pytest.fixture
 def server(explorer: Explorer) -> Iterator[ExploreServer]:
-    with ExploreServer(explorer, 0) as server:
-        thread = threading.Thread(target=server.serve_until, args=(lambda: None,))
-        thread.start()
+    with serving(explorer) as server:
         yield server
-        server.closing = True
-        thread.join()
 
 
 def test_only_the_page_itself_may_ask(server: ExploreServer) -> None:
@@ -238,6 +249,9 @@ def test_only_the_page_itself_may_ask(server: ExploreServer) -> None:
     assert ask("/api/strip", **token)[0] == 409
     assert ask("/api/other", **token)[0] == 404
     assert ask("/api/picture")[0] == 403
+    with urllib.request.urlopen(server.address) as another_tab:
+        another_tab.read()
+    assert ask("/api/picture", **token)[0] == 200
     assert ask("/api/picture", **token, Host="evil.example")[0] == 403
     assert ask("/api/picture", **token, Origin="http://evil.example")[0] == 403
     for path in re.findall(r'(?:href|src)="(/[^"]+)"', page):
@@ -248,7 +262,7 @@ def test_only_the_page_itself_may_ask(server: ExploreServer) -> None:
     connection.close()
 
 
-def test_the_script_runs_until_its_page_is_closed(workspace, run_command, monkeypatch, capsys) -> None:
+def test_the_script_runs_until_its_page_is_closed(workspace, monkeypatch, capsys) -> None:
     def close(address: str) -> None:
         page = urllib.request.urlopen(address).read().decode()
         token = re.search(r'name="page-token" content="([^"]+)"', page).group(1)
@@ -264,6 +278,6 @@ def test_the_script_runs_until_its_page_is_closed(workspace, run_command, monkey
     assert "Explorer: http://127.0.0.1:" in capsys.readouterr().out
 
 
-def test_an_empty_workspace_exits_3_with_the_command(tmp_path: Path, run_command, capsys) -> None:
+def test_an_empty_workspace_exits_3_with_the_command(tmp_path: Path, capsys) -> None:
     assert run_command("python scripts/explore.py", "--workspace", tmp_path, "--no-browser") == 3
     assert "04_compute_property_scores.py" in capsys.readouterr().err

@@ -23,6 +23,7 @@ from scripts.pipeline import manifest, run_tool
 from scripts.pipeline.layers import REPOSITORY
 from scripts.pipeline.pictures import cut_grid, labelled_grid
 from scripts.reporting.page import Run, read_run
+from scripts.reporting.page import page as written
 from scripts.reporting.results import training_log
 from tests.scripts import report_workspace
 from tests.scripts.report_workspace import HOSTILE, SIZE, picture
@@ -223,7 +224,18 @@ def test_a_run_that_has_just_begun(workspace: Path, tmp_path: Path, write_report
     assert code == 0, printed
     text = Page((begun / "report.html").read_text(encoding="utf-8")).text
     assert "stylegan/stylegan_model.pth is gone" in text
-    assert "09_evaluate has not ended" in text
+    assert "no generator with dials has been trained here" in text
+
+
+def test_before_the_evaluation_the_dials_are_those_of_the_newest_version(workspace: Path) -> None:
+    shutil.rmtree(workspace / "evaluation")
+    previews = workspace / "stylegan_modified/previews"
+    shutil.copy(previews / "v1_000100.png", previews / "v1.png")
+    (previews / "v2.png").write_bytes(b"damaged")
+    page = Page(written(run_of(workspace), "today"))
+    assert "One person, by v1" in page.text
+    hero = next(image for image in page.named("img") if "eyes are open" in image["alt"])
+    assert (hero["width"], hero["height"]) == (str(3 * SIZE + 4), str(SIZE))
 
 
 def test_an_empty_workspace_is_refused_with_the_command(tmp_path: Path, write_report: Callable) -> None:

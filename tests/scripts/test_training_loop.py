@@ -11,6 +11,7 @@ import torch
 from scripts.pipeline import Interrupted, Tool, UserError
 from scripts.pipeline.interrupts import StopRequest
 from scripts.training_loop import TrainingLoop, TrainingToolOptions
+from stylegan.parallel import ALONE
 
 CHECKPOINT = "toy/checkpoint.pt"
 STEPS = 5
@@ -21,11 +22,11 @@ class ToyTrainer:
 
     def __init__(self, stop_at: int | None = None) -> None:
         self.step, self.total, self.stop_at = 0, torch.zeros(1), stop_at
+        self.device, self.processes, self.stop = torch.device("cpu"), ALONE, StopRequest()
 
     def train_step(self) -> Mapping[str, float]:
-        if self.step + 1 == self.stop_at:
-            raise Interrupted("stopped")
         self.step += 1
+        self.stop.requested = self.step + 1 == self.stop_at
         self.total += self.step**2
         return {"loss": float(self.step)}
 
@@ -39,7 +40,7 @@ class ToyTrainer:
 def run_loop(workspace: Path, trainer: ToyTrainer, **trained: object) -> Path:
     """Train in a workspace; returns the file of the log."""
     options = TrainingToolOptions(workspace=workspace, steps=STEPS, log_every=2, quiet=True)
-    tool = Tool("toy", options, StopRequest())
+    tool = Tool("toy", options, trainer.stop)
     TrainingLoop(tool, options, trainer, CHECKPOINT, {"steps": STEPS, **trained}, ("loss",), 8).run()
     return tool.log_dir / "train_log.csv"
 

@@ -1,18 +1,20 @@
 // Messages to explore.
 
 const token = document.querySelector('meta[name="page-token"]').content;
+const KNOCK_AGAIN_MS = 1500;
 
-const GONE = "explore does not answer; it may have been stopped. Start it again with the same command and " +
-  "reload this page.";
+/** explore does not answer: it was stopped, or started again since this page was opened. */
+export class GoneError extends Error {}
 
 async function request(path, options) {
   let response;
   try {
     response = await fetch(path, options);
   } catch {
-    throw new Error(GONE);
+    throw new GoneError("explore does not answer; it may have been stopped.");
   }
   const value = await response.json();
+  if (response.status === 403) throw new GoneError(value.error);
   if (!response.ok) throw new Error(value.error);
   return value;
 }
@@ -28,9 +30,20 @@ export function send(path, message = {}) {
   return request(path, { method: "POST", headers, body: JSON.stringify(message) });
 }
 
+/** Resolves when explore answers again. */
+export async function untilItAnswers() {
+  for (;;) {
+    try {
+      return await loadState();
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, KNOCK_AGAIN_MS));
+    }
+  }
+}
+
 /**
  * A function that sends the latest setting only: while one is on its way, newer ones replace each other.
- * `settings` gives the message or null for none, `onAnswer(answer, message)` shows it.
+ * `settings` gives the message or null for none, `onAnswer(answer, message, milliseconds)` shows it.
  */
 export function latestOnly(path, settings, onAnswer, onError) {
   let isSending = false;
@@ -44,8 +57,9 @@ export function latestOnly(path, settings, onAnswer, onError) {
     do {
       isStale = false;
       const message = settings();
+      const sentAt = performance.now();
       try {
-        if (message) onAnswer(await send(path, message), message);
+        if (message) onAnswer(await send(path, message), message, performance.now() - sentAt);
       } catch (error) {
         onError(error);
       }

@@ -1,167 +1,191 @@
 // The page as a whole: who is shown, by which generator, with which dials.
 
-import { latestOnly, loadState, send } from "./api.js";
+import { GoneError, latestOnly, loadState, send, untilItAnswers } from "./api.js";
 import { Dials } from "./dials.js";
+import { Photographs } from "./photograph.js";
+import { describe, fromHash, isSame, isSamePerson, message, Timeline, toHash } from "./setting.js";
 import { showCommand, Strip } from "./strip.js";
 
-const ONE_GESTURE_MS = 1200; // turns of one dial that follow each other this closely are one change
+const LARGEST_DICE = 1e6; // seeds that are easily read and typed
+const ADDRESS_SETTLED_MS = 300; // browsers limit how often a page may change its address
+const MESSAGE_MS = 8000;
 const element = (id) => document.getElementById(id);
-const picture = (id) => element(id).querySelector("img");
+const timeline = new Timeline();
 
 let state = null;
 let dials = null;
 let strip = null;
-let version = "";
-let photograph = null; // { photograph, png, framing, own }
-let own = null;
-let shown = null; // what the newest picture shows: { message, answer }
+let photographs = null;
+let setting = null; // what is asked for
+let shown = null; // what the newest picture shows: { setting, answer }
 let before = null; // what was shown ahead of the latest change
-let lastTurn = { name: "", at: 0 };
+let baseSeed = null; // whose base picture is shown
+let addressTimer = 0;
+let sayTimer = 0;
 
-const seed = () => element("seed").valueAsNumber;
-const refresh = latestOnly("/api/picture", current, show, fail);
-const refreshBase = latestOnly("/api/picture", baseSetting, showBase, fail);
+const refresh = latestOnly("/api/picture", () => message(setting), showNow, fail);
+const refreshBase = latestOnly("/api/picture", baseMessage, showBase, fail);
+const isHeld = () => element("hold").checked;
 
-function current() {
-  const person = photograph ? { photograph: photograph.photograph } : { seed: seed() };
-  return { version, ...person, properties: dials.values };
+function medians() {
+  return Object.fromEntries(state.dials.map((dial) => [dial.name, dial.median]));
 }
 
-function baseSetting() {
-  if (photograph || !state.versions.includes("base")) return null;
-  return { version: "base", seed: seed(), properties: dials.medians() };
+/** Dials by chance, distributed as in the training pictures: normally, around their mean. */
+function randomProperties() {
+  const normal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
+  return Object.fromEntries(state.dials.map((dial) => [dial.name, normal()]));
 }
 
-function source(png) {
-  return `data:image/png;base64,${png}`;
+function baseMessage() {
+  if (setting.photograph !== null || !state.versions.includes("base")) return null;
+  return { version: "base", seed: setting.seed, properties: medians() };
 }
 
-function describe(message) {
-  const who = message.photograph ? "photograph" : `seed ${message.seed}`;
-  return `${message.version}, ${who}`;
+function showPicture(id, png, alt, title, caption) {
+  const figure = element(id);
+  Object.assign(figure.querySelector("img"), { src: `data:image/png;base64,${png}`, alt });
+  figure.querySelector("strong").textContent = title;
+  figure.querySelector("figcaption span").textContent = caption;
+  figure.classList.remove("empty");
 }
 
-function show(answer, message) {
-  shown = { message, answer };
-  picture("now").src = source(answer.png);
-  picture("now").alt = `${describe(message)} with the dials as they are`;
-  element("now").querySelector("span").textContent = describe(message);
+function showNow(answer, asked, milliseconds) {
+  shown = { setting: { ...setting, photograph: null, ...asked }, answer };
+  const who = describe(shown.setting);
+  showPicture("now", answer.png, `${who} with the dials as they are`, "Now", who);
+  element("time").textContent = `${Math.round(milliseconds)} ms`;
   showCommand(element("command"), answer.command);
-  own = answer.own;
-  dials.showOwn(own);
-  element("own").disabled = !own;
-  element("own-key").hidden = !own;
-  strip.settingChanged(message);
+  dials.showOwn(answer.own);
+  element("own").hidden = element("own-key").hidden = !answer.own;
+  element("save").disabled = element("copy").disabled = false;
+  strip.settingChanged(shown.setting);
+  clearTimeout(addressTimer);
+  addressTimer = setTimeout(() => history.replaceState(null, "", toHash(setting)), ADDRESS_SETTLED_MS);
 }
 
-function showBase(answer, message) {
-  picture("base").src = source(answer.png);
-  picture("base").alt = `base generator, seed ${message.seed}`;
-  element("base").querySelector("strong").textContent = "Base";
-  element("base").querySelector("span").textContent = `no dials, seed ${message.seed}`;
+function showBase(answer, { seed }) {
+  if (setting.photograph !== null) return; // meanwhile a photograph took its place
+  baseSeed = seed;
+  showPicture("base", answer.png, `base generator, seed ${seed}`, "Base", `no dials, seed ${seed}`);
 }
 
-/** Remember what is shown before it changes; a dial that is being turned is one change. */
-function remember(name = "") {
-  const now = performance.now();
-  const isSameGesture = name && name === lastTurn.name && now - lastTurn.at < ONE_GESTURE_MS;
-  lastTurn = { name, at: now };
-  if (isSameGesture || !shown) return;
+function showGiven({ png, framing }) {
+  baseSeed = null;
+  showPicture("base", png, "the photograph as v3 sees it", "Photograph", framing);
+}
+
+function keepBefore() {
+  if (!shown) return;
   before = shown;
-  picture("previous").src = source(before.answer.png);
-  picture("previous").alt = `before: ${describe(before.message)}`;
-  element("previous").querySelector("span").textContent = describe(before.message);
+  const who = describe(before.setting);
+  showPicture("previous", before.answer.png, `before: ${who}`, "Before", who);
+  element("previous").querySelector("button").disabled = false;
 }
 
-function personChanged() {
-  strip.hide();
-  refreshBase();
+/** Replace a part of the setting. Turns of one dial that follow each other closely share a gesture's name. */
+function change(part, gesture = "") {
+  const next = { ...setting, ...part };
+  next.properties = dials.bounded(next.properties);
+  if (isSame(next, setting)) return;
+  if (isHeld() && !isSamePerson(next, setting)) {
+    say("That is another person, and this one is held.");
+    return;
+  }
+  if (timeline.leave(setting, gesture)) keepBefore();
+  take(next);
+}
+
+function travel(direction) {
+  const next = timeline.ahead(direction);
+  if (!next) return;
+  if (isHeld() && !isSamePerson(next, setting)) {
+    say("That was another person, and this one is held.");
+    return;
+  }
+  keepBefore();
+  take(timeline.travel(direction, setting));
+}
+
+/** Make a setting the present one: controls first, pictures as they come. */
+function take(next) {
+  setting = next;
+  element("versions").querySelector(`[value="${next.version}"]`).checked = true;
+  element("seed").value = next.seed;
+  dials.show(next.properties);
+  dials.enable(next.version !== "base");
+  if (next.version === "base") strip.hide();
+  const given = photographs.found.get(next.photograph);
+  if (given) showGiven(given);
+  else if (next.seed !== baseSeed) refreshBase();
+  showWhatIsHeld();
   refresh();
 }
 
-function setVersion(name) {
-  version = name;
-  element("versions").querySelector(`[value="${name}"]`).checked = true;
-  const hasDials = name !== "base";
-  dials.enable(hasDials);
-  element("reset").disabled = !hasDials;
+function showWhatIsHeld() {
+  const { seed, photograph, version } = setting;
+  const held = isHeld();
+  const hasDials = version !== "base";
+  element("seed").disabled = element("upload").disabled = element("seeds-again").disabled = held;
+  element("seeds-again").hidden = photograph === null;
+  element("dice-text").textContent = held ? "Other dials" : "Another person";
+  element("dice").title = held ? "dials by chance; the person stays" : "a seed by chance; the dials stay";
+  element("dice").disabled = held && !hasDials;
+  element("undo").disabled = !timeline.ahead(-1);
+  element("redo").disabled = !timeline.ahead(1);
+  element("reset").disabled = element("own").disabled = !hasDials;
+  const who = photograph === null ? `The person of seed ${seed}` : "The photographed person";
+  element("held").textContent = held
+    ? `${who} is held: generator and dials change, the dice throws other dials.`
+    : "The dials are kept: the dice throws another person, who gets the same dials.";
   element("note").hidden = hasDials;
-  element("note").textContent = "The base generator has no dials; choose a fine-tuned version to turn them.";
 }
 
-function leavePhotograph() {
-  photograph = null;
-  element("seeds-again").hidden = true;
-  lock();
-}
-
-function lock() {
-  const isHeld = element("hold").checked;
-  element("seed").disabled = element("dice").disabled = isHeld || photograph !== null;
-  element("upload").disabled = element("seeds-again").disabled = isHeld;
-  if (!state.photographs) element("upload").disabled = true;
-  for (const input of element("versions").querySelectorAll("input")) {
-    const isMissing = !state.versions.includes(input.value);
-    input.disabled = isMissing || (photograph !== null && input.value !== "v3");
-  }
-}
-
+/** Show a message for a while; one that ends with … stays until the next. */
 function say(text) {
   element("status").textContent = text;
+  clearTimeout(sayTimer);
+  if (!text.endsWith("…")) sayTimer = setTimeout(() => { element("status").textContent = ""; }, MESSAGE_MS);
 }
 
 function fail(error) {
   element("error-text").textContent = error.message;
   element("error").hidden = false;
+  const isGone = error instanceof GoneError;
+  element("dismiss").hidden = isGone;
+  document.querySelector("main").inert = document.querySelector("header").inert = isGone;
+  if (!isGone) return;
+  element("error-text").textContent +=
+    ` This page goes on by itself, with this picture, when it is started again:\n${state?.command ?? ""}`;
+  history.replaceState(null, "", setting ? toHash(setting) : location.hash);
+  untilItAnswers().then(() => location.reload());
 }
 
-function back() {
-  if (!before) return;
-  const { message } = before;
-  if ((message.photograph ?? null) !== (photograph?.photograph ?? null)) {
-    if (message.photograph || element("hold").checked) return say("That was another person.");
-    leavePhotograph();
+async function chooseVersion(version) {
+  const command = state.missing[version];
+  if (command) {
+    element("versions").querySelector(`[value="${setting.version}"]`).checked = true;
+    fail(new Error(`This workspace has no ${version}. Make it:\n${command}`));
+  } else if (setting.photograph !== null && version !== "v3") {
+    element("versions").querySelector(`[value="${setting.version}"]`).checked = true;
+    fail(new Error("Only v3 can show a photograph. Go back to seeds to choose another generator."));
+  } else {
+    change({ version });
   }
-  if (!photograph && message.seed !== seed()) {
-    if (element("hold").checked) return say("That was another person, and this one is held.");
-    element("seed").value = message.seed;
-  }
-  remember();
-  setVersion(message.version);
-  dials.set(message.properties);
-  personChanged();
 }
 
-function readFile(file) {
-  return new Promise((resolve, reject) => {
-    const reader = new FileReader();
-    reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(",") + 1));
-    reader.onerror = () => reject(new Error(`${file.name} cannot be read.`));
-    reader.readAsDataURL(file);
-  });
-}
-
-async function upload(file) {
-  say(`Reading ${file.name} …`);
+async function takeAddress() {
+  const said = fromHash(location.hash, state, setting);
   try {
-    const found = await send("/api/photograph", { name: file.name, content: await readFile(file) });
-    remember();
-    photograph = found;
-    setVersion("v3");
-    dials.set(found.own);
-    picture("base").src = source(found.png);
-    picture("base").alt = "the photograph as v3 sees it";
-    element("base").querySelector("strong").textContent = "Photograph";
-    element("base").querySelector("span").textContent = found.framing;
-    element("seeds-again").hidden = false;
-    lock();
-    strip.hide();
-    refresh();
-    say(`${file.name}: ${found.framing}. The dials start at what the photograph has.`);
+    if (said.photograph !== null && !photographs.found.has(said.photograph)) {
+      await photographs.restore(said.photograph);
+    }
   } catch (error) {
+    said.photograph = null;
     say("");
     fail(error);
   }
+  return said;
 }
 
 function save() {
@@ -177,11 +201,38 @@ function save() {
 async function copy(command) {
   try {
     await navigator.clipboard.writeText(command.textContent);
-    say("Copied.");
+    say("Copied. It makes the same pixels on this machine.");
   } catch {
+    command.closest("details")?.setAttribute("open", "");
     getSelection().selectAllChildren(command);
     say("The browser does not let this page copy; the command is selected, so Ctrl-C copies it.");
   }
+}
+
+function setSeed() {
+  const given = element("seed").valueAsNumber;
+  const seed = Number.isNaN(given) ? setting.seed : Math.min(Math.max(Math.trunc(given), 0), state.largestSeed);
+  element("seed").value = seed;
+  change({ seed, photograph: null });
+}
+
+/** While it is pressed, the picture of now shows the one before in its place. */
+function compareWhilePressed(frame) {
+  const swap = (isPressed) => {
+    if (!before || !shown) return;
+    const { answer } = isPressed ? before : shown;
+    frame.querySelector("img").src = `data:image/png;base64,${answer.png}`;
+    frame.classList.toggle("swapped", isPressed);
+  };
+  frame.addEventListener("pointerdown", (event) => {
+    frame.setPointerCapture(event.pointerId);
+    swap(true);
+  });
+  for (const end of ["pointerup", "pointercancel", "blur"]) frame.addEventListener(end, () => swap(false));
+  frame.addEventListener("contextmenu", (event) => event.preventDefault()); // a long press on a phone
+  const isKey = (event) => event.key === " " || event.key === "Enter";
+  frame.addEventListener("keydown", (event) => { if (isKey(event) && !event.repeat) swap(true); });
+  frame.addEventListener("keyup", (event) => { if (isKey(event)) swap(false); });
 }
 
 function buildVersions() {
@@ -189,55 +240,52 @@ function buildVersions() {
     const label = document.createElement("label");
     const input = document.createElement("input");
     Object.assign(input, { type: "radio", name: "version", value: name });
-    const command = state.missing[name];
-    if (command) label.title = `not in this workspace; made by: ${command}`;
+    label.classList.toggle("missing", name in state.missing);
     label.append(input, name);
-    input.addEventListener("change", () => {
-      remember();
-      setVersion(name);
-      strip.hide();
-      refresh();
-    });
+    input.addEventListener("change", () => chooseVersion(name));
     element("versions").append(label);
   }
 }
 
 function connect() {
   const clicks = {
-    "dice": () => {
-      remember();
-      element("seed").value = Math.floor(Math.random() * 1e6);
-      personChanged();
-    },
-    "reset": () => { remember(); dials.set(dials.medians()); refresh(); },
-    "own": () => { remember(); dials.set(own); refresh(); },
+    "dice": () => change(isHeld()
+      ? { properties: randomProperties() }
+      : { seed: Math.floor(Math.random() * LARGEST_DICE), photograph: null }),
+    "undo": () => travel(-1),
+    "redo": () => travel(1),
+    "reset": () => change({ properties: medians() }),
+    "own": () => change({ properties: shown.answer.own }),
     "copy": () => copy(element("command")),
     "strip-copy": () => copy(element("strip-panel").querySelector("pre")),
     "save": save,
     "strip-close": () => strip.hide(),
-    "upload": () => element("file").click(),
-    "seeds-again": () => { remember(); leavePhotograph(); personChanged(); },
+    "upload": () => (photographs.missing ? fail(photographs.missing) : element("file").click()),
+    "seeds-again": () => change({ photograph: null }),
     "reload": () => location.reload(),
     "dismiss": () => { element("error").hidden = true; },
     "close": () => send("/api/close").then(() => {
-      document.querySelector("main").inert = true;
+      document.querySelector("main").inert = document.querySelector("header").inert = true;
       say("Closed. This tab can be closed, too.");
     }, fail),
   };
   for (const [id, action] of Object.entries(clicks)) element(id).addEventListener("click", action);
-  element("previous").querySelector("button").addEventListener("click", back);
-  element("hold").addEventListener("change", lock);
-  element("seed").addEventListener("change", () => {
-    const given = seed();
-    const whole = Number.isNaN(given) ? 0 : Math.trunc(given);
-    element("seed").value = Math.min(Math.max(whole, 0), state.largestSeed);
-    remember();
-    personChanged();
-  });
+  element("previous").querySelector("button").addEventListener("click", () => change(before.setting));
+  compareWhilePressed(element("now").querySelector("button"));
+  element("hold").addEventListener("change", showWhatIsHeld);
+  element("seed").addEventListener("change", setSeed);
   element("file").addEventListener("change", () => {
     const [file] = element("file").files;
+    if (file) photographs.upload(file);
     element("file").value = "";
-    if (file) upload(file);
+  });
+  addEventListener("hashchange", async () => change(await takeAddress()));
+  addEventListener("keydown", (event) => {
+    if (!(event.ctrlKey || event.metaKey) || event.altKey || event.target.type === "number") return;
+    const key = event.key.toLowerCase();
+    if (key !== "z" && key !== "y") return;
+    event.preventDefault();
+    travel(key === "y" || event.shiftKey ? 1 : -1);
   });
 }
 
@@ -252,21 +300,23 @@ async function start() {
   element("seed").max = state.largestSeed;
   buildVersions();
   dials = new Dials(element("dials"), state.dials, {
-    onBegin: remember, onTurned: refresh, onStrip: (name) => strip.ask(name),
+    onTurned: (name, value) => change({ properties: { ...setting.properties, [name]: value } }, name),
+    onStrip: (name) => strip.toggle(name),
   });
-  strip = new Strip(element("strip-panel"), current, (name, value) => {
-    remember();
-    dials.set({ [name]: value });
-    refresh();
-  }, fail);
-  if (!state.photographs) {
-    element("upload").textContent = "Edit a photograph (needs v3)";
-    element("upload").title = `made by: ${state.photographsCommand}`;
-  }
+  strip = new Strip(element("strip-panel"), {
+    current: () => setting,
+    onChoose: (name, value) => change({ properties: { ...setting.properties, [name]: value } }),
+    onDial: (name) => dials.showStrip(name),
+    onError: fail,
+  });
+  photographs = new Photographs(state, {
+    onFound: ({ photograph, own }) => change({ version: "v3", photograph, properties: own }), say, fail,
+  });
+  photographs.takeDrops();
   connect();
-  setVersion(state.versions.at(-1));
-  lock();
-  personChanged();
+  setting = { version: state.versions.at(-1), seed: 0, photograph: null, properties: medians() };
+  const said = await takeAddress();
+  take({ ...said, properties: dials.bounded(said.properties) });
 }
 
 start();

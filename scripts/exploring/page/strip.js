@@ -1,60 +1,76 @@
 // A strip: the same person along one dial.
 
 import { latestOnly } from "./api.js";
+import { message } from "./setting.js";
 
 const COUNT = 7;
 const SETTLED_MS = 400;
 
-/** Show a command line word by word, so that no line ends inside an option. */
+/** Show a command line in parts that stay together: the program, and each option with its value. */
 export function showCommand(parent, command) {
-  const words = command.split(" ").map((word) => {
+  const parts = command.split(/ (?=--)/).map((part) => {
     const span = document.createElement("span");
-    span.textContent = word;
+    span.textContent = part;
     return span;
   });
-  parent.replaceChildren(...words.flatMap((word, index) => (index ? [" ", word] : [word])));
+  parent.replaceChildren(...parts.flatMap((part, index) => (index ? [" ", part] : [part])));
 }
 
-/** `current` gives the setting, `onChoose(dial, value)` is called for a picture that is clicked. */
+/**
+ * `current` gives the setting, `onChoose(dial, value)` is called for a picture that is clicked, `onDial(name)` when
+ * the strip shows another dial ("": hidden).
+ */
 export class Strip {
-  constructor(panel, current, onChoose, onError) {
+  constructor(panel, { current, onChoose, onDial, onError }) {
     this.panel = panel;
     this.onChoose = onChoose;
-    this.dial = null;
-    const settings = () => (this.dial ? { ...current(), dial: this.dial, count: COUNT } : null);
-    const show = (answer, message) => this.show(answer, message);
-    this.refresh = latestOnly("/api/strip", settings, show, onError);
+    this.onDial = onDial;
+    this.dial = "";
+    const settings = () => (this.dial ? { ...message(current()), dial: this.dial, count: COUNT } : null);
+    this.refresh = latestOnly("/api/strip", settings, (answer, asked) => this.show(answer, asked), onError);
   }
 
-  ask(dial) {
+  toggle(dial) {
+    if (dial === this.dial) {
+      this.hide();
+      return;
+    }
     this.dial = dial;
+    this.onDial(dial);
     this.refresh();
   }
 
   hide() {
-    this.dial = null;
+    this.dial = "";
     this.panel.hidden = true;
+    this.onDial("");
   }
 
-  /** Another picture is shown: mark where its dial stands, and make the strip anew once the dials rest. */
-  settingChanged(message) {
+  /** Another picture is shown: mark where its dial stands, and make the strip anew once the others rest. */
+  settingChanged(setting) {
     if (!this.dial) return;
-    this.mark(message);
-    const others = JSON.stringify({ ...message, properties: { ...message.properties, [this.dial]: 0 } });
-    if (others === this.others) return;
     clearTimeout(this.timer);
-    this.timer = setTimeout(this.refresh, SETTLED_MS);
+    const isStale = this.others(message(setting)) !== this.shown;
+    this.panel.classList.toggle("stale", isStale);
+    if (isStale) this.timer = setTimeout(this.refresh, SETTLED_MS);
+    else this.mark(setting);
   }
 
-  show(answer, message) {
-    const { dial, count, ...setting } = message;
-    if (this.dial !== dial) return;
-    this.others = JSON.stringify({ ...setting, properties: { ...setting.properties, [dial]: 0 } });
-    const buttons = answer.pictures.map((one) => this.button(dial, one));
+  /** What a strip depends on: all but the value of its own dial. */
+  others({ dial, count, ...setting }) {
+    return JSON.stringify({ ...setting, properties: { ...setting.properties, [this.dial]: this.dial } });
+  }
+
+  show(answer, asked) {
+    if (this.dial !== asked.dial) return;
+    this.shown = this.others(asked);
+    const buttons = answer.pictures.map((one) => this.button(asked.dial, one));
     this.panel.querySelector("#strip").replaceChildren(...buttons);
-    this.panel.querySelector("h2").textContent = `Along ${dial.replace("_", " ")}`;
+    const title = asked.dial.replace("_", " ");
+    this.panel.querySelector("h2").textContent = `Along ${title}`;
     showCommand(this.panel.querySelector("pre"), answer.command);
-    this.mark(message);
+    this.panel.classList.remove("stale");
+    this.mark(asked);
     if (!this.panel.hidden) return;
     this.panel.hidden = false;
     this.panel.scrollIntoView({ block: "nearest" }); // on a phone it lies below the dials
@@ -64,7 +80,7 @@ export class Strip {
     const button = document.createElement("button");
     const image = document.createElement("img");
     image.src = `data:image/png;base64,${png}`;
-    image.alt = "";
+    image.alt = `${dial.replace("_", " ")} at`;
     Object.assign(button, { type: "button", title: "set the dial to this", value });
     button.append(image, value.toFixed(2));
     button.addEventListener("click", () => this.onChoose(dial, value));
@@ -75,6 +91,6 @@ export class Strip {
     const buttons = [...this.panel.querySelectorAll("#strip button")];
     const distances = buttons.map((button) => Math.abs(button.value - properties[this.dial]));
     const nearest = distances.indexOf(Math.min(...distances));
-    buttons.forEach((button, index) => button.classList.toggle("near", index === nearest));
+    buttons.forEach((button, index) => button.setAttribute("aria-current", index === nearest));
   }
 }
