@@ -165,7 +165,7 @@ class _FoldTrainer:
     def train(self, number: int) -> bool:
         """Train a fold unless an earlier run finished it, and say so; the row comes after its files."""
         key = f"{self.name}_{number}"
-        if key in self.journal and (self.stage.workspace / model_path(self.name, number)).exists():
+        if key in self.journal and self._is_there(number):
             return False
         from cnn.training import train_fold
 
@@ -240,6 +240,13 @@ class _FoldTrainer:
         extra = {"property": self.name, "fold": number, "seed": self.seed + number, **result.best.row()}
         with self.stage.atomic(model_path(self.name, number)) as temporary:
             save_filter_cnn(temporary, result.model, extra)
+
+    def _is_there(self, number: int) -> bool:
+        """Whether a fold's network and its epochs are where its row says."""
+        path = EPOCH_DETAIL.format(self.name)
+        if not all((self.stage.workspace / each).exists() for each in (model_path(self.name, number), path)):
+            return False
+        return number in set(self.stage.read_csv(path, ("fold",))["fold"])
 
     def _save_epochs(self, number: int, result: FoldResult) -> None:
         """Put the epochs of a fold among those of the folds that are finished."""

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-# How often it was begun, how long it took and how much memory it used: what two runs may differ in. Hashes
+# How often it was begun, and what the last attempt took and used: what two runs may differ in. Hashes
 # cover files that hold times; the files themselves are compared.
 TIMES = {"started", "finished", "ended", "written", "seconds", "phase_seconds", "peak_memory_mib"}
-TIMES |= {"attempts", "counts", "commit", "dirty", "sha256"}
+TIMES |= {"attempts", "counts", "device", "device_name", "threads", "commit", "dirty", "sha256"}
 TIME_COLUMNS = {"seconds", "images_per_s", "pictures_per_s", "memory_mib"}
 # Files about the run, not its result. Those of a training grow with it.
 ABOUT_THE_RUN = ("*/log.txt", "*/events/*", "*/lock", "*.lock", "*/heartbeat", "*/sha256_cache.json")
@@ -109,9 +109,17 @@ def _content(path: Path, folder: Path) -> Any:
         return _table(path)
     if path.suffix == ".safetensors":
         with safe_open(path, "pt") as file:
-            notes = json.dumps(file.metadata()).replace(str(folder), "")
+            notes = {name: _note(text.replace(str(folder), "")) for name, text in file.metadata().items()}
             return {name: file.get_tensor(name) for name in file.keys()} | {"notes": notes}  # noqa: SIM118
     return torch.load(path, weights_only=True) if path.suffix in TORCH_SUFFIXES else None
+
+
+def _note(text: str) -> Any:
+    """A note in a file of weights: JSON, or plain text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _table(path: Path) -> list[list[tuple[str, str]]]:
