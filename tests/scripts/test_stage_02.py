@@ -297,6 +297,10 @@ def test_a_killed_run_goes_on_and_ends_the_same(
     assert code == 0, errors
     assert first.stat().st_mtime_ns == made_at
     resumed = pd.read_csv(workspace / ALL_IMAGES)
+    shutil.rmtree(workspace / "cnn/log")  # folds are trained again where their epochs are gone
+    code, errors = in_process(*command)
+    assert code == 0, errors
+    assert set(pd.read_csv(workspace / "cnn/log/epoch_detail_gender.csv")["fold"]) == {0, 1}
     code, errors = in_process(*command, "--force")
     assert code == 0, errors
     pd.testing.assert_frame_equal(resumed, pd.read_csv(workspace / ALL_IMAGES))
