@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts import candidate_latents, faces
 from scripts.fine_tuning_run import FineTuning, FineTuningOptions, run_training
-from scripts.pipeline import Input, Stage, StageSpec, option, run_stage
+from scripts.pipeline import Input, Stage, StageSpec, manifest, option, run_stage
 from scripts.stored_rows import JoinedRows, StoredRows
 
 if TYPE_CHECKING:
@@ -178,8 +178,7 @@ def prepare_practice(stage: Stage, options: Options, tuning: FineTuning) -> Prac
     generator = faces.load_generator(stage, "v1")
     z = sample_z(range(options.pool), POOL_SEED, generator.z_space_dim)
     pairs = draw_pairs(tuning.data.properties, options.pool, torch.Generator().manual_seed(options.seed))
-    pool = (POOL, POOL_IMAGES, POOL_LABEL_MAPS)
-    if stage.writes and not all(stage.path(relative).exists() for relative in pool):
+    if stage.writes and not _is_drawn(stage):
         draw_practice(stage, options, tuning, generator, z, pairs)
     Processes.of_this_run().wait()
     with np.load(stage.path(POOL)) as stored:
@@ -223,7 +222,21 @@ def draw_practice(
             read.append((values, valid.all(axis=1)))
             progress.update(len(rows))
     values, valid = (np.concatenate(part) for part in zip(*read, strict=True))
-    stage.write_arrays(POOL, values=values, valid=valid)
+    stage.write_arrays(POOL, values=values, valid=valid, made_for=_fingerprint(stage))
+
+
+def _is_drawn(stage: Stage) -> bool:
+    """Whether there are practice pictures, made by a run with these options and inputs."""
+    import numpy as np
+
+    if not all(stage.path(relative).exists() for relative in (POOL, POOL_IMAGES, POOL_LABEL_MAPS)):
+        return False
+    with np.load(stage.path(POOL)) as stored:
+        return "made_for" in stored and str(stored["made_for"]) == _fingerprint(stage)
+
+
+def _fingerprint(stage: Stage) -> str:
+    return manifest.read(stage.workspace, stage.name)["fingerprint"]
 
 
 def train_dials(

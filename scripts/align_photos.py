@@ -303,7 +303,7 @@ def run(tool: Tool, options: Options) -> None:
     output = options.output.resolve() if options.output else tool.workspace / "aligned"
     photos = list_photos(options.photos.resolve(), output)
     prepare_output(tool, options, output)
-    files.remove_leftovers({output, *(path for path in (output / FACES).rglob("*") if path.is_dir())})
+    files.remove_leftovers((output,))
     table, outdated = align_all(tool, options, output, photos)
     for name in outdated:
         files.remove(output / name)

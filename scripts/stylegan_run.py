@@ -20,7 +20,7 @@ from scripts.training_log import TrainingLog
 from scripts.training_loop import DAMAGED
 from scripts.training_plan import interval_images
 from scripts.training_previews import Previews
-from stylegan.checkpoint import save_checkpoint
+from stylegan.checkpoint import save_checkpoint, save_torch
 from stylegan.parallel import Processes
 from stylegan.training import Trainer, TrainingError, TrainingImages
 
@@ -110,6 +110,7 @@ class TrainingRun:
             )
         self.started_at = self.saved_at = time.monotonic()
         self.saved_step = -1
+        self.looked = -1  # images at the last look; a look that a kill may have cut short is done again
 
     def resume(self) -> None:
         """Go on from the checkpoint of an earlier run, if there is one."""
@@ -118,7 +119,9 @@ class TrainingRun:
             self._start()
             return
         try:
-            self.trainer.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
+            state = torch.load(path, weights_only=True, map_location="cpu")
+            self.trainer.load_state_dict(state)
+            self.looked, log_state = state["loop"]["looked"], state["loop"]["log"]
         except TrainingError as error:
             raise UserError(f"{path}: {error}. Give that again, another --out, or --restart.") from error
         except DAMAGED as error:
@@ -129,7 +132,7 @@ class TrainingRun:
         counters = self.trainer.counters
         self.saved_step = counters.step
         if self.writes:
-            self.log.resume()
+            self.log.resume(log_state)
             self.tool.log(f"resumed at step {counters.step}, {counters.images / 1000:.1f} thousand images")
 
     def _start(self) -> None:
@@ -142,16 +145,14 @@ class TrainingRun:
     def loop(self) -> None:
         """Train until the plan or the time is over or a stop is asked for. UserError on a non-finite loss."""
         trainer = self.trainer
-        before = trainer.counters.images if trainer.counters.step else -1
         while True:
             out_of_time = self._agreed(self._is_out_of_time())
             stopping = trainer.finished or out_of_time or self._agreed(self.tool.stop_requested)
             if stopping or time.monotonic() - self.saved_at >= self.options.save_seconds:
                 self.save()
-            self.look(before, at_the_end=trainer.finished or out_of_time)
+            self.look(at_the_end=trainer.finished or out_of_time)
             if stopping:
                 return
-            before = trainer.counters.images
             number, phase = trainer.counters.phase, trainer.phase
             started = time.perf_counter()
             metrics = trainer.step()
@@ -166,13 +167,9 @@ class TrainingRun:
     def _agreed(self, flag: bool) -> bool:
         return self.trainer.processes.any(flag, self.trainer.device)
 
-    def look(self, before: int, at_the_end: bool) -> None:
-        """Preview and KID where one is due: at the start, every interval, and at the end.
-
-        Args:
-            before: images seen when this was last called; -1 at the start.
-        """
-        images = self.trainer.counters.images
+    def look(self, at_the_end: bool) -> None:
+        """Preview and KID where one is due: at the start, every interval, and at the end."""
+        images, before = self.trainer.counters.images, self.looked
 
         def due(interval: float) -> bool:
             if interval <= 0 or not self.writes:
@@ -183,6 +180,7 @@ class TrainingRun:
             self.previews.write()
         if self.kid is not None and due(self.kid_interval):
             self.log.add_kid(self.kid.measure())
+        self.looked = images
 
     def save(self) -> None:
         """Write the resumable checkpoint and the weights, unless they are there already."""
@@ -191,7 +189,8 @@ class TrainingRun:
             return
         self.saved_step = self.trainer.counters.step
         with atomic_path(self.out / CHECKPOINT) as temporary:
-            torch.save(self.trainer.state_dict(), temporary)
+            loop = {"looked": self.looked, "log": self.log.state_dict()}
+            save_torch(temporary, {**self.trainer.state_dict(), "loop": loop})
         networks = {name: network.state_dict() for name, network in self.trainer.networks()}
         save_checkpoint(self.out / WEIGHTS, **networks, metadata=self.trainer.metadata())
 

@@ -145,6 +145,7 @@ def save_weights(tool: Tool, options: Options, trainer: "OracleTrainer", figures
         "torch": torch.__version__,
     }
     path = REPOSITORY / options.output
+    files.remove_leftovers((path.parent,), deep=False)
     with files.atomic_path(path) as temporary:
         save_oracle(temporary, trainer.oracle, notes)
     return path
@@ -152,6 +153,12 @@ def save_weights(tool: Tool, options: Options, trainer: "OracleTrainer", figures
 
 def run(tool: Tool, options: Options) -> None:
     """Draw, train, write, judge what was written."""
+    with tool.alone_in(tool.workspace / FOLDER):
+        train(tool, options)
+
+
+def train(tool: Tool, options: Options) -> None:
+    """All of it, while no other run does the same in this workspace."""
     from cnn.oracle import load_oracle
     from cnn.oracle_training import evaluate_oracle
     from scripts.pipeline.pictures import contact_sheet

@@ -117,6 +117,7 @@ def save_weights(options: Options, model: "FaceXFormer", figures: Mapping[str, A
         torch=torch.__version__,
     )
     path = REPOSITORY / options.output
+    files.remove_leftovers((path.parent,), deep=False)
     with files.atomic_path(path) as temporary:
         save_file(state, temporary, metadata=metadata)
     return path
@@ -124,6 +125,12 @@ def save_weights(options: Options, model: "FaceXFormer", figures: Mapping[str, A
 
 def run(tool: Tool, options: Options) -> None:
     """Draw, train, judge, write."""
+    with tool.alone_in(tool.workspace / FOLDER):
+        train(tool, options)
+
+
+def train(tool: Tool, options: Options) -> None:
+    """All of it, while no other run does the same in this workspace."""
     import torch
 
     from segmentation.facexformer import FaceXFormer, FaceXFormerWeightsError, load_facexformer

@@ -80,17 +80,18 @@ def run(tool: Tool, options: Options) -> None:
     from scripts.fast_memory import keep_freed_memory
 
     keep_freed_memory()
-    train(tool, options)
+    out = options.out.resolve() if options.out else tool.path("base_generator")
+    with tool.alone_in(out, "another --out"):
+        train(tool, options, out)
 
 
-def train(tool: Tool, options: Options) -> None:
-    """Read the plan and the images, train, and write the results."""
+def train(tool: Tool, options: Options, out: Path) -> None:
+    """Read the plan and the images, train, and write the results into ``out``."""
     from scripts.stylegan_run import TrainingRun, in_the_first_process, load_images
     from scripts.training_plan import read_plan
     from stylegan.parallel import Processes
     from stylegan.training import Trainer, TrainingError
 
-    out = options.out.resolve() if options.out else tool.path("base_generator")
     config, init = read_plan(options)
     processes, device = Processes.of_this_run(), tool.device
 

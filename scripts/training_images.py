@@ -39,7 +39,9 @@ def portrait_images(
 
     seeds = range(first_seed, first_seed + count)
     final = folder / f"portraits_{size}px_{first_seed}_{count}.npy"
-    if not final.exists():
+    if final.exists():
+        final.with_suffix(".json").unlink(missing_ok=True)  # left by a run that was killed at the end
+    else:
         _render(seeds, size, processes, final, log, check_stop)
     return np.load(final, mmap_mode="r"), portraits.sample_latents(seeds)
 
@@ -62,6 +64,7 @@ def _render(
         finished = json.loads(progress.read_text())["finished"]
         images = np.lib.format.open_memmap(part, mode="r+")
     else:
+        progress.unlink(missing_ok=True)  # an earlier one would vouch for portraits that are not drawn yet
         images = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
     while finished < len(seeds):
         piece = seeds[finished : finished + CHUNK]

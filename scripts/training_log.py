@@ -67,8 +67,16 @@ class TrainingLog:
         write_text(self.path, ",".join(COLUMNS) + "\n")
         self.events.begin(self.trainer.counters.step)
 
-    def resume(self) -> None:
-        """Drop the rows of steps that will be done again; a file with other columns gets the present ones."""
+    def state_dict(self) -> dict[str, Any]:
+        """The numbers since the last row, which a resumed run averages with its own."""
+        return {"sums": self._sums}
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Take up a state, and drop the rows of what will be done again, which is the last look too.
+
+        A file with other columns gets the present ones.
+        """
+        self._sums = {name: list(values) for name, values in state["sums"].items()}
         rows = []
         if self.path.exists():
             with self.path.open(encoding="utf-8", newline="") as file:
@@ -78,8 +86,10 @@ class TrainingLog:
             self._append({name: row.get(name) or "" for name in COLUMNS})
 
     def _belongs(self, row: Mapping[str, str]) -> bool:
-        step = row.get("step") or ""
-        return step.isdigit() and int(step) <= self.trainer.counters.step
+        step, last = row.get("step") or "", self.trainer.counters.step
+        if not step.isdigit() or None in row.values():  # half-written, by a full disk
+            return False
+        return int(step) < last or (int(step) == last and not row.get("kid"))
 
     def add(self, number: int, phase: Phase, seconds: float, metrics: Mapping[str, float]) -> None:
         """Take the numbers of the step just done.

@@ -111,6 +111,7 @@ class TrainingLoop:
         self.columns = ("step", *columns, "pictures_per_s")
         self.pictures_per_step, self.preview = pictures_per_step, preview
         self.events = TrainingEvents.of(tool, "training")
+        self.pending: list[dict[str, float]] = []  # of the steps since the last row of the log
 
     def run(self) -> None:
         """Take the remaining steps; checkpoints by the clock, at the end and after Ctrl-C.
@@ -145,19 +146,19 @@ class TrainingLoop:
     def _take_steps(self, journal: Journal | None, progress: Progress) -> bool:
         """Take the remaining steps; True if a stop was asked for before the last one."""
         saved_at = logged_at = time.perf_counter()
-        rows: list[Mapping[str, float]] = []
         while self.trainer.step < self.options.steps:
             if time.perf_counter() - saved_at > self.options.checkpoint_s:
                 self._save()
                 saved_at = time.perf_counter()
             if self.trainer.processes.any(self.tool.stop_requested, self.trainer.device):
                 return True
-            rows.append(self.trainer.train_step())
+            self.pending.append(dict(self.trainer.train_step()))
             self._show()
-            if journal is not None and self.trainer.step % self.options.log_every == 0:
+            if self.trainer.step % self.options.log_every == 0:
                 seconds, logged_at = time.perf_counter() - logged_at, time.perf_counter()
-                self._log(journal, rows, seconds)
-                rows = []
+                if journal is not None:
+                    self._log(journal, self.pending, seconds)
+                self.pending = []
             progress.update()
         return False
 
@@ -188,6 +189,7 @@ class TrainingLoop:
                     f"options. Give those again, or remove the file {start_over}"
                 )
             self.trainer.load_state_dict(found["trainer"])
+            self.pending = found["pending"]
         except DAMAGED as error:
             raise UserError(
                 f"{path} is damaged or of another version ({type(error).__name__}), so the training cannot "
@@ -196,9 +198,10 @@ class TrainingLoop:
         self.tool.log(f"Continuing at step {self.trainer.step} of {self.options.steps}.")
 
     def _save(self) -> None:
-        import torch
+        from stylegan.checkpoint import save_torch
 
         if not self.tool.writes:
             return
+        state = {"options": self.trained, "trainer": self.trainer.state_dict(), "pending": self.pending}
         with self.tool.atomic(self.checkpoint) as temporary:
-            torch.save({"options": self.trained, "trainer": self.trainer.state_dict()}, temporary)
+            save_torch(temporary, state)

@@ -236,7 +236,10 @@ def build_discriminator(checkpoint: Checkpoint) -> StyleGANDiscriminator:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary name in the same folder; flushed and renamed to `path` on success."""
+    """Yield a temporary name in the same folder; flushed and renamed to `path` on success.
+
+    The name is one that `scripts.pipeline.files.remove_leftovers` knows.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     try:
@@ -246,6 +249,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def save_torch(path: Path, value: object) -> None:
+    """`torch.save` whose bytes depend on the value alone: given a name, torch writes that into the file."""
+    with path.open("wb") as file:
+        torch.save(value, file)
 
 
 def save_checkpoint(
@@ -273,9 +282,7 @@ def save_checkpoint(
             flat = {f"{name}.{key}": value for name, state in states.items() for key, value in state.items()}
             temporary.write_bytes(save(flat, metadata={"metadata": json.dumps(metadata or {})}))
         else:
-            # An open file: of a path torch writes the name, with its process number, into the file.
-            with temporary.open("wb") as file:
-                torch.save({**states, "metadata": dict(metadata or {})}, file)
+            save_torch(temporary, {**states, "metadata": dict(metadata or {})})
 
 
 def weights_id(path: Path) -> str:

@@ -8,7 +8,6 @@ the same weights; the first one writes, and a checkpoint says nothing of how man
 from __future__ import annotations
 
 import math
-import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stylegan.checkpoint import atomic_path, save_torch
 from stylegan.parallel import Processes
 from stylegan.rows import Rows
 from stylegan.training import wants_bf16
@@ -225,16 +225,8 @@ def _check_all_at(step: int, trainer: Trainer, checkpoint: Path) -> None:
 
 def save_atomically(obj: object, path: Path) -> None:
     """torch.save to a temporary file in the same folder, synced, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            torch.save(obj, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_path(path) as temporary:
+        save_torch(temporary, obj)
 
 
 def _mean_rows(rows: list[dict[str, float]]) -> dict[str, float]:

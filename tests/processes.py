@@ -20,7 +20,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 LIBRARIES = ["facenet_pytorch", "matplotlib.pyplot", "pandas", "safetensors.torch", "tqdm", "tyro"]
-LIBRARIES += ["torch._dynamo", "torch.utils.tensorboard", "torchvision"]
+LIBRARIES += ["sklearn.linear_model", "torch._dynamo", "torch.utils.tensorboard", "torchvision"]
 LIBRARIES += ["pytest"]  # multiprocessing imports the main module, here pytest's, into every process
 
 _SERVER = multiprocessing.get_context("forkserver")
@@ -34,12 +34,16 @@ class ScriptProcess:
         path: the Python file; it runs as ``__main__``.
         arguments: its command line.
         folder: the current folder of the process.
+        prepare: called in the process before the script; a function that can be pickled.
     """
 
-    def __init__(self, path: Path, *arguments: object, folder: Path) -> None:
+    def __init__(
+        self, path: Path, *arguments: object, folder: Path, prepare: Callable[[], None] | None = None
+    ) -> None:
         self.arguments = [str(path), *map(str, arguments)]
         self._outputs = tempfile.TemporaryDirectory()
-        self._process = _SERVER.Process(target=_run, args=(self.arguments, folder, self._outputs.name))
+        arguments_of_run = (self.arguments, folder, self._outputs.name, prepare)
+        self._process = _SERVER.Process(target=_run, args=arguments_of_run)
         self._process.start()
         self.pid = self._process.pid
 
@@ -100,12 +104,14 @@ def wait_until(condition: Callable[[], bool], process: ScriptProcess, timeout: f
         time.sleep(0.005)
 
 
-def _run(arguments: list[str], folder: Path, outputs: str) -> None:
+def _run(arguments: list[str], folder: Path, outputs: str, prepare: Callable[[], None] | None) -> None:
     """Become the script: its output, current folder and arguments."""
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(f"{outputs}/{name}", os.O_WRONLY | os.O_CREAT), descriptor)
     os.chdir(folder)
     sys.argv = arguments
+    if prepare is not None:
+        prepare()
     try:
         runpy.run_path(arguments[0], run_name="__main__")
     finally:

@@ -11,11 +11,11 @@ from pathlib import Path
 from scripts.checking.findings import Finding
 from scripts.pipeline.files import TEMPORARY_PREFIX, process_is_alive
 
-TEMPORARY = re.compile(rf"(?:{re.escape(TEMPORARY_PREFIX)}(?P<first>\d+)-.*|\..*\.(?P<last>\d+)\.tmp)$")
+TEMPORARY = re.compile(rf"{re.escape(TEMPORARY_PREFIX)}(?P<pid>\d+)-")
 
 
 def lock_holder(lock: Path) -> int | None:
-    """Process that holds a lock of `manifest.locked`; None if nobody does."""
+    """Process that holds a lock of `locks.locked`; None if nobody does."""
     try:
         inode = lock.stat().st_ino
         written = lock.read_text(encoding="utf-8").strip()
@@ -35,12 +35,12 @@ def leftovers(files: Iterable[Path], workspace: Path) -> list[Finding]:
     dead: dict[int, int] = {}
     for path in files:
         found = TEMPORARY.match(path.name)
-        pid = int(found["first"] or found["last"]) if found else 0
+        pid = int(found["pid"]) if found else 0
         if pid and not process_is_alive(pid):
             dead[pid] = dead.get(pid, 0) + 1
     if not dead:
         return []
-    patterns = [text for pid in sorted(dead) for text in (f"{TEMPORARY_PREFIX}{pid}-*", f".*.{pid}.tmp")]
+    patterns = [f"{TEMPORARY_PREFIX}{pid}-*" for pid in sorted(dead)]
     tests = shlex.join([word for text in patterns for word in ("-o", "-name", text)][1:])
     text = f"{sum(dead.values())} half-written files of {len(dead)} dead runs"
     mend = f"find {shlex.quote(str(workspace))} '(' {tests} ')' -delete"

@@ -30,12 +30,18 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def sync_file(path: Path) -> None:
-    """Force the contents of a file to the disk."""
+    """Force the contents of a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_folders(folders: Iterable[Path]) -> None:
+    """Force the names in these folders to the disk, lest a record outlive the files that it vouches for."""
+    for folder in set(folders):
+        sync_file(folder)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -111,13 +117,27 @@ def process_is_alive(pid: int) -> bool:
     return True
 
 
-def remove_leftovers(folders: Iterable[Path]) -> int:
-    """Remove the temporary files that a killed process left in these folders; returns their number."""
+def remove_leftovers(folders: Iterable[Path], deep: bool = True) -> int:
+    """Remove the temporary files that killed processes left in these folders; returns their number.
+
+    Call it before this process writes: a file with its number is that of an earlier process.
+
+    Args:
+        folders: where to look.
+        deep: look into their subfolders too, but for hidden ones.
+    """
     count = 0
-    for folder in set(folders):
-        for leftover in folder.glob(f"{TEMPORARY_PREFIX}*") if folder.is_dir() else ():
-            pid = leftover.name[len(TEMPORARY_PREFIX) :].split("-", 1)[0]
-            if pid.isdigit() and not process_is_alive(int(pid)):
-                remove(leftover)
-                count += 1
+    for top in set(folders):
+        for folder, subfolders, names in os.walk(top):
+            subfolders[:] = [name for name in subfolders if deep and not name.startswith(".")]
+            for name in names:
+                pid = name[len(TEMPORARY_PREFIX) :].split("-", 1)[0]
+                if name.startswith(TEMPORARY_PREFIX) and pid.isdigit() and not _is_another(int(pid)):
+                    remove(Path(folder, name))
+                    count += 1
     return count
+
+
+def _is_another(pid: int) -> bool:
+    """True for the number of another process that runs now."""
+    return pid != os.getpid() and process_is_alive(pid)

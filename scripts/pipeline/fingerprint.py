@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from scripts.pipeline.spec import Input, StageSpec
 
 CACHE_NAME = "sha256_cache.json"
 BLOCK_BYTES = 1 << 20
+CLOCK_TICK_NS = 100_000_000  # far more than the smallest step of any file system's clock
 
 
 def sha256_file(path: Path) -> str:
@@ -26,19 +28,25 @@ def sha256_file(path: Path) -> str:
 
 
 def cached_sha256(workspace: Path, path: Path) -> str:
-    """SHA-256 of a file, remembered in the workspace as long as its size and time of change stay the same."""
+    """SHA-256 of a file, remembered in the workspace as long as the system says that it is the same file.
+
+    Besides size and time of writing, the inode and its time of change count: no program can set that one
+    back. A file that was changed just now is not remembered, since the clock could not tell a second change.
+    """
     cache_path = workspace / manifest.STAGES_FOLDER / CACHE_NAME
     try:
         cache = files.read_json(cache_path)
     except (FileNotFoundError, ValueError):
         cache = {}
     state = path.stat()
-    entry = [state.st_size, state.st_mtime_ns]
+    entry = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
     known = cache.get(str(path))
-    if known and known[:2] == entry:
-        return known[2]
+    if known and known[:-1] == entry:
+        return known[-1]
+    now_ns = time.time_ns()
     digest = sha256_file(path)
-    files.write_json(cache_path, {**cache, str(path): [*entry, digest]})
+    if abs(now_ns - state.st_ctime_ns) > CLOCK_TICK_NS:
+        files.write_json(cache_path, {**cache, str(path): [*entry, digest]})
     return digest
 
 

@@ -1,18 +1,14 @@
-"""``_stage.json``: the record of a stage's run; and the lock that keeps two runs apart."""
+"""``_stage.json``: the record of a stage's run."""
 
 from __future__ import annotations
 
-import fcntl
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from scripts.pipeline import files
-from scripts.pipeline.errors import UserError
 
 STAGES_FOLDER = "_stages"
 MANIFEST_NAME = "_stage.json"
@@ -67,29 +63,3 @@ class Heartbeat:
     def last(self) -> float | None:
         """Time of the last sign, as of ``time.time``; None if there was none."""
         return self.path.stat().st_mtime if self.path.exists() else None
-
-
-@contextmanager
-def locked(workspace: Path, name: str) -> Iterator[None]:
-    """Hold the stage's lock; the system frees it when the process ends, however it ends.
-
-    Raises:
-        UserError: another process runs this stage in this workspace.
-    """
-    path = stage_folder(workspace, name) / LOCK_NAME
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            process = lock.read().strip() or "unknown"
-            raise UserError(
-                f"it is running already in {workspace} (process {process}), and two runs would write the "
-                "same files. Wait for it, or give this one another --workspace."
-            ) from None
-        lock.seek(0)
-        lock.truncate()
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield

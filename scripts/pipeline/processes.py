@@ -13,8 +13,9 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.pipeline.console import Console
@@ -48,6 +49,10 @@ class FollowingTool(Tool):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._console = Console(None, quiet=True)
+
+    def alone_in(self, folder: Path, instead: str = "") -> AbstractContextManager[None]:
+        """Nothing: the first process holds the lock for all."""
+        return nullcontext()
 
     def write_json(self, relative: str, value: Any) -> None:
         """Nothing; so do the other methods that write."""

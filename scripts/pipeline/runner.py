@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from scripts.pipeline import accounting, files, fingerprint, manifest
+from scripts.pipeline import accounting, files, fingerprint, locks, manifest
 from scripts.pipeline.console import Console, running_command
 from scripts.pipeline.disk_full import is_disk_full, writing_errors
 from scripts.pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, Interrupted, UserError
@@ -160,22 +161,31 @@ class StageRun:
     def execute(self, run: Callable[[Stage, Any], None]) -> None:
         """Do what is to be done. See `run_stage` for the errors."""
         self.stage.check_inputs()
-        with manifest.locked(self.workspace, self.spec.name):
+        with locks.stage_locked(self.workspace, self.spec.name), self._inputs_kept():
             depends_on = fingerprint.dependencies(self.spec, self.options, self.workspace)
             previous = manifest.read(self.workspace, self.spec.name)
             if self.spec.check is not None and (previous is None or self.options.force):
                 self.spec.check(self.stage, self.options)
-            if self.options.force:
-                self._clear()
-                previous = None
-            if previous is None:
-                self._remove_journals()
-            else:
+            if previous is not None and not self.options.force:
                 self._check_same(previous, depends_on)
                 if previous["state"] == "complete" and self._is_up_to_date(previous):
                     return
-            files.remove_leftovers(self._folders())
-            self._run(run, depends_on, self.earlier_attempts(previous))
+            with locks.changing(self.workspace, self.spec.name):
+                if self.options.force:
+                    self._clear()
+                    previous = None
+                elif previous is None:
+                    self._remove_journals()
+                files.remove_leftovers((self.workspace, self.stage.log_dir))
+                self._run(run, depends_on, self.earlier_attempts(previous))
+
+    @contextmanager
+    def _inputs_kept(self) -> Iterator[None]:
+        """Keep others from changing the inputs; they are complete, also if they changed just before."""
+        makers = [item.made_by for item in self.stage.inputs if item.made_by]
+        with locks.reading(self.workspace, makers):
+            self.stage.check_inputs()
+            yield
 
     def earlier_attempts(self, previous: dict[str, Any] | None) -> list[dict[str, Any]]:
         """Attempts that led to what is there already."""
@@ -210,6 +220,9 @@ class StageRun:
 
     def _is_up_to_date(self, previous: dict[str, Any]) -> bool:
         vanished = [relative for relative in self.outputs if not (self.workspace / relative).exists()]
+        counts = previous.get("file_counts", {})
+        present = self._file_counts()
+        vanished += [f"files of {name}" for name in counts if present.get(name, 0) < counts[name]]
         if vanished:
             self.stage.log(f"{self.spec.name}: {', '.join(vanished)} vanished; making it again.")
             return False
@@ -220,9 +233,14 @@ class StageRun:
         self._summarise(screen, previous.get("numbers", {}), previous.get("look_at", []))
         return True
 
-    def _folders(self) -> set[Path]:
-        folders = {(self.workspace / relative).parent for relative in self.outputs}
-        return folders | {self.workspace / relative for relative in self.spec.clears} | {self.stage.folder}
+    def _file_counts(self) -> dict[str, int]:
+        """How many files there are in each folder of results, by which a vanished one shows."""
+        folders = [self.workspace / relative for relative in self.spec.clears]
+        return {
+            self.stage.relative(folder): sum(path.is_file() for path in folder.iterdir())
+            for folder in folders
+            if folder.is_dir()
+        }
 
     def _run(
         self,
@@ -250,12 +268,14 @@ class StageRun:
             missing = [relative for relative in self.outputs if not (self.workspace / relative).exists()]
             if missing:
                 raise RuntimeError(f"{self.spec.name} ended without its outputs {missing}")
+            files.sync_folders({(self.workspace / relative).parent for relative in self.outputs})
             record |= {
                 "state": "complete",
                 "finished": manifest.now(),
                 "numbers": self.stage.numbers,
                 "look_at": self.stage.look_at,
                 "outputs": list(self.outputs),
+                "file_counts": self._file_counts(),
                 "sha256": accounting.output_hashes(self.workspace, (*self.outputs, *self.spec.item_folders)),
             }
             self.stage.record = record

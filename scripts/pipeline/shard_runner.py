@@ -24,6 +24,7 @@ from scripts.pipeline import accounting, files, fingerprint, manifest
 from scripts.pipeline.errors import UserError
 from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.journal import Journal
+from scripts.pipeline.locks import changing, stage_locked
 from scripts.pipeline.options import ResolvedOptions, resolve_options
 from scripts.pipeline.outcome import Outcome
 from scripts.pipeline.processes import refuse_several
@@ -70,12 +71,12 @@ class _RunningElsewhereError(UserError):
 
 @contextmanager
 def _locked_soon(workspace: Path, name: str, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
-    """`manifest.locked`, but waits a while for the lock."""
+    """`stage_locked`, but waits a while for the lock."""
     deadline = time.monotonic() + wait_s
     with ExitStack() as held:
         while True:
             try:
-                held.enter_context(manifest.locked(workspace, name))
+                held.enter_context(stage_locked(workspace, name))
                 break
             except UserError as error:
                 if time.monotonic() >= deadline:
@@ -144,7 +145,8 @@ class _ShardedRun(StageRun):
         with ExitStack() as locks:
             for part in self.parts():
                 if part != own:
-                    locks.enter_context(manifest.locked(self.workspace, self.part_name(part)))
+                    locks.enter_context(stage_locked(self.workspace, self.part_name(part)))
+            locks.enter_context(changing(self.workspace, self.spec.name))
             for part in self.parts():
                 self.clear_part(part)
             self._clear()
@@ -241,8 +243,8 @@ class _PartRun(_ShardedRun):
     def run(self) -> None:
         """Make the part; the last one merges. See `run_stage` for the errors."""
         self.stage.check_inputs()
-        depends_on = fingerprint.dependencies(self.spec, self.options, self.workspace)
-        with manifest.locked(self.workspace, self.part_name(self.shard)):
+        with stage_locked(self.workspace, self.part_name(self.shard)), self._inputs_kept():
+            depends_on = fingerprint.dependencies(self.spec, self.options, self.workspace)
             with _locked_soon(self.workspace, self.parts_name):
                 if self._begin(depends_on):
                     return
@@ -287,11 +289,12 @@ class _PartRun(_ShardedRun):
         if not is_current:
             self.clear_everything(own=self.shard)
             return
-        self._remove_journals()
-        files.remove(self.stage.folder / manifest.MANIFEST_NAME)
-        for relative in self.outputs:
-            files.remove(self.workspace / relative)
-        self.clear_part(self.shard)
+        with changing(self.workspace, self.spec.name):
+            self._remove_journals()
+            files.remove(self.stage.folder / manifest.MANIFEST_NAME)
+            for relative in self.outputs:
+                files.remove(self.workspace / relative)
+            self.clear_part(self.shard)
 
     def _make_part(self) -> None:
         columns = self.work.columns(self.options)

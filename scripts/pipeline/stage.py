@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scripts.pipeline import files, manifest, tables
+from scripts.pipeline import files, locks, manifest, tables
 from scripts.pipeline.accounting import Counts
 from scripts.pipeline.console import Console, Progress, script_command
 from scripts.pipeline.errors import MissingInputError, TooManyFailuresError, UsageError, UserError
@@ -123,6 +123,13 @@ class Tool:
     def relative(self, path: Path) -> str:
         """POSIX path relative to the workspace, as CSVs hold it."""
         return path.relative_to(self.workspace).as_posix()
+
+    @contextmanager
+    def alone_in(self, folder: Path, instead: str = "another --workspace") -> Iterator[None]:
+        """Keep a second run out of a folder, and remove what killed ones left there. See `locks.locked`."""
+        with locks.locked(folder, instead):
+            files.remove_leftovers((folder, self.log_dir))
+            yield
 
     def log(self, text: str) -> None:
         """Print a line (unless ``--quiet``) and append it to the log file."""

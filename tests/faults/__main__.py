@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-FAMILIES = ("setup",)
+FAMILIES = ("kills", "full_disk", "folders", "clock", "locks", "setup")
+SHORT_ROUNDS = 10
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -18,7 +20,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=200, help="faults per family (default: 200)")
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
     parser.add_argument("--families", nargs="+", choices=FAMILIES, default=FAMILIES)
+    parser.add_argument("--short", action="store_true", help=f"{SHORT_ROUNDS} faults per family")
     options = parser.parse_args(argv)
+    # Results must not depend on the number of cores; set before torch is loaded in any process.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    rounds = SHORT_ROUNDS if options.short else options.rounds
     totals = []
     with tempfile.TemporaryDirectory(prefix="faults-") as root:
         for name in options.families:
@@ -26,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
             folder.mkdir()
             family = importlib.import_module(f"tests.faults.{name}")
             started, outcomes = time.monotonic(), []
-            for outcome in family.faults(options.rounds, options.seed, folder):
+            for outcome in family.faults(rounds, options.seed, folder):
                 outcomes.append(outcome)
                 if not outcome.survived:
                     print(f"  {name}: {outcome.case}: {outcome.detail}", flush=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -36,3 +38,10 @@ class Family(Protocol):
             seed: of everything random.
             folder: an empty folder for the workspaces that are broken.
         """
+
+
+def in_parallel(work: Iterable[Callable[[], list[Outcome]]]) -> Iterator[Outcome]:
+    """Outcomes of independent pieces of work, as they are done; so many at once as there are cores."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for piece in as_completed([pool.submit(one) for one in work]):
+            yield from piece.result()

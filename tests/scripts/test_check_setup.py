@@ -16,6 +16,7 @@ from scripts.checking import machine, pictures
 from scripts.checking.findings import Finding
 from scripts.checking.leftovers import lock_holder
 from scripts.pipeline import REPOSITORY, manifest, run_tool
+from scripts.pipeline.locks import stage_locked
 from tests.processes import run
 
 SCRIPTS = REPOSITORY / "scripts"
@@ -152,7 +153,7 @@ def test_unfinished_and_running_stages(check: Callable, workspace: Path) -> None
     code, screen = check(workspace)
     assert code == 5 and "not finished (interrupted)" in screen
     assert commands(screen)[0].endswith(f"--count {COUNT}")
-    with manifest.locked(workspace, "01_generate_candidates"):
+    with stage_locked(workspace, "01_generate_candidates"):
         code, screen = check(workspace)
     assert code == 0 and f"running now (process {os.getpid()})" in screen
     assert lock_holder(workspace / "_stages/01_generate_candidates/lock") is None

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.pipeline import manifest
+from scripts.pipeline.locks import stage_locked
 from scripts.pipeline.shard_runner import run_sharded_stage
 from scripts.pipeline.shards import Shard
 
@@ -152,7 +153,7 @@ def test_force_starts_over_once(run_toy, tmp_path: Path) -> None:
 def test_running_part_is_left_alone(run_toy, tmp_path: Path, capsys) -> None:
     shared = tmp_path / "shared"
     assert run_toy("--shard", "1/2", "--stop-after", 1) == 130
-    with manifest.locked(shared, "90_toy/parts/1-of-2"):
+    with stage_locked(shared, "90_toy/parts/1-of-2"):
         assert run_toy("--shard", "1/2") == 5
         assert run_toy("--force") == 5
         assert capsys.readouterr().err.count("running already") == 2

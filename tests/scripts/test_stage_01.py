@@ -75,6 +75,18 @@ def test_files_columns_and_seeds(run_script, workspace: Path) -> None:
     assert "02_filter_candidates.py" in result.stdout
 
 
+def test_a_vanished_picture_is_made_again(run_script, workspace: Path) -> None:
+    arguments = ("--workspace", workspace, "--count", 3)
+    assert run_script(SCRIPT, *arguments).returncode == 0
+    before = pixels(workspace)
+    (workspace / "stylegan/synthesize_results/000001.jpg").unlink()
+    result = run_script(SCRIPT, *arguments)
+    assert result.returncode == 0, result.stderr
+    assert "vanished" in result.stdout
+    assert np.array_equal(pixels(workspace), before)
+    assert "up to date" in run_script(SCRIPT, *arguments).stdout
+
+
 def test_same_pictures_in_other_batches_and_after_a_kill(
     start_script, run_script, workspace: Path, tmp_path: Path
 ) -> None:

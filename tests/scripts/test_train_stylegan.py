@@ -168,10 +168,32 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
     assert _log(tmp_path / "stopped") == []
     assert not (tmp_path / "through/preview.png").exists()
     assert train(plan, *arguments, out="stopped") == 0
+    through, stopped = (_log(tmp_path / out) for out in ("through", "stopped"))
+    assert [row["loss_d"] for row in stopped] == [row["loss_d"] for row in through]
     files = [tmp_path / out / "stylegan_model.safetensors" for out in ("through", "stopped")]
     first, second = (load_checkpoint(path) for path in files)
     for name, value in first.generator_smooth.items():
         assert torch.equal(second.generator_smooth[name], value), name
+
+
+def test_a_look_that_a_kill_cut_short_is_done_again(
+    train: Train, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("--folder", pictures, "--kid-count", 8, "--kid-kimg", 0.05, "--preview-kimg", 0)
+    assert train(PLAN, *arguments, out="through") == 0
+    with monkeypatch.context() as patched:
+
+        def die(run: stylegan_run.TrainingRun, at_the_end: bool) -> None:
+            if run.trainer.counters.step == 13:
+                raise KeyboardInterrupt
+
+        patched.setattr(stylegan_run.TrainingRun, "look", die)
+        assert train(PLAN, *arguments, "--save-seconds", 0, out="killed") == 130
+    for _ in range(2):  # the second run finds a finished training, and logs nothing twice
+        assert train(PLAN, *arguments, out="killed") == 0
+        through, killed = (_log(tmp_path / out) for out in ("through", "killed"))
+        measured = [(row["step"], row["kid"]) for row in killed if row["kid"]]
+        assert measured == [(row["step"], row["kid"]) for row in through if row["kid"]][1:]
 
 
 def test_only_usable_faces_count(

@@ -1,0 +1,102 @@
+"""Who may write and read at once, files that changed without a trace, and what dead processes left."""
+
+import os
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data import portraits
+from scripts import training_images
+from scripts.pipeline import UserError, files, fingerprint, locks
+
+
+def refused(message: str) -> AbstractContextManager:
+    return pytest.raises(UserError, match=message)
+
+
+def test_a_second_run_is_told_who_holds_the_lock(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    message = f"process {os.getpid()}.*another --out"
+    with locks.locked(folder), refused(message), locks.locked(folder, "another --out"):
+        pass
+    with locks.locked(folder):
+        assert (folder / "lock").read_text() == str(os.getpid())
+
+
+def test_what_is_read_is_not_changed_and_what_is_changed_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "_stages/01").mkdir(parents=True)
+    makers = ("01", "a_tool_without_a_record")
+    message = "another script is reading what 01 has made"
+    with (
+        locks.reading(tmp_path, makers),
+        locks.reading(tmp_path, makers),
+        refused(message),
+        locks.changing(tmp_path, "01"),
+    ):
+        pass
+    message = "it needs what 01 makes, and that is being made now"
+    with locks.changing(tmp_path, "01"), refused(message), locks.reading(tmp_path, makers):
+        pass
+    assert not (tmp_path / "_stages/a_tool_without_a_record").exists()
+
+
+def test_the_message_names_other_stages_that_run(tmp_path: Path) -> None:
+    files.write_text(tmp_path / "_stages/02/lock", str(os.getppid()))
+    message = rf"\(02, process {os.getppid()}\)"
+    with locks.reading(tmp_path, ("02",)), refused(message), locks.changing(tmp_path, "02"):
+        pass
+
+
+def test_a_change_without_a_trace_in_size_and_time_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    path.write_text("old")
+    long_ago = path.stat().st_mtime_ns - 10**12
+    os.utime(path, ns=(long_ago, long_ago))
+    first = [fingerprint.cached_sha256(tmp_path, path) for _ in range(2)]
+    path.write_text("new")
+    os.utime(path, ns=(long_ago, long_ago))
+    assert first[0] == first[1] != fingerprint.cached_sha256(tmp_path, path)
+
+
+def test_a_checksum_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "weights"
+    path.write_text("old")
+    monkeypatch.setattr(fingerprint, "CLOCK_TICK_NS", 0)
+    digest = fingerprint.cached_sha256(tmp_path, path)
+    monkeypatch.setattr(fingerprint, "sha256_file", lambda path: "read again")
+    assert fingerprint.cached_sha256(tmp_path, path) == digest
+
+
+def test_leftovers_are_found_at_any_depth_but_those_of_living_processes_stay(tmp_path: Path) -> None:
+    folder = tmp_path / "a/b"
+    folder.mkdir(parents=True)
+    dead, own, living = (folder / f".tmp-{pid}-x.png" for pid in (999_999_999, os.getpid(), os.getppid()))
+    for path in (dead, own, living, folder / ".tmp-x.png"):
+        path.write_text("half")
+    assert files.remove_leftovers((tmp_path,), deep=False) == 0
+    assert files.remove_leftovers((tmp_path, tmp_path)) == 2
+    assert sorted(path.name for path in folder.iterdir()) == sorted([living.name, ".tmp-x.png"])
+
+
+def test_portraits_that_were_never_drawn_are_not_taken_for_drawn(tmp_path: Path) -> None:
+    """A run was killed after its last portrait, its file was removed, and the next run was killed too."""
+    final = tmp_path / "portraits_64px_0_2.npy"
+    files.write_json(final.with_suffix(".json"), {"finished": 2})
+
+    def draw() -> np.ndarray:
+        arguments = (2, 64, 0, 1, tmp_path, lambda text: None)
+        return training_images.portrait_images(*arguments, check_stop=lambda: None)[0]
+
+    class KilledError(Exception):
+        pass
+
+    def die(*arguments: object, **options: object) -> None:
+        raise KilledError
+
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(KilledError):
+        patched.setattr(portraits, "render_many", die)
+        draw()
+    assert np.array_equal(draw(), portraits.render_many(range(2), 64).images)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [final.name]
