@@ -107,13 +107,13 @@ def measure(items: Sequence[Item], pictures: Sequence[Pictures]) -> list[dict[st
 
 
 def measure_batch(
-    workspace: Path, pool: ThreadPoolExecutor, items: Sequence[Item]
+    stage: Stage, pool: ThreadPoolExecutor, items: Sequence[Item]
 ) -> Iterator[dict[str, float | bool | str | int]]:
     """Journal rows of a batch: measured ones, and failed ones with the reason."""
 
     def attempt(item: Item) -> Pictures | BadPictureError:
         try:
-            return read_item(workspace, item)
+            return read_item(stage, item)
         except BadPictureError as error:
             return error
 
@@ -146,7 +146,7 @@ def measure_all(stage: Stage, options: Options, items: Sequence[Item]) -> "pd.Da
         missing = [item for item in items if item.img_no not in journal]
         progress.update(len(items) - len(missing))
         for start in range(0, len(missing), options.batch_size):
-            for row in measure_batch(stage.workspace, pool, missing[start : start + options.batch_size]):
+            for row in measure_batch(stage, pool, missing[start : start + options.batch_size]):
                 journal.append(row)
                 progress.update()
         return journal.frame()
@@ -268,7 +268,7 @@ def draw(stage: Stage, tables: dict[int, "pd.DataFrame"]) -> None:
     labels = scores[f"algorithm {LABELS}"]
 
     def read(row: int) -> "np.ndarray":
-        return read_whole(stage.workspace, paths[row])
+        return read_whole(stage, paths[row])
 
     meanings = [f"{prop.low} / {prop.high}" for prop in PROPERTIES]
     stage.save_image(EXTREMES, property_plots.extremes(labels, PROPERTY_NAMES, meanings, read))

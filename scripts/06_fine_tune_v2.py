@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts import candidate_latents, faces
 from scripts.fine_tuning_run import FineTuning, FineTuningOptions, run_training
 from scripts.pipeline import Input, Stage, StageSpec, option, run_stage
+from scripts.pipeline.array_files import ArrayFileError, read_arrays
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -185,10 +186,13 @@ def prepare_practice(stage: Stage, options: Options, tuning: FineTuning) -> Prac
                 progress.update(len(rows))
         images, values, valid, maps = (np.concatenate(part) for part in zip(*parts, strict=True))
         stage.write_arrays(POOL, images=images, values=values, valid=valid.all(axis=1), label_maps=maps)
-    with np.load(path) as stored:
+    names, mend = ("images", "values", "valid", "label_maps"), "Remove it, and give the same command again."
+    pixels = tuning.data.images.shape[1] * tuning.data.images.shape[2]
+    largest_bytes = 2 * options.pool * (4 * pixels + 100) + 4096  # RGB and classes; seven scores; headers
+    with stage.foreseen(ArrayFileError, RuntimeError, mend=mend):
+        stored = read_arrays(path, names, largest_bytes)
         images, values, valid, maps = (
-            torch.from_numpy(stored[name]).unflatten(0, (options.pool, 2))
-            for name in ("images", "values", "valid", "label_maps")
+            torch.from_numpy(stored[name]).unflatten(0, (options.pool, 2)) for name in names
         )
     return PracticePictures(z, pairs, images, maps, values.float(), valid)
 

@@ -4,14 +4,13 @@ control that was reached.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scripts import faces
 from scripts.fast_memory import keep_freed_memory
-from scripts.pipeline import Interrupted, Stage, StageOptions, UserError, option
+from scripts.pipeline import Interrupted, Stage, StageOptions, UserError, manifest, option
 from scripts.pipeline.console import Progress
 
 if TYPE_CHECKING:
@@ -124,7 +123,7 @@ def run_training(
 
     keep_freed_memory()
     checkpoint = stage.path(f"stylegan_modified/checkpoints/{name}.pt")
-    manifest = json.loads((stage.folder / "_stage.json").read_text(encoding="utf-8"))
+    record = manifest.read(stage.workspace, stage.name)
     # The loop saves before it stops, so the display itself must not raise on Ctrl-C.
     progress = Progress(options.steps, "steps", name, stage.options.quiet, check_stop=lambda: None)
     events = SummaryWriter(str(stage.log_dir / "events" / name))
@@ -149,7 +148,7 @@ def run_training(
             trainer,
             options,
             checkpoint,
-            fingerprint=manifest["fingerprint"],
+            fingerprint=record["fingerprint"],
             on_save=on_save,
             on_preview=on_preview,
             on_step=on_step,

@@ -22,6 +22,7 @@ from scripts.training_previews import Previews
 from stylegan.checkpoint import save_checkpoint
 from stylegan.parallel import Processes
 from stylegan.training import Trainer, TrainingError, TrainingImages
+from stylegan.weights_file import read_torch
 
 if TYPE_CHECKING:
     from scripts.train_stylegan import Options
@@ -115,7 +116,7 @@ class TrainingRun:
             self._start()
             return
         try:
-            self.trainer.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
+            self.trainer.load_state_dict(read_torch(path))
         except TrainingError as error:
             raise UserError(f"{path}: {error}. Give that again, another --out, or --restart.") from error
         except DAMAGED as error:

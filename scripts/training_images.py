@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from scripts.face_pictures import read_picture
 from scripts.pipeline import UserError
+from scripts.pipeline.array_files import ArrayFileError, map_array
 from scripts.pipeline.console import script_command
 from scripts.pipeline.files import atomic_path, read_json, write_json
 from scripts.pipeline.tables import read_csv
@@ -41,7 +41,15 @@ def portrait_images(
     final = folder / f"portraits_{size}px_{first_seed}_{count}.npy"
     if not final.exists():
         _render(seeds, size, processes, final, log, check_stop)
-    return np.load(final, mmap_mode="r"), portraits.sample_latents(seeds)
+    return _mapped(final), portraits.sample_latents(seeds)
+
+
+def _mapped(path: Path) -> np.ndarray:
+    """Cached images, read-only; `UserError` if they are damaged."""
+    try:
+        return map_array(path)
+    except ArrayFileError as error:
+        raise UserError(f"{error} Remove it and give the same command again: {path}") from error
 
 
 def _render(
@@ -59,7 +67,7 @@ def _render(
     finished = 0
     shape = (len(seeds), size, size, 3)
     if part.exists() and progress.exists():
-        finished = json.loads(progress.read_text())["finished"]
+        finished = read_json(progress)["finished"]
         images = np.lib.format.open_memmap(part, mode="r+")
     else:
         images = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
@@ -105,7 +113,7 @@ def folder_images(
     if final.exists() and listing.exists():
         cached = read_json(listing)
         if isinstance(cached, dict) and cached["files"] == states:
-            return np.load(final, mmap_mode="r"), cached["sha256"]
+            return _mapped(final), cached["sha256"]
     images = []
     for path in paths:
         pixels = read_picture(path)
@@ -127,7 +135,7 @@ def folder_images(
         np.save(temporary, array)
     digest = hashlib.sha256(array).hexdigest()
     write_json(listing, {"sha256": digest, "files": states})
-    return np.load(final, mmap_mode="r"), digest
+    return _mapped(final), digest
 
 
 def _state(path: Path, pictures: Path) -> list[str | int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import shlex
 import time
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from scripts.pipeline import REPOSITORY, Interrupted, Journal, Tool, ToolOptions
 if TYPE_CHECKING:
     from scripts.pipeline.console import Progress
 
-DAMAGED = (RuntimeError, EOFError, ValueError, TypeError, KeyError, pickle.UnpicklingError)
+DAMAGED = (RuntimeError, ValueError, TypeError, LookupError, AttributeError)
 
 
 def stored_command(options: TrainingToolOptions, name: str) -> str:
@@ -143,12 +142,12 @@ class TrainingLoop:
         journal.append({"step": self.trainer.step, **means, "pictures_per_s": speed})
 
     def _resume(self) -> None:
-        import torch
+        from stylegan.weights_file import read_torch
 
         path = self.tool.workspace / self.checkpoint
         start_over = f"to start over:\n    rm {shlex.quote(str(path))}"
         try:
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            found = read_torch(path)
             if found["options"] != self.trained:
                 raise UserError(
                     f"{path} was trained with {found['options']}, so it cannot be continued with other "

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from stylegan.training import wants_bf16
+from stylegan.weights_file import read_torch
 
 
 class TrainingDivergedError(RuntimeError):
@@ -218,7 +219,7 @@ def _save(trainer: Trainer, state: LoopState, checkpoint: Path, fingerprint: str
 
 def _resume(trainer: Trainer, checkpoint: Path, fingerprint: str) -> LoopState:
     try:
-        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        saved = read_torch(checkpoint)
         if saved["fingerprint"] != fingerprint:
             raise ResumeError(f"{checkpoint.name} was made with other options or data")
         for name, module in trainer.modules().items():
@@ -226,11 +227,11 @@ def _resume(trainer: Trainer, checkpoint: Path, fingerprint: str) -> LoopState:
         for name, optimizer in trainer.optimizers().items():
             optimizer.load_state_dict(saved["optimizers"][name])
         trainer.restore_counters(saved["counters"])
+        return LoopState(step=int(saved["step"]), rows=list(saved["rows"]), pending=list(saved["pending"]))
     except ResumeError:
         raise
-    except (KeyError, RuntimeError, EOFError, OSError, ValueError, TypeError) as error:
+    except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise ResumeError(f"{checkpoint.name} cannot be continued: {error}") from error
-    return LoopState(step=int(saved["step"]), rows=list(saved["rows"]), pending=list(saved["pending"]))
 
 
 class ExponentialAverage(nn.Module):

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from scripts.pipeline import UserError, manifest
+from scripts.pipeline import UserError, files, manifest
 
 FOLDER = "cnn/labelling"
 FORMAT = "label answers 1"
@@ -189,7 +189,7 @@ class AnswerJournal:
             lines.pop()
         for number, line in enumerate(lines, start=1):
             try:
-                event = json.loads(line)
+                event = files.parse_json(line)
                 if number == 1:
                     self._check_header(event)
                 else:

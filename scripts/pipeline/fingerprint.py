@@ -30,12 +30,12 @@ def cached_sha256(workspace: Path, path: Path) -> str:
     cache_path = workspace / manifest.STAGES_FOLDER / CACHE_NAME
     try:
         cache = files.read_json(cache_path)
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, files.TextFileError):
         cache = {}
     state = path.stat()
     entry = [state.st_size, state.st_mtime_ns]
     known = cache.get(str(path))
-    if known and known[:2] == entry:
+    if isinstance(known, list) and len(known) == 3 and known[:2] == entry and isinstance(known[2], str):
         return known[2]
     digest = sha256_file(path)
     files.write_json(cache_path, {**cache, str(path): [*entry, digest]})

@@ -108,8 +108,7 @@ class Journal:
         writer = csv.DictWriter(buffer, self.columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows[key] for key in sorted(self.rows))
-        buffer.seek(0)
-        return parse_csv(buffer)
+        return parse_csv(buffer.getvalue())
 
     def read(self) -> int:
         """Fill ``rows`` from the file; returns the number of bytes up to the last whole row."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from scripts.pipeline import files, fingerprint, manifest
+from scripts.pipeline import files, fingerprint, manifest, recorded
 from scripts.pipeline.console import Console, running_command
 from scripts.pipeline.disk_full import is_disk_full, writing_errors
 from scripts.pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, Interrupted, UserError
@@ -192,6 +192,7 @@ class StageRun:
         missing = [relative for relative in self.outputs if not (self.workspace / relative).exists()]
         if missing:
             raise RuntimeError(f"{self.spec.name} ended without its outputs {missing}")
+        recorded.write(self.workspace, self.spec.name, self.outputs)
         seconds = time.monotonic() - started_at
         device = self.stage.__dict__.get("device")
         record |= {
