@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stylegan.weights_file import build_to_fit, read_torch
+from stylegan.weights_file import build_to_fit, read_torch, write_torch
 
 SMALLEST_FEATURE_MAP_PX = 2
 FOREIGN = (LookupError, TypeError, RuntimeError, ValueError, AttributeError, ArithmeticError)
@@ -177,7 +177,7 @@ class FilterCNN(nn.Module):
 def save_filter_cnn(path: Path, model: FilterCNN, extra: dict[str, Any]) -> None:
     """Write weights, layer table and `extra` (plain numbers and strings); the caller makes it atomic."""
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    torch.save({"config": asdict(model.config), "state_dict": weights, "extra": extra}, path)
+    write_torch(path, {"config": asdict(model.config), "state_dict": weights, "extra": extra})
 
 
 def load_filter_cnn(path: Path, device: torch.device | str = "cpu") -> tuple[FilterCNN, dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Generate candidate faces with the original StyleGAN, one seed per image."""
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -143,7 +144,8 @@ def finish(stage: Stage, options: Options, candidates: "pd.DataFrame") -> None:
     generator = load_generator(stage)
     identity = weights_id(stage.workspace / WEIGHTS)
     with stage.atomic(LATENTS) as temporary:
-        metadata = {"seed": str(options.seed), "weights_id": identity}
+        # One entry: the order of several would differ from file to file, and with it the checksum.
+        metadata = {"metadata": json.dumps({"seed": options.seed, "weights_id": identity})}
         save_file(all_latents(stage, options, generator), temporary, metadata=metadata)
     save_sheet(stage, options.count)
     stage.write_csv(CANDIDATES, candidates)

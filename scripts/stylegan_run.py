@@ -22,7 +22,7 @@ from scripts.training_previews import Previews
 from stylegan.checkpoint import save_checkpoint
 from stylegan.parallel import Processes
 from stylegan.training import Trainer, TrainingError, TrainingImages
-from stylegan.weights_file import read_torch
+from stylegan.weights_file import read_torch, write_torch
 
 if TYPE_CHECKING:
     from scripts.train_stylegan import Options
@@ -189,7 +189,7 @@ class TrainingRun:
             return
         self.saved_step = self.trainer.counters.step
         with atomic_path(self.out / CHECKPOINT) as temporary:
-            torch.save(self.trainer.state_dict(), temporary)
+            write_torch(temporary, self.trainer.state_dict())
         networks = {name: network.state_dict() for name, network in self.trainer.networks()}
         save_checkpoint(self.out / WEIGHTS, **networks, metadata=self.trainer.metadata())
 

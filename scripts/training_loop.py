@@ -162,7 +162,7 @@ class TrainingLoop:
         self.tool.log(f"Continuing at step {self.trainer.step} of {self.options.steps}.")
 
     def _save(self) -> None:
-        import torch
+        from stylegan.weights_file import write_torch
 
         with self.tool.atomic(self.checkpoint) as temporary:
-            torch.save({"options": self.trained, "trainer": self.trainer.state_dict()}, temporary)
+            write_torch(temporary, {"options": self.trained, "trainer": self.trainer.state_dict()})

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save
 from torch import Tensor
 
@@ -29,7 +28,13 @@ from stylegan.recognition import (
 )
 from stylegan.stylegan_discriminator import StyleGANDiscriminator
 from stylegan.stylegan_generator import StyleGANGenerator
-from stylegan.weights_file import WeightsFileError, read_json_entry, read_safetensors, read_torch
+from stylegan.weights_file import (
+    WeightsFileError,
+    read_json_entry,
+    read_safetensors,
+    read_torch,
+    write_torch,
+)
 
 __all__ = [
     "Checkpoint",
@@ -250,7 +255,7 @@ def save_checkpoint(
             flat = {f"{name}.{key}": value for name, state in states.items() for key, value in state.items()}
             temporary.write_bytes(save(flat, metadata={"metadata": json.dumps(metadata or {})}))
         else:
-            torch.save({**states, "metadata": dict(metadata or {})}, temporary)
+            write_torch(temporary, {**states, "metadata": dict(metadata or {})})
 
 
 def weights_id(path: Path) -> str:

@@ -21,7 +21,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-__all__ = ["WeightsFileError", "build_to_fit", "read_json_entry", "read_safetensors", "read_torch"]
+__all__ = [
+    "WeightsFileError",
+    "build_to_fit",
+    "read_json_entry",
+    "read_safetensors",
+    "read_torch",
+    "write_torch",
+]
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
@@ -85,6 +92,15 @@ def read_torch(path: Path) -> Any:
         raise WeightsFileError(f"{path} cannot be read: {reason}. {AGAIN}") from error
     _check_tensors(path, _tensors_in(content))
     return content
+
+
+def write_torch(path: Path, content: Any) -> None:
+    """Write a torch file whose bytes depend on the contents alone; the caller makes it atomic.
+
+    Given a path, torch would put the file's name into it, and temporary names differ from run to run.
+    """
+    with path.open("wb") as file:
+        torch.save(content, file)
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SYNC_INTERVAL_S = 1.0
+CHECKSUM = "crc32"
 
 
 class Journal:
@@ -32,6 +34,8 @@ class Journal:
         key: column that identifies an item.
         key_type: type of the key: ``int`` for ``img_no``, ``str`` otherwise, unless given.
         check_stop: called after each append; raises to end the loop.
+        checked: each row ends with its checksum, so that a run goes on from no row that was damaged. Without
+            it the file is a plain table for people.
 
     Attributes:
         rows: finished items, key -> row as text, those of earlier runs included.
@@ -47,6 +51,7 @@ class Journal:
         key: str = "img_no",
         key_type: Callable[[str], Any] | None = None,
         check_stop: Callable[[], None] = lambda: None,
+        checked: bool = False,
     ) -> None:
         if key not in columns:
             raise ValueError(f"the key column {key!r} is not among the columns {list(columns)}")
@@ -56,6 +61,7 @@ class Journal:
         self.key_type = key_type or (int if key == "img_no" else str)
         self.rows: dict[Any, dict[str, str]] = {}
         self._check_stop = check_stop
+        self._checked = checked
         self._file: io.BufferedWriter | None = None
         self._synced_at = 0.0
 
@@ -66,7 +72,7 @@ class Journal:
         self._file.truncate(good_bytes)
         self._file.seek(good_bytes)
         if good_bytes == 0:
-            self._write(self.columns)
+            self._write([*self.columns, CHECKSUM] if self._checked else self.columns)
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -98,7 +104,8 @@ class Journal:
         key = self.key_type(texts[self.key])
         if key in self.rows:
             raise ValueError(f"{self.key} {key} is in the journal already")
-        self._write([texts[name] for name in self.columns])
+        fields = [texts[name] for name in self.columns]
+        self._write([*fields, checksum(fields)] if self._checked else fields)
         self.rows[key] = texts
         self._check_stop()
 
@@ -117,7 +124,7 @@ class Journal:
         if not lines or not lines[0].endswith(b"\n"):
             return 0
         header = tuple(next(csv.reader([lines[0].decode("utf-8", "replace")])))
-        if header != self.columns:
+        if header != (*self.columns, *((CHECKSUM,) if self._checked else ())):
             raise UserError(
                 f"{self.path} has the columns {list(header)}, this version of the script writes "
                 f"{list(self.columns)}, so the earlier run cannot be continued. Start over with --force."
@@ -132,14 +139,16 @@ class Journal:
         return good_bytes
 
     def _parse(self, line: bytes) -> dict[str, str] | None:
-        """A row, or None for a line that a crash left half-written."""
+        """A row, or None for a line that a crash left half-written, or that was damaged."""
         if not line.endswith(b"\n"):
             return None
         try:
             fields = next(csv.reader([line.decode("utf-8")], strict=True))
+            if self._checked and fields.pop() != checksum(fields):
+                return None
             row = dict(zip(self.columns, fields, strict=True))
             self.key_type(row[self.key])
-        except (ValueError, csv.Error):
+        except (ValueError, LookupError, csv.Error):
             return None
         return row
 
@@ -153,6 +162,11 @@ class Journal:
         if time.monotonic() - self._synced_at >= SYNC_INTERVAL_S:
             os.fsync(self._file.fileno())
             self._synced_at = time.monotonic()
+
+
+def checksum(fields: Sequence[str]) -> str:
+    """CRC-32 of a row, 8 hexadecimal digits."""
+    return f"{zlib.crc32(chr(0).join(fields).encode('utf-8')):08x}"
 
 
 def _to_text(value: Any) -> str:

@@ -265,7 +265,8 @@ class _PartRun(_ShardedRun):
     def _make_part(self, depends_on: dict[str, Any]) -> None:
         started_at = time.monotonic()
         columns = self.work.columns(self.options)
-        with Journal(self.part_journal(self.shard), columns, check_stop=self.stage.check_stop) as journal:
+        path, check_stop = self.part_journal(self.shard), self.stage.check_stop
+        with Journal(path, columns, check_stop=check_stop, checked=True) as journal:
             rows = dict(journal.rows)
             if manifest.read(self.workspace, self.spec.name) is not None:  # begun without parts
                 rows |= _read_rows(self.stage.folder / JOURNAL_NAME, columns)
@@ -306,7 +307,7 @@ class _PartRun(_ShardedRun):
 
 def _read_rows(path: Path, columns: Sequence[str]) -> dict[int, dict[str, str]]:
     """Rows of a journal that this process does not write; its file is left as it is."""
-    journal = Journal(path, columns)
+    journal = Journal(path, columns, checked=True)
     if path.exists():
         journal.read()
     return journal.rows

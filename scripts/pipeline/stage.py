@@ -184,7 +184,8 @@ class Stage(Tool):
         self, columns: Sequence[str], key: str = "img_no", name: str = "journal", key_type: type | None = None
     ) -> Journal:
         """Journal of finished items (see `Journal`), ``<workspace>/_stages/<stage>/<name>.csv``."""
-        return Journal(self.folder / f"{name}.csv", columns, key, key_type, self.check_stop)
+        path = self.folder / f"{name}.csv"
+        return Journal(path, columns, key, key_type, self.check_stop, checked=True)
 
     def read_csv(self, relative: str, columns: Sequence[str] = ()) -> pd.DataFrame:
         """Read a table of an earlier stage and check that it has these columns.

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-FAMILIES = ()
+FAMILIES = ("corruption",)
 
 
 def main(argv: list[str] | None = None) -> int:
