@@ -222,7 +222,7 @@ def hostile_json() -> dict[str, bytes]:
         "brackets": b"[" * 200_000,
         "not finite": b'{"count": NaN, "seed": 1e999, "weights_id": "x"}',
         "long number": b'{"seed": ' + b"9" * 10_000 + b"}",
-        "wrong kinds": b'{"weights_id": [], "seed": {}, "count": "x", "made_by": 3, "state": 5, "numbers": []}',
+        "wrong kinds": b'{"weights_id": [], "seed": {}, "count": "x", "made_by": 3, "state": 5, "files": []}',
     }
 
 
