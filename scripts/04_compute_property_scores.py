@@ -182,7 +182,8 @@ def normalize(stage: Stage, options: Options, raw: "pd.DataFrame") -> dict[int, 
         # A failed row has no validity at all, which is not True either.
         valid = raw[[f"{name}_valid_v{algorithm}" for name in PROPERTY_NAMES]].eq(True).to_numpy()
         replaced = read_replaced(stage, options, raw) if algorithm == LABELS else {}
-        with stage.foreseen(ValueError, mend=f"More candidates give more faces:\n    {more}"):
+        mend = f"{FACES} has {len(raw)} faces; more candidates give more:\n    {more}"
+        with stage.foreseen(ValueError, mend=mend):
             normalized, complete, fitted = normalize_one(values, valid, replaced)
         table = raw[["img_no", "img_path"]].copy()
         table[[f"{name}_score" for name in PROPERTY_NAMES]] = normalized

@@ -85,8 +85,10 @@ def read_torch(path: Path) -> Any:
                 for _ in range(LEGACY_PICKLES):
                     _check_globals(file)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (WeightsFileError, PermissionError) as error:
-        raise _named(error, path) from error
+    except PermissionError:
+        raise
+    except WeightsFileError as error:
+        raise WeightsFileError(f"{path} is refused: {error}. {AGAIN}") from error
     except DAMAGED as error:
         reason = "it is damaged, cut off, or no torch file"
         raise WeightsFileError(f"{path} cannot be read: {reason}. {AGAIN}") from error
@@ -170,12 +172,6 @@ def build_to_fit(build: Callable[[], NetworkT], state: Mapping[str, Tensor]) -> 
 def _check_is_file(path: Path) -> None:
     if not path.is_file():
         raise WeightsFileError(f"There is no weights file {path}.")
-
-
-def _named(error: Exception, path: Path) -> Exception:
-    if isinstance(error, PermissionError):
-        return error
-    return WeightsFileError(f"{path} is refused: {error}. {AGAIN}")
 
 
 def _check_archive(file: IO[bytes]) -> None:

@@ -82,14 +82,16 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
                 if not is_inside(text):
                     raise ValueError(f"{name} must be a POSIX path relative to the workspace, not {text!r}")
     ordered = frame.sort_values(KEY, ignore_index=True) if KEY in frame.columns else frame
-    texts = ordered.select_dtypes(include=["object", "string"]).columns
-    ordered = ordered.assign(**{str(name): ordered[name].map(_without_formula) for name in texts})
+    for name in ordered.columns:
+        if any(map(_is_formula, ordered[name])):
+            texts = [f"'{value}" if _is_formula(value) else value for value in ordered[name]]
+            ordered = ordered.assign(**{str(name): texts})
     with atomic_path(path) as temporary:
         ordered.to_csv(temporary, index=False, encoding="utf-8", lineterminator="\n")
 
 
-def _without_formula(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+def _is_formula(value: object) -> bool:
+    return isinstance(value, str) and value.startswith(FORMULA_STARTS)
 
 
 def _check_paths(frame: pd.DataFrame, path: Path, mend: str) -> None:
