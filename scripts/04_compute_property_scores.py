@@ -136,18 +136,24 @@ def measure_batch(
 
 
 def measure_all(stage: Stage, options: Options, items: Sequence[Item]) -> "pd.DataFrame":
-    """Measure what the journal does not have yet; the journal's table, sorted by image number."""
+    """Measure what the journal does not have yet; the journal's table, sorted by image number.
+
+    An interrupted batch is measured again as a whole: in other company the last digits would differ.
+    """
     columns = (*ITEM_COLUMNS, *raw_columns())
     with (
         stage.journal(columns) as journal,
         stage.progress(len(items), "faces") as progress,
         ThreadPoolExecutor(options.threads or min(8, os.cpu_count() or 1)) as pool,
     ):
-        missing = [item for item in items if item.img_no not in journal]
-        progress.update(len(items) - len(missing))
-        for start in range(0, len(missing), options.batch_size):
-            for row in measure_batch(stage, pool, missing[start : start + options.batch_size]):
-                journal.append(row)
+        for start in range(0, len(items), options.batch_size):
+            batch = items[start : start + options.batch_size]
+            if all(item.img_no in journal for item in batch):
+                progress.update(len(batch))
+                continue
+            for row in measure_batch(stage, pool, batch):
+                if row["img_no"] not in journal:
+                    journal.append(row)
                 progress.update()
         return journal.frame()
 

@@ -149,7 +149,7 @@ SLOW = (
         is_recorded=False,
         arguments=V2,
     ),
-    Target("stylegan_modified/stylegan_gen_fine_tuned_v2.pth", "09_evaluate"),
+    Target("stylegan_modified/stylegan_gen_fine_tuned_v2.pth", "09_evaluate", arguments=("--versions", "v2")),
     Target(
         "init.safetensors",
         "train_stylegan",
