@@ -5,11 +5,10 @@ Pictures are decoded once, kept as uint8, moved to the device as bytes and norma
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from sklearn.model_selection import KFold, StratifiedKFold
 from torch import Tensor
 from torch.nn import functional
@@ -34,24 +33,15 @@ class AugmentationOptions:
     contrast: float = 0.0
 
 
-def read_image(path: Path, size: int) -> np.ndarray:
-    """Decode one picture to uint8 RGB [size, size, 3].
+def resize(image: np.ndarray, size: int) -> np.ndarray:
+    """A picture uint8 [H, W, 3] as uint8 [size, size, 3].
 
     A larger one is shrunk by averaging, as the networks do it with tensors; a smaller one is enlarged.
-
-    Raises:
-        ValueError: the file is missing, truncated or no picture.
     """
-    try:
-        with Image.open(path) as image:
-            image = image.convert("RGB")
-            if image.size != (size, size):
-                is_larger = min(image.size) >= size
-                method = Image.Resampling.BOX if is_larger else Image.Resampling.BICUBIC
-                image = image.resize((size, size), method)
-            return np.asarray(image, dtype=np.uint8)
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
-        raise ValueError(f"{path.name} cannot be read as a picture: {error}") from error
+    if image.shape[:2] == (size, size):
+        return image
+    method = Image.Resampling.BOX if min(image.shape[:2]) >= size else Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(image).resize((size, size), method))
 
 
 def to_tensor(images: np.ndarray) -> Tensor:

@@ -7,7 +7,6 @@ class with one unbounded output fits any number that people wrote beside picture
 """
 
 import itertools
-import pickle
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from stylegan.weights_file import build_to_fit, read_torch, write_torch
+
 SMALLEST_FEATURE_MAP_PX = 2
-DAMAGED = (KeyError, TypeError, RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError)
+FOREIGN = (LookupError, TypeError, RuntimeError, ValueError, AttributeError, ArithmeticError)
 
 
 @dataclass(frozen=True)
@@ -176,8 +177,7 @@ class FilterCNN(nn.Module):
 def save_filter_cnn(path: Path, model: FilterCNN, extra: dict[str, Any]) -> None:
     """Write weights, layer table and `extra` (plain numbers and strings); the caller makes it atomic."""
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    with path.open("wb") as file:  # given a path, torch writes its name into the file
-        torch.save({"config": asdict(model.config), "state_dict": weights, "extra": extra}, file)
+    write_torch(path, {"config": asdict(model.config), "state_dict": weights, "extra": extra})
 
 
 def load_filter_cnn(path: Path, device: torch.device | str = "cpu") -> tuple[FilterCNN, dict[str, Any]]:
@@ -187,12 +187,11 @@ def load_filter_cnn(path: Path, device: torch.device | str = "cpu") -> tuple[Fil
         ValueError: the file is truncated or holds something else.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_torch(path)
         config = FilterCNNConfig(**content["config"])
-        model = FilterCNN(config)
-        model.load_state_dict(content["state_dict"], strict=True)
+        model = build_to_fit(lambda: FilterCNN(config), content["state_dict"])
         extra = content["extra"]
-    except DAMAGED as error:
+    except FOREIGN as error:
         raise ValueError(
             f"{path.name} is no gender, quality or property network of this program: {error}"
         ) from error

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from stylegan.parallel import JointBatchNorm2d
+from stylegan.weights_file import build_to_fit, read_json_entry, read_safetensors
 
 Trunk = Literal["residual", "strided"]
 
@@ -210,14 +210,11 @@ def load_oracle(path: Path, device: torch.device | str = "cpu") -> Oracle:
         ValueError: the file is missing, truncated or holds another network.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
-        stored = json.loads(metadata["metadata"])["config"]
-        config = {name: _as_tuple(value) for name, value in stored.items()}
-        oracle = Oracle(OracleConfig(**config))
-        oracle.load_state_dict(tensors, strict=True)
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        tensors, metadata = read_safetensors(path)
+        stored = read_json_entry(path, metadata, "metadata")["config"]
+        config = OracleConfig(**{name: _as_tuple(value) for name, value in stored.items()})
+        oracle = build_to_fit(lambda: Oracle(config), tensors)
+    except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError) as error:
         raise ValueError(f"{path.name} cannot be read as an oracle: {error}") from error
     return oracle.to(device).eval()
 

@@ -108,7 +108,21 @@ class Fetcher:
         self.stage = stage
         self.options = options
         self.record_path = stage.folder / RECORD_NAME
-        self.record: dict[str, str] = files.read_json(self.record_path) if self.record_path.exists() else {}
+        self.record = self._read_record()
+
+    def _read_record(self) -> dict[str, str]:
+        """Checksums of what was put into place before, by path."""
+        if not self.record_path.exists():
+            return {}
+        try:
+            return files.read_json(self.record_path)
+        except files.TextFileError as error:
+            if self.options.force:
+                return {}
+            raise UserError(
+                f"{error} So nothing tells whether the weights in place are those that were fetched. Fetch "
+                f"them anew:\n    {self.stage.command(self.stage.name, '--force')}"
+            ) from error
 
     def fetch(self, file: WeightFile) -> str:
         """Put one file into place.

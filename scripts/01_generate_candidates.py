@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.pipeline import Input, Journal, Stage, StageSpec, option
+from scripts.pipeline.image_files import read_image
 from scripts.pipeline.shard_runner import run_sharded_stage
 from scripts.pipeline.shards import ItemWork, ShardedOptions
 
@@ -127,13 +128,10 @@ def all_latents(stage: Stage, options: Options, generator: "StyleGANGenerator") 
 
 def save_sheet(stage: Stage, count: int) -> None:
     """Contact sheet of the first candidates, read back from their files."""
-    import numpy as np
-    from PIL import Image
-
     from scripts.pipeline.pictures import contact_sheet
 
     img_nos = range(min(count, SHEET_COUNT))
-    images = [np.asarray(Image.open(stage.workspace / image_path(img_no))) for img_no in img_nos]
+    images = [read_image(stage.workspace / image_path(img_no)) for img_no in img_nos]
     scale = max(1, 128 // images[0].shape[0])
     stage.save_image(SHEET, contact_sheet(images, SHEET_COLUMNS, [str(img_no) for img_no in img_nos], scale))
 
@@ -147,7 +145,7 @@ def finish(stage: Stage, options: Options, candidates: "pd.DataFrame") -> None:
     generator = load_generator(stage)
     identity = weights_id(stage.workspace / WEIGHTS)
     with stage.atomic(LATENTS) as temporary:
-        # One entry: the order of several would differ from file to file.
+        # One entry: the order of several would differ from file to file, and with it the checksum.
         metadata = {"metadata": json.dumps({"seed": options.seed, "weights_id": identity})}
         save_file(all_latents(stage, options, generator), temporary, metadata=metadata)
     save_sheet(stage, options.count)

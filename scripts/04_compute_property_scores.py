@@ -107,13 +107,13 @@ def measure(items: Sequence[Item], pictures: Sequence[Pictures]) -> list[dict[st
 
 
 def measure_batch(
-    workspace: Path, pool: ThreadPoolExecutor, items: Sequence[Item]
+    stage: Stage, pool: ThreadPoolExecutor, items: Sequence[Item]
 ) -> Iterator[dict[str, float | bool | str | int]]:
     """Journal rows of a batch: measured ones, and failed ones with the reason."""
 
     def attempt(item: Item) -> Pictures | BadPictureError:
         try:
-            return read_item(workspace, item)
+            return read_item(stage, item)
         except BadPictureError as error:
             return error
 
@@ -136,19 +136,25 @@ def measure_batch(
 
 
 def measure_all(stage: Stage, options: Options, items: Sequence[Item]) -> "pd.DataFrame":
-    """Measure what the journal does not have yet; the journal's table, sorted by image number."""
+    """Measure what the journal does not have yet; the journal's table, sorted by image number.
+
+    An interrupted batch is measured again as a whole: in other company the last digits would differ.
+    """
     columns = (*ITEM_COLUMNS, *raw_columns())
     with (
         stage.journal(columns) as journal,
         stage.progress(len(items), "faces", done=len(journal)) as progress,
         ThreadPoolExecutor(options.threads or min(8, os.cpu_count() or 1)) as pool,
     ):
-        missing = [item for item in items if item.img_no not in journal]
         known = set(journal.rows)
-        for start in range(0, len(missing), options.batch_size):
-            for row in measure_batch(stage.workspace, pool, missing[start : start + options.batch_size]):
-                journal.append(row)
-                progress.update()
+        for start in range(0, len(items), options.batch_size):
+            batch = items[start : start + options.batch_size]
+            if all(item.img_no in known for item in batch):
+                continue
+            for row in measure_batch(stage, pool, batch):
+                if row["img_no"] not in journal:
+                    journal.append(row)
+                    progress.update()
         table = journal.frame()
     failed = table["status"] == "failed"
     skipped = int((table["img_no"].isin(known) & ~failed).sum())
@@ -186,7 +192,8 @@ def normalize(stage: Stage, options: Options, raw: "pd.DataFrame") -> dict[int, 
         # A failed row has no validity at all, which is not True either.
         valid = raw[[f"{name}_valid_v{algorithm}" for name in PROPERTY_NAMES]].eq(True).to_numpy()
         replaced = read_replaced(stage, options, raw) if algorithm == LABELS else {}
-        with stage.foreseen(ValueError, mend=f"More candidates give more faces:\n    {more}"):
+        mend = f"{FACES} has {len(raw)} faces; more candidates give more:\n    {more}"
+        with stage.foreseen(ValueError, mend=mend):
             normalized, complete, fitted = normalize_one(values, valid, replaced)
         table = raw[["img_no", "img_path"]].copy()
         table[[f"{name}_score" for name in PROPERTY_NAMES]] = normalized
@@ -272,7 +279,7 @@ def draw(stage: Stage, tables: dict[int, "pd.DataFrame"]) -> None:
     labels = scores[f"algorithm {LABELS}"]
 
     def read(row: int) -> "np.ndarray":
-        return read_whole(stage.workspace, paths[row])
+        return read_whole(stage, paths[row])
 
     meanings = [f"{prop.low} / {prop.high}" for prop in PROPERTIES]
     stage.save_image(EXTREMES, property_plots.extremes(labels, PROPERTY_NAMES, meanings, read))

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts import candidate_latents, faces
 from scripts.fine_tuning_run import FineTuning, FineTuningOptions, run_training
 from scripts.pipeline import Input, Stage, StageSpec, manifest, option, run_stage
+from scripts.pipeline.array_files import ArrayFileError, read_arrays
 from scripts.stored_rows import JoinedRows, StoredRows
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 POOL = "stylegan_modified/checkpoints/v2_pool.npz"  # written last: it vouches for the two others
 POOL_IMAGES = "stylegan_modified/checkpoints/v2_pool_images.bin"
 POOL_LABEL_MAPS = "stylegan_modified/checkpoints/v2_pool_label_maps.bin"
+LARGEST_POOL_BYTES = 1 << 28  # scores of a million pictures
 POOL_SEED = 500_000  # people to practise on; neither candidates nor latents of the evaluation
 
 
@@ -168,7 +170,6 @@ class PracticePictures:
 
 def prepare_practice(stage: Stage, options: Options, tuning: FineTuning) -> PracticePictures:
     """Draw and read the practice pictures (once, by the first process; then they are read from disk)."""
-    import numpy as np
     import torch
 
     from stylegan.parallel import Processes
@@ -181,8 +182,10 @@ def prepare_practice(stage: Stage, options: Options, tuning: FineTuning) -> Prac
     if stage.writes and not _is_drawn(stage):
         draw_practice(stage, options, tuning, generator, z, pairs)
     Processes.of_this_run().wait()
-    with np.load(stage.path(POOL)) as stored:
-        values, valid = (torch.from_numpy(stored[name]) for name in ("values", "valid"))
+    mend = "Remove it, and give the same command again."
+    with stage.foreseen(ArrayFileError, mend=mend):
+        stored = read_arrays(stage.path(POOL), ("values", "valid"), LARGEST_POOL_BYTES)
+    values, valid = (torch.from_numpy(stored[name]) for name in ("values", "valid"))
     size = tuning.data.images.shape[1]
     images, label_maps = (stage.path(relative).open("rb") for relative in (POOL_IMAGES, POOL_LABEL_MAPS))
     return PracticePictures(
@@ -227,12 +230,13 @@ def draw_practice(
 
 def _is_drawn(stage: Stage) -> bool:
     """Whether there are practice pictures, made by a run with these options and inputs."""
-    import numpy as np
-
     if not all(stage.path(relative).exists() for relative in (POOL, POOL_IMAGES, POOL_LABEL_MAPS)):
         return False
-    with np.load(stage.path(POOL)) as stored:
-        return "made_for" in stored and str(stored["made_for"]) == _fingerprint(stage)
+    try:
+        stored = read_arrays(stage.path(POOL), ("made_for",), LARGEST_POOL_BYTES)
+    except ArrayFileError:  # then it is drawn again
+        return False
+    return str(stored["made_for"]) == _fingerprint(stage)
 
 
 def _fingerprint(stage: Stage) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.face_pictures import UNREADABLE, to_rgb
+from scripts.face_pictures import read_picture
 from scripts.pipeline import (
     REPOSITORY,
     Journal,
@@ -26,6 +26,7 @@ from scripts.pipeline import (
 )
 from scripts.pipeline.console import short_path
 from scripts.pipeline.fingerprint import differences
+from scripts.pipeline.image_files import read_image
 from scripts.pipeline.options import results_options
 from scripts.pipeline.pictures import contact_sheet
 from scripts.pipeline.tables import write_csv
@@ -121,18 +122,12 @@ def list_photos(folder: Path, output: Path) -> dict[str, Path]:
 
 def read_photo(path: Path) -> np.ndarray | str:
     """uint8 [H, W, 3] RGB, turned as its EXIF orientation says; or the reason why it cannot be read."""
-    import numpy as np
-    from PIL import Image
-
-    try:
-        with Image.open(path) as picture:
-            if max(picture.size) > MAX_SIDE_PX:
-                return f"too large: a side has more than {MAX_SIDE_PX:,} pixels"
-            return np.asarray(to_rgb(picture))
-    except (*UNREADABLE, Image.DecompressionBombError) as error:
-        if path.suffix.lower() in {".heic", ".heif"}:
-            return "HEIC is not read; convert it to JPEG"
-        return f"unreadable: {str(error).replace(str(path), path.name)}"
+    photo = read_picture(path)
+    if isinstance(photo, str) and path.suffix.lower() in {".heic", ".heif"}:
+        return "HEIC is not read; convert it to JPEG"
+    if not isinstance(photo, str) and max(photo.shape) > MAX_SIDE_PX:
+        return f"too large: a side has more than {MAX_SIDE_PX:,} pixels"
+    return photo
 
 
 def read_ahead(photos: Mapping[str, Path]) -> Iterator[tuple[str, np.ndarray | str]]:
@@ -216,7 +211,9 @@ def prepare_output(tool: Tool, options: Options, output: Path) -> None:
         for name in (FACES, TABLE, SHEET, JOURNAL, RECORD):
             files.remove(output / name)
     elif record.exists():
-        with tool.foreseen(ValueError, KeyError, mend=f"Start over:\n    {again}"):
+        with tool.foreseen(
+            ValueError, LookupError, AttributeError, TypeError, mend=f"Start over:\n    {again}"
+        ):
             changed = differences(files.read_json(record), wanted)
         if changed:
             raise UserError(
@@ -248,7 +245,7 @@ def align_all(
         tool.device, options.detection_size, options.min_face / 2, options.min_probability, options.rotations
     )
     aligner = Aligner(finder, options, output)
-    journal_file = Journal(output / JOURNAL, ("photo", "faces"), "photo", str, tool.check_stop)
+    journal_file = Journal(output / JOURNAL, ("photo", "faces"), "photo", str, tool.check_stop, checked=True)
     with journal_file as journal:
         missing = {key: path for key, path in photos.items() if key not in journal}
         with tool.progress(len(photos), "photographs", len(photos) - len(missing)) as progress:
@@ -288,8 +285,8 @@ def save_sheet(output: Path, names: Sequence[str]) -> None:
     chosen = [names[int(i)] for i in np.linspace(0, len(names) - 1, min(SHEET_COUNT, len(names)))]
     cells = []
     for name in chosen:
-        with Image.open(output / name) as picture:
-            cells.append(np.asarray(picture.resize((SHEET_FACE_PX, SHEET_FACE_PX), Image.Resampling.LANCZOS)))
+        face = Image.fromarray(read_image(output / name))
+        cells.append(np.asarray(face.resize((SHEET_FACE_PX, SHEET_FACE_PX), Image.Resampling.LANCZOS)))
     labels = [name.removeprefix(f"{FACES}/").removesuffix(".png") for name in chosen]
     files.save_image(output / SHEET, contact_sheet(cells, min(SHEET_COLUMNS, len(cells)), labels))
 

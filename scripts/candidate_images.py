@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from scripts.pipeline import Stage, UserError
+from scripts.pipeline.image_files import ImageFileError, image_size, read_image
 from scripts.stored_rows import RowStore, StoredRows
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class CandidateImages:
     """
 
     def __init__(self, stage: Stage, candidates: pd.DataFrame, image_size: int = 0) -> None:
-        self.workspace = stage.workspace
+        self._tool = stage
         self.paths = dict(zip(candidates["img_no"], candidates["img_path"], strict=True))
         self.reasons: dict[int, str] = {}
         again = stage.command("01_generate_candidates", "--force")
@@ -66,15 +67,16 @@ class CandidateImages:
         """Numbers and pictures uint8 [N, size, size, 3] of those that can be read; 0 is the usual size."""
         import numpy as np
 
-        from cnn.dataset import read_image
+        from cnn.dataset import resize
 
         size = size or self.size
 
         def attempt(img_no: int) -> np.ndarray | None:
+            path = self.paths[img_no]
             try:
-                return read_image(self.workspace / self.paths[img_no], size)
-            except ValueError as error:
-                self.reasons[img_no] = str(error)
+                return resize(read_image(self._tool.workspace / path, self._tool.recorded_sha256(path)), size)
+            except ImageFileError as error:
+                self.reasons[img_no] = f"{path}: {error}"
                 return None
 
         found, images = [], np.empty((len(img_nos), size, size, 3), np.uint8)
@@ -105,7 +107,7 @@ class CandidateImages:
             UserError: none can be read.
         """
         found: list[int] = []
-        store = RowStore(self.workspace)
+        store = RowStore(self._tool.workspace)
         for numbers, pictures in self.batches(img_nos, STORED_AT_ONCE):
             found += numbers
             store.append(pictures.transpose(0, 3, 1, 2))
@@ -116,13 +118,10 @@ class CandidateImages:
         return found, store.rows(device)
 
     def _first_size(self) -> int:
-        from PIL import Image, UnidentifiedImageError
-
         for path in self.paths.values():
             try:
-                with Image.open(self.workspace / path) as image:
-                    return image.height
-            except (OSError, UnidentifiedImageError):
+                return image_size(self._tool.workspace / path)[1]
+            except ImageFileError:
                 continue
         raise UserError(
             f"none of the candidates can be read as a picture, so there is nothing to filter. {self._mend}"

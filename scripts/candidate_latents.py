@@ -21,12 +21,14 @@ FILTERS = ("gender", "quality")
 
 def load_latents(stage: Stage) -> Tensor:
     """w of all candidates: float32 [N, w_dim], row n of image n."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from stylegan.weights_file import WeightsFileError, read_safetensors
 
     mend = f"Make it anew: {stage.command('01_generate_candidates', '--force')}"
-    with stage.foreseen(SafetensorError, OSError, KeyError, mend=mend):
-        return load_file(stage.workspace / LATENTS)["w"].float()
+    with stage.foreseen(WeightsFileError, mend=mend):
+        tensors, _ = read_safetensors(stage.workspace / LATENTS)
+        if "w" not in tensors or tensors["w"].dim() != 2:
+            raise WeightsFileError(f"{LATENTS} has no table of latents 'w'.")
+        return tensors["w"].float()
 
 
 def kept_sides(stage: Stage) -> dict[str, int]:

@@ -19,6 +19,7 @@ from scripts.evaluation_editing import ENCODED_PER_EDITED, GivenPictures
 from scripts.evaluation_generators import FILES, DialledGenerator, has_encoder
 from scripts.evaluation_judges import JUDGE_INPUTS, Judges
 from scripts.pipeline import Stage, files
+from scripts.pipeline.array_files import ArrayFileError, read_arrays
 from scripts.pipeline.fingerprint import input_state
 
 if TYPE_CHECKING:
@@ -202,10 +203,9 @@ class VersionReadings:
 
     def _read(self, part: Part) -> dict[str, np.ndarray]:
         """Arrays of a finished part."""
-        import numpy as np
-
-        with np.load(self._path(part)) as stored:
-            return dict(stored)
+        path = self._path(part)
+        with self.stage.foreseen(ArrayFileError, mend="Remove it, and give the same command again."):
+            return read_arrays(path)
 
     def _remove_other_weights(self) -> None:
         """Readings of weights that this version no longer has."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.pipeline import Input, Stage, UserError, tables
+from scripts.pipeline import Input, Stage, UserError, files, tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,8 +63,8 @@ def _names_in_file(source: Path, paths: dict[int, str]) -> set[str]:
     """File names in a CSV's name column, or one per line."""
     if source.suffix.lower() != ".csv":
         try:
-            lines = source.read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError as error:
+            lines = files.read_text(source).splitlines()
+        except files.TextFileError as error:
             raise UserError(
                 f"--exclude {source} is no UTF-8 text ({error}), so no names can be read from it. "
                 "Give a file with one picture name per line, a CSV, or a folder."

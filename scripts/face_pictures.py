@@ -1,25 +1,18 @@
-"""Pictures for the segmentation: which there are, and how files of any kind become RGB arrays."""
+"""Pictures for the segmentation: which there are, and their pixels batch by batch."""
 
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from scripts.pipeline import Stage, UserError
+from scripts.pipeline.image_files import ImageFileError, read_image
 
 if TYPE_CHECKING:
     import numpy as np
-    from PIL import Image
 
 PICTURES = "stylegan/synthesize_results_filtered"
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png"}
-# Memory for a batch of pictures stays bounded; photographs of 60 megapixels still pass.
-LARGEST_PIXELS = 64_000_000
-# The detector enlarges the shorter side, so a thin strip would become huge.
-LARGEST_ASPECT = 8
-# What Pillow raises on damaged files, beside its own DecompressionBombError.
-UNREADABLE = (OSError, EOFError, SyntaxError, ValueError, zlib.error)
 
 Picture: TypeAlias = "np.ndarray | str"
 """uint8 [H, W, 3] RGB, or the reason why there is none."""
@@ -55,37 +48,12 @@ def list_pictures(stage: Stage) -> dict[int, str]:
     return dict(sorted(found.items()))
 
 
-def read_picture(path: Path) -> Picture:
-    """The picture as RGB, turned upright, transparency over white; or the reason why it cannot be read."""
-    import numpy as np
-    from PIL import Image
-
+def read_picture(path: Path, sha256: str = "") -> Picture:
+    """The picture as `read_image` gives it; or the reason why it cannot be read."""
     try:
-        with Image.open(path) as picture:
-            width, height = picture.size
-            if width * height > LARGEST_PIXELS:
-                return f"too large: {width} x {height} pixels, more than {LARGEST_PIXELS / 1e6:g} million"
-            if max(width, height) > LARGEST_ASPECT * min(width, height):
-                return f"too narrow: {width} x {height} pixels"
-            return np.array(to_rgb(picture))
-    except (*UNREADABLE, Image.DecompressionBombError) as error:
-        reason = "file is missing" if isinstance(error, FileNotFoundError) else "unreadable"
-        return f"{reason}: {str(error).replace(str(path), path.name)}"
-
-
-def to_rgb(picture: "Image.Image") -> "Image.Image":
-    """RGB, 8 bits per channel, whatever the file's own kind is; upright, transparency over white."""
-    import numpy as np
-    from PIL import Image, ImageOps
-
-    picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip instead of scaling
-        grey = (np.asarray(picture).astype(np.int64) >> 8).clip(0, 255)
-        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
-    if picture.has_transparency_data:
-        seen = picture.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
-    return picture.convert("RGB")
+        return read_image(path, sha256)
+    except ImageFileError as error:
+        return str(error)
 
 
 def decoded_batches(
@@ -94,7 +62,7 @@ def decoded_batches(
     """Batches of numbers with their pictures; the next batch is decoded while one is worked on."""
 
     def decode(batch: Sequence[int]) -> list[Picture]:
-        return [read_picture(stage.workspace / paths[img_no]) for img_no in batch]
+        return [read_picture(stage.workspace / paths[n], stage.recorded_sha256(paths[n])) for n in batch]
 
     with ThreadPoolExecutor(1) as reader:
         ahead: Future | None = None

@@ -4,10 +4,10 @@ judge.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from scripts.pipeline import Input, Stage, Tool, UserError
+from scripts.pipeline import Input, Stage, Tool, UserError, files
+from scripts.pipeline.image_files import ImageFileError, read_image
 from scripts.stored_rows import store_rows
 
 if TYPE_CHECKING:
@@ -99,16 +99,12 @@ def read_scores(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
 
 def read_picture(tool: Tool, relative: str) -> np.ndarray:
     """A picture of the workspace as uint8 [H, W, 3] RGB; an unreadable one is a `UserError`."""
-    import numpy as np
-    from PIL import Image, UnidentifiedImageError
-
     try:
-        with Image.open(tool.workspace / relative) as picture:
-            return np.asarray(picture.convert("RGB"))
-    except (OSError, UnidentifiedImageError) as error:
+        return read_image(tool.workspace / relative, tool.recorded_sha256(relative))
+    except ImageFileError as error:
         raise UserError(
-            f"{relative} cannot be read ({error}), so its scores have no picture. "
-            f"Make the scores anew: {tool.command('03_segment_faces', '--force')}"
+            f"{relative} cannot be used ({error}), so what the tables say of it has no picture. Bring it "
+            f"back, or make the pictures anew: {tool.command('01_generate_candidates', '--force')}"
         ) from error
 
 
@@ -117,9 +113,10 @@ def load_statistics(tool: Tool) -> ScoreStatistics:
     from segmentation.normalization import ScoreStatistics
 
     path = tool.workspace / STATISTICS
-    with tool.foreseen(OSError, ValueError, KeyError, mend=tool.command("04_compute_property_scores")):
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        return ScoreStatistics.from_dict(stored[f"algorithm_{ALGORITHM}"])
+    tool.check_unchanged(STATISTICS)
+    mend = f"Make {STATISTICS} anew: {tool.command('04_compute_property_scores', '--force')}"
+    with tool.foreseen(OSError, ValueError, LookupError, TypeError, AttributeError, mend=mend):
+        return ScoreStatistics.from_dict(files.read_json(path)[f"algorithm_{ALGORITHM}"])
 
 
 def sweep_levels(statistics: ScoreStatistics) -> np.ndarray:
@@ -131,6 +128,7 @@ def load_base(tool: Tool) -> tuple[nn.Module, nn.Module]:
     """The original generator and discriminator on the stage's device, in eval mode."""
     from stylegan.checkpoint import CheckpointError, build_discriminator, build_generator, load_checkpoint
 
+    tool.check_unchanged(BASE)
     with tool.foreseen(CheckpointError, OSError, mend=tool.command("00_fetch_weights", "--force")):
         checkpoint = load_checkpoint(tool.workspace / BASE)
         return build_generator(checkpoint).to(tool.device), build_discriminator(checkpoint).to(tool.device)
@@ -140,8 +138,10 @@ def load_filter(tool: Tool, name: str) -> nn.Module:
     """The "gender" or "quality" network of the filter stage, frozen: pictures to logits of woman or good."""
     from cnn.models import load_filter_cnn
 
+    relative = f"cnn/models/{name}_model_0.pt"
+    tool.check_unchanged(relative)
     with tool.foreseen(ValueError, OSError, mend=tool.command("02_filter_candidates", "--force")):
-        network, _ = load_filter_cnn(tool.workspace / f"cnn/models/{name}_model_0.pt", tool.device)
+        network, _ = load_filter_cnn(tool.workspace / relative, tool.device)
     return network.requires_grad_(False)
 
 
@@ -177,15 +177,13 @@ def load_parser(tool: Tool) -> nn.Module:
 
 def load_torch_file(tool: Tool, relative: str, maker: str) -> dict[str, Any]:
     """A file of tensors and plain values written by an earlier stage; anything else is a `UserError`."""
-    import pickle
+    from stylegan.weights_file import WeightsFileError, read_torch
 
-    import torch
-
-    mend = f"Make it anew: {tool.command(maker, '--force')}"
-    with tool.foreseen(OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, mend=mend):
-        content = torch.load(tool.workspace / relative, map_location="cpu", weights_only=True)
+    tool.check_unchanged(relative)
+    with tool.foreseen(WeightsFileError, mend=f"Make it anew: {tool.command(maker, '--force')}"):
+        content = read_torch(tool.workspace / relative)
         if not isinstance(content, dict):
-            raise ValueError(f"{relative} holds no table of weights")
+            raise WeightsFileError(f"{relative} holds no table of weights.")
         return content
 
 
@@ -200,6 +198,7 @@ def load_generator(tool: Tool, version: str) -> nn.Module:
 
     if version in ("base", "v1"):
         relative = BASE if version == "base" else GENERATOR_FILES["v1"]
+        tool.check_unchanged(relative)
         with tool.foreseen(CheckpointError, OSError):
             return build_conditioned_generator(load_checkpoint(tool.workspace / relative)).to(tool.device)
     maker = "06_fine_tune_v2" if version == "v2" else "07_fine_tune_v3"

@@ -5,14 +5,13 @@ control that was reached.
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from scripts import faces
 from scripts.fast_memory import keep_freed_memory
-from scripts.pipeline import Interrupted, Stage, StageOptions, UserError, option
+from scripts.pipeline import Interrupted, Stage, StageOptions, UserError, manifest, option
 from scripts.pipeline.console import Progress
 from scripts.training_events import TrainingEvents
 
@@ -124,7 +123,7 @@ def run_training(
 
     keep_freed_memory()
     checkpoint = stage.path(f"stylegan_modified/checkpoints/{name}.pt")
-    manifest = json.loads((stage.folder / "_stage.json").read_text(encoding="utf-8"))
+    record = manifest.read(stage.workspace, stage.name)
     # The loop saves before it stops, so the display itself must not raise on Ctrl-C.
     is_quiet = stage.options.quiet or not stage.writes
     progress = Progress(options.steps, "steps", name, is_quiet, stage.heartbeat.beat)
@@ -157,7 +156,7 @@ def run_training(
             trainer,
             options,
             checkpoint,
-            fingerprint=manifest["fingerprint"],
+            fingerprint=record["fingerprint"],
             on_start=on_start,
             on_save=on_save,
             on_preview=on_preview,

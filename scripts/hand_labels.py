@@ -7,11 +7,10 @@ also name candidates that were skipped and those that were labelled out of turn,
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scripts.pipeline import MissingInputError, Stage, Tool, UserError, tables
+from scripts.pipeline import MissingInputError, Stage, Tool, UserError, files, tables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,7 +160,7 @@ def read_record(tool: Tool) -> LabelRecord:
         UserError: missing or damaged; says how to write it.
     """
     try:
-        record = json.loads((tool.workspace / RECORD).read_text(encoding="utf-8"))
+        record = files.read_json(tool.workspace / RECORD)
         return LabelRecord(
             weights_id=str(record["weights_id"]),
             seed=int(record["seed"]),

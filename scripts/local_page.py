@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from scripts.pipeline import UserError
+from scripts.pipeline import UserError, files
 
 HOST = "127.0.0.1"
 HOST_NAMES = {"127.0.0.1", "localhost"}
@@ -230,13 +230,10 @@ class PageHandler(BaseHTTPRequestHandler):
             self.fail(HTTPStatus.FORBIDDEN, self.stale_page)
             return None
         try:
-            message = json.loads(body)
-        except ValueError:
-            message = None
-        if not isinstance(message, dict):
+            return files.parse_json(body)
+        except files.TextFileError:
             self.fail(HTTPStatus.BAD_REQUEST, "the message is no JSON object")
             return None
-        return message
 
     def _send_page(self) -> None:
         """The page itself, with its token; only as a document of its own, not inside or from another."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts import generated_pictures, hand_labels
+from scripts import faces, generated_pictures, hand_labels
 from scripts.pipeline import (
     REPOSITORY,
     Tool,
@@ -64,8 +64,6 @@ def from_workspace(tool: Tool, options: Options) -> "tuple[np.ndarray, str, int]
     """The same of the candidates that stage 01 made."""
     import numpy as np
 
-    from cnn.dataset import read_image
-
     path = tool.workspace / hand_labels.CANDIDATES
     command = tool.command("01_generate_candidates")
     generated_pictures.need_file(path, command)
@@ -77,21 +75,8 @@ def from_workspace(tool: Tool, options: Options) -> "tuple[np.ndarray, str, int]
             "Generate more, or label fewer."
         )
     first = candidates.iloc[0]
-    size = read_size(tool.workspace / first["img_path"])
-    with tool.foreseen(ValueError, mend=f"Make the candidates anew: {command} --force"):
-        pictures = [read_image(tool.workspace / image, size) for image in candidates["img_path"]]
+    pictures = [faces.read_picture(tool, path) for path in candidates["img_path"]]
     return np.stack(pictures), str(first["weights_id"]), int(first["seed"])
-
-
-def read_size(path: Path) -> int:
-    """Height of a picture in pixels."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as image:
-            return image.height
-    except (OSError, UnidentifiedImageError) as error:
-        raise UserError(f"{path} cannot be read as a picture: {error}") from error
 
 
 def check_not_by_hand(record: Path, table: Path, options: Options) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts import face_pictures, faces
-from scripts.pipeline import Tool, UserError
+from scripts.pipeline import Tool, UserError, tables
 from scripts.regeneration import Photograph
 
 if TYPE_CHECKING:
@@ -104,12 +104,10 @@ class PhotographEncoder:
 
         The lower side is left out: it is often cut off by the end of the picture.
         """
-        import pandas as pd
-
         path = self.tool.workspace / FACES
         if not path.exists():
             return None
-        with self.tool.foreseen(ValueError, KeyError, mend=self.tool.command("03_segment_faces", "--force")):
-            boxes = pd.read_csv(path, usecols=["status", "x0", "y0", "x1"])
+        mend = f"Make it anew: {self.tool.command('03_segment_faces', '--force')}"
+        boxes = tables.read_csv(path, ("status", "x0", "y0", "x1"), mend)
         boxes = boxes.loc[boxes["status"] == "ok", ["x0", "y0", "x1"]].median() / self.size
         return None if boxes.isna().any() else tuple(boxes)

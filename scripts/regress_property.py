@@ -11,6 +11,7 @@ from scripts import hand_labels, property_labels, regression_report
 from scripts.candidate_images import CandidateImages
 from scripts.fast_memory import keep_freed_memory
 from scripts.pipeline import MissingInputError, Tool, ToolOptions, UserError, option, run_tool, tables
+from scripts.pipeline.fingerprint import sha256_file
 from scripts.training_events import followed_epochs
 
 if TYPE_CHECKING:
@@ -184,7 +185,10 @@ def train(tool: Tool, options: Options, name: str, labels: "np.ndarray", images:
 
     mean, std = float(labels.mean()), float(labels.std())
     targets = (labels - mean) / std
-    mend = "Label more pictures, or use fewer folds (--fold-count) or smaller batches (--batch-size)."
+    mend = (
+        f"Label more pictures in {options.labels}, or use fewer folds (--fold-count) or smaller batches "
+        "(--batch-size)."
+    )
     with tool.foreseen(ValueError, mend=mend):
         folds = regression_folds(len(labels), options.fold_count, options.seed)
         config = network_config(name, images.shape[-1], options)
@@ -293,6 +297,7 @@ def run(tool: Tool, options: Options) -> None:
     figures["mse"] = figures.pop("loss")
     tool.write_csv(RESULT.format(meant.name), table)
     record = {"labels": len(truth), "column": column, "is_reversed": meant.is_reversed}
+    record["labels_sha256"] = sha256_file(options.labels)
     tool.write_json(STATISTICS.format(meant.name), {**statistics, "out_of_fold": figures, **record})
     regression_report.save_pictures(tool, images, meant.name, truth, trained.out_of_fold, table)
     regression_report.report(tool, meant, figures, table)

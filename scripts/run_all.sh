@@ -5,6 +5,7 @@ set -euo pipefail
 usage() {
     cat <<'TEXT'
 usage: bash scripts/run_all.sh [--preset NAME] [--quality NAME] [--from NN] [--to NN] [--workspace DIR]
+                               [--processes N]
 
 Runs the numbered scripts in order; each one that is up to date answers at once, and one that was
 interrupted goes on where it was. At the end it writes report.html into the workspace.
@@ -15,6 +16,8 @@ interrupted goes on where it was. At the end it writes report.html into the work
   --from NN         number of the first script, such as 03 (default: the first there is)
   --to NN           number of the last script (default: the last there is)
   --workspace DIR   folder of all files of the run (default: data/runs/<preset>)
+  --processes N     processes of this machine, such as its GPUs, that share the work of 05, 06, 07 and 09
+                    (torchrun) and, as shards, of 01 and 03 (default: 1)
 
 Options of single scripts go into a preset; or run the script itself: see scripts/NN_*.py --help.
 TEXT
@@ -31,19 +34,21 @@ quality=quick
 first=00
 last=99
 workspace=""
+processes=1
 while [ $# -gt 0 ]; do
     case "$1" in
         -h | --help)
             usage
             exit 0
             ;;
-        --preset | --quality | --from | --to | --workspace)
+        --preset | --quality | --from | --to | --workspace | --processes)
             [ $# -ge 2 ] || fail_usage "$1 needs a value."
             case "$1" in
                 --preset) preset="$2" ;;
                 --quality) quality="$2" ;;
                 --from) first="$2" ;;
                 --to) last="$2" ;;
+                --processes) processes="$2" ;;
                 --workspace)
                     workspace="$2"
                     [[ "$workspace" = /* ]] || workspace="$PWD/$workspace"
@@ -57,6 +62,7 @@ done
 [[ "$quality" =~ ^(quick|full)$ ]] || fail_usage "There is no quality $quality; there are: quick full."
 [[ "$first" =~ ^[0-9][0-9]?$ ]] || fail_usage "--from $first is not a script's number."
 [[ "$last" =~ ^[0-9][0-9]?$ ]] || fail_usage "--to $last is not a script's number."
+[[ "$processes" =~ ^[1-9][0-9]*$ ]] || fail_usage "--processes $processes is no number of processes."
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if [ ! -f "scripts/presets/$preset.toml" ]; then
@@ -83,6 +89,28 @@ arguments=(--preset "$preset")
 echo "Preset $preset, quality $quality, workspace ${workspace:-$PWD/data/runs/$preset}. Scripts:"
 printf '  %s\n' "${plan[@]}"
 
+# Starts a script in as many processes as were asked for, where it can share its work among them.
+run_script() {
+    local script="$1" number="${1:8:2}" pids=() code=0 shard_code
+    if [ "$processes" -eq 1 ] || [[ ! "$number" =~ ^(01|03|05|06|07|09)$ ]]; then
+        "$PYTHON" "$script" "${arguments[@]}"
+    elif [[ "$number" =~ ^(01|03)$ ]]; then
+        for shard in $(seq "$processes"); do
+            "$PYTHON" "$script" "${arguments[@]}" --shard "$shard/$processes" &
+            pids+=($!)
+        done
+        for pid in "${pids[@]}"; do
+            shard_code=0
+            wait "$pid" || shard_code=$?
+            [ "$shard_code" -eq 0 ] || code=$shard_code
+        done
+        return "$code"
+    else
+        "$PYTHON" -m torch.distributed.run --standalone --nproc-per-node "$processes" \
+            "$script" "${arguments[@]}"
+    fi
+}
+
 times=()
 began=$SECONDS
 for script in "${plan[@]}"; do
@@ -90,11 +118,12 @@ for script in "${plan[@]}"; do
     echo "== $script =="
     started=$SECONDS
     code=0
-    "$PYTHON" "$script" "${arguments[@]}" || code=$?
+    run_script "$script" || code=$?
     times+=("$(printf '%5d s  %s' $((SECONDS - started)) "$script")")
     if [ "$code" -ne 0 ]; then
         echo >&2
         echo "$script ended with exit code $code. When its message above is dealt with, go on with:" >&2
+        [ "$processes" -eq 1 ] || arguments+=(--processes "$processes")
         echo "    bash scripts/run_all.sh ${arguments[*]} --from $(basename "$script" | cut -c1-2)" >&2
         exit "$code"
     fi

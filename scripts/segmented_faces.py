@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from scripts.face_pictures import read_picture
+from scripts.pipeline import Tool
+from scripts.pipeline.image_files import ImageFileError, read_image, read_label_map
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,41 +39,23 @@ class BadPictureError(ValueError):
     """A picture of an item cannot be used; the text says why."""
 
 
-def read_whole(workspace: Path, relative: str) -> np.ndarray:
+def read_whole(tool: Tool, relative: str) -> np.ndarray:
     """The picture that a face was cut from, as stage 3 saw it: uint8 [H, W, 3] RGB, upright.
 
     Raises:
-        BadPictureError: missing or unreadable.
+        BadPictureError: missing, unreadable, or not as its stage wrote it.
     """
-    whole = read_picture(workspace / relative)
-    if isinstance(whole, str):
-        raise BadPictureError(f"{relative}: {whole}")
-    return whole
+    return _read(tool, relative, read_image)
 
 
-def read_pixels(path: Path, relative: str, is_rgb: bool) -> np.ndarray:
-    """uint8 [H, W, 3] RGB; or the pixels as stored, which for a label map are class ids, uint8 [H, W].
-
-    For files that stage 3 wrote.
-
-    Raises:
-        BadPictureError: missing or unreadable; `relative` is what the message calls it.
-    """
-    import numpy as np
-    from PIL import Image
-
+def _read(tool: Tool, relative: str, reader: Callable[[Path, str], np.ndarray]) -> np.ndarray:
     try:
-        with Image.open(path) as picture:
-            return np.asarray(picture.convert("RGB") if is_rgb else picture)
-    except FileNotFoundError:
-        raise BadPictureError(f"{relative} is missing") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadPictureError(
-            f"{relative} cannot be read: {str(error).replace(str(path), path.name)}"
-        ) from error
+        return reader(tool.workspace / relative, tool.recorded_sha256(relative))
+    except ImageFileError as error:
+        raise BadPictureError(f"{relative}: {error}") from error
 
 
-def read_item(workspace: Path, item: Item) -> Pictures:
+def read_item(tool: Tool, item: Item) -> Pictures:
     """Read and check an item's pictures.
 
     Raises:
@@ -80,9 +64,9 @@ def read_item(workspace: Path, item: Item) -> Pictures:
     from segmentation.property_scores import check_label_map
 
     face_path, label_path = (f"{SEGMENTED}/{kind}_{item.img_no:06d}.png" for kind in ("face", "parsing"))
-    face = read_pixels(workspace / face_path, face_path, is_rgb=True)
-    label_map = read_pixels(workspace / label_path, label_path, is_rgb=False)
-    whole = read_whole(workspace, item.img_path)
+    face = _read(tool, face_path, read_image)
+    label_map = _read(tool, label_path, read_label_map)
+    whole = read_whole(tool, item.img_path)
     for path, pixels in ((face_path, face), (label_path, label_map)):
         if pixels.shape[:2] != (FACE_SIZE_PX, FACE_SIZE_PX):
             size = f"{pixels.shape[1]} x {pixels.shape[0]}"

@@ -20,9 +20,10 @@ from scripts.training_log import TrainingLog
 from scripts.training_loop import DAMAGED
 from scripts.training_plan import interval_images
 from scripts.training_previews import Previews
-from stylegan.checkpoint import save_checkpoint, save_torch
+from stylegan.checkpoint import save_checkpoint
 from stylegan.parallel import Processes
 from stylegan.training import Trainer, TrainingError, TrainingImages
+from stylegan.weights_file import read_torch, write_torch
 
 if TYPE_CHECKING:
     from scripts.train_stylegan import Options
@@ -119,7 +120,7 @@ class TrainingRun:
             self._start()
             return
         try:
-            state = torch.load(path, weights_only=True, map_location="cpu")
+            state = read_torch(path)
             self.trainer.load_state_dict(state)
             self.looked, log_state = state["loop"]["looked"], state["loop"]["log"]
         except TrainingError as error:
@@ -190,7 +191,7 @@ class TrainingRun:
         self.saved_step = self.trainer.counters.step
         with atomic_path(self.out / CHECKPOINT) as temporary:
             loop = {"looked": self.looked, "log": self.log.state_dict()}
-            save_torch(temporary, {**self.trainer.state_dict(), "loop": loop})
+            write_torch(temporary, {**self.trainer.state_dict(), "loop": loop})
         networks = {name: network.state_dict() for name, network in self.trainer.networks()}
         save_checkpoint(self.out / WEIGHTS, **networks, metadata=self.trainer.metadata())
 

@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.fast_memory import keep_freed_memory
 from scripts.pipeline import REPOSITORY, Tool, files, option, run_tool
+from scripts.pipeline.array_files import ArrayFileError, read_arrays
 from scripts.training_loop import TrainingLoop, TrainingToolOptions, stored_command
 
 if TYPE_CHECKING:
@@ -64,8 +65,9 @@ def draw_people(tool: Tool, options: Options, first_seed: int, people: int) -> "
             if not (tool.workspace / name).is_file():
                 seeds = range(first_seed + 2 * start, first_seed + 2 * (start + count))
                 _draw_piece(tool, name, seeds, size, options.processes)
-            with np.load(tool.workspace / name) as piece:
-                pieces.append((piece["images"], piece["truth"]))
+            with tool.foreseen(ArrayFileError, mend="Remove it; it is drawn again."):
+                piece = read_arrays(tool.workspace / name, ("images", "truth"))
+            pieces.append((piece["images"], piece["truth"]))
             progress.update(count)
     images, truth = (np.concatenate(part) for part in zip(*pieces, strict=True))
     return PairedPortraits(images, truth, TRUTH_NAMES.index("pose"))

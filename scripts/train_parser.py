@@ -12,6 +12,7 @@ from scripts.fast_memory import keep_freed_memory
 from scripts.generated_pictures import PARSER
 from scripts.parser_judgement import judge_on_portraits
 from scripts.pipeline import REPOSITORY, Tool, files, option, run_tool
+from scripts.pipeline.array_files import ArrayFileError, read_arrays
 from scripts.training_loop import TrainingLoop, TrainingToolOptions, stored_command
 
 if TYPE_CHECKING:
@@ -50,12 +51,11 @@ def training_portraits(tool: Tool, options: Options) -> Mapping[str, "np.ndarray
     seeds = np.arange(TRAINING_SEED, TRAINING_SEED + options.portraits)
     path = tool.workspace / CACHE
     if path.is_file():
-        with np.load(path) as cached:
-            if (
-                np.array_equal(cached["seeds"], seeds)
-                and cached["images"].shape[1] == options.portrait_size_px
-            ):
-                return {name: cached[name] for name in ("images", "label_maps")}
+        with tool.foreseen(ArrayFileError, mend="Remove it; it is drawn again."):
+            largest_bytes = options.portraits * (4 * options.portrait_size_px**2 + 8) + 4096
+            cached = read_arrays(path, ("seeds", "images", "label_maps"), largest_bytes)
+        if np.array_equal(cached["seeds"], seeds) and cached["images"].shape[1] == options.portrait_size_px:
+            return {name: cached[name] for name in ("images", "label_maps")}
     tool.log(f"Drawing {options.portraits} portraits of {options.portrait_size_px} px.")
     drawn = portraits.render_many(seeds.tolist(), options.portrait_size_px)
     arrays = {"images": drawn.images, "label_maps": drawn.label_maps}
@@ -84,15 +84,14 @@ def trained_options(options: Options) -> dict[str, Any]:
 
 def whole_command(options: Options) -> str:
     """The command that trains this parser, after those that trained the weights which it started from."""
-    from safetensors import SafetensorError, safe_open
+    from stylegan.weights_file import WeightsFileError, read_safetensors
 
     command = stored_command(options, "train_parser")
     if options.init is None:
         return command
     try:
-        with safe_open(options.init, "pt") as weights:
-            before = (weights.metadata() or {}).get("command")
-    except SafetensorError:
+        before = read_safetensors(options.init)[1].get("command")
+    except WeightsFileError:  # a published file of torch's own kind tells no command
         before = None
     return f"{before} && {command}" if before else command
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from scripts.face_pictures import read_picture
 from scripts.pipeline import UserError
+from scripts.pipeline.array_files import ArrayFileError, map_array
 from scripts.pipeline.console import script_command
 from scripts.pipeline.files import atomic_path, read_json, write_json
 from scripts.pipeline.tables import read_csv
@@ -43,7 +43,15 @@ def portrait_images(
         final.with_suffix(".json").unlink(missing_ok=True)  # left by a run that was killed at the end
     else:
         _render(seeds, size, processes, final, log, check_stop)
-    return np.load(final, mmap_mode="r"), portraits.sample_latents(seeds)
+    return _mapped(final), portraits.sample_latents(seeds)
+
+
+def _mapped(path: Path) -> np.ndarray:
+    """Cached images, read-only; `UserError` if they are damaged."""
+    try:
+        return map_array(path)
+    except ArrayFileError as error:
+        raise UserError(f"{error} Remove it and give the same command again: {path}") from error
 
 
 def _render(
@@ -61,7 +69,7 @@ def _render(
     finished = 0
     shape = (len(seeds), size, size, 3)
     if part.exists() and progress.exists():
-        finished = json.loads(progress.read_text())["finished"]
+        finished = read_json(progress)["finished"]
         images = np.lib.format.open_memmap(part, mode="r+")
     else:
         progress.unlink(missing_ok=True)  # an earlier one would vouch for portraits that are not drawn yet
@@ -108,7 +116,7 @@ def folder_images(
     if final.exists() and listing.exists():
         cached = read_json(listing)
         if isinstance(cached, dict) and cached["files"] == states:
-            return np.load(final, mmap_mode="r"), cached["sha256"]
+            return _mapped(final), cached["sha256"]
     images = []
     for path in paths:
         pixels = read_picture(path)
@@ -130,7 +138,7 @@ def folder_images(
         np.save(temporary, array)
     digest = hashlib.sha256(array).hexdigest()
     write_json(listing, {"sha256": digest, "files": states})
-    return np.load(final, mmap_mode="r"), digest
+    return _mapped(final), digest
 
 
 def _state(path: Path, pictures: Path) -> list[str | int]:

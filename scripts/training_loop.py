@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import shlex
 import time
 from collections.abc import Callable, Mapping
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from scripts.pipeline.console import Progress
     from stylegan.parallel import Processes
 
-DAMAGED = (RuntimeError, EOFError, ValueError, TypeError, KeyError, pickle.UnpicklingError)
+DAMAGED = (RuntimeError, ValueError, TypeError, LookupError, AttributeError)
 
 
 def stored_command(options: TrainingToolOptions, name: str) -> str:
@@ -177,12 +176,12 @@ class TrainingLoop:
             self.events.picture(step, "preview", self.preview())
 
     def _resume(self) -> None:
-        import torch
+        from stylegan.weights_file import read_torch
 
         path = self.tool.workspace / self.checkpoint
         start_over = f"to start over:\n    rm {shlex.quote(str(path))}"
         try:
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            found = read_torch(path)
             if found["options"] != self.trained:
                 raise UserError(
                     f"{path} was trained with {found['options']}, so it cannot be continued with other "
@@ -198,10 +197,10 @@ class TrainingLoop:
         self.tool.log(f"Continuing at step {self.trainer.step} of {self.options.steps}.")
 
     def _save(self) -> None:
-        from stylegan.checkpoint import save_torch
+        from stylegan.weights_file import write_torch
 
         if not self.tool.writes:
             return
         state = {"options": self.trained, "trainer": self.trainer.state_dict(), "pending": self.pending}
         with self.tool.atomic(self.checkpoint) as temporary:
-            save_torch(temporary, state)
+            write_torch(temporary, state)

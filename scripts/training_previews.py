@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from scripts.pipeline.array_files import ArrayFileError, read_arrays
 from scripts.pipeline.files import save_image, write_arrays
 from scripts.pipeline.pictures import contact_sheet, labelled_grid
 from scripts.training_events import TrainingEvents
@@ -66,8 +66,8 @@ class Previews:
     def _read_rows(self, shape: tuple[int, ...]) -> list[tuple[float, np.ndarray]]:
         """Rows of earlier looks; none where there are no such rows, or pictures of another size."""
         try:
-            with np.load(self._frames) as stored:
-                rows = list(zip(stored["kimg"].tolist(), stored["pictures"], strict=True))
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+            stored = read_arrays(self._frames, ("kimg", "pictures"))
+            rows = list(zip(stored["kimg"].tolist(), stored["pictures"], strict=True))
+        except (ArrayFileError, TypeError, ValueError):
             return []
         return [row for row in rows if row[1].shape == shape]

@@ -6,8 +6,6 @@ of the same code.
 """
 
 import json
-import pickle
-import zipfile
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields
@@ -16,11 +14,11 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torchvision.models.swin_transformer import SwinTransformer
 
 from segmentation.transformer import MLP, LayerNorm2d, RandomFourierPosition, TwoWayTransformer
+from stylegan.weights_file import WeightsFileError, read_json_entry, read_safetensors, read_torch
 
 TASKS: dict[str, int] = {
     "landmarks": 136,
@@ -266,8 +264,11 @@ def load_facexformer(path: Path) -> FaceXFormer:
     else:
         config, trained_tasks, state = FaceXFormerConfig(), tuple(TASKS), _read_published(path)
     # Built without memory of its own: every entry is then taken from the file.
-    with torch.device("meta"):
-        model = FaceXFormer(config)
+    try:
+        with torch.device("meta"):
+            model = FaceXFormer(config)
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError) as error:
+        raise FaceXFormerWeightsError(f"{path}: its sizes describe no network ({error})") from error
     _check_entries(path, state, model.state_dict())
     state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
     model.load_state_dict(state, strict=True, assign=True)
@@ -284,38 +285,27 @@ def safetensors_metadata(
 
 def _read_safetensors(path: Path) -> tuple[FaceXFormerConfig, tuple[str, ...], dict[str, Tensor]]:
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
-    except SafetensorError as error:
-        raise FaceXFormerWeightsError(f"{path} is damaged or no safetensors file: {error}") from error
+        state, metadata = read_safetensors(path)
+        values = read_json_entry(path, metadata, "config")
+    except WeightsFileError as error:
+        raise FaceXFormerWeightsError(str(error)) from error
     if "config" not in metadata:
         raise FaceXFormerWeightsError(f"{path} holds no parser: its metadata has no 'config' entry")
-    try:
-        values = json.loads(metadata["config"])
-    except json.JSONDecodeError as error:
-        raise FaceXFormerWeightsError(f"{path}: the 'config' entry is no JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise FaceXFormerWeightsError(f"{path}: the 'config' entry describes no FaceXFormer")
     trained_tasks = tuple(metadata.get("trained_tasks", "segmentation").split(","))
     unknown = [task for task in trained_tasks if task not in TASKS]
     if unknown:
         raise FaceXFormerWeightsError(f"{path}: 'trained_tasks' names {unknown[0]!r}, which is no task")
-    return FaceXFormerConfig.from_dict(values), trained_tasks, state
+    try:
+        return FaceXFormerConfig.from_dict(values), trained_tasks, state
+    except FaceXFormerWeightsError as error:
+        raise FaceXFormerWeightsError(f"{path}: the 'config' entry is of no use: {error}") from error
 
 
 def _read_published(path: Path) -> dict[str, Tensor]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise FaceXFormerWeightsError(
-            f"{path} is damaged, or holds Python objects other than tensors, which are refused because "
-            "reading them could run code"
-        ) from error
-    except (RuntimeError, EOFError, zipfile.BadZipFile, ValueError, KeyError) as error:
-        raise FaceXFormerWeightsError(
-            f"{path} is damaged or no weights file: it cannot be read to its end"
-        ) from error
+        content = read_torch(path)
+    except WeightsFileError as error:
+        raise FaceXFormerWeightsError(str(error)) from error
     if not isinstance(content, dict) or not isinstance(content.get("state_dict_backbone"), dict):
         found = (
             ", ".join(map(str, list(content)[:5])) if isinstance(content, dict) else type(content).__name__
@@ -325,7 +315,9 @@ def _read_published(path: Path) -> dict[str, Tensor]:
             f"but has {found}"
         )
     state = content["state_dict_backbone"]
-    return {key.removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)}
+    return {
+        str(key).removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)
+    }
 
 
 def _check_entries(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

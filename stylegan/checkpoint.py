@@ -10,15 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -31,6 +28,13 @@ from stylegan.recognition import (
 )
 from stylegan.stylegan_discriminator import StyleGANDiscriminator
 from stylegan.stylegan_generator import StyleGANGenerator
+from stylegan.weights_file import (
+    WeightsFileError,
+    read_json_entry,
+    read_safetensors,
+    read_torch,
+    write_torch,
+)
 
 __all__ = [
     "Checkpoint",
@@ -78,9 +82,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: no such file, a damaged or unsafe one, or weights of another network.
     """
     path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"There is no weights file {path}.")
-    content, metadata = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    content, metadata = _read(path)
     try:
         return _interpret(content, metadata)
     except CheckpointError as error:
@@ -167,39 +169,19 @@ def _clean(state: Mapping[str, Any]) -> State:
     }
 
 
-def _read_torch(path: Path) -> tuple[Mapping[str, Any], dict[str, Any]]:
+def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """Contents of a weights file, and what it says about itself."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "GLOBAL" in str(error) or "Unsupported" in str(error):
-            reason = "it holds Python objects besides weights, and reading those could run foreign code"
-        else:
-            reason = "it is damaged, or no torch file at all"
-        raise CheckpointError(f"{path} is refused: {reason}. Get the file again from its source.") from error
-    except PermissionError:
-        raise
-    except (OSError, RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read: it is damaged, cut off, or no torch file. "
-            "Get the file again from its source."
-        ) from error
+        if path.suffix == ".safetensors":
+            tensors, entries = read_safetensors(path)
+            return tensors, read_json_entry(path, entries, "metadata")
+        content = read_torch(path)
+    except WeightsFileError as error:
+        raise CheckpointError(str(error)) from error
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not a table of weights.")
     metadata = content.get("metadata")
     return content, dict(metadata) if isinstance(metadata, Mapping) else {}
-
-
-def _read_safetensors(path: Path) -> tuple[Mapping[str, Any], dict[str, Any]]:
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            metadata = json.loads((file.metadata() or {}).get("metadata", "{}"))
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read: it is damaged, cut off, or no safetensors file ({error}). "
-            "Get the file again from its source."
-        ) from error
-    return tensors, metadata if isinstance(metadata, dict) else {}
 
 
 def build_generator(checkpoint: Checkpoint, smooth: bool = True) -> StyleGANGenerator:
@@ -251,12 +233,6 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def save_torch(path: Path, value: object) -> None:
-    """`torch.save` whose bytes depend on the value alone: given a name, torch writes that into the file."""
-    with path.open("wb") as file:
-        torch.save(value, file)
-
-
 def save_checkpoint(
     path: Path,
     *,
@@ -282,7 +258,7 @@ def save_checkpoint(
             flat = {f"{name}.{key}": value for name, state in states.items() for key, value in state.items()}
             temporary.write_bytes(save(flat, metadata={"metadata": json.dumps(metadata or {})}))
         else:
-            save_torch(temporary, {**states, "metadata": dict(metadata or {})})
+            write_torch(temporary, {**states, "metadata": dict(metadata or {})})
 
 
 def weights_id(path: Path) -> str:

@@ -19,10 +19,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stylegan.checkpoint import atomic_path, save_torch
+from stylegan.checkpoint import atomic_path
 from stylegan.parallel import Processes
 from stylegan.rows import Rows
 from stylegan.training import wants_bf16
+from stylegan.weights_file import read_torch, write_torch
 
 
 class TrainingDivergedError(RuntimeError):
@@ -224,9 +225,9 @@ def _check_all_at(step: int, trainer: Trainer, checkpoint: Path) -> None:
 
 
 def save_atomically(obj: object, path: Path) -> None:
-    """torch.save to a temporary file in the same folder, synced, then renamed."""
+    """A torch file, written to a temporary name in the same folder, synced, then renamed."""
     with atomic_path(path) as temporary:
-        save_torch(temporary, obj)
+        write_torch(temporary, obj)
 
 
 def _mean_rows(rows: list[dict[str, float]]) -> dict[str, float]:
@@ -255,7 +256,7 @@ def _save(trainer: Trainer, state: LoopState, checkpoint: Path, fingerprint: str
 
 def _resume(trainer: Trainer, checkpoint: Path, fingerprint: str) -> LoopState:
     try:
-        saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        saved = read_torch(checkpoint)
         if saved["fingerprint"] != fingerprint:
             raise ResumeError(f"{checkpoint.name} was made with other options or data")
         for name, module in trainer.modules().items():
@@ -263,11 +264,11 @@ def _resume(trainer: Trainer, checkpoint: Path, fingerprint: str) -> LoopState:
         for name, optimizer in trainer.optimizers().items():
             optimizer.load_state_dict(saved["optimizers"][name])
         trainer.restore_counters(saved["counters"])
+        return LoopState(step=int(saved["step"]), rows=list(saved["rows"]), pending=list(saved["pending"]))
     except ResumeError:
         raise
-    except (KeyError, RuntimeError, EOFError, OSError, ValueError, TypeError) as error:
+    except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise ResumeError(f"{checkpoint.name} cannot be continued: {error}") from error
-    return LoopState(step=int(saved["step"]), rows=list(saved["rows"]), pending=list(saved["pending"]))
 
 
 class ExponentialAverage(nn.Module):

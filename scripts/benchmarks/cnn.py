@@ -21,12 +21,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-from cnn.dataset import normalize, read_image, to_tensor
+from cnn.dataset import normalize, resize, to_tensor
 from cnn.ensemble import Ensemble
 from cnn.models import FilterCNN, gender_config, quality_config
 from cnn.training import TrainingOptions, train_epoch
 from scripts.benchmarks import Measurement
 from scripts.fast_memory import keep_freed_memory
+from scripts.pipeline.image_files import read_image
 
 SIZE_PX = 256
 FOLDS = 5
@@ -147,7 +148,7 @@ def _our_inference(
     """Both properties in one pass over the files."""
     found: list[list[float]] = [[] for _ in groups]
     for start in range(0, len(paths), batch_size):
-        pictures = [read_image(path, SIZE_PX) for path in paths[start : start + batch_size]]
+        pictures = [resize(read_image(path), SIZE_PX) for path in paths[start : start + batch_size]]
         batch = normalize(to_tensor(np.stack(pictures)).to(device))
         for values, ensemble in zip(found, groups, strict=True):
             values += ensemble(batch).tolist()
@@ -164,7 +165,7 @@ def train(job: Job) -> tuple[np.ndarray, float]:
     if job.way == "plain":
         epoch = _plain_epoch(_documents_order(network).train(), job, labels, order, device)
     else:
-        images = to_tensor(np.stack([read_image(path, SIZE_PX) for path in job.paths])).to(device)
+        images = to_tensor(np.stack([resize(read_image(path), SIZE_PX) for path in job.paths])).to(device)
         optimizer = torch.optim.AdamW(network.parameters(), lr=5e-5, fused=True)
         options = TrainingOptions(loss_limit=1.0, batch_size=job.batch_size)
 

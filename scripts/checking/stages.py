@@ -15,9 +15,10 @@ from scripts.checking import pictures
 from scripts.checking.findings import Finding
 from scripts.checking.leftovers import lock_holder
 from scripts.pipeline import Input, StageSpec, Tool, ToolOptions, UsageError, fingerprint, manifest
-from scripts.pipeline.accounting import content_hash, describe_counts
+from scripts.pipeline.accounting import describe_counts
 from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.layers import REPOSITORY, convert
+from scripts.pipeline.recorded import content_hash
 from scripts.pipeline.runner import given_options
 
 EXAMPLE_COUNT = 3

@@ -15,9 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from scripts.pipeline import UserError, manifest
+from scripts.pipeline import UserError, files, journal, manifest
 
 FOLDER = "cnn/labelling"
+CHECKSUM = "crc32"
 FORMAT = "label answers 1"
 
 Order = Literal["number", "uncertain"]
@@ -189,7 +190,9 @@ class AnswerJournal:
             lines.pop()
         for number, line in enumerate(lines, start=1):
             try:
-                event = json.loads(line)
+                event = files.parse_json(line)
+                if event.pop(CHECKSUM, None) not in (None, _checksum(event)):  # earlier lines have none
+                    raise ValueError("its checksum is another")
                 if number == 1:
                     self._check_header(event)
                 else:
@@ -206,7 +209,8 @@ class AnswerJournal:
             raise ValueError(f"it should be the header of {FORMAT!r} for weights {self.weights_id}")
 
     def _write(self, event: Mapping[str, Any]) -> None:
-        line = json.dumps(event, separators=(",", ":")).encode("ascii") + b"\n"
+        checked = {**event, CHECKSUM: _checksum(event)}
+        line = json.dumps(checked, separators=(",", ":")).encode("ascii") + b"\n"
         try:
             if os.write(self._descriptor, line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
@@ -220,3 +224,7 @@ class AnswerJournal:
         os.ftruncate(self._descriptor, size)
         os.lseek(self._descriptor, size, os.SEEK_SET)
         self._size = size
+
+
+def _checksum(event: Mapping[str, Any]) -> str:
+    return journal.checksum([json.dumps(event, separators=(",", ":"))])

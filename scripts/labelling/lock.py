@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scripts.labelling.answers import FOLDER
-from scripts.pipeline import UserError
+from scripts.pipeline import UserError, files
 
 LOCK = f"{FOLDER}/lock"
 
@@ -42,7 +42,7 @@ def page_lock(workspace: Path) -> Iterator[Callable[[str], None]]:
 
 def _who_holds(path: Path) -> str:
     try:
-        holder = json.loads(path.read_text(encoding="utf-8"))
+        holder = files.read_json(path)
         process, address = holder["process"], holder["address"]
     except (ValueError, KeyError, TypeError):
         process, address = "unknown", "unknown"

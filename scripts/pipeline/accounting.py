@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import resource
@@ -19,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from scripts.pipeline import manifest
 from scripts.pipeline.console import running_command
 from scripts.pipeline.errors import Interrupted
-from scripts.pipeline.fingerprint import sha256_file
 from scripts.pipeline.layers import REPOSITORY
 from scripts.pipeline.options import ToolOptions, plain_value
 
@@ -119,22 +117,6 @@ def peak_memory_mib() -> float:
                 return int(line.split()[1]) / KIB_PER_MIB
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (KIB_PER_MIB**2 if sys.platform == "darwin" else KIB_PER_MIB)
-
-
-def output_hashes(workspace: Path, outputs: Iterable[str]) -> dict[str, str]:
-    """SHA-256 of every output that is there; that of a folder covers names and contents of its files."""
-    return {path: content_hash(workspace / path) for path in outputs if (workspace / path).exists()}
-
-
-def content_hash(path: Path) -> str:
-    """SHA-256 of a file, or of the names and contents of a folder's files without the hidden ones."""
-    if not path.is_dir():
-        return sha256_file(path)
-    digest = hashlib.sha256()
-    for file in sorted(path.iterdir()):
-        if file.is_file() and not file.name.startswith("."):
-            digest.update(f"{sha256_file(file)}  {file.name}\n".encode())
-    return digest.hexdigest()
 
 
 @contextmanager

@@ -1,8 +1,9 @@
-"""Atomic writing: a file appears under its final name complete, or not at all."""
+"""Atomic writing: a file appears under its final name complete, or not at all; and reading of text."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -11,6 +12,11 @@ from pathlib import Path
 from typing import Any
 
 TEMPORARY_PREFIX = ".tmp-"
+LARGEST_TEXT_BYTES = 1 << 28
+
+
+class TextFileError(ValueError):
+    """A text file is too large, no UTF-8, or not what it should be; the text says why, without its name."""
 
 
 @contextmanager
@@ -55,9 +61,59 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+def read_text(path: Path) -> str:
+    """Read a UTF-8 file with line ends as ``\\n``; a byte order mark is dropped.
+
+    Raises:
+        OSError: it cannot be opened.
+        TextFileError: larger than `LARGEST_TEXT_BYTES`, another encoding, or NUL bytes.
+    """
+    size = path.stat().st_size
+    if size > LARGEST_TEXT_BYTES:
+        raise TextFileError(f"it has {size} bytes, more than {LARGEST_TEXT_BYTES}")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise TextFileError(f"it is no UTF-8 text ({error})") from error
+    if "\0" in text:
+        raise TextFileError("it holds NUL bytes, so it is no text or damaged")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_json(path: Path, kind: type = dict) -> Any:
+    """Read a JSON file whose outermost value is of a kind.
+
+    Raises:
+        OSError: it cannot be opened.
+        TextFileError: as `read_text` and `parse_json`, with the file's name.
+    """
+    try:
+        return parse_json(read_text(path), kind)
+    except TextFileError as error:
+        raise TextFileError(f"{path} cannot be used: {error}.") from error
+
+
+def parse_json(text: str | bytes, kind: type = dict) -> Any:
+    """A value from JSON text.
+
+    Raises:
+        TextFileError: no JSON, nested too deeply, a number that is not finite, or another kind of value.
+    """
+    try:
+        value = json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise TextFileError(f"it is no JSON ({error})") from error
+    if not isinstance(value, kind):
+        raise TextFileError(f"it is a JSON {type(value).__name__} where a {kind.__name__} should be")
+    return value
+
+
+def _finite(text: str) -> float:
+    return value if math.isfinite(value := float(text)) else _refuse_number(text)
+
+
+def _refuse_number(text: str) -> float:
+    raise ValueError(f"{text[:20]} is no number that JSON has, or too large")
 
 
 def write_arrays(path: Path, **arrays: Any) -> None:

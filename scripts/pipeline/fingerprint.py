@@ -36,12 +36,13 @@ def cached_sha256(workspace: Path, path: Path) -> str:
     cache_path = workspace / manifest.STAGES_FOLDER / CACHE_NAME
     try:
         cache = files.read_json(cache_path)
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, files.TextFileError):
         cache = {}
     state = path.stat()
     entry = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
     known = cache.get(str(path))
-    if known and known[:-1] == entry:
+    is_entry = isinstance(known, list) and len(known) == len(entry) + 1 and isinstance(known[-1], str)
+    if is_entry and known[:-1] == entry:
         return known[-1]
     now_ns = time.time_ns()
     digest = sha256_file(path)

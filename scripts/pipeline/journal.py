@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SYNC_INTERVAL_S = 1.0
+CHECKSUM = "crc32"
 
 
 class JournalRows(MutableMapping[Any, "dict[str, str]"]):
@@ -49,7 +51,7 @@ class JournalRows(MutableMapping[Any, "dict[str, str]"]):
     def table(self) -> pd.DataFrame:
         """All rows, with numbers as numbers and empty fields as NaN, sorted by key."""
         lines = (self._lines[key] for key in sorted(self._lines))
-        return parse_csv(io.BytesIO(b"".join((_to_line(self._columns), *lines))))
+        return parse_csv(b"".join((_to_line(self._columns), *lines)).decode("utf-8"))
 
 
 class Journal:
@@ -64,6 +66,8 @@ class Journal:
         key: column that identifies an item.
         key_type: type of the key: ``int`` for ``img_no``, ``str`` otherwise, unless given.
         check_stop: called after each append; raises to end the loop.
+        checked: each row ends with its checksum, so that a run goes on from no row that was damaged. Without
+            it the file is a plain table for people.
 
     Attributes:
         rows: finished items, those of earlier runs included.
@@ -80,6 +84,7 @@ class Journal:
         key: str = "img_no",
         key_type: Callable[[str], Any] | None = None,
         check_stop: Callable[[], None] = lambda: None,
+        checked: bool = False,
     ) -> None:
         if key not in columns:
             raise ValueError(f"the key column {key!r} is not among the columns {list(columns)}")
@@ -90,6 +95,7 @@ class Journal:
         self.rows = JournalRows(self.columns)
         self.taken_over = 0
         self._check_stop = check_stop
+        self._checked = checked
         self._file: io.BufferedWriter | None = None
         self._synced_at = 0.0
 
@@ -101,7 +107,7 @@ class Journal:
         self._file.seek(good_bytes)
         self.taken_over = len(self.rows)
         if good_bytes == 0:
-            self._write(self.columns)
+            self._write([*self.columns, CHECKSUM] if self._checked else self.columns)
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -133,7 +139,8 @@ class Journal:
         key = self.key_type(texts[self.key])
         if key in self.rows:
             raise ValueError(f"{self.key} {key} is in the journal already")
-        self._write([texts[name] for name in self.columns])
+        fields = [texts[name] for name in self.columns]
+        self._write([*fields, checksum(fields)] if self._checked else fields)
         self.rows[key] = texts
         self._check_stop()
 
@@ -148,7 +155,7 @@ class Journal:
         if not lines or not lines[0].endswith(b"\n"):
             return 0
         header = tuple(next(csv.reader([lines[0].decode("utf-8", "replace")])))
-        if header != self.columns:
+        if header != (*self.columns, *((CHECKSUM,) if self._checked else ())):
             raise UserError(
                 f"{self.path} has the columns {list(header)}, this version of the script writes "
                 f"{list(self.columns)}, so the earlier run cannot be continued. Start over with --force."
@@ -163,14 +170,16 @@ class Journal:
         return good_bytes
 
     def _parse(self, line: bytes) -> dict[str, str] | None:
-        """A row, or None for a line that a crash left half-written."""
+        """A row, or None for a line that a crash left half-written, or that was damaged."""
         if not line.endswith(b"\n"):
             return None
         try:
             fields = next(csv.reader([line.decode("utf-8")], strict=True))
+            if self._checked and fields.pop() != checksum(fields):
+                return None
             row = dict(zip(self.columns, fields, strict=True))
             self.key_type(row[self.key])
-        except (ValueError, csv.Error):
+        except (ValueError, LookupError, csv.Error):
             return None
         return row
 
@@ -189,6 +198,11 @@ def _to_line(fields: Sequence[str]) -> bytes:
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerow(fields)
     return buffer.getvalue().encode("utf-8")
+
+
+def checksum(fields: Sequence[str]) -> str:
+    """CRC-32 of a row, 8 hexadecimal digits."""
+    return f"{zlib.crc32(chr(0).join(fields).encode('utf-8')):08x}"
 
 
 def _to_text(value: Any) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.pipeline.errors import UsageError
+from scripts.pipeline.files import read_text
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PRESETS = REPOSITORY / "scripts" / "presets"
@@ -38,10 +39,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         import tomli as tomllib
 
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_text(path))
     except FileNotFoundError:
         raise UsageError(f"{path} does not exist. Give --config the path of a TOML file.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+    except (ValueError, IsADirectoryError, RecursionError) as error:
         raise UsageError(f"{path} is not a TOML file: {error}.") from error
 
 

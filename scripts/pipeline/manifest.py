@@ -15,6 +15,8 @@ MANIFEST_NAME = "_stage.json"
 LOCK_NAME = "lock"
 HEARTBEAT_NAME = "heartbeat"
 HEARTBEAT_INTERVAL_S = 1.0
+KINDS = {"state": str, "fingerprint": str, "depends_on": dict, "options": dict, "numbers": dict}
+REQUIRED = {"state", "fingerprint"}
 
 
 def stage_folder(workspace: Path, name: str) -> Path:
@@ -26,9 +28,12 @@ def read(workspace: Path, name: str) -> dict[str, Any] | None:
     """Record of a stage's last run, or None. An unreadable record counts as none."""
     try:
         record = files.read_json(stage_folder(workspace, name) / MANIFEST_NAME)
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, files.TextFileError):
         return None
-    return record if isinstance(record, dict) and "fingerprint" in record else None
+    is_usable = record.keys() >= REQUIRED and all(
+        isinstance(record[name], kind) for name, kind in KINDS.items() if name in record
+    )
+    return record if is_usable else None
 
 
 def write(workspace: Path, name: str, record: dict[str, Any]) -> None:

@@ -126,6 +126,7 @@ def _lead(execute: Callable[[Run], None], run: Run) -> None:
     store = _store()
 
     def together(tool: Tool, options: Any) -> None:
+        tool.check_stop()  # one that was asked to stop while it waited has left
         store.set(DECISION, GO)
         with _group(tool.device):
             run(tool, options)

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from scripts.pipeline import accounting, files, fingerprint, locks, manifest
+from scripts.pipeline import accounting, files, fingerprint, locks, manifest, recorded
 from scripts.pipeline.console import Console, running_command
 from scripts.pipeline.disk_full import is_disk_full, writing_errors
 from scripts.pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, Interrupted, UserError
@@ -269,6 +269,7 @@ class StageRun:
             if missing:
                 raise RuntimeError(f"{self.spec.name} ended without its outputs {missing}")
             files.sync_folders({(self.workspace / relative).parent for relative in self.outputs})
+            written = recorded.write(self.workspace, self.spec.name, (*self.outputs, *self.spec.item_folders))
             record |= {
                 "state": "complete",
                 "finished": manifest.now(),
@@ -276,7 +277,7 @@ class StageRun:
                 "look_at": self.stage.look_at,
                 "outputs": list(self.outputs),
                 "file_counts": self._file_counts(),
-                "sha256": accounting.output_hashes(self.workspace, (*self.outputs, *self.spec.item_folders)),
+                "sha256": recorded.digests(written, (*self.outputs, *self.spec.item_folders)),
             }
             self.stage.record = record
             self.stage.log(f"{self.spec.name} finished in {seconds():.1f} s.")

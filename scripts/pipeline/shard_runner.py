@@ -354,7 +354,7 @@ def _folder_name(part: Shard) -> str:
 
 def _read_rows(path: Path, columns: Sequence[str]) -> dict[int, dict[str, str]]:
     """Rows of a journal that this process does not write; its file is left as it is."""
-    journal = Journal(path, columns)
+    journal = Journal(path, columns, checked=True)
     if path.exists():
         journal.read()
     return journal.rows

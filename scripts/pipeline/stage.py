@@ -9,15 +9,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scripts.pipeline import files, locks, manifest, tables
+from scripts.pipeline import files, locks, manifest, recorded, tables
 from scripts.pipeline.accounting import Counts
 from scripts.pipeline.console import Console, Progress, script_command
 from scripts.pipeline.errors import MissingInputError, TooManyFailuresError, UsageError, UserError
+from scripts.pipeline.fingerprint import cached_sha256
 from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.journal import Journal
 from scripts.pipeline.launch import place_among_processes
 from scripts.pipeline.layers import REPOSITORY
 from scripts.pipeline.options import StageOptions, ToolOptions
+from scripts.pipeline.recorded import Recorded
 from scripts.pipeline.spec import Input, StageSpec
 
 if TYPE_CHECKING:
@@ -204,6 +206,25 @@ class Tool:
         """Write a matplotlib figure atomically."""
         files.save_figure(self._target(relative), figure, **save_options)
 
+    @cached_property
+    def recorded(self) -> dict[str, Recorded]:
+        """What finished stages recorded of their files, by workspace-relative path."""
+        return recorded.read(self.workspace)
+
+    def recorded_sha256(self, relative: str) -> str:
+        """SHA-256 that a file had when its stage finished; empty if none recorded it."""
+        return self.recorded[relative].sha256 if relative in self.recorded else ""
+
+    def check_unchanged(self, relative: str) -> None:
+        """Raise `UserError` if a file is no longer what its stage wrote."""
+        known, path = self.recorded.get(relative), self.workspace / relative
+        if known and path.is_file() and cached_sha256(self.workspace, path) != known.sha256:
+            raise UserError(
+                f"{relative} is not what {known.maker} wrote: it was changed or damaged since, so results "
+                f"would rest on something else than they say. Bring it back, or make it anew:\n    "
+                f"{self.command(known.maker, '--force')}"
+            )
+
     @contextmanager
     def foreseen(self, *kinds: type[Exception], mend: str = "") -> Iterator[None]:
         """Turn a package's own error into a message without a traceback.
@@ -254,7 +275,8 @@ class Stage(Tool):
         self, columns: Sequence[str], key: str = "img_no", name: str = "journal", key_type: type | None = None
     ) -> Journal:
         """Journal of finished items (see `Journal`), ``<workspace>/_stages/<stage>/<name>.csv``."""
-        self._journal = Journal(self.folder / f"{name}.csv", columns, key, key_type, self.check_stop)
+        path = self.folder / f"{name}.csv"
+        self._journal = Journal(path, columns, key, key_type, self.check_stop, checked=True)
         return self._journal
 
     def counts(self) -> Counts:
@@ -276,7 +298,15 @@ class Stage(Tool):
         if not (self.workspace / relative).is_file():
             raise MissingInputError(self.missing_message(item))
         mend = f"Make it anew: {self.command(item.made_by, '--force')}" if item.made_by else item.note
-        return tables.read_csv(self.workspace / relative, columns, mend)
+        table = tables.read_csv(self.workspace / relative, columns, mend)
+        for name in (name for name in table.columns if name.endswith(tables.PATH_ENDING)):
+            for text in table[name].dropna():
+                if (self.workspace / text).is_symlink():
+                    raise UserError(
+                        f"{relative} names {text}, which is a link, and where it leads to is none of the "
+                        f"table's business. Put the file itself there. {mend}".strip()
+                    )
+        return table
 
     def missing_message(self, item: Input) -> str:
         """What is missing, who makes it, and the command to type."""
@@ -300,6 +330,8 @@ class Stage(Tool):
                     f"it needs {item.path}, but {item.made_by} has not finished, so its files may be "
                     f"incomplete. Let it finish:\n    {self.command(item.made_by)}"
                 )
+            if not item.in_repository:
+                self.check_unchanged(item.path)
 
     def check_failures(self, failed: int, total: int) -> None:
         """Raise `TooManyFailuresError` if more than ``--max-failures`` of the items failed."""

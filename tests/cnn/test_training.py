@@ -1,12 +1,10 @@
 """Folds, batches, training of a fold, retries, out-of-fold predictions."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from cnn.dataset import (
     AugmentationOptions,
@@ -15,7 +13,6 @@ from cnn.dataset import (
     make_folds,
     normalize,
     oversampling_logit,
-    read_image,
     regression_folds,
     to_tensor,
 )
@@ -197,13 +194,3 @@ def test_ensemble_is_the_mean_in_eval_mode_for_any_batch(images: torch.Tensor) -
     torch.testing.assert_close(one_by_one, together, atol=1e-6, rtol=0)
     rounded = Ensemble(networks, precision="bfloat16")(x)
     assert 0 < (rounded - together).abs().max() < 0.02
-
-
-def test_unreadable_pictures_are_named(tmp_path: Path) -> None:
-    good, bad = tmp_path / "good.jpg", tmp_path / "bad.jpg"
-    Image.new("L", (32, 32), 200).save(good)
-    bad.write_bytes(good.read_bytes()[:200])
-    assert read_image(good, 16).shape == (16, 16, 3)
-    for path in (bad, tmp_path / "missing.jpg"):
-        with pytest.raises(ValueError, match=path.name):
-            read_image(path, 16)

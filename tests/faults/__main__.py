@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-FAMILIES = ("kills", "full_disk", "folders", "clock", "locks", "setup")
+FAMILIES = ("kills", "full_disk", "folders", "clock", "locks", "corruption", "setup")
 SHORT_ROUNDS = 10
 
 

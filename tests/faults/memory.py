@@ -2,7 +2,6 @@
 
 A stage must not hold all pictures at once, so ten times as many may cost at most a tenth more memory. The
 larger workspaces are made by repeating the pictures and rows of a small one; every stage then really runs.
-Below about 300 candidates stage 03 has too few batches to have them all on their way at once.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ class Case:
 CASES = (
     Case("01_generate_candidates", lambda count: ("--count", count)),
     Case("02_filter_candidates", lambda count: ("--label-count", count // 2)),
-    Case("03_segment_faces"),
+    Case("03_segment_faces", lambda count: ("--batch-size", 8)),  # several batches are on their way at once
     Case("04_compute_property_scores"),
     Case("05_fine_tune_v1"),
     Case("06_fine_tune_v2", lambda count: ("--pool", count // 8)),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.pipeline import accounting, manifest
+from scripts.pipeline import accounting, manifest, recorded
 from scripts.pipeline.fingerprint import sha256_file
 from tests.processes import wait_until
 from tests.scripts import toy_sharded_stage, toy_stage
@@ -101,13 +101,13 @@ def test_records_of_earlier_versions_stay_readable() -> None:
 
 def test_hash_of_a_folder_sees_names_and_contents(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_text("1")
-    before = accounting.content_hash(tmp_path)
+    before = recorded.content_hash(tmp_path)
     (tmp_path / ".tmp-1-b.jpg").write_text("half")
-    assert accounting.content_hash(tmp_path) == before
+    assert recorded.content_hash(tmp_path) == before
     (tmp_path / "a.jpg").write_text("2")
-    changed = accounting.content_hash(tmp_path)
+    changed = recorded.content_hash(tmp_path)
     (tmp_path / "a.jpg").rename(tmp_path / "b.jpg")
-    assert len({before, changed, accounting.content_hash(tmp_path)}) == 3
+    assert len({before, changed, recorded.content_hash(tmp_path)}) == 3
 
 
 def test_a_merged_stage_sums_its_parts(tmp_path: Path) -> None:

@@ -143,6 +143,7 @@ def test_every_table_of_a_preset_belongs_to_a_script(path: Path) -> None:
         (("--preset", "embeded"), "there are: celeba256 embedded"),
         (("--quality", "good"), "There is no quality good; there are: quick full"),
         (("--from", "x"), "is not a script's number"),
+        (("--processes", "0"), "--processes 0 is no number of processes"),
         (("--from", "08", "--to", "03"), "No script lies between"),
     ],
 )
@@ -176,6 +177,25 @@ def test_run_all_passes_the_quality_on_and_repeats_it(
     assert result.returncode == 5
     assert f"given: {passed_on}\n" in result.stdout
     assert f"bash scripts/run_all.sh {passed_on} --from 00\n" in result.stderr
+
+
+def test_run_all_divides_among_processes_what_can_be_divided(tmp_path: Path) -> None:
+    scripts = tmp_path / "scripts"
+    (scripts / "presets").mkdir(parents=True)
+    (scripts / "presets/embedded.toml").touch()
+    shutil.copy(REPOSITORY / "scripts/run_all.sh", scripts)
+    (scripts / "ensure_venv.sh").write_text("PYTHON=echo\nensure_venv() { :; }\n")
+    for name in ("01_items", "02_alone", "05_train"):
+        (scripts / f"{name}.py").touch()
+    command = ["bash", str(scripts / "run_all.sh"), "--processes", "2"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+    started = {line for line in result.stdout.splitlines() if "--preset embedded" in line}
+    assert started == {
+        "scripts/01_items.py --preset embedded --shard 1/2",
+        "scripts/01_items.py --preset embedded --shard 2/2",
+        "scripts/02_alone.py --preset embedded",
+        "-m torch.distributed.run --standalone --nproc-per-node 2 scripts/05_train.py --preset embedded",
+    }
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 import json
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -140,3 +142,17 @@ def test_an_interrupt_saves_and_exits_130(workspace: Path, tmp_path: Path) -> No
     assert stopped.returncode == 130, stopped.stderr
     assert "same command" in stopped.stderr
     assert (copied / "stylegan_modified/checkpoints/v3.pt").exists()
+
+
+def test_two_processes_of_torchrun_train_as_one_did(workspace: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(workspace, tmp_path / "copy"))
+    alone = pd.read_csv(workspace / "stylegan_modified/train_log_v3.csv")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    options = ["--preset", "smoke", "--workspace", str(copied), "--force"]
+    command = [*launcher, str(script("07")), *options]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("07_fine_tune_v3 finished") == 1
+    together = pd.read_csv(copied / "stylegan_modified/train_log_v3.csv")
+    # The forward passes of a CPU that has bf16 round to three digits.
+    np.testing.assert_allclose(together, alone, rtol=0.02, atol=1e-3)

@@ -66,6 +66,16 @@ def test_half_a_line_is_cut_off_and_the_next_answer_is_whole(workspace: Path) ->
         assert set(journal.answers) == {5, 7}
 
 
+def test_a_changed_answer_is_refused(workspace: Path) -> None:
+    with AnswerJournal(workspace, WEIGHTS_ID) as journal:
+        journal.record([(5, 1, 1)])
+        journal.record([(6, 1, 1)])
+    path = journal_path(workspace, WEIGHTS_ID)
+    path.write_bytes(path.read_bytes().replace(b"[5,1,1]", b"[5,0,1]"))
+    with pytest.raises(UserError, match="line 2 of .*checksum"):
+        AnswerJournal(workspace, WEIGHTS_ID).__enter__()
+
+
 def test_damage_in_the_middle_is_refused_with_its_line(workspace: Path) -> None:
     with AnswerJournal(workspace, WEIGHTS_ID) as journal:
         label = [(5, 1, 1)]

@@ -104,6 +104,24 @@ def test_half_written_last_row_is_cut_off(tmp_path: Path, tail: bytes) -> None:
     assert path.read_bytes() == whole + b"1,0.1,\n"
 
 
+@pytest.mark.parametrize("damage", [(b"0.1", b"0.3"), (b"\n1,", b"\n7,"), (b"1,0.1,,", b"1,0.1,x,")])
+def test_a_damaged_row_is_made_again(tmp_path: Path, damage: tuple[bytes, bytes]) -> None:
+    path = tmp_path / "journal.csv"
+    with Journal(path, COLUMNS, checked=True) as journal:
+        for img_no in range(3):
+            journal.append(row(img_no))
+    lines = path.read_bytes().split(b"\n", 2)
+    path.write_bytes(b"\n".join(lines[:2]) + (b"\n" + lines[2]).replace(*damage, 1))
+    assert path.read_bytes().count(damage[1])
+    with Journal(path, COLUMNS, checked=True) as journal:
+        assert list(journal.rows) == [0]
+        for img_no in (1, 2):
+            journal.append(row(img_no))
+        assert journal.frame().columns.tolist() == list(COLUMNS)
+    with Journal(path, COLUMNS, checked=True) as journal:
+        assert list(journal.rows) == [0, 1, 2]
+
+
 def test_half_written_header_starts_anew(tmp_path: Path) -> None:
     path = tmp_path / "journal.csv"
     path.write_bytes(b"img_no,val")

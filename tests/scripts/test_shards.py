@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.pipeline import manifest
+from scripts.pipeline.journal import checksum
 from scripts.pipeline.locks import stage_locked
 from scripts.pipeline.shard_runner import run_sharded_stage
 from scripts.pipeline.shards import Shard
@@ -112,7 +113,8 @@ def test_disagreeing_parts_are_refused(run_toy, tmp_path: Path, capsys) -> None:
     shared = tmp_path / "shared"
     assert run_toy("--shard", "1/2") == 0
     first, second = (shared / PARTS / f"{index}-of-2/journal.csv" for index in (1, 2))
-    foreign = first.read_text().splitlines()[1].replace("0-1", "0-9")
+    fields = first.read_text().splitlines()[1].replace("0-1", "0-9").split(",")[:-1]
+    foreign = ",".join([*fields, checksum(fields)])
     assert run_toy("--shard", "2/2", "--stop-after", 1) == 130
     second.write_text(second.read_text() + foreign + "\n")
     assert run_toy("--shard", "2/2") == 5

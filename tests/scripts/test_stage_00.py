@@ -39,6 +39,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         body = PAYLOAD[start:]
         self.send_header("Content-Length", str(len(body)))
+        if start:
+            last = len(PAYLOAD) - 1
+            self.send_header("Content-Range", f"bytes {start}-{last}/{len(PAYLOAD)}")
         self.end_headers()
         breaks_off = self.path == "/breaks-off" and not start
         self.wfile.write(body[: len(body) // 2] if breaks_off else body)

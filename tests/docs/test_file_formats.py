@@ -1,0 +1,65 @@
+"""The list of file formats is true: its tests exist, and nothing is read but by its readers."""
+
+import ast
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+from scripts.pipeline.layers import REPOSITORY
+
+LIST = Path(__file__).with_name("file_formats.md")
+PACKAGES = ("cnn", "data", "scripts", "segmentation", "stylegan", "stylegan_modified")
+# Calls that decode a file, and the only modules that may make them.
+READERS = {
+    "torch.load": {"stylegan/weights_file.py"},
+    "safe_open": {"stylegan/weights_file.py"},
+    "load_file": set(),
+    "Image.open": {
+        "scripts/pipeline/image_files.py",
+        # These read what they have just written themselves, to measure it.
+        "scripts/generated_pictures.py",
+        "scripts/benchmarks/cnn.py",
+        "scripts/benchmarks/segmentation.py",
+    },
+    "cv2.imread": set(),
+    "np.load": {"scripts/pipeline/array_files.py"},
+    "pd.read_csv": {"scripts/pipeline/tables.py"},
+    "csv.reader": {"scripts/pipeline/journal.py"},
+    "csv.DictReader": {"scripts/training_log.py"},
+    "json.load": set(),
+    # Metadata of weights; a row of a journal whose checksum was compared.
+    "json.loads": {"scripts/pipeline/files.py", "stylegan/weights_file.py", "scripts/align_photos.py"},
+    "tomllib.loads": {"scripts/pipeline/layers.py"},
+    "pickle.load": set(),
+    "pickle.loads": set(),
+}
+
+
+def sources() -> list[Path]:
+    return sorted(path for package in PACKAGES for path in (REPOSITORY / package).rglob("*.py"))
+
+
+def calls(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func)
+
+
+def test_nothing_is_read_but_by_its_reader() -> None:
+    found = {name: set() for name in READERS}
+    for path in sources():
+        for name in set(calls(path)) & set(READERS):
+            found[name].add(path.relative_to(REPOSITORY).as_posix())
+    assert found == READERS
+
+
+def test_listed_readers_and_tests_exist() -> None:
+    text = LIST.read_text(encoding="utf-8")
+    for dotted in re.findall(r"`((?:scripts|stylegan)\.[\w.]+)`", text):
+        module, _, name = dotted.rpartition(".")
+        assert hasattr(import_module(module), name), dotted
+    tests = "\n".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "tests").rglob("test_*.py"))
+    named = re.findall(r"`(test_\w+)`", text)
+    assert len(named) > 15
+    assert [name for name in named if f"def {name}(" not in tests] == []
