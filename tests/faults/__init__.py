@@ -1,1 +1,1 @@
-"""Breaks things on purpose: every family of faults is a module with `faults`, run by ``python -m tests.faults``."""
+"""Breaks things on purpose. Each module with a function `faults` injects one family of faults."""
