@@ -77,5 +77,7 @@ def read_item(tool: Tool, item: Item) -> Pictures:
         raise BadPictureError(f"{label_path}: {error}") from error
     left, top, right, bottom = item.box
     if not (0 <= left < right <= whole.shape[1] and 0 <= top < bottom <= whole.shape[0]):
-        raise BadPictureError(f"the box {item.box} does not lie in {item.img_path} of {whole.shape[1::-1]}")
+        raise BadPictureError(
+            f"the box {item.box} in {FACES} does not lie in {item.img_path} of {whole.shape[1::-1]}"
+        )
     return Pictures(face, label_map, whole)

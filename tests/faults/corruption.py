@@ -49,6 +49,9 @@ REGRESSION_RECORD = "cnn/inference_result/property_eyes.json"
 LABELS = "cnn/synthesize_results_quality_and_gender.csv"
 # What leaves a readable picture or network, and what is another one: nobody recorded which it should be.
 UNDETECTABLE = {"bit flipped", "16 bits flipped", "block of zeros", "piece repeated", "a PNG instead"}
+# How scripts say that a record of theirs and what they find do not agree, whichever of them was damaged.
+NOTICED = ("made with other ", "begun with other ", "is not the file that belongs there")
+DISAGREES = "its contents are not those that were recorded"
 TEXTS = {".csv", ".json", ".toml", ".txt"}
 
 
@@ -285,6 +288,7 @@ def _prepare(workspace: Path, target: Target) -> None:
             path.unlink()
     if not target.resumes:
         shutil.rmtree(record.parent, ignore_errors=True)
+        shutil.rmtree(workspace / "stylegan_modified/checkpoints", ignore_errors=True)
     elif target.path != own(target.reader, "_stage.json"):
         record.write_text(record.read_text().replace('"state": "complete"', '"state": "running"'))
 
@@ -300,10 +304,8 @@ def complaint(base: Path, workspace: Path, target: Target, relative: str, result
     if result.returncode == EXIT_TOO_MANY_FAILURES and _is_recorded_as_failed(workspace, name):
         return ""
     if result.returncode:
-        known = (name, "result in", "files.json") if target.resumes else (name,)
-        return (
-            "" if any(word in errors for word in known) else f"the message names no {name}: {errors[-400:]}"
-        )
+        named = any(words in errors for words in (name, *NOTICED))
+        return "" if named else f"the message names no {name}: {errors[-400:]}"
     if _same_result(base, workspace, target) or _is_recorded_as_failed(workspace, name):
         return ""
     if _is_another_input(workspace, target, relative):
@@ -312,15 +314,12 @@ def complaint(base: Path, workspace: Path, target: Target, relative: str, result
 
 
 def _is_recorded_as_failed(workspace: Path, name: str) -> bool:
-    """Whether a table or a log names the file in a line that tells of a failure."""
+    """Whether a table or a log tells of a failure and names the file, or what its record says otherwise."""
     words = ("failed", "unreadable", "left out", "removed")
-    tables = [
-        *workspace.glob("*/*.csv"),
-        *workspace.glob("_stages/*/journal.csv"),
-        *workspace.rglob("log.txt"),
-    ]
+    tables = [*workspace.glob("*/*.csv"), *workspace.glob("_stages/*/*.csv"), *workspace.rglob("log.txt")]
+    named = (name, DISAGREES) if name == recorded.RECORD_NAME else (name,)
     return any(
-        name in line and any(word in line for word in words)
+        any(text in line for text in named) and any(word in line for word in words)
         for path in tables
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
     )
