@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from scripts.pipeline.image_files import ImageFileError, read_image
+
 STARTS_AND_ENDS = {
     ".jpg": (b"\xff\xd8\xff", b"\xff\xd9"),
     ".png": (b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"),
@@ -35,11 +37,8 @@ def trouble(path: Path, deep: bool) -> str:
 
 
 def _decoding_trouble(path: Path) -> str:
-    from PIL import Image
-
     try:
-        with Image.open(path) as picture:
-            picture.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        read_image(path)
+    except ImageFileError:
         return "damaged"
     return ""

@@ -29,12 +29,13 @@ class ImageFileError(ValueError):
     """A picture cannot be read; the text says why, without naming the file."""
 
 
-def read_image(path: Path, sha256: str = "") -> np.ndarray:
+def read_image(path: Path, sha256: str = "", largest_aspect: float = LARGEST_ASPECT) -> np.ndarray:
     """A picture of any kind as uint8 [H, W, 3] RGB, turned upright, transparency over white.
 
     Args:
         path: JPEG, PNG, WebP, BMP or TIFF.
         sha256: what the file must have; empty if nobody recorded it.
+        largest_aspect: of the longer side to the shorter one; sheets of ours are wider than any photograph.
 
     Raises:
         ImageFileError: missing, damaged or cut off, no picture, an animation, larger than `LARGEST_PIXELS`,
@@ -42,7 +43,7 @@ def read_image(path: Path, sha256: str = "") -> np.ndarray:
     """
     import numpy as np
 
-    return _decode(path, sha256, lambda picture: np.array(_to_rgb(picture)))
+    return _decode(path, sha256, lambda picture: np.array(_to_rgb(picture)), largest_aspect)
 
 
 def read_label_map(path: Path, sha256: str = "") -> np.ndarray:
@@ -57,7 +58,12 @@ def image_size(path: Path) -> tuple[int, int]:
     return _decode(path, "", lambda picture: picture.size)
 
 
-def _decode(path: Path, sha256: str, convert: Callable[[Image.Image], Any]) -> Any:
+def _decode(
+    path: Path,
+    sha256: str,
+    convert: Callable[[Image.Image], Any],
+    largest_aspect: float = LARGEST_ASPECT,
+) -> Any:
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -67,7 +73,7 @@ def _decode(path: Path, sha256: str, convert: Callable[[Image.Image], Any]) -> A
         if sha256 and hashlib.sha256(content).hexdigest() != sha256:
             raise ImageFileError("changed: its contents are not those that were recorded when it was made")
         picture = Image.open(io.BytesIO(content), formats=FORMATS)
-        _check(picture)
+        _check(picture, largest_aspect)
         return convert(picture)
     except ImageFileError:
         raise
@@ -78,14 +84,14 @@ def _decode(path: Path, sha256: str, convert: Callable[[Image.Image], Any]) -> A
         raise ImageFileError(f"unreadable: {text.replace(str(path), path.name)}") from error
 
 
-def _check(picture: Image.Image) -> None:
+def _check(picture: Image.Image, largest_aspect: float) -> None:
     """Refuse by what the header declares."""
     width, height = picture.size
     if width * height > LARGEST_PIXELS:
         raise ImageFileError(
             f"too large: {width} x {height} pixels, more than {LARGEST_PIXELS / 1e6:g} million"
         )
-    if max(width, height) > LARGEST_ASPECT * min(width, height):
+    if max(width, height) > largest_aspect * min(width, height):
         raise ImageFileError(f"too narrow: {width} x {height} pixels")
     if picture.format in ANIMATED_FORMATS and getattr(picture, "n_frames", 1) > 1:
         raise ImageFileError(f"an animation of {picture.n_frames} pictures, not one picture")

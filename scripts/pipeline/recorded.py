@@ -25,6 +25,7 @@ def write(workspace: Path, name: str, outputs: Iterable[str]) -> dict[str, str]:
     found = {
         path.relative_to(workspace).as_posix(): sha256_file(path)
         for relative in outputs
+        if (workspace / relative).exists()
         for path in _files_of(workspace / relative)
     }
     files.write_json(manifest.stage_folder(workspace, name) / RECORD_NAME, found)

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts.pipeline.image_files import ImageFileError, read_image
 from scripts.reporting.html import Html, element, figure, note, scroll_box
 
 if TYPE_CHECKING:
     from PIL import Image
 
 LARGEST_SIDE_PX = 1600
+SHEET_ASPECT = 100
 JPEG_QUALITY = 82
 KEPT_BYTES = 120_000  # smaller files go in as they are: plots stay sharp
 TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
@@ -32,9 +34,8 @@ def read_picture(path: Path) -> Image.Image:
     from PIL import Image
 
     try:
-        with Image.open(path) as opened:
-            return opened.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        return Image.fromarray(read_image(path, largest_aspect=SHEET_ASPECT))
+    except (OSError, ImageFileError) as error:
         raise UnreadablePictureError(f"{path.name} cannot be read ({error})") from error
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.pipeline import UserError, tables
+from scripts.pipeline import UserError, files, tables
 from scripts.reporting.records import StageRecord
 from segmentation.property_table import PROPERTY_NAMES
 
@@ -165,8 +165,8 @@ class Results:
     def _versions(self) -> list[LeftOut]:
         path = self.workspace / EVALUATION_NOTES
         try:
-            text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        except (OSError, UnicodeDecodeError) as error:
+            text = files.read_text(path) if path.is_file() else ""
+        except (OSError, files.TextFileError) as error:
             self._note(f"{EVALUATION_NOTES} cannot be read: {error}")
             return []
         return [LeftOut("09", f"version {name}", 1, why) for name, why in LEFT_OUT.findall(text)]

@@ -31,6 +31,9 @@ class _Tool:
     def check_stop(self) -> None:
         pass
 
+    def finish(self, numbers: dict[str, str], look_at: list[str]) -> None:
+        self.numbers = numbers
+
 
 def _use_area(monkeypatch: pytest.MonkeyPatch, measure: object) -> None:
     module = ModuleType("scripts.benchmarks.scores")
@@ -42,6 +45,7 @@ def test_table_and_results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     _use_area(monkeypatch, lambda device, quick: [Measurement("toy", 6.0, 2.0, "images/s", "batch 1")])
     tool = _Tool(tmp_path)
     benchmark.run(tool, benchmark.Options(only=("scores",)))
+    assert tool.numbers == {"measurements": "1"}
     assert any("toy" in line and "3.00x" in line and "batch 1" in line for line in tool.lines)
     written = files.read_json(tmp_path / benchmark.RESULT)
     assert written["measurements"][0]["ratio"] == 3.0

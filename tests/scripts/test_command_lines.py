@@ -195,6 +195,7 @@ def test_run_all_divides_among_processes_what_can_be_divided(tmp_path: Path) -> 
         "scripts/01_items.py --preset embedded --shard 2/2",
         "scripts/02_alone.py --preset embedded",
         "-m torch.distributed.run --standalone --nproc-per-node 2 scripts/05_train.py --preset embedded",
+        "scripts/report.py --preset embedded",
     }
 
 

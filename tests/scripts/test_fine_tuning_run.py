@@ -43,7 +43,7 @@ class ToyTrainer(Trainer):
 def run(workspace: Path, stop_after: int = 0) -> Stage:
     stop = StopRequest()
     stage = Stage(StageSpec("90_toy"), StageOptions(workspace=workspace, quiet=True), stop)
-    stage.write_json("_stages/90_toy/_stage.json", {"fingerprint": "toy"})
+    stage.write_json("_stages/90_toy/_stage.json", {"fingerprint": "toy", "state": "running"})
     trainer = ToyTrainer(stop, stop_after)
     loop = LoopOptions(STEPS, log_every=10, preview_every=EVERY)
     run_training(stage, trainer, loop, "toy", preview=lambda: np.zeros((4, 6, 3), np.uint8))
