@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from scripts.hand_labels import CANDIDATES
 from scripts.pipeline import Stage, UserError
 from scripts.pipeline.image_files import ImageFileError, image_size, read_image
 from scripts.stored_rows import RowStore, StoredRows
@@ -27,7 +28,8 @@ def check_images(stage: Stage, candidates: pd.DataFrame) -> None:
     missing = [path for path in candidates["img_path"] if not (stage.workspace / path).is_file()]
     if missing:
         raise UserError(
-            f"{len(missing)} of {len(candidates)} candidates vanished ({', '.join(missing[:3])}), so the "
+            f"{len(missing)} of {len(candidates)} candidates of {CANDIDATES} vanished "
+            f"({', '.join(missing[:3])}), so the "
             "filter would not see them. Put them back, or generate all of them again:\n    "
             f"{stage.command('01_generate_candidates', '--force')}"
         )

@@ -12,6 +12,7 @@ from scripts.stored_rows import store_rows
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from torch import Tensor, nn
 
     from segmentation.face_crop import FaceCrop
@@ -67,7 +68,7 @@ def load_training_pictures(stage: Stage) -> TrainingPictures:
 
     columns = [f"{name}_score" for name in PROPERTY_NAMES]
     listed = stage.read_csv(SCORES, ["img_no", "img_path", "valid", *columns])
-    table = listed[listed["valid"].astype(bool)]
+    table = _valid_rows(stage, listed, columns)
     stage.count("pictures to learn from", len(table), len(listed) - len(table))
     if len(table) < 8:
         raise UserError(
@@ -88,13 +89,28 @@ def read_scores(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
 
     columns = [f"{name}_score" for name in PROPERTY_NAMES]
     table = stage.read_csv(SCORES, ["img_no", "valid", *columns])
-    table = table[table["valid"].astype(bool)]
+    table = _valid_rows(stage, table, columns)
     if len(table) < 2:
         raise UserError(
             f"only {len(table)} pictures have seven valid scores in {SCORES}, so there is nothing to "
             f"compare with. Generate more: {stage.command('01_generate_candidates', '--force')}"
         )
     return table["img_no"].to_numpy(np.int64), table[columns].to_numpy(np.float32)
+
+
+def _valid_rows(stage: Stage, table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """The faces that the table calls valid; `UserError` if one of them has no seven numbers."""
+    import numpy as np
+    import pandas as pd
+
+    rows = table[table["valid"].eq(True)]
+    scores = rows[columns].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    if table["valid"].isna().any() or not np.isfinite(scores).all():
+        raise UserError(
+            f"{SCORES} is damaged: a face has no seven numbers, or nothing says whether it is valid. Make it "
+            f"anew: {stage.command('04_compute_property_scores', '--force')}"
+        )
+    return rows
 
 
 def read_picture(tool: Tool, relative: str) -> np.ndarray:

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from scripts.pipeline.recorded import RECORD_NAME
+
 # How often it was begun, and what the last attempt took and used: what two runs may differ in. Hashes
 # cover files that hold times; the files themselves are compared.
 TIMES = {"started", "finished", "ended", "written", "seconds", "phase_seconds", "peak_memory_mib"}
@@ -31,6 +33,7 @@ GROWING = (
     *("*/checkpoint*.pt", "*/checkpoints/*.pt", "*/files.json", "*/best_kid.json", "*.part"),
     *("*/stylegan_model*.safetensors", "*/preview*", "*/filmstrip.*", "*/portraits_*.json"),
 )
+TIMED = ("*/train_log_*.csv",)
 TORCH_SUFFIXES = (".pt", ".pth")
 
 
@@ -104,7 +107,10 @@ def same(name: str, left: Path, right: Path) -> bool:
 def _content(path: Path, folder: Path) -> Any:
     """What a file says, as nested tables; None if its bytes are all that counts."""
     if path.suffix == ".json":
-        return json.loads(path.read_text().replace(str(folder), ""))
+        content = json.loads(path.read_text().replace(str(folder), ""))
+        if path.name == RECORD_NAME:  # hashes of logs cover times; the logs themselves are compared
+            return {name: "" if matches(name, TIMED) else sha for name, sha in content.items()}
+        return content
     if path.suffix == ".csv":
         return _table(path)
     if path.suffix == ".safetensors":

@@ -111,7 +111,7 @@ def _mend(workspace: Path, folder: Path) -> str:
         if command == line.strip():
             continue
         # The interpreter of the tests, which need not be the first python of the shell.
-        command = command.replace("python ", f"{shlex.quote(sys.executable)} ", 1)
+        command = shlex.join([sys.executable, *shlex.split(command)[1:]])
         run = subprocess.run(
             command, shell=True, cwd=SCRIPTS.parent, capture_output=True, text=True, check=False
         )

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from scripts import faces
 from scripts.pipeline import Input, Stage, StageOptions, StageSpec, UserError, files, manifest, recorded
 from scripts.pipeline.interrupts import StopRequest
+from segmentation.property_table import PROPERTY_NAMES
 from stylegan.weights_file import write_torch
 
 MAKER = "01_generate_candidates"
@@ -80,3 +82,16 @@ def test_equal_weights_are_equal_bytes(tmp_path: Path) -> None:
 def test_a_damaged_record_of_a_stage_counts_as_none(tmp_path: Path, content: str) -> None:
     files.write_text(tmp_path / "_stages/x/_stage.json", content)
     assert manifest.read(tmp_path, "x") is None
+
+
+def test_scores_that_were_cut_off_are_refused(tmp_path: Path) -> None:
+    """A missing word is not True, which it would be as a truth value of pandas."""
+    columns = [f"{name}_score" for name in PROPERTY_NAMES]
+    header = ",".join(["img_no", "img_path", *columns, "valid"])
+    rows = [f"{n},a/{n}.jpg,{','.join(['0.5'] * 7)},True" for n in range(9)]
+    path = tmp_path / faces.SCORES
+    files.write_text(path, "\n".join([header, *rows, ""]))
+    assert faces.read_scores(reader(tmp_path))[1].shape == (9, 7)
+    path.write_text("\n".join([header, *rows])[: -len("0.5,True")])
+    with pytest.raises(UserError, match=r"all_scores_v3\.csv is damaged"):
+        faces.read_scores(reader(tmp_path))
