@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,9 @@ each_readme = pytest.mark.parametrize("path", readme.READMES, ids=lambda path: p
 
 def script_call(words: tuple[str, ...]) -> tuple[Path, list[str]] | None:
     """The Python script of a command and its arguments."""
+    wrapped = next((word.removeprefix("--wrap=") for word in words if word.startswith("--wrap=")), None)
+    if wrapped is not None:
+        return script_call(tuple(shlex.split(wrapped)))
     for index, word in enumerate(words):
         if word.startswith("scripts/") and word.endswith(".py"):
             return REPOSITORY / word, list(words[index + 1 :])

@@ -110,8 +110,9 @@ def _mend(workspace: Path, folder: Path) -> str:
         command = line.strip().removeprefix("$ ")
         if command == line.strip():
             continue
-        # The interpreter of the tests, which need not be the first python of the shell.
-        command = shlex.join([sys.executable, *shlex.split(command)[1:]])
+        first, _, rest = command.partition(" ")
+        if Path(first).name.startswith("python"):  # that of the tests need not be the first of the shell
+            command = f"{shlex.quote(sys.executable)} {rest}"
         run = subprocess.run(
             command, shell=True, cwd=SCRIPTS.parent, capture_output=True, text=True, check=False
         )
