@@ -262,19 +262,25 @@ def evaluate(stage: Stage, options: Options, readings: VersionReadings, sizes: S
     return entry | {"setting": setting}
 
 
-def read_together(readings: Iterable[VersionReadings], sizes: Sizes) -> None:
-    """Several processes make the readings of all versions, every one its share of the parts."""
+def read_together(readings: Iterable[VersionReadings], sizes: Sizes) -> dict[str, int]:
+    """Several processes make the readings of all versions, every one its share of the parts.
+
+    Returns:
+        version -> pictures that they made; empty where one process is alone.
+    """
     from stylegan.parallel import Processes
 
     processes = Processes.of_this_run()
+    made: dict[str, int] = {}
     if processes.count == 1:
-        return
+        return made
     for of_version in readings:
         # What cannot be evaluated is reported when the results are put together.
         with suppress(evaluation_generators.UnfittedBaseError):
             of_version.make(of_version.plan(sizes)[processes.rank :: processes.count])
-        made = processes.sum_values({"made": of_version.made}, of_version.stage.device)
-        of_version.made = int(made["made"])
+        count = processes.sum_values({"made": of_version.made}, of_version.stage.device)["made"]
+        made[of_version.version] = int(count)
+    return made
 
 
 def run(stage: Stage, options: Options) -> None:
@@ -299,13 +305,15 @@ def run(stage: Stage, options: Options) -> None:
             stage, version, judges, requests, options.seed, options.corrections, options.batch_size
         )
 
-    read_together(map(readings_of, versions), sizes)
+    made = read_together(map(readings_of, versions), sizes)
     if not stage.writes:
         return
     results, left_out = {}, {}
     for version in versions:
         try:
-            results[version] = evaluate(stage, options, readings_of(version), sizes)
+            readings = readings_of(version)
+            readings.made = made.get(version, 0)
+            results[version] = evaluate(stage, options, readings, sizes)
         except evaluation_generators.UnfittedBaseError as error:
             if version in options.versions:
                 raise
