@@ -110,7 +110,7 @@ class Judges:
         import numpy as np
 
         table = self.stage.read_csv(faces.SCORES, ["img_path", "valid"])
-        paths = table.loc[table["valid"].astype(bool), "img_path"].tolist()
+        paths = table.loc[table["valid"].eq(True), "img_path"].tolist()
         for start in range(0, self.reference_count, READ_AT_ONCE):
             rows = self._reference_rows[start : start + READ_AT_ONCE]
             yield np.stack([faces.read_picture(self.stage, paths[row]) for row in rows])

@@ -315,7 +315,7 @@ class PropertyJudge:
         picture_map[top:bottom, left:right] = cv2.resize(label_map, size, interpolation=cv2.INTER_NEAREST)
 
 
-def preview_grid(generate: Generate, tool: Tool, statistics: ScoreStatistics, z: Tensor) -> Any:
+def preview_grid(generate: Generate, statistics: ScoreStatistics, z: Tensor) -> Any:
     """Picture: rows of people, each property at its 5th, 50th and 95th percentile, others at the median."""
     from scripts.pipeline.pictures import labelled_grid
     from segmentation.property_table import PROPERTY_NAMES

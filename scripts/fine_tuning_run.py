@@ -69,7 +69,7 @@ class FineTuning:
         from stylegan.sampling import sample_z
 
         z = sample_z(faces.PREVIEW_SEEDS, 0, model.z_space_dim).to(self.stage.device)
-        return faces.preview_grid(pictures_of(model), self.stage, self.statistics, z)
+        return faces.preview_grid(pictures_of(model), self.statistics, z)
 
     def finish(
         self, model: nn.Module, numbers: Mapping[str, str] | None = None, look_at: tuple[str, ...] = ()

@@ -246,8 +246,8 @@ class PageHandler(BaseHTTPRequestHandler):
         self.send(HTTPStatus.OK, text.replace("{{token}}", self.server.token).encode("utf-8"), "text/html")
 
     def _send_static(self, name: str) -> None:
-        files = {path.name: path for path in self.page.iterdir() if path.suffix in STATIC_TYPES}
-        if name not in files:
+        parts = {path.name: path for path in self.page.iterdir() if path.suffix in STATIC_TYPES}
+        if name not in parts:
             self.fail(HTTPStatus.NOT_FOUND, f"there is no {self.path}")
             return
-        self.send(HTTPStatus.OK, files[name].read_bytes(), STATIC_TYPES[files[name].suffix])
+        self.send(HTTPStatus.OK, parts[name].read_bytes(), STATIC_TYPES[parts[name].suffix])

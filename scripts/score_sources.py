@@ -54,12 +54,13 @@ def read_replacement(stage: Stage, name: str, img_nos: pd.Series) -> np.ndarray:
             f"Predict {name} for these:\n    {again}"
         )
     table = table.loc[img_nos]
-    scores = np.where(table["valid"].astype(bool), table[column].to_numpy(float), np.nan)
-    broken = table.index[table["valid"].astype(bool) & ~np.isfinite(scores)]
+    is_valid = table["valid"].eq(True)  # a missing word is not True either
+    scores = np.where(is_valid, table[column].to_numpy(float), np.nan)
+    broken = table.index[table["valid"].isna() | (is_valid & ~np.isfinite(scores))]
     if len(broken):
         raise UserError(
-            f"{relative} calls img_no {broken[0]} valid, but its {column} is no finite number. Predict again:"
-            f"\n    {again}"
+            f"{relative} calls img_no {broken[0]} valid, but its {column} is no finite number, or says not "
+            f"whether it is valid. Predict again:\n    {again}"
         )
     return scores
 

@@ -121,11 +121,9 @@ class RowStore:
         return StoredRows(self._file, self._row_shape, device=device)
 
 
-def store_rows(
-    workspace: Path, parts: Iterable[np.ndarray], device: torch.device | str = "cpu"
-) -> StoredRows:
+def store_rows(workspace: Path, parts: Iterable[np.ndarray]) -> StoredRows:
     """Rows of parts uint8 [n, ...] that come one after the other. See `RowStore`."""
     store = RowStore(workspace)
     for part in parts:
         store.append(part)
-    return store.rows(device)
+    return store.rows()

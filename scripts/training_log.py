@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import torch
 
+from scripts.pipeline import accounting
 from scripts.pipeline.files import write_text
 from scripts.training_events import TrainingEvents
 from stylegan.phases import Phase
@@ -34,10 +34,7 @@ def peak_memory_mib(device: torch.device) -> float:
     """Most memory that this process has used so far: on the GPU if it computes there, else in all."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / MIB
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / MIB if sys.platform == "darwin" else peak / 1024
+    return accounting.peak_memory_mib()
 
 
 class TrainingLog:

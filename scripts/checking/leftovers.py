@@ -1,33 +1,17 @@
-"""What dead runs left behind, and who holds a lock. Only looks: taking a lock could turn away a run."""
+"""What dead runs left behind."""
 
 from __future__ import annotations
 
 import os
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from scripts.checking.findings import Finding
 from scripts.pipeline.files import TEMPORARY_PREFIX, process_is_alive
 
 TEMPORARY = re.compile(rf"{re.escape(TEMPORARY_PREFIX)}(?P<pid>\d+)-")
-
-
-def lock_holder(lock: Path) -> int | None:
-    """Process that holds a lock of `locks.locked`; None if nobody does."""
-    try:
-        inode = lock.stat().st_ino
-        written = lock.read_text(encoding="utf-8").strip()
-    except OSError:
-        return None
-    pid = int(written) if written.isdecimal() else 0
-    try:
-        held = Path("/proc/locks").read_text(encoding="ascii").splitlines()
-    except OSError:  # another system: as good as the process that wrote its number
-        return pid if pid and process_is_alive(pid) else None
-    holds = any(" FLOCK " in line and f":{inode} " in line for line in held)
-    return pid if holds else None
 
 
 def leftovers(files: Iterable[Path], workspace: Path) -> list[Finding]:
@@ -47,6 +31,6 @@ def leftovers(files: Iterable[Path], workspace: Path) -> list[Finding]:
     return [Finding("leftovers", text, mend)]
 
 
-def all_files(workspace: Path) -> list[Path]:
+def all_files(workspace: Path) -> Iterator[Path]:
     """Every file of a workspace, without following links."""
-    return [Path(folder, name) for folder, _, names in os.walk(workspace) for name in names]
+    return (Path(folder, name) for folder, _, names in os.walk(workspace) for name in names)

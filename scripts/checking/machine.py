@@ -133,7 +133,7 @@ def disk(workspace: Path, needed_gib: float) -> Finding:
     """Free disk space against what the preset takes beside what the workspace has already."""
     place = next(folder for folder in (workspace, *workspace.parents) if folder.exists())
     free = shutil.disk_usage(place).free
-    used = sum(path.stat().st_size for path in workspace.rglob("*") if path.is_file())
+    used = sum(map(_size, workspace.rglob("*")))
     left = max(0.0, needed_gib * GIB - used)
     text = f"{free / GIB:.1f} GiB free, the preset takes {left / GIB:.1f} more"
     return Finding(
@@ -141,10 +141,18 @@ def disk(workspace: Path, needed_gib: float) -> Finding:
     )
 
 
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 for a folder, and for what a run has removed meanwhile."""
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except FileNotFoundError:
+        return 0
+
+
 def bundled_weights() -> Finding:
     """The files of the repository's bundle against the commit."""
     command = ["git", "--no-optional-locks", "status", "--porcelain", "--untracked-files=no", "--", BUNDLE]
-    count = sum(path.is_file() for path in (REPOSITORY / BUNDLE).iterdir())
+    count = sum(path.is_file() for path in (REPOSITORY / BUNDLE).glob("*"))
     try:
         found = subprocess.run(
             command, cwd=REPOSITORY, capture_output=True, text=True, timeout=30, check=False

@@ -13,6 +13,11 @@ STARTS_AND_ENDS = {
 }
 
 
+def has_known_suffix(name: str) -> bool:
+    """Whether a file is called like the pictures that the scripts write."""
+    return Path(name).suffix in STARTS_AND_ENDS
+
+
 def trouble(path: Path, deep: bool) -> str:
     """What is wrong with a picture, in a word; empty if nothing is.
 

@@ -13,11 +13,11 @@ from typing import Any
 
 from scripts.checking import pictures
 from scripts.checking.findings import Finding
-from scripts.checking.leftovers import lock_holder
-from scripts.pipeline import Input, StageSpec, Tool, ToolOptions, UsageError, fingerprint, manifest
+from scripts.pipeline import Input, StageSpec, Tool, ToolOptions, UsageError, fingerprint, manifest, tables
 from scripts.pipeline.accounting import describe_counts
 from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.layers import REPOSITORY, convert
+from scripts.pipeline.locks import holder
 from scripts.pipeline.recorded import content_hash
 from scripts.pipeline.runner import given_options
 
@@ -100,7 +100,7 @@ def load_stages(workspace: Path) -> dict[str, StageState]:
         module = importlib.import_module(f"scripts.{path.stem}")
         folder = manifest.stage_folder(workspace, path.stem)
         locks = [folder / manifest.LOCK_NAME, *folder.glob(f"parts/*/{manifest.LOCK_NAME}")]
-        running = next((pid for lock in locks if (pid := lock_holder(lock)) is not None), None)
+        running = next((pid for lock in locks if (pid := holder(lock)) is not None), None)
         record = manifest.read(workspace, path.stem)
         spec = getattr(module, "SPEC", None)
         stages[path.stem] = StageState(path.stem, spec, module.Options, record, running)
@@ -140,6 +140,8 @@ class WorkspaceCheck:
                 try:
                     for row in _rows(self.workspace / relative):
                         for path in files_of(row):
+                            if not tables.is_inside(path) or not pictures.has_known_suffix(path):
+                                raise ValueError(f"it names {path[:80]!r}, which is no picture of a run")
                             listed.setdefault(path.rpartition("/")[0], {})[path] = None
                 except (KeyError, ValueError, csv.Error) as error:
                     self.stages[maker].add(f"{relative} is no readable table ({error})", "force")

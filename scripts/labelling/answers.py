@@ -18,7 +18,6 @@ from typing import Any, Literal
 from scripts.pipeline import UserError, files, journal, manifest
 
 FOLDER = "cnn/labelling"
-CHECKSUM = "crc32"
 FORMAT = "label answers 1"
 
 Order = Literal["number", "uncertain"]
@@ -191,7 +190,8 @@ class AnswerJournal:
         for number, line in enumerate(lines, start=1):
             try:
                 event = files.parse_json(line)
-                if event.pop(CHECKSUM, None) not in (None, _checksum(event)):  # earlier lines have none
+                stored = event.pop(journal.CHECKSUM, None)
+                if stored not in (None, _checksum(event)):  # earlier lines have none
                     raise ValueError("its checksum is another")
                 if number == 1:
                     self._check_header(event)
@@ -209,7 +209,7 @@ class AnswerJournal:
             raise ValueError(f"it should be the header of {FORMAT!r} for weights {self.weights_id}")
 
     def _write(self, event: Mapping[str, Any]) -> None:
-        checked = {**event, CHECKSUM: _checksum(event)}
+        checked = {**event, journal.CHECKSUM: _checksum(event)}
         line = json.dumps(checked, separators=(",", ":")).encode("ascii") + b"\n"
         try:
             if os.write(self._descriptor, line) < len(line):

@@ -80,31 +80,31 @@ def read_text(path: Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def read_json(path: Path, kind: type = dict) -> Any:
-    """Read a JSON file whose outermost value is of a kind.
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
 
     Raises:
         OSError: it cannot be opened.
         TextFileError: as `read_text` and `parse_json`, with the file's name.
     """
     try:
-        return parse_json(read_text(path), kind)
+        return parse_json(read_text(path))
     except TextFileError as error:
         raise TextFileError(f"{path} cannot be used: {error}.") from error
 
 
-def parse_json(text: str | bytes, kind: type = dict) -> Any:
-    """A value from JSON text.
+def parse_json(text: str | bytes) -> dict[str, Any]:
+    """An object from JSON text.
 
     Raises:
-        TextFileError: no JSON, nested too deeply, a number that is not finite, or another kind of value.
+        TextFileError: no JSON, nested too deeply, a number that is not finite, or no object.
     """
     try:
         value = json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise TextFileError(f"it is no JSON ({error})") from error
-    if not isinstance(value, kind):
-        raise TextFileError(f"it is a JSON {type(value).__name__} where a {kind.__name__} should be")
+    if not isinstance(value, dict):
+        raise TextFileError(f"it is a JSON {type(value).__name__} where an object should be")
     return value
 
 

@@ -83,6 +83,25 @@ def changing(workspace: Path, name: str) -> Iterator[None]:
         yield
 
 
+def holder(lock: Path) -> int | None:
+    """Process that holds the lock of a folder; None if nobody does.
+
+    Only looks: taking the lock, even for a moment, could turn away a run.
+    """
+    try:
+        inode = lock.stat().st_ino
+        written = lock.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    pid = int(written) if written.isdecimal() else 0
+    try:
+        held = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    except OSError:  # another system: as good as the process that wrote its number
+        return pid if pid and files.process_is_alive(pid) else None
+    holds = any(" FLOCK " in line and f":{inode} " in line for line in held)
+    return pid if holds else None
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[TextIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +123,7 @@ def _running(workspace: Path) -> str:
     stages = workspace / STAGES_FOLDER
     found = []
     for path in sorted(stages.rglob(LOCK_NAME)):
-        pid = path.read_text(encoding="utf-8").strip()
-        if pid.isdigit() and int(pid) != os.getpid() and files.process_is_alive(int(pid)):
+        pid = holder(path)
+        if pid and pid != os.getpid():
             found.append(f"{path.parent.relative_to(stages).as_posix()}, process {pid}")
     return f" ({'; '.join(found)})" if found else ""

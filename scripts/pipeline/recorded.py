@@ -70,10 +70,10 @@ def read(workspace: Path) -> dict[str, Recorded]:
         if stage is None or stage["state"] != "complete":  # its files may just be made anew
             continue
         try:
-            digests = files.read_json(path)
+            record = files.read_json(path)
         except files.TextFileError:  # without the record its files count as placed by hand
             continue
-        found |= {relative: Recorded(str(digest), name) for relative, digest in digests.items()}
+        found |= {relative: Recorded(str(digest), name) for relative, digest in record.items()}
     return found
 
 

@@ -84,7 +84,7 @@ def read_evaluation(workspace: Path) -> tuple[Evaluation | None, str]:
         return None, ""
     try:
         results = files.read_json(path)
-        if not isinstance(results, dict) or not results:
+        if not results:
             raise ValueError("it holds no versions")
         rows = _rows(results)
         best = max(

@@ -46,7 +46,7 @@ def data_uri(picture: Image.Image) -> str:
     return _uri(data.getvalue(), "image/jpeg")
 
 
-def image(picture: Image.Image, alt: str, class_: str | None = None) -> Html:
+def image(picture: Image.Image, alt: str) -> Html:
     """An ``<img>`` of a picture, not larger than is sensible in a page."""
     from PIL import Image
 
@@ -54,7 +54,7 @@ def image(picture: Image.Image, alt: str, class_: str | None = None) -> Html:
     if max(picture.size) > LARGEST_SIDE_PX:
         shown = picture.copy()
         shown.thumbnail((LARGEST_SIDE_PX, LARGEST_SIDE_PX), Image.Resampling.LANCZOS)
-    return _img(data_uri(shown), shown.size, alt, class_)
+    return _img(data_uri(shown), shown.size, alt)
 
 
 def row_of(pictures: Sequence[Image.Image], gap_px: int = 2) -> Image.Image:
@@ -83,15 +83,15 @@ def picture_figure(path: Path, caption: object, alt: str, is_plot: bool = False)
         return note(f"{error}.")
     kind = TYPES.get(path.suffix.lower())
     if kind and path.stat().st_size <= KEPT_BYTES and max(picture.size) <= LARGEST_SIDE_PX:
-        img = _img(_uri(path.read_bytes(), kind), picture.size, alt, None)
+        img = _img(_uri(path.read_bytes(), kind), picture.size, alt)
     else:
         img = image(picture, alt)
     box = scroll_box(img, alt) if picture.width > 2 * picture.height or picture.width > 700 else img
     return figure(box, caption, class_="plot" if is_plot else "sheet")
 
 
-def _img(source: str, size: tuple[int, int], alt: str, class_: str | None) -> Html:
-    return element("img", src=source, width=size[0], height=size[1], alt=alt, class_=class_)
+def _img(source: str, size: tuple[int, int], alt: str) -> Html:
+    return element("img", src=source, width=size[0], height=size[1], alt=alt)
 
 
 def _uri(data: bytes, kind: str) -> str:

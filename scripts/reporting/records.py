@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 
 from scripts.pipeline import REPOSITORY, files, fingerprint, manifest
 from scripts.pipeline.console import short_path
+from scripts.pipeline.locks import holder
 from scripts.pipeline.options import command_line_words
 
 STAGES = {
@@ -129,10 +129,9 @@ def read_stages(workspace: Path, logs: Path) -> list[StageRecord]:
 def read_json(path: Path) -> dict[str, Any]:
     """A table in JSON; empty if there is none, or none that can be read."""
     try:
-        found = files.read_json(path)
-    except (OSError, ValueError):
+        return files.read_json(path)
+    except (OSError, files.TextFileError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _checked(options: Any) -> dict[str, Mapping[str, Any]]:
@@ -151,7 +150,8 @@ def _state(workspace: Path, name: str, record: Mapping[str, Any], made: set[str]
     if not record:
         return NEVER, []
     if record.get("state") != "complete":
-        return (RUNNING if _is_locked(workspace, name) else INTERRUPTED), []
+        lock = manifest.stage_folder(workspace, name) / manifest.LOCK_NAME
+        return (INTERRUPTED if holder(lock) is None else RUNNING), []
     reasons = [
         f"{path} is gone" for path in record.get("outputs") or () if not (workspace / str(path)).exists()
     ]
@@ -174,18 +174,6 @@ def _has_changed(workspace: Path, path: str, was: str, made: set[str]) -> bool:
     if kind == "stage":
         return mark not in made
     return kind == "sha256" and place.is_file() and fingerprint.cached_sha256(workspace, place) != mark
-
-
-def _is_locked(workspace: Path, name: str) -> bool:
-    """True while a process runs the stage."""
-    try:
-        with (manifest.stage_folder(workspace, name) / manifest.LOCK_NAME).open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _shortened(word: str) -> str:

@@ -103,7 +103,7 @@ class Results:
         if (found := self.table(FACES, "status")) is not None:
             steps.append(("faces parsed", int((found["status"] == "ok").sum())))
         if (scores := self.table(SCORES, "valid")) is not None:
-            steps.append(("with all seven scores", int(scores["valid"].astype(bool).sum())))
+            steps.append(("with all seven scores", int(scores["valid"].eq(True).sum())))
         return steps
 
     def left_out(self, stages: Sequence[StageRecord]) -> list[LeftOut]:
@@ -177,7 +177,7 @@ class Results:
         table = self.table(SCORES, "valid", *columns)
         if table is None:
             return {}
-        labels = table[table["valid"].astype(bool)]
+        labels = table[table["valid"].eq(True)]
         return {
             name: _numbers(labels[column]).dropna().tolist()
             for name, column in zip(PROPERTY_NAMES, columns, strict=True)

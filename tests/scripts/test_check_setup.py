@@ -14,9 +14,8 @@ from PIL import Image
 from scripts import check_setup
 from scripts.checking import machine, pictures
 from scripts.checking.findings import Finding
-from scripts.checking.leftovers import lock_holder
 from scripts.pipeline import REPOSITORY, manifest, run_tool
-from scripts.pipeline.locks import stage_locked
+from scripts.pipeline.locks import holder, stage_locked
 from tests.processes import run
 
 SCRIPTS = REPOSITORY / "scripts"
@@ -156,7 +155,7 @@ def test_unfinished_and_running_stages(check: Callable, workspace: Path) -> None
     with stage_locked(workspace, "01_generate_candidates"):
         code, screen = check(workspace)
     assert code == 0 and f"running now (process {os.getpid()})" in screen
-    assert lock_holder(workspace / "_stages/01_generate_candidates/lock") is None
+    assert holder(workspace / "_stages/01_generate_candidates/lock") is None
 
 
 def test_a_broken_table_is_made_again(check: Callable, workspace: Path) -> None:

@@ -1,5 +1,6 @@
 """Who may write and read at once, files that changed without a trace, and what dead processes left."""
 
+import fcntl
 import os
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -43,10 +44,14 @@ def test_what_is_read_is_not_changed_and_what_is_changed_is_not_read(tmp_path: P
 
 
 def test_the_message_names_other_stages_that_run(tmp_path: Path) -> None:
-    files.write_text(tmp_path / "_stages/02/lock", str(os.getppid()))
+    path = tmp_path / "_stages/02/lock"
+    files.write_text(path, str(os.getppid()))
+    assert locks.holder(path) is None
     message = rf"\(02, process {os.getppid()}\)"
-    with locks.reading(tmp_path, ("02",)), refused(message), locks.changing(tmp_path, "02"):
-        pass
+    with path.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with locks.reading(tmp_path, ("02",)), refused(message), locks.changing(tmp_path, "02"):
+            pass
 
 
 def test_a_change_without_a_trace_in_size_and_time_is_noticed(tmp_path: Path) -> None:
