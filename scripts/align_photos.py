@@ -292,15 +292,24 @@ def save_sheet(output: Path, names: Sequence[str]) -> None:
 
 
 def run(tool: Tool, options: Options) -> None:
-    """Align what is missing, then write the table and the contact sheet and say what came out."""
     if options.photos is None:
         raise UsageError(
             "It needs a folder of photographs. Type\n    python scripts/align_photos.py --photos FOLDER"
         )
     output = options.output.resolve() if options.output else tool.workspace / "aligned"
     photos = list_photos(options.photos.resolve(), output)
+    with tool.alone_in(output, "another --output"):
+        align(tool, options, output, photos)
+
+
+def align(tool: Tool, options: Options, output: Path, photos: Mapping[str, Path]) -> None:
+    """Align what is missing, then write the table and the contact sheet and say what came out.
+
+    Args:
+        output: nobody else works in it meanwhile.
+        photos: as of `list_photos`.
+    """
     prepare_output(tool, options, output)
-    files.remove_leftovers((output,))
     table, outdated = align_all(tool, options, output, photos)
     for name in outdated:
         files.remove(output / name)

@@ -89,14 +89,23 @@ arguments=(--preset "$preset")
 echo "Preset $preset, quality $quality, workspace ${workspace:-$PWD/data/runs/$preset}. Scripts:"
 printf '  %s\n' "${plan[@]}"
 
+# Shards take a GPU each unless the preset names a device; under torchrun the scripts divide them themselves.
+gpus=0
+if [ "$processes" -gt 1 ] && ! grep -q '^device = ' "scripts/presets/$preset.toml"; then
+    gpus="$("$PYTHON" -c "import torch; print(torch.cuda.device_count())")"
+    [[ "$gpus" =~ ^[0-9]+$ ]] || gpus=0
+fi
+
 # Starts a script in as many processes as were asked for, where it can share its work among them.
 run_script() {
-    local script="$1" number="${1:8:2}" pids=() code=0 shard_code
+    local script="$1" number="${1:8:2}" pids=() code=0 shard_code words
     if [ "$processes" -eq 1 ] || [[ ! "$number" =~ ^(01|03|05|06|07|09)$ ]]; then
         "$PYTHON" "$script" "${arguments[@]}"
     elif [[ "$number" =~ ^(01|03)$ ]]; then
         for shard in $(seq "$processes"); do
-            "$PYTHON" "$script" "${arguments[@]}" --shard "$shard/$processes" &
+            words=("${arguments[@]}" --shard "$shard/$processes")
+            [ "$gpus" -eq 0 ] || words+=(--device "cuda:$(((shard - 1) % gpus))")
+            "$PYTHON" "$script" "${words[@]}" &
             pids+=($!)
         done
         for pid in "${pids[@]}"; do

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from scripts.face_pictures import read_picture
 from scripts.pipeline import UserError
 from scripts.pipeline.array_files import ArrayFileError, map_array
 from scripts.pipeline.console import script_command
-from scripts.pipeline.files import atomic_path, read_json, write_json
+from scripts.pipeline.files import TextFileError, atomic_path, read_json, write_json
 from scripts.pipeline.tables import read_csv
 
 MINIMUM = 8
@@ -66,13 +67,13 @@ def _render(
 
     part, progress = final.with_suffix(".part"), final.with_suffix(".json")
     final.parent.mkdir(parents=True, exist_ok=True)
-    finished = 0
     shape = (len(seeds), size, size, 3)
-    if part.exists() and progress.exists():
+    try:
         finished = read_json(progress)["finished"]
         images = np.lib.format.open_memmap(part, mode="r+")
-    else:
+    except (FileNotFoundError, ValueError, KeyError):  # not begun, or damaged
         progress.unlink(missing_ok=True)  # an earlier one would vouch for portraits that are not drawn yet
+        finished = 0
         images = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
     while finished < len(seeds):
         piece = seeds[finished : finished + CHUNK]
@@ -114,9 +115,10 @@ def folder_images(
     listing = folder / f"pictures_{size}px.json"
     states = [_state(path, pictures) for path in paths]
     if final.exists() and listing.exists():
-        cached = read_json(listing)
-        if isinstance(cached, dict) and cached["files"] == states:
-            return _mapped(final), cached["sha256"]
+        with suppress(TextFileError, KeyError):  # a damaged listing vouches for nothing
+            cached = read_json(listing)
+            if cached["files"] == states:
+                return _mapped(final), str(cached["sha256"])
     images = []
     for path in paths:
         pixels = read_picture(path)

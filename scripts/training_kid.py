@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +15,8 @@ from torch.nn.functional import interpolate
 from cnn.oracle import read_pictures
 from cnn.oracle_metrics import kernel_inception_distance
 from scripts.generated_pictures import ORACLE, open_oracle
-from scripts.pipeline import REPOSITORY, Tool
-from scripts.pipeline.files import read_json, write_json
+from scripts.pipeline import REPOSITORY, Tool, UserError
+from scripts.pipeline.files import TextFileError, read_json, write_json
 from stylegan.checkpoint import save_checkpoint
 from stylegan.sampling import sample_z, synthesize, to_uint8
 from stylegan.training import Trainer, TrainingImages
@@ -61,8 +62,14 @@ class KidMeter:
         path = self.folder / BEST_RECORD
         if not path.exists():
             return None
-        record = read_json(path)
-        return record["kid"] if {key: record.get(key) for key in self.setting} == self.setting else None
+        try:
+            record = read_json(path)
+        except TextFileError as error:
+            raise UserError(
+                f"{error} So nothing tells how good the best weights are. Remove it, and the next ones count "
+                f"as the best:\n    rm {shlex.quote(str(path))}"
+            ) from error
+        return record.get("kid") if {key: record.get(key) for key in self.setting} == self.setting else None
 
     def forget(self) -> None:
         """A training that starts over has no best weights yet."""

@@ -119,7 +119,7 @@ class TrainingLoop:
         processes the first one writes, and all stop after the same step.
 
         Raises:
-            UserError: the checkpoint is damaged, or of other options.
+            UserError: the checkpoint is damaged, of other options, or not the same for all processes.
             Interrupted: the user asked to stop; the steps so far are in the checkpoint.
         """
         log_file = self.tool.log_dir / "train_log.csv"
@@ -127,6 +127,11 @@ class TrainingLoop:
             self._resume()
         elif self.tool.writes:
             files.remove(log_file)
+        if not self.trainer.processes.agree(self.trainer.step, self.trainer.device):
+            raise UserError(
+                f"{self.checkpoint} is not the same for all processes, so each would train another network. "
+                "Their machines must share the workspace."
+            )
         with (
             Journal(log_file, self.columns, "step", int) if self.tool.writes else nullcontext() as journal,
             # All processes stop together, so the display itself must not raise on Ctrl-C.

@@ -158,6 +158,11 @@ class Processes:
         """Whether the flag is set in any process; all of them get the same answer."""
         return flag if self.count == 1 else bool(self.sum(torch.tensor(float(flag), device=device)) > 0)
 
+    def agree(self, value: int, device: torch.device) -> bool:
+        """Whether a whole number is the same in all processes; all of them get the same answer."""
+        total = self.sum_values({"value": value}, device)["value"]
+        return not self.any(total != value * self.count, device)
+
     def wait(self) -> None:
         """Return when every process has come this far."""
         if self.count > 1:

@@ -169,7 +169,7 @@ def train(
         fingerprint: text that a checkpoint must carry to be continued (options and data of the run).
         on_start: called once with the number of steps that earlier runs did.
         on_save: called after each checkpoint with the state (for the log file).
-        on_preview: called with the step number every `preview_every` steps; an OSError in it ends nothing.
+        on_preview: called with the step number every `preview_every` steps.
         on_step: called after each step with its log row (for progress).
         should_stop: asked before every step; the run is saved before it returns.
 
@@ -184,7 +184,10 @@ def train(
     processes = trainer.processes
     state = _resume(trainer, checkpoint, fingerprint) if checkpoint.exists() else LoopState()
     on_start(state.step)
-    _check_all_at(state.step, trainer, checkpoint)
+    if not processes.agree(state.step, trainer.device):
+        raise ResumeError(
+            f"{checkpoint.name} is not the same for all processes: their machines must share its folder"
+        )
     for module in trainer.modules().values():  # other machines may round otherwise in what they start from
         processes.copy_from_first([*module.parameters(), *module.buffers()])
     saved_at = time.monotonic()
@@ -213,15 +216,6 @@ def train(
         if state.step % options.log_every == 0 or state.step == options.steps:
             state.rows.append({"step": state.step, **_mean_rows(state.pending)})
             state.pending.clear()
-
-
-def _check_all_at(step: int, trainer: Trainer, checkpoint: Path) -> None:
-    """Raise `ResumeError` unless all processes go on from the same step."""
-    total = trainer.processes.sum_values({"step": step}, trainer.device)["step"]
-    if trainer.processes.any(total != step * trainer.processes.count, trainer.device):
-        raise ResumeError(
-            f"{checkpoint.name} is not the same for all processes: their machines must share its folder"
-        )
 
 
 def save_atomically(obj: object, path: Path) -> None:

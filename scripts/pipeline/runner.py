@@ -268,7 +268,8 @@ class StageRun:
             missing = [relative for relative in self.outputs if not (self.workspace / relative).exists()]
             if missing:
                 raise RuntimeError(f"{self.spec.name} ended without its outputs {missing}")
-            files.sync_folders({(self.workspace / relative).parent for relative in self.outputs})
+            item_folders = {self.workspace / relative for relative in self.spec.item_folders}
+            files.sync_folders(item_folders | {(self.workspace / name).parent for name in self.outputs})
             written = recorded.write(self.workspace, self.spec.name, (*self.outputs, *self.spec.item_folders))
             record |= {
                 "state": "complete",

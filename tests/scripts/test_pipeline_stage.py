@@ -108,6 +108,14 @@ def test_missing_input_names_its_maker_and_the_command(run_script, tmp_path: Pat
     assert not (tmp_path / "empty").exists()
 
 
+def test_a_file_is_no_workspace(run_script, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    for place in (tmp_path / "notes.txt", tmp_path / "notes.txt/inside"):
+        result = run_script(TOY, "--workspace", place)
+        assert result.returncode == 2 and "Give a folder" in result.stderr
+        assert "Traceback" not in result.stderr
+
+
 def test_input_of_an_unfinished_stage_is_refused(run_script, workspace: Path) -> None:
     folder = workspace / "_stages/89_wood"
     folder.mkdir(parents=True)

@@ -212,6 +212,18 @@ def test_only_usable_faces_count(
     assert len(np.load(tmp_path / "out" / "pictures_16px.npy")) == 8
 
 
+def test_a_damaged_listing_vouches_for_no_cached_picture(
+    train: Train, pictures: Path, tmp_path: Path
+) -> None:
+    arguments = ("--folder", pictures, "--kid-kimg", 0, "--preview-kimg", 0)
+    assert train(PLAN, *arguments) == 0
+    listing = tmp_path / "out/pictures_16px.json"
+    whole = listing.read_text()
+    listing.write_text(whole[: len(whole) // 2])
+    assert train(PLAN, *arguments) == 0
+    assert listing.read_text() == whole
+
+
 def test_no_process_waits_for_one_that_has_gone() -> None:
     class Two(SimpleNamespace):
         def any(self, flag: bool, device: torch.device) -> bool:

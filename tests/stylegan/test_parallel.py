@@ -115,3 +115,13 @@ def test_dropout_keeps_what_one_process_keeps() -> None:
             found = torch.nn.functional.dropout(whole[rows], 0.4)
             assert torch.equal(torch.nn.functional.dropout(whole[rows], 0.4, training=False), whole[rows])
         torch.testing.assert_close(found, expected[rows])
+
+
+def _agreements() -> list[bool]:
+    processes = Processes.of_this_run()
+    return [processes.agree(number, torch.device("cpu")) for number in (7, processes.rank)]
+
+
+def test_processes_notice_that_their_numbers_differ(tmp_path: Path) -> None:
+    assert in_processes(2, tmp_path, _agreements) == [[True, False]] * 2
+    assert Processes().agree(7, torch.device("cpu"))
