@@ -15,7 +15,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -117,7 +117,8 @@ class TrainingEvents:
             work()
         except (OSError, ImportError) as error:
             self._close()
-            self.say(f"No TensorBoard events from here on ({error}); the training and its log go on.")
+            with suppress(OSError):  # the log may lie on the same full disk
+                self.say(f"No TensorBoard events from here on ({error}); the training and its log go on.")
 
     def _close(self) -> None:
         file, self._file = self._file, None

@@ -240,7 +240,7 @@ class Explorer:
 
     def _person(self, message: Mapping[str, Any], version: str) -> Person:
         if (name := message.get("photograph")) is not None:
-            if name not in self._photographs or version != "v3":
+            if not isinstance(name, str) or name not in self._photographs or version != "v3":
                 raise ExploreError("there is no such photograph, or the version is not v3; upload it again")
             return self._photographs[name]
         seed = message.get("seed")

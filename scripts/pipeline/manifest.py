@@ -15,7 +15,11 @@ MANIFEST_NAME = "_stage.json"
 LOCK_NAME = "lock"
 HEARTBEAT_NAME = "heartbeat"
 HEARTBEAT_INTERVAL_S = 1.0
-KINDS = {"state": str, "fingerprint": str, "depends_on": dict, "options": dict, "numbers": dict}
+KINDS = {
+    **dict.fromkeys(("state", "fingerprint"), str),
+    **dict.fromkeys(("depends_on", "options", "numbers", "counts", "file_counts", "sha256"), dict),
+    **dict.fromkeys(("attempts", "look_at", "outputs"), list),
+}
 REQUIRED = {"state", "fingerprint"}
 
 

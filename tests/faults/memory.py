@@ -99,8 +99,8 @@ def grow(source: Path, target: Path, times: int) -> None:
         table = pd.read_csv(source / relative, keep_default_na=False)
         parts = [_shifted(table, part * SMOKE_COUNT) for part in range(times)]
         pd.concat(parts).to_csv(target / relative, index=False)
-        for number, part in enumerate(parts):
-            _link_pictures(source, target, relative, table["img_no"], number * SMOKE_COUNT, part)
+        for number in range(times):
+            _link_pictures(source, target, relative, table["img_no"], number * SMOKE_COUNT)
     _repeat_latents(source / "stylegan/latents.safetensors", target / "stylegan/latents.safetensors", times)
     candidates = pd.read_csv(target / ALL_IMAGES)
     labels = pd.DataFrame({"img_name": candidates["img_path"].str.rsplit("/", n=1).str[-1]})
@@ -120,9 +120,7 @@ def _shifted(table: pd.DataFrame, offset: int) -> pd.DataFrame:
     return shifted.assign(seed=shifted["img_no"]) if "seed" in table else shifted
 
 
-def _link_pictures(
-    source: Path, target: Path, relative: str, numbers: pd.Series, offset: int, rows: pd.DataFrame
-) -> None:
+def _link_pictures(source: Path, target: Path, relative: str, numbers: pd.Series, offset: int) -> None:
     """The pictures that a table's rows vouch for, as hard links."""
     if relative == "segmentation/faces.csv":
         pairs = [

@@ -144,12 +144,6 @@ class Chromium:
         field = self.call("DOM.querySelector", nodeId=document, selector=selector)["nodeId"]
         self.call("DOM.setFileInputFiles", nodeId=field, files=[str(path) for path in paths])
 
-    def screenshot(self) -> bytes:
-        """The window as a PNG."""
-        import base64
-
-        return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
-
     def _receive(self, deadline: float) -> dict[str, Any]:
         while b"\0" not in self._received:
             ready, _, _ = select.select([self._events], [], [], max(deadline - time.monotonic(), 0))

@@ -4,6 +4,7 @@ import importlib
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from segmentation.normalization import fit
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan.checkpoint import save_checkpoint
 from stylegan_modified.stylegan_generator import transplant
+from tests.process_groups import in_processes
 from tests.stylegan_modified.tiny import RESOLUTION, base_discriminator, base_generator
 
 evaluate = importlib.import_module("scripts.09_evaluate")
@@ -147,3 +149,25 @@ def test_without_an_oracle_the_rest_is_measured_and_said_so(run, workspace: Path
     assert "There is no oracle" in (workspace / evaluate.MARKDOWN).read_text()
     assert run("--versions", "v3", "--force") == 3
     assert "07_fine_tune_v3" in capsys.readouterr().err
+
+
+class SharedReadings:
+    """Readings of a version that only counts its parts of seven pictures."""
+
+    version, made = "v1", 0
+    stage = SimpleNamespace(device=torch.device("cpu"))
+
+    def plan(self, sizes: object) -> list[int]:
+        return [7] * 3
+
+    def make(self, parts: list[int]) -> None:
+        self.made += sum(parts)
+
+
+def _read_together() -> dict[str, int]:
+    return evaluate.read_together([SharedReadings()], None)
+
+
+def test_several_processes_know_what_they_made_together(tmp_path: Path) -> None:
+    assert _read_together() == {}
+    assert in_processes(2, tmp_path, _read_together) == [{"v1": 3 * 7}] * 2
