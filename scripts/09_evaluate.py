@@ -263,11 +263,7 @@ def evaluate(stage: Stage, options: Options, readings: VersionReadings, sizes: S
 
 
 def read_together(readings: Iterable[VersionReadings], sizes: Sizes) -> dict[str, int]:
-    """Several processes make the readings of all versions, every one its share of the parts.
-
-    Returns:
-        version -> pictures that they made; empty where one process is alone.
-    """
+    """Several processes share the readings of all versions; version -> pictures that they made together."""
     from stylegan.parallel import Processes
 
     processes = Processes.of_this_run()
@@ -278,8 +274,8 @@ def read_together(readings: Iterable[VersionReadings], sizes: Sizes) -> dict[str
         # What cannot be evaluated is reported when the results are put together.
         with suppress(evaluation_generators.UnfittedBaseError):
             of_version.make(of_version.plan(sizes)[processes.rank :: processes.count])
-        count = processes.sum_values({"made": of_version.made}, of_version.stage.device)["made"]
-        made[of_version.version] = int(count)
+        total = processes.sum_values({"made": of_version.made}, of_version.stage.device)
+        made[of_version.version] = int(total["made"])
     return made
 
 

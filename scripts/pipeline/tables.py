@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -57,8 +58,6 @@ def read_csv(path: Path, columns: Sequence[str] = (), mend: str = "") -> pd.Data
 
 def parse_csv(text: str) -> pd.DataFrame:
     """Parse a table as the writers here spell it: numbers exact, only empty fields and ``nan`` missing."""
-    import io
-
     import pandas as pd
 
     # Pandas 3.1 made the exact parser its default and deprecated asking for it.

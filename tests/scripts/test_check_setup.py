@@ -166,6 +166,23 @@ def test_a_broken_table_is_made_again(check: Callable, workspace: Path) -> None:
     assert commands(screen)[0].endswith("--force")
 
 
+@pytest.mark.parametrize("named", ["../../etc/passwd", "stylegan/notes.txt", ""])
+def test_a_table_that_names_no_picture(check: Callable, workspace: Path, named: str) -> None:
+    table = workspace / "stylegan/candidates.csv"
+    table.write_text(table.read_text().replace("stylegan/synthesize_results/000003.jpg", named))
+    code, screen = check(workspace)
+    assert code == 5 and f"it names {named!r}, which is no picture" in screen
+
+
+def test_files_that_vanish_and_a_bundle_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "BUNDLE", "data/none")
+    assert machine.bundled_weights().text.startswith("0 files")
+    (tmp_path / "file").write_bytes(b"12345")
+    monkeypatch.setattr(Path, "is_file", lambda path: True)  # it was there when the folder was listed
+    monkeypatch.setattr(Path, "rglob", lambda folder, pattern: [tmp_path / "file", tmp_path / "vanished"])
+    assert machine.disk(tmp_path, 5 / machine.GIB).text.endswith("takes 0.0 more")
+
+
 def test_records_of_earlier_versions(check: Callable, workspace: Path) -> None:
     record = manifest.read(workspace, "01_generate_candidates")
     for name in ("sha256", "attempts", "counts", "seeds", "processor"):
@@ -179,13 +196,16 @@ def test_records_of_earlier_versions(check: Callable, workspace: Path) -> None:
     ("change", "found"),
     [(lambda data: data[:-10], "damaged"), (lambda data: b"", "empty"), (lambda data: b"GIF89a", "damaged")],
 )
-def test_a_picture_is_judged_by_its_ends(tmp_path: Path, change: Callable, found: str) -> None:
-    path = tmp_path / "a.png"
+@pytest.mark.parametrize("name", ["a.png", "a.jpeg", "A.JPG"])
+def test_a_picture_is_judged_by_its_ends(tmp_path: Path, change: Callable, found: str, name: str) -> None:
+    path = tmp_path / name
     Image.effect_noise((32, 32), 9).save(path)
     assert pictures.trouble(path, deep=True) == ""
     data = path.read_bytes()
     path.write_bytes(change(data))
     assert pictures.trouble(path, deep=False) == found
+    if path.suffix != ".png":  # a JPEG has no checksum
+        return
     middle = bytearray(data)
     middle[len(middle) // 2] ^= 255
     path.write_bytes(middle)
