@@ -15,6 +15,7 @@ from scripts import candidate_latents, faces
 from scripts.fine_tuning_run import FineTuning, FineTuningOptions, run_training
 from scripts.pipeline import Input, Stage, StageSpec, manifest, option, run_stage
 from scripts.pipeline.array_files import ArrayFileError, read_arrays
+from scripts.pipeline.fingerprint import sha256_file
 from scripts.stored_rows import JoinedRows, StoredRows
 
 if TYPE_CHECKING:
@@ -225,22 +226,24 @@ def draw_practice(
             read.append((values, valid.all(axis=1)))
             progress.update(len(rows))
     values, valid = (np.concatenate(part) for part in zip(*read, strict=True))
-    stage.write_arrays(POOL, values=values, valid=valid, made_for=_fingerprint(stage))
+    stage.write_arrays(POOL, values=values, valid=valid, made_for=_made_for(stage))
 
 
 def _is_drawn(stage: Stage) -> bool:
-    """Whether there are practice pictures, made by a run with these options and inputs."""
+    """Whether there are practice pictures, whole, made by a run with these options and inputs."""
     if not all(stage.path(relative).exists() for relative in (POOL, POOL_IMAGES, POOL_LABEL_MAPS)):
         return False
     try:
         stored = read_arrays(stage.path(POOL), ("made_for",), LARGEST_POOL_BYTES)
     except ArrayFileError:  # then it is drawn again
         return False
-    return str(stored["made_for"]) == _fingerprint(stage)
+    return str(stored["made_for"]) == _made_for(stage)
 
 
-def _fingerprint(stage: Stage) -> str:
-    return manifest.read(stage.workspace, stage.name)["fingerprint"]
+def _made_for(stage: Stage) -> str:
+    """What the scores of the pool belong to: the run, the pictures and their label maps."""
+    files = (sha256_file(stage.path(relative)) for relative in (POOL_IMAGES, POOL_LABEL_MAPS))
+    return " ".join([manifest.read(stage.workspace, stage.name)["fingerprint"], *files])
 
 
 def train_dials(
