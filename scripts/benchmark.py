@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.fast_memory import keep_freed_memory
-from scripts.pipeline import Tool, ToolOptions, UserError, files, option, run_tool
+from scripts.pipeline import Tool, ToolOptions, UserError, accounting, files, option, run_tool
 
 if TYPE_CHECKING:
     import torch
@@ -37,16 +37,8 @@ def machine(device: "torch.device") -> dict[str, str | int]:
     """What the figures were measured on."""
     import torch
 
-    models = (line for line in _cpu_info() if line.startswith("model name"))
-    name = next(models, ": unknown").split(":", 1)[1].strip()
-    if device.type == "cuda":
-        name = torch.cuda.get_device_name(device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else accounting.processor()
     return {"device": name, "threads": torch.get_num_threads(), "torch": torch.__version__}
-
-
-def _cpu_info() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
 
 
 def table(measurements: "list[Measurement]") -> list[str]:

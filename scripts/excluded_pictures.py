@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts.face_pictures import PICTURE_SUFFIXES
 from scripts.pipeline import Input, Stage, UserError, files, tables
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NAME_COLUMNS = ("img_name", "img_path", "img_no")
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
 def inputs(sources: Sequence[Path]) -> tuple[Input, ...]:
