@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FOLDER = "stylegan_modified/synthesize_results"
+LARGEST_SEED = 2**63
+MOST_PEOPLE = 1_000_000
 GRID_PICTURES = 240  # in grid.png at the most; all others are files of their own
 PROPERTY_HELP = "normalised, 0 = mean of the training pictures; not given: median, or the photograph's own"
 
@@ -71,11 +73,16 @@ def parse_seeds(text: str) -> list[int]:
     seeds: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
+        if not first.isdecimal() or (dash and not last.isdecimal()):
             raise UsageError(
                 f"--seeds {text!r} has a part {part!r} that is no number or range. Write 0-15 or 3,7,20-24."
             )
-        seeds += range(int(first), int(last or first) + 1)
+        numbers = range(int(first), int(last or first) + 1)
+        if numbers.stop > LARGEST_SEED or numbers.stop - numbers.start > MOST_PEOPLE:
+            raise UsageError(
+                f"--seeds {text!r}: a seed is below {LARGEST_SEED}, and a range has at most {MOST_PEOPLE}."
+            )
+        seeds += numbers
     if not seeds:
         raise UsageError(f"--seeds {text!r} names nobody. Write 0-15 or 3,7,20-24.")
     return seeds

@@ -7,6 +7,7 @@ machine the same request, alone in its batch, has the same pixels wherever it is
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -53,9 +54,11 @@ def parse_sweep(text: str) -> tuple[str, list[float]]:
     if name not in PROPERTY_NAMES:
         raise UsageError(f"--sweep {text!r}: there is no property {name!r}. {nearest(name, PROPERTY_NAMES)}")
     try:
-        start, stop, count = values.split(":")
-        steps = max(int(count) - 1, 1)
-        return name, [float(start) + (float(stop) - float(start)) * i / steps for i in range(int(count))]
+        first, last, number = values.split(":")
+        start, stop, count = float(first), float(last), int(number)
+        if count < 1 or not math.isfinite(start) or not math.isfinite(stop):
+            raise ValueError("no sweep")
+        return name, [start + (stop - start) * i / max(count - 1, 1) for i in range(count)]
     except ValueError:
         raise UsageError(
             f"--sweep {text!r} is not property=start:stop:count, such as mouth=-2:2:7."

@@ -41,6 +41,13 @@ class Options(TrainingToolOptions):
     init: Path | None = option(None, help="weights to start from, such as those of an earlier run")
     held_out: int = option(500, help="portraits to judge the parser on")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.portraits, self.portrait_size_px, self.batch_size, self.held_out) < 1:
+            raise ValueError(
+                "--portraits, --portrait-size-px, --batch-size and --held-out must be at least 1."
+            )
+
 
 def training_portraits(tool: Tool, options: Options) -> Mapping[str, "np.ndarray"]:
     """Images uint8 [N, S, S, 3] and label_maps uint8 [N, S, S]; drawn once, then read from the cache."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -178,10 +179,20 @@ def resolve_options(
             args=list(argv),
             default=options_class(**values),
         )
+        _check_finite(options)
     except ValueError as error:
         raise UsageError(f"{error} See scripts/{name}.py --help.") from error
     origins.update(dict.fromkeys(_named_on_command_line(options_class, argv), "command line"))
     return ResolvedOptions(options, origins)
+
+
+def _check_finite(options: ToolOptions) -> None:
+    """Raise `ValueError` for a number that is none: no option means anything by it, and JSON has none."""
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        numbers = value if isinstance(value, tuple) else (value,)
+        if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+            raise ValueError(f"--{field.name.replace('_', '-')} is {value}, which is no finite number.")
 
 
 def _layer_choice(options_class: type[ToolOptions], argv: Sequence[str]) -> tuple[str, Path | None, str]:

@@ -140,6 +140,11 @@ def _guarded(body: Callable[[StopRequest, Outcome], None], name: str, outcome: O
             f"{name}: no permission to use {error.filename}, so the run cannot go on. "
             "Change who may use it, or give another --workspace."
         )
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        return UserError.exit_code, (
+            f"{name}: {error.filename} cannot be used: there is a file where a folder should be, or a "
+            "folder where a file should be. Move it away, or give another name."
+        )
     except writing_errors() as error:
         if not is_disk_full(error):
             raise

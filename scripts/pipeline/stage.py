@@ -46,12 +46,6 @@ class Tool:
         self.name = name
         self.options = options
         self.workspace = workspace_of(options)
-        place = next(folder for folder in (self.workspace, *self.workspace.parents) if folder.exists())
-        if not place.is_dir():
-            raise UsageError(
-                f"--workspace {options.workspace} names the file {place}, and a file holds no results. Give "
-                "a folder; it is made if there is none."
-            )
         own_workspace = self.workspace != default_workspace(options)
         logs = self.workspace / "logs" if own_workspace else REPOSITORY / "logs" / options.preset
         self.log_dir = logs / name

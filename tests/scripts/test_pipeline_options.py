@@ -180,6 +180,15 @@ def test_mistakes_on_the_command_line_exit_2(
     assert argv[0].split()[0] in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_numbers_that_are_none(presets: Path, tmp_path: Path, value: str) -> None:
+    config = tmp_path / "mine.toml"
+    config.write_text(f"[90_toy]\nfactor = {value}\n")
+    for argv in (("--factor", value), ("--config", config)):
+        with pytest.raises(UsageError, match=f"--factor is {value}, which is no finite number"):
+            resolve(presets, *argv)
+
+
 def test_help_shows_the_values_of_the_preset(presets: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_info:
         resolve(presets, "--preset", "small", "--help")

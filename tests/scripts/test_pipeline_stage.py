@@ -112,7 +112,7 @@ def test_a_file_is_no_workspace(run_script, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     for place in (tmp_path / "notes.txt", tmp_path / "notes.txt/inside"):
         result = run_script(TOY, "--workspace", place)
-        assert result.returncode == 2 and "Give a folder" in result.stderr
+        assert result.returncode == 5 and "a file where a folder should be" in result.stderr
         assert "Traceback" not in result.stderr
 
 
