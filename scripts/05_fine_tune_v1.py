@@ -44,6 +44,11 @@ class Options(FineTuningOptions):
     identity_weight: float = option(0.3, help="weight of the same person with one dial turned")
     filter_weight: float = option(0.5, help="weight of the gender and quality networks")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.recipe == "matching" and self.batch_size % 2:
+            raise ValueError("--batch-size must be even: each person is drawn twice, with one dial turned.")
+
 
 SPEC = StageSpec(
     name="05_fine_tune_v1",

@@ -57,6 +57,11 @@ class Options(FineTuningOptions):
     pool: int = option(1024, help="people to practise on")
     preview_every: int = option(300, help="steps between preview pictures, 0: none", affects_results=False)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.pool < 1 or self.cnn_epochs < 1:
+            raise ValueError("--pool and --cnn-epochs must be at least 1.")
+
 
 SPEC = StageSpec(
     name="06_fine_tune_v2",

@@ -42,6 +42,11 @@ class Options(FineTuningOptions):
     reconstruction_weight: float = option(0.5, help="weight of the reconstructed picture")
     kl_weight: float = option(0.02, help="weight of the KL divergence to N(0, 1)")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.people < 1 or self.drawn_size < 1:
+            raise ValueError("--people and --drawn-size must be at least 1.")
+
 
 def inputs(options: Options) -> tuple[Input, ...]:
     """What the stage reads: the document's recipe starts at v1, ours at v2."""

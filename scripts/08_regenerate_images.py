@@ -55,6 +55,8 @@ class Options(ToolOptions):
     scale: int = option(2, help="enlargement of the pictures in grid.png")
 
     def __post_init__(self) -> None:
+        if self.batch_size < 1 or self.scale < 1:
+            raise ValueError("--batch-size and --scale must be at least 1.")
         if self.from_image is not None and self.version != "v3":
             raise ValueError(f"--from-image needs --version v3: {self.version} cannot encode a photograph.")
 

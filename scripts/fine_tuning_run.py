@@ -37,6 +37,8 @@ class FineTuningOptions(StageOptions):
     preview_every: int = option(200, help="steps between preview pictures, 0: none", affects_results=False)
 
     def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch_size < 1:
+            raise ValueError("--steps and --batch-size must be at least 1.")
         if self.control_latents < 2:
             raise ValueError("--control-latents must be at least 2: it compares people with each other.")
 

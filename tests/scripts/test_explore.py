@@ -1,7 +1,6 @@
 """The explorer without a browser: pictures, strips, photographs; the same pixels from the command line."""
 
 import http.client
-import importlib
 import json
 import re
 import threading
@@ -21,8 +20,8 @@ from scripts import faces, photographs
 from scripts.exploring.explorer import ExploreError, Explorer
 from scripts.exploring.server import ExploreServer
 from scripts.photographs import PhotographEncoder
-from scripts.pipeline import UsageError, UserError
-from scripts.regeneration import exact, parse_sweep
+from scripts.pipeline import UserError
+from scripts.regeneration import exact
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified import editing
 from tests.scripts.explore_workspace import (
@@ -282,15 +281,3 @@ def test_the_script_runs_until_its_page_is_closed(workspace, monkeypatch, capsys
 def test_an_empty_workspace_exits_3_with_the_command(tmp_path: Path, capsys) -> None:
     assert run_command("python scripts/explore.py", "--workspace", tmp_path, "--no-browser") == 3
     assert "04_compute_property_scores.py" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("text", ["mouth=-2:1e400:3", "mouth=nan:1:3", "mouth=-2:2:0", "mouth=1:2"])
-def test_a_sweep_without_finite_ends_or_pictures(text: str) -> None:
-    with pytest.raises(UsageError, match="start:stop:count"):
-        parse_sweep(text)
-
-
-@pytest.mark.parametrize("text", ["0-999999999999", "99999999999999999999", "²", "3-1", ""])
-def test_seeds_that_nobody_has(text: str) -> None:
-    with pytest.raises(UsageError, match="--seeds"):
-        importlib.import_module("scripts.08_regenerate_images").parse_seeds(text)

@@ -1,5 +1,6 @@
 """The layers of options and what is said about mistakes in them."""
 
+import importlib
 import importlib.util
 import json
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from scripts.pipeline import StageOptions, UsageError
 from scripts.pipeline.layers import FULL_PREFIX, PRESETS, read_tables
 from scripts.pipeline.options import resolve_options, results_options
+from scripts.regeneration import parse_sweep
 
 PRESET = """
 [common]
@@ -196,3 +198,30 @@ def test_help_shows_the_values_of_the_preset(presets: Path, capsys: pytest.Captu
     text = " ".join(capsys.readouterr().out.split())
     assert "Make toys." in text
     assert "toys to make (default: 1)" in text
+
+
+@pytest.mark.parametrize("text", ["mouth=-2:1e400:3", "mouth=nan:1:3", "mouth=-2:2:0", "mouth=1:2"])
+def test_a_sweep_without_finite_ends_or_pictures(text: str) -> None:
+    with pytest.raises(UsageError, match="start:stop:count"):
+        parse_sweep(text)
+
+
+@pytest.mark.parametrize(
+    ("script", "values", "message"),
+    [
+        ("05_fine_tune_v1", {"batch_size": 5}, "must be even"),
+        ("05_fine_tune_v1", {"batch_size": 0}, "at least 1"),
+        ("06_fine_tune_v2", {"pool": 0}, "at least 1"),
+        ("07_fine_tune_v3", {"drawn_size": 0}, "at least 1"),
+        ("08_regenerate_images", {"batch_size": 0}, "at least 1"),
+    ],
+)
+def test_options_that_no_batch_can_have(script: str, values: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        importlib.import_module(f"scripts.{script}").Options(**values)
+
+
+@pytest.mark.parametrize("text", ["0-999999999999", "99999999999999999999", "²", "3-1", ""])
+def test_seeds_that_nobody_has(text: str) -> None:
+    with pytest.raises(UsageError, match="--seeds"):
+        importlib.import_module("scripts.08_regenerate_images").parse_seeds(text)

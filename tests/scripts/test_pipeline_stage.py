@@ -268,8 +268,7 @@ def test_json_of_a_stage(run_script, start_script, workspace: Path) -> None:
 
 
 def test_json_of_a_bug_keeps_its_traceback(run_script, workspace: Path) -> None:
-    (workspace / "toy").write_text("a file where the stage needs a folder")
-    result = run_script(TOY, "--workspace", workspace, "--json")
+    result = run_script(TOY, "--workspace", workspace, "--json", "--pause-s", -1)
     told = json.loads(result.stdout)
     assert (told["state"], told["exit_code"]) == ("failed", 1)
     assert result.returncode == 1
