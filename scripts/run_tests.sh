@@ -8,4 +8,6 @@ ensure_venv
 
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
-"$PYTHON" -m pytest -q "$@"
+# Two at a time, each with one thread of calculation: more would wait for each other.
+export OMP_NUM_THREADS=1
+"$PYTHON" -m pytest -q -n 2 --dist loadfile "$@"

@@ -65,6 +65,10 @@ def load_images(
     if options.folder is not None:
         pictures, digest = folder_images(options.folder.resolve(), resolution, out, log)
         return TrainingImages(pictures), f"{len(pictures)} pictures, sha256 {digest[:16]}"
+    from data import portraits
+
+    with tool.foreseen(ValueError, mend="Give a plan that ends at another resolution, or --folder."):
+        portraits.check_size(resolution)
     first, count, repeats = options.first_portrait, options.portraits, options.repeat_low_quality
     found = portrait_images(count, resolution, first, options.processes, out, log, tool.check_stop)
     what = f"{count} portraits from seed {first}"

@@ -54,9 +54,11 @@ def draw_people(tool: Tool, options: Options, first_seed: int, people: int) -> "
     import numpy as np
 
     from cnn.oracle_training import PairedPortraits
-    from data.portraits import TRUTH_NAMES
+    from data.portraits import TRUTH_NAMES, check_size
 
     size = options.portrait_size_px
+    with tool.foreseen(ValueError, mend="Give another --portrait-size-px."):
+        check_size(size)
     pieces = []
     with tool.progress(people, "people") as progress:
         for start in range(0, people, PEOPLE_PER_PIECE):

@@ -55,6 +55,8 @@ def training_portraits(tool: Tool, options: Options) -> Mapping[str, "np.ndarray
 
     from data import portraits
 
+    with tool.foreseen(ValueError, mend="Give another --portrait-size-px."):
+        portraits.check_size(options.portrait_size_px)
     seeds = np.arange(TRAINING_SEED, TRAINING_SEED + options.portraits)
     path = tool.workspace / CACHE
     if path.is_file():

@@ -12,7 +12,7 @@ from .parameters import (
     sample_latents,
     truth,
 )
-from .render import Portrait, PortraitSet, render, render_many
+from .render import Portrait, PortraitSet, check_size, render, render_many
 
 __all__ = [
     "CLASS_COUNT",
@@ -24,6 +24,7 @@ __all__ = [
     "Portrait",
     "PortraitParameters",
     "PortraitSet",
+    "check_size",
     "parameters_from_latent",
     "render",
     "render_many",

@@ -59,12 +59,17 @@ class PortraitSet:
     """float32 [N, 9] in the order of TRUTH_NAMES."""
 
 
-def render(parameters: PortraitParameters, size: int) -> Portrait:
-    """Draw one portrait of `size` x `size` pixels; size 64 to 256, else ValueError."""
+def check_size(size: int) -> None:
+    """Raise ValueError unless portraits can be drawn at `size` x `size` pixels: 64 to 256."""
     if not SIZES[0] <= size <= SIZES[1]:
         raise ValueError(
             f"Portraits are drawn at {SIZES[0]} to {SIZES[1]} pixels, not {size}; scale the result."
         )
+
+
+def render(parameters: PortraitParameters, size: int) -> Portrait:
+    """Draw one portrait. ValueError as of `check_size`."""
+    check_size(size)
     oversampling = max(2, round(192 / size))
     canvas = Canvas(size * oversampling)
     head = Head(parameters, canvas.size)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from scripts.pipeline.journal import CHECKSUM
 from scripts.pipeline.recorded import RECORD_NAME
 
 # How often it was begun, and what the last attempt took and used: what two runs may differ in. Hashes
@@ -132,8 +133,11 @@ def _table(path: Path) -> list[list[tuple[str, str]]]:
     """Rows of a CSV in order, as (column, text); the texts of measured times are left out."""
     with path.open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
+    ignored = TIME_COLUMNS & set(header)
+    if ignored:
+        ignored.add(CHECKSUM)  # it covers the times
     return [
-        [(name, "" if name in TIME_COLUMNS else text) for name, text in zip(header, row, strict=True)]
+        [(name, "" if name in ignored else text) for name, text in zip(header, row, strict=True)]
         for row in [header, *rows]
     ]
 

@@ -151,3 +151,10 @@ def test_comparison_of_a_generator_with_portraits(
     assert (workspace / "compare_generator/generated.png").is_file()
     for name in TRUTH_NAMES[2:]:
         assert name in text
+
+
+@pytest.mark.parametrize("name", ["train_oracle", "train_parser"])
+def test_sizes_at_which_no_portrait_can_be_drawn_are_told(in_process, tmp_path: Path, name: str) -> None:
+    code, text = in_process(name, "--workspace", tmp_path, "--portrait-size-px", 32)
+    assert code == 5
+    assert "64 to 256 pixels, not 32" in text and "--portrait-size-px" in text
