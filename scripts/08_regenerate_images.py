@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts import faces, photographs, regeneration
-from scripts.pipeline import MissingInputError, Tool, ToolOptions, UsageError, option, run_tool
+from scripts.pipeline import MissingInputError, Tool, ToolOptions, UsageError, locks, option, run_tool
 from scripts.regeneration import Person, Photograph, Regenerator, Request, parse_sweep
 
 if TYPE_CHECKING:
@@ -162,12 +162,17 @@ def picture_path(cell: Cell) -> str:
     return f"{FOLDER}/{cell.name}"
 
 
-def check_inputs(tool: Tool, options: Options) -> None:
-    """Raise `MissingInputError` with the command that makes what is missing."""
+def needed_files(options: Options) -> dict[str, str]:
+    """Workspace-relative files to read -> the script that makes each."""
     needed = {faces.STATISTICS: "04_compute_property_scores"}
     needed[regeneration.generator_file(options.version)] = regeneration.MAKERS[options.version]
     if options.from_image is not None:
         needed |= photographs.NEEDED
+    return needed
+
+
+def check_inputs(tool: Tool, needed: Mapping[str, str]) -> None:
+    """Raise `MissingInputError` with the command that makes what is missing."""
     for relative, maker in needed.items():
         if not (tool.workspace / relative).exists():
             raise MissingInputError(
@@ -223,9 +228,16 @@ def picture_grid(
 
 
 def run(tool: Tool, options: Options) -> None:
+    needed = needed_files(options)
+    with locks.reading(tool.workspace, needed.values()):
+        check_inputs(tool, needed)
+        regenerate(tool, options)
+
+
+def regenerate(tool: Tool, options: Options) -> None:
+    """Make the pictures, their table and the grid."""
     import numpy as np
 
-    check_inputs(tool, options)
     statistics = faces.load_statistics(tool)
     regenerator = Regenerator(tool, options.version, options.trunc_psi, options.corrections)
     people = list_people(tool, options, regenerator)

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from scripts.pipeline import REPOSITORY
+from scripts.pipeline import REPOSITORY, locks
 from segmentation.property_table import PROPERTY_NAMES
 from tests import readme
 from tests.processes import ScriptProcess, wait_until
@@ -128,6 +128,12 @@ def test_damaged_weights_are_refused_with_the_command_that_mends_them(workspace:
         assert "07_fine_tune_v3.py" in result.stderr and "--force" in result.stderr
     finally:
         target.write_bytes(good)
+
+
+def test_nothing_is_regenerated_from_a_generator_that_is_being_made(workspace: Path) -> None:
+    with locks.changing(workspace, "07_fine_tune_v3"):
+        refused = run(script("08"), workspace, code=5)
+    assert "07_fine_tune_v3" in refused.stderr and "being made now" in refused.stderr
 
 
 def test_an_interrupt_saves_and_exits_130(workspace: Path, tmp_path: Path) -> None:
