@@ -146,6 +146,11 @@ class Fetcher:
     def _is_untouched(self, file: WeightFile, target: Path) -> bool:
         return self.record.get(file.path) == fingerprint.sha256_file(target)
 
+    def _is_bundled(self, file: WeightFile, target: Path) -> bool:
+        """True for the bundle's own file, also if a run was killed before it remembered having put it there."""
+        source = REPOSITORY / BUNDLE / file.bundled
+        return bool(file.bundled) and fingerprint.sha256_file(source) == fingerprint.sha256_file(target)
+
     def _check(self, file: WeightFile) -> downloads.Check:
         known = file.sha256 or ("" if self.options.force or file.bundled else self.record.get(file.path, ""))
         return downloads.Check(file.size_bytes or None, known or None)
@@ -160,7 +165,7 @@ class Fetcher:
                 f"other weights than their results say. Fetch it anew:\n    {again}"
             )
         self._validate(file, target)
-        if not file.user_may_edit:
+        if not file.user_may_edit or self._is_bundled(file, target):
             self._remember(file, target)
         return IN_PLACE
 

@@ -242,3 +242,14 @@ def test_labels_of_the_user_survive(run_script, tmp_path: Path) -> None:
     labels.unlink()
     assert run_script(SCRIPT, "--workspace", workspace, "--force").returncode == 0
     assert labels.read_bytes() == bundled
+
+
+def test_a_bundled_file_that_was_put_but_not_remembered_is_known_again(run_script, tmp_path: Path) -> None:
+    assert run_script(SCRIPT, "--workspace", tmp_path).returncode == 0
+    record = tmp_path / "_stages/00_fetch_weights/files.json"
+    labels = "cnn/synthesize_results_quality_and_gender.csv"
+    remembered = json.loads(record.read_text())
+    record.write_text(json.dumps({name: sha for name, sha in remembered.items() if name != labels}))
+    (tmp_path / "_stages/00_fetch_weights/_stage.json").unlink()  # as a run leaves it that was killed
+    assert run_script(SCRIPT, "--workspace", tmp_path).returncode == 0
+    assert json.loads(record.read_text()) == remembered
