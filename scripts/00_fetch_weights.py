@@ -147,7 +147,7 @@ class Fetcher:
         return self.record.get(file.path) == fingerprint.sha256_file(target)
 
     def _is_bundled(self, file: WeightFile, target: Path) -> bool:
-        """True for the bundle's own file, also if a run was killed before it remembered having put it there."""
+        """True for the bundle's own file, also if a killed run put it there and could not remember it."""
         source = REPOSITORY / BUNDLE / file.bundled
         return bool(file.bundled) and fingerprint.sha256_file(source) == fingerprint.sha256_file(target)
 
