@@ -255,9 +255,12 @@ def train_dials(
     stage: Stage, options: Options, tuning: FineTuning, network: PropertyCNN, practice: PracticePictures
 ) -> DialGenerator:
     """Our recipe: dials around v1's frozen generator."""
+    import torch
+
     from stylegan_modified.stylegan_generator_v2 import DialGenerator
     from stylegan_modified.training_v2 import DialOptions, DialPool, DialTrainer
 
+    torch.manual_seed(options.seed)  # else a run that goes on behind the property CNN would start elsewhere
     model = DialGenerator(faces.load_generator(stage, "v1"), network).to(stage.device).eval()
     start_dials(stage, model, practice.z)
     pool = DialPool(practice.z, practice.requests, practice.label_maps)

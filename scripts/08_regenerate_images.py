@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts import faces, photographs, regeneration
-from scripts.pipeline import MissingInputError, Tool, ToolOptions, UsageError, locks, option, run_tool
+from scripts.pipeline import MissingInputError, Tool, ToolOptions, UsageError, files, locks, option, run_tool
 from scripts.regeneration import Person, Photograph, Regenerator, Request, parse_sweep
 
 if TYPE_CHECKING:
@@ -231,6 +231,7 @@ def run(tool: Tool, options: Options) -> None:
     needed = needed_files(options)
     with locks.reading(tool.workspace, needed.values()):
         check_inputs(tool, needed)
+        files.remove_leftovers((tool.workspace,))
         regenerate(tool, options)
 
 

@@ -93,6 +93,7 @@ def run_tool(
             if not leaves_account:
                 work(tool, resolved.options)
                 return
+            files.remove_leftovers((tool.log_dir,))
             files.write_json(tool.log_dir / "options.json", resolved.to_json())
             origin = accounting.origin(resolved.options)
             record = {"script": tool_name, "options": resolved.to_json(), **origin}
@@ -228,6 +229,8 @@ class StageRun:
         counts = previous.get("file_counts", {})
         present = self._file_counts()
         vanished += [f"files of {name}" for name in counts if present.get(name, 0) < counts[name]]
+        if "sha256" in previous and not (self.stage.folder / recorded.RECORD_NAME).exists():
+            vanished.append(recorded.RECORD_NAME)
         if vanished:
             self.stage.log(f"{self.spec.name}: {', '.join(vanished)} vanished; making it again.")
             return False

@@ -274,3 +274,14 @@ def test_json_of_a_bug_keeps_its_traceback(run_script, workspace: Path) -> None:
     assert result.returncode == 1
     assert told["message"].split(":")[0] in result.stderr
     assert "Traceback" in result.stderr
+
+
+def test_a_lost_record_of_the_outputs_is_made_again(run_script, workspace: Path) -> None:
+    run_script(TOY, "--workspace", workspace)
+    record = workspace / "_stages/90_toy/outputs.json"
+    written, made = record.read_bytes(), makers(workspace)
+    record.unlink()
+    again = run_script(TOY, "--workspace", workspace)
+    assert again.returncode == 0 and "outputs.json vanished" in again.stdout
+    assert record.read_bytes() == written
+    assert makers(workspace) == made
