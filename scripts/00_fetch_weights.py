@@ -146,10 +146,11 @@ class Fetcher:
     def _is_untouched(self, file: WeightFile, target: Path) -> bool:
         return self.record.get(file.path) == fingerprint.sha256_file(target)
 
-    def _is_bundled(self, file: WeightFile, target: Path) -> bool:
-        """True for the bundle's own file, also if a killed run put it there and could not remember it."""
-        source = REPOSITORY / BUNDLE / file.bundled
-        return bool(file.bundled) and fingerprint.sha256_file(source) == fingerprint.sha256_file(target)
+    def _is_as_given(self, file: WeightFile, target: Path) -> bool:
+        """True for a copy of a source, also if a killed run put it there and could not remember it."""
+        sources = [*self._in_folder(file), *([REPOSITORY / BUNDLE / file.bundled] if file.bundled else [])]
+        digest = fingerprint.sha256_file(target)
+        return any(fingerprint.sha256_file(source) == digest for source in sources)
 
     def _check(self, file: WeightFile) -> downloads.Check:
         known = file.sha256 or ("" if self.options.force or file.bundled else self.record.get(file.path, ""))
@@ -165,21 +166,23 @@ class Fetcher:
                 f"other weights than their results say. Fetch it anew:\n    {again}"
             )
         self._validate(file, target)
-        if not file.user_may_edit or self._is_bundled(file, target):
+        if not file.user_may_edit or self._is_as_given(file, target):
             self._remember(file, target)
         return IN_PLACE
 
-    def _from_folder(self, file: WeightFile, target: Path) -> str:
+    def _in_folder(self, file: WeightFile) -> list[Path]:
+        """Files of ``--from`` that have one of its names, the best first."""
         folder = self.options.from_folder
         if folder is None:
-            return ""
+            return []
         if not folder.is_dir():
             raise UserError(f"--from {folder} is not a folder. Give the folder that holds the files.")
-        for name in (file.name, *file.names):
-            source = folder / name
-            if source.is_file():
-                self._place(file, source, target)
-                return f"copied from {source}"
+        return [path for name in (file.name, *file.names) if (path := folder / name).is_file()]
+
+    def _from_folder(self, file: WeightFile, target: Path) -> str:
+        for source in self._in_folder(file):
+            self._place(file, source, target)
+            return f"copied from {source}"
         return ""
 
     def _from_bundle(self, file: WeightFile, target: Path) -> str:

@@ -277,7 +277,8 @@ class StageRun:
             if missing:
                 raise RuntimeError(f"{self.spec.name} ended without its outputs {missing}")
             item_folders = {self.workspace / relative for relative in self.spec.item_folders}
-            files.sync_folders(item_folders | {(self.workspace / name).parent for name in self.outputs})
+            folders = item_folders | {(self.workspace / name).parent for name in self.outputs}
+            files.sync_folders(folder for folder in folders if folder.is_dir())
             written = recorded.write(self.workspace, self.spec.name, (*self.outputs, *self.spec.item_folders))
             record |= {
                 "state": "complete",

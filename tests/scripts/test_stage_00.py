@@ -244,12 +244,18 @@ def test_labels_of_the_user_survive(run_script, tmp_path: Path) -> None:
     assert labels.read_bytes() == bundled
 
 
-def test_a_bundled_file_that_was_put_but_not_remembered_is_known_again(run_script, tmp_path: Path) -> None:
-    assert run_script(SCRIPT, "--workspace", tmp_path).returncode == 0
-    record = tmp_path / "_stages/00_fetch_weights/files.json"
+@pytest.mark.parametrize("is_from_folder", [False, True])
+def test_a_file_that_was_put_but_not_remembered_is_known_again(
+    run_script, tmp_path: Path, is_from_folder: bool
+) -> None:
     labels = "cnn/synthesize_results_quality_and_gender.csv"
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / Path(labels).name).write_text("img_name,quality,gender\n")
+    words = ("--workspace", tmp_path, *(("--from", tmp_path / "given") if is_from_folder else ()))
+    assert run_script(SCRIPT, *words).returncode == 0
+    record = tmp_path / "_stages/00_fetch_weights/files.json"
     remembered = json.loads(record.read_text())
     record.write_text(json.dumps({name: sha for name, sha in remembered.items() if name != labels}))
     (tmp_path / "_stages/00_fetch_weights/_stage.json").unlink()  # as a run leaves it that was killed
-    assert run_script(SCRIPT, "--workspace", tmp_path).returncode == 0
+    assert run_script(SCRIPT, *words).returncode == 0
     assert json.loads(record.read_text()) == remembered
