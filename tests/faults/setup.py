@@ -16,7 +16,7 @@ from tests.faults.outcomes import Outcome
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 STAGES = ("00", "01", "02", "03", "04")
-STAGES_PER_CASE = len(STAGES)  # so many runs of a stage mend one case, where other families need one
+RUNS_PER_CASE = 2 * len(STAGES)  # what a case costs, where other families run one stage
 DEAD_PROCESS = 999_999_999
 WATCHED = (  # glob of files that stages made; each is broken in turn
     "stylegan/stylegan_model.pth",
@@ -75,7 +75,7 @@ def faults(rounds: int, seed: int, folder: Path) -> Iterator[Outcome]:
     cases = [(pattern, way) for pattern in WATCHED for way in WAYS]
     rng = random.Random(seed)
     rng.shuffle(cases)
-    for number, (pattern, way) in enumerate(cases[: max(1, rounds // STAGES_PER_CASE)]):
+    for number, (pattern, way) in enumerate(cases[: max(1, rounds // RUNS_PER_CASE)]):
         workspace = folder / f"broken_{number}"
         shutil.copytree(whole, workspace)
         _link_filtered(workspace)
