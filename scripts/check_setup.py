@@ -26,7 +26,7 @@ class Options(ToolOptions):
     """Check the machine and a workspace; writes nothing. Exit code 5 if something is to be mended."""
 
     deep: bool = option(False, help="decode every picture instead of looking at its ends")
-    memory_gib: float = option(2.5, help="memory that the preset takes at the most, in GiB")
+    memory_gib: float = option(3.0, help="memory that the preset takes at the most, in GiB")
     disk_gib: float = option(1.0, help="disk space that the preset takes, in GiB")
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 LARGEST_BYTES = 1 << 30
 DAMAGED = (
     *(OSError, EOFError, ValueError, LookupError, TypeError, SyntaxError, MemoryError, OverflowError),
-    *(RuntimeError, NotImplementedError, RecursionError, zipfile.BadZipFile, zlib.error),
+    *(RuntimeError, zipfile.BadZipFile, zlib.error),
 )
 
 

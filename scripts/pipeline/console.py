@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import TracebackType
 
@@ -101,9 +101,13 @@ def script_command(name: str, *arguments: str) -> str:
     return shlex.join([python_command(), short_path(REPOSITORY / "scripts" / f"{name}.py"), *arguments])
 
 
-def running_command() -> str:
-    """The command that started this process, and others with it, as the user can type it again."""
-    words = [python_command(), *sys.argv]
+def running_command(without: Collection[str] = ()) -> str:
+    """The command that started this process, and others with it, as the user can type it again.
+
+    Args:
+        without: words to leave out.
+    """
+    words = [python_command(), *(word for word in sys.argv if word not in without)]
     place = place_among_processes()
     return shlex.join(words if place is None else place.command(words))
 

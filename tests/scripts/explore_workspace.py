@@ -6,7 +6,6 @@ import json
 import runpy
 import shlex
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +25,7 @@ from segmentation.normalization import fit
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified.stylegan_generator import transplant
 from stylegan_modified.stylegan_generator_v3 import Encoder, EncoderConfig
+from tests.scripts.page_serving import answering
 from tests.stylegan_modified import tiny
 
 
@@ -94,15 +94,9 @@ def pixels(text: str) -> np.ndarray:
 
 @contextmanager
 def serving(explorer: Explorer, port: int = 0) -> Iterator[ExploreServer]:
-    """A server that answers in a thread."""
-    with ExploreServer(explorer, port) as server:
-        thread = threading.Thread(target=server.serve_until, args=(lambda: None,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.closing = True
-            thread.join()
+    """A server of the explorer's page that answers."""
+    with answering(ExploreServer(explorer, port)) as server:
+        yield server
 
 
 def run_command(command: str, *arguments: object) -> int:

@@ -9,7 +9,6 @@ import argparse
 import shutil
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from scripts import hand_labels
 from scripts.labelling.server import LabelServer
 from tests.scripts.chromium import Chromium, find_chromium
 from tests.scripts.label_workspace import Sessions
+from tests.scripts.page_serving import answering
 
 WANTED_S = 180.0  # for 100 pictures
 SHOWN = "document.querySelector('#frame img')?.naturalWidth > 0"
@@ -73,16 +73,13 @@ def main() -> None:
         sys.exit("No Chromium or Chrome is installed. Debian: apt install chromium")
     with tempfile.TemporaryDirectory() as folder:
         copy_candidates(options.workspace.resolve(), Path(folder) / "workspace")
-        with Sessions(Path(folder) / "workspace") as sessions:
-            server = LabelServer(sessions.start(count=options.count + 1), 0, 48, False)
-            thread = threading.Thread(target=server.serve_until, args=(lambda: None,))
-            thread.start()
-            with Chromium(program, Path(folder) / "profile") as chromium:
-                chromium.open(server.address, SHOWN)
-                waits, to_disk, seconds = drive(chromium, options.count)
-            server.closing = True
-            thread.join()
-            server.server_close()
+        with (
+            Sessions(Path(folder) / "workspace") as sessions,
+            answering(LabelServer(sessions.start(count=options.count + 1), 0, 48, False)) as server,
+            Chromium(program, Path(folder) / "profile") as chromium,
+        ):
+            chromium.open(server.address, SHOWN)
+            waits, to_disk, seconds = drive(chromium, options.count)
     for name, values in (("key to next picture", waits), ("key to disk", to_disk)):
         middle, high = np.percentile(values, (50, 95))
         print(f"{name}: median {middle:.0f} ms, 95th percentile {high:.0f} ms (n = {len(values)})")

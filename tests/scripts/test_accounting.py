@@ -18,10 +18,7 @@ TOY = Path(toy_stage.__file__)
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    folder = tmp_path / "workspace"
-    (folder / "raw").mkdir(parents=True)
-    (folder / "raw/wood.txt").write_text("oak")
-    return folder
+    return toy_stage.new_workspace(tmp_path / "workspace")
 
 
 def read(workspace: Path) -> dict:

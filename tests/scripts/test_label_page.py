@@ -1,6 +1,5 @@
 """The label page in a real browser: label by keys, reload, go on, mark exceptions on a page, export."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from scripts import hand_labels
 from scripts.labelling.server import LabelServer
 from tests.scripts.chromium import Chromium, find_chromium
 from tests.scripts.label_workspace import Sessions, make_tool, make_workspace
+from tests.scripts.page_serving import answering
 
 CHROMIUM = find_chromium()
 COUNT = 40
@@ -32,14 +32,8 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
 @contextmanager
 def served(sessions: Sessions, **settings: object) -> Iterator[LabelServer]:
     """A label page in this process, as after a start of label_images."""
-    with LabelServer(sessions.start(count=COUNT), 0, PAGE_SIZE, False) as server:
-        thread = threading.Thread(target=server.serve_until, args=(lambda: None,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.closing = True
-            thread.join()
+    with answering(LabelServer(sessions.start(count=COUNT), 0, PAGE_SIZE, False)) as server:
+        yield server
 
 
 def wait_for_progress(chromium: Chromium, text: str) -> None:

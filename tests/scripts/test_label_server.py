@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from scripts.labelling.server import LabelServer
 from scripts.pipeline import UserError
 from tests.scripts.label_workspace import COUNT, FIRST_SEED, Sessions, make_workspace, write_candidates
+from tests.scripts.page_serving import answering
 
 
 class Browser:
@@ -48,14 +48,13 @@ def workspace(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def browser(workspace: Path) -> Iterator[Browser]:
-    with Sessions(workspace) as sessions, LabelServer(sessions.start(count=20), 0, 48, False) as server:
-        thread = threading.Thread(target=server.serve_until, args=(lambda: None,))
-        thread.start()
+    with (
+        Sessions(workspace) as sessions,
+        answering(LabelServer(sessions.start(count=20), 0, 48, False)) as server,
+    ):
         found = Browser(server)
         yield found
         found.connection.close()
-        server.closing = True
-        thread.join()
 
 
 def test_page_files_pictures_and_queue(browser: Browser, workspace: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -10,16 +11,14 @@ import pandas as pd
 import pytest
 
 from tests.processes import ScriptProcess, wait_until
+from tests.scripts import toy_stage
 
-TOY = Path(__file__).with_name("toy_stage.py")
+TOY = Path(toy_stage.__file__)
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    folder = tmp_path / "workspace"
-    (folder / "raw").mkdir(parents=True)
-    (folder / "raw/wood.txt").write_text("oak")
-    return folder
+    return toy_stage.new_workspace(tmp_path / "workspace")
 
 
 def manifest(workspace: Path) -> dict:
@@ -181,6 +180,20 @@ def test_a_signal_stops_between_items_with_130(
     assert rows == len(makers(workspace))
     assert manifest(workspace)["state"] == "running"
     assert run_script(TOY, "--workspace", workspace, "--count", 50).returncode == 0
+
+
+def test_a_forced_run_that_was_stopped_goes_on_without_force(
+    start_script, run_script, workspace: Path
+) -> None:
+    process = start_script(TOY, "--workspace", workspace, "--count", 50, "--pause-s", 0.05, "--force")
+    wait_for_items(workspace, 2, process)
+    process.send_signal(signal.SIGINT)
+    message, command = process.wait().stderr.strip().splitlines()[-2:]
+    assert "the same command without --force goes on" in message
+    made = makers(workspace)
+    words = shlex.split(command)
+    assert run_script(TOY, *words[words.index(str(TOY)) + 1 :]).returncode == 0
+    assert made and made.items() <= makers(workspace).items()
 
 
 def test_two_runs_at_once_are_one_too_many(start_script, run_script, workspace: Path) -> None:

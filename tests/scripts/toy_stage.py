@@ -40,6 +40,13 @@ SPEC = StageSpec(
 )
 
 
+def new_workspace(folder: Path) -> Path:
+    """A workspace in which the stage can run."""
+    (folder / "raw").mkdir(parents=True)
+    (folder / "raw/wood.txt").write_text("oak")
+    return folder
+
+
 def run(stage: Stage, options: Options) -> None:
     """Make what is missing; each item's file tells which process made it."""
     import os
