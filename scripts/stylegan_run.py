@@ -14,7 +14,7 @@ import torch
 from scripts.pipeline import Tool, UserError
 from scripts.pipeline.files import atomic_path
 from scripts.training_events import FOLDER, TrainingEvents
-from scripts.training_images import folder_images, portrait_images
+from scripts.training_images import folder_images, portrait_images, weighted_order
 from scripts.training_kid import KidMeter
 from scripts.training_log import TrainingLog
 from scripts.training_loop import DAMAGED
@@ -63,8 +63,10 @@ def load_images(
         the images, and what they are: another text for other images.
     """
     if options.folder is not None:
-        pictures, digest = folder_images(options.folder.resolve(), resolution, out, log)
-        return TrainingImages(pictures), f"{len(pictures)} pictures, sha256 {digest[:16]}"
+        pictures, weights, digest = folder_images(options.folder.resolve(), resolution, out, log)
+        return TrainingImages(
+            pictures, order=weighted_order(weights)
+        ), f"{len(pictures)} pictures, sha256 {digest[:16]}"
     from data import portraits
 
     with tool.foreseen(ValueError, mend="Give a plan that ends at another resolution, or --folder."):

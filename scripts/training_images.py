@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -92,41 +93,43 @@ def _render(
 
 def folder_images(
     pictures: Path, size: int, folder: Path, log: Callable[[str], None]
-) -> tuple[np.ndarray, str]:
+) -> tuple[np.ndarray, np.ndarray, str]:
     """All pictures of a folder, upright, cut to their central square and resized.
 
-    Where `align_photos.py` left its table, only the pictures that it calls "ok".
+    Where `align_photos.py` left its table, only the pictures that it calls "ok". A column `weight` there
+    says how often a picture is shown, relative to the others.
 
     Args:
         folder: where they are cached, until a name, a size in bytes or a time of change is another one.
 
     Returns:
-        images [N,size,size,3] uint8, and their sha256.
+        images [N,size,size,3] uint8, their weights [N] (1 where none are given), and the sha256 of both.
 
     Raises:
-        UserError: no such folder, a table of another kind, or too few pictures.
+        UserError: no such folder, a table of another kind, weights that are none, or too few pictures.
     """
     from PIL import Image, ImageOps
 
     if not pictures.is_dir():
         raise UserError(f"{pictures} is not a folder. Give --folder a folder of pictures.")
-    paths = _usable_paths(pictures, log)
+    paths, weights = _usable_paths(pictures, log)
     final = folder / f"pictures_{size}px.npy"
     listing = folder / f"pictures_{size}px.json"
-    states = [_state(path, pictures) for path in paths]
+    states = [[*_state(path, pictures), weight] for path, weight in zip(paths, weights, strict=True)]
     if final.exists() and listing.exists():
         with suppress(TextFileError, KeyError):  # a damaged listing vouches for nothing
             cached = read_json(listing)
             if cached["files"] == states:
-                return _mapped(final), str(cached["sha256"])
-    images = []
-    for path in paths:
+                return _mapped(final), np.array(cached["weights"]), str(cached["sha256"])
+    images, kept = [], []
+    for path, weight in zip(paths, weights, strict=True):
         pixels = read_picture(path)
         if isinstance(pixels, str):
             log(f"left out {path.name}, {pixels}")
             continue
         square = ImageOps.fit(Image.fromarray(pixels), (size, size), Image.Resampling.LANCZOS)
         images.append(np.asarray(square))
+        kept.append(weight)
     if len(images) < MINIMUM:
         command = script_command("align_photos", "--photos", "PHOTOS", "--output", "ALIGNED")
         raise UserError(
@@ -138,9 +141,11 @@ def folder_images(
     listing.unlink(missing_ok=True)  # beside other images the earlier one would vouch for them
     with atomic_path(final) as temporary:
         np.save(temporary, array)
-    digest = hashlib.sha256(array).hexdigest()
-    write_json(listing, {"sha256": digest, "files": states})
-    return _mapped(final), digest
+    digest = hashlib.sha256(array)
+    if len(set(kept)) > 1:
+        digest.update(np.array(kept))
+    write_json(listing, {"sha256": digest.hexdigest(), "files": states, "weights": kept})
+    return _mapped(final), np.array(kept), digest.hexdigest()
 
 
 def _state(path: Path, pictures: Path) -> list[str | int]:
@@ -149,15 +154,28 @@ def _state(path: Path, pictures: Path) -> list[str | int]:
     return [path.relative_to(pictures).as_posix(), stat.st_size, stat.st_mtime_ns]
 
 
-def _usable_paths(pictures: Path, log: Callable[[str], None]) -> list[Path]:
-    """Pictures of a folder, sorted; where there is a table of aligned faces, those that it calls "ok"."""
+def _usable_paths(pictures: Path, log: Callable[[str], None]) -> tuple[list[Path], list[float]]:
+    """Pictures of a folder, sorted, and their weights; of a table of aligned faces those it calls "ok"."""
     paths = sorted(p for p in pictures.rglob("*") if p.suffix.lower() in SUFFIXES)
     table = pictures / ALIGNED
     if not table.is_file():
-        return paths
+        return paths, [1.0] * len(paths)
     mend = "Make it again with align_photos.py, or remove it to use every picture of the folder."
     faces = read_csv(table, ("file", "status"), mend)
-    usable = {pictures / name for name in faces.loc[faces["status"] == "ok", "file"]}
-    found = [path for path in paths if path in usable]
+    usable = faces[faces["status"] == "ok"]
+    weights = usable["weight"] if "weight" in usable.columns else np.ones(len(usable))
+    try:
+        weight_of = {pictures / name: float(w) for name, w in zip(usable["file"], weights, strict=True)}
+        if not all(0 < weight < math.inf for weight in weight_of.values()):
+            raise ValueError
+    except (TypeError, ValueError):
+        raise UserError(f"The column weight of {table} must hold numbers above zero. {mend}") from None
+    found = [path for path in paths if path in weight_of]
     log(f"{len(found)} of the {len(faces)} faces in {ALIGNED} are usable")
-    return found
+    return found, [weight_of[path] for path in found]
+
+
+def weighted_order(weights: np.ndarray) -> np.ndarray | None:
+    """Rows of one pass in which each picture stands as often as its weight [N] says; None: each once."""
+    repeats = np.round(weights / weights.min()).astype(int)
+    return None if (repeats == 1).all() else np.repeat(np.arange(len(weights)), repeats)

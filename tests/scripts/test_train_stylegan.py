@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from scripts import fast_memory, stylegan_run, train_stylegan
+from scripts import fast_memory, stylegan_run, train_stylegan, training_images
 from scripts.pipeline import UserError, run_tool
 from stylegan.checkpoint import build_discriminator, build_generator, load_checkpoint, save_checkpoint
 from tests.stylegan import tiny
@@ -257,3 +257,22 @@ def test_messages_name_what_is_wrong(train: Train, pictures: Path, capsys: pytes
     assert train(PLAN, "--folder", pictures, "--kid-count", 3) == 2
     assert train(PLAN, "--folder", pictures, "--freeze-d", 1) == 5
     assert "starts from random weights" in capsys.readouterr().err
+
+
+def test_weights_of_the_table_decide_how_often_a_picture_is_shown(
+    train: Train, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    table = pictures / "aligned.csv"
+    rows = [f"{i}.png,{'unsure' if i == 9 else 'ok'},{0.25 if i < 4 else 1}\n" for i in range(10)]
+    table.write_text("file,status,weight\n" + "".join(rows))
+    images, weights, first = training_images.folder_images(pictures, 16, tmp_path / "cache", print)
+    assert len(images) == 9 and weights.tolist() == [0.25] * 4 + [1] * 5
+    order = training_images.weighted_order(weights)
+    assert np.bincount(order).tolist() == [1] * 4 + [4] * 5
+    assert training_images.folder_images(pictures, 16, tmp_path / "cache", print)[2] == first
+    table.write_text(table.read_text().replace(".25", ".5"))
+    assert training_images.folder_images(pictures, 16, tmp_path / "cache", print)[2] != first
+    assert training_images.weighted_order(np.ones(5)) is None
+    table.write_text(table.read_text().replace("0.5", "much"))
+    assert train(PLAN, "--folder", pictures) == 5
+    assert "column weight" in capsys.readouterr().err
