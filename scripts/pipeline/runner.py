@@ -178,8 +178,11 @@ class StageRun:
                 self.spec.check(self.stage, self.options)
             if previous is not None and not self.options.force:
                 self._check_same(previous, depends_on)
-                if previous["state"] == "complete" and self._is_up_to_date(previous):
-                    return
+                if previous["state"] == "complete":
+                    if self.spec.confirm is not None:
+                        self.spec.confirm(self.stage, self.options)
+                    if self._is_up_to_date(previous):
+                        return
             with locks.changing(self.workspace, self.spec.name):
                 if self.options.force:
                     self._clear()

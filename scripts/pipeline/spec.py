@@ -46,6 +46,8 @@ class StageSpec:
         next_script: name of the script to run next, empty at the end of the row.
         check: looks at the inputs and raises `UserError`, before anything is removed or recorded; called with
             the stage and its options, and not at all where the result is complete.
+        confirm: called instead where the result is complete; raises `UserError` if the command line names a
+            source that the result was not made of.
         several_processes: torchrun may run it in several processes, which share its work.
         version: raised by the author when the same options give another result than before.
     """
@@ -57,6 +59,7 @@ class StageSpec:
     clears: tuple[str, ...] = ()
     next_script: str = ""
     check: Callable[[Any, Any], None] | None = None
+    confirm: Callable[[Any, Any], None] | None = None
     several_processes: bool = False
     version: int = 1
 
