@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ class StageSpec:
         outputs: files (workspace-relative) that exist when it is complete; or a function of the options.
         item_folders: folders of the pictures that its rows vouch for; recorded with a hash, like the outputs.
         clears: folders and files removed, together with outputs and journals, by ``--force``.
+        keeps: which of those (workspace-relative) belong to the user, so that ``--force`` leaves them.
         next_script: name of the script to run next, empty at the end of the row.
         check: looks at the inputs and raises `UserError`, before anything is removed or recorded; called with
             the stage and its options, and not at all where the result is complete.
@@ -57,6 +58,7 @@ class StageSpec:
     outputs: tuple[str, ...] | Callable[[Any], tuple[str, ...]] = ()
     item_folders: tuple[str, ...] = ()
     clears: tuple[str, ...] = ()
+    keeps: Callable[[Any], Collection[str]] = lambda stage: ()
     next_script: str = ""
     check: Callable[[Any, Any], None] | None = None
     confirm: Callable[[Any, Any], None] | None = None
