@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from scripts import make_labels
 from scripts.pipeline import REPOSITORY, run_stage
 from stylegan.checkpoint import save_checkpoint, weights_id
 from stylegan_modified.stylegan_generator import transplant
@@ -163,3 +164,8 @@ def test_without_a_source_the_bundled_one_is_named(run: Callable, place: Path) -
     code, said = run("00_fetch_weights")
     assert code == 0
     assert f"weights {weights_id(place)}, converted from data/embedded" in said
+
+
+def test_weights_that_would_have_no_say_are_refused() -> None:
+    with pytest.raises(ValueError, match="--weights has no say"):
+        make_labels.Options(from_workspace=True, weights=Path("mine.safetensors"))
