@@ -59,7 +59,7 @@ def lock_folder(world: World, target: Target, rng: random.Random, folder: Path) 
     case = f"{target.name}, {chosen.relative_to(folder)} with mode {mode:o}"
     if result.returncode and (problem := complaint(result, "permission")):
         return Outcome(case, False, 0, problem)
-    return compare(world, target, case, folder, world.finish(target, folder))
+    return compare(world, target, case, folder, world.start(target, folder).wait())
 
 
 def lose_result(world: World, target: Target, rng: random.Random, folder: Path) -> Outcome:
@@ -75,7 +75,11 @@ def lose_result(world: World, target: Target, rng: random.Random, folder: Path) 
         path = workspace / "_stages" / target.script
     files.remove(path)
     return compare(
-        world, target, f"{target.name}, lost {path.relative_to(folder)}", folder, world.finish(target, folder)
+        world,
+        target,
+        f"{target.name}, lost {path.relative_to(folder)}",
+        folder,
+        world.start(target, folder).wait(),
     )
 
 
@@ -88,7 +92,7 @@ def lose_input(world: World, target: Target, rng: random.Random, folder: Path) -
     path = rng.choice(sorted(paths))
     files.remove(path)
     case = f"{target.name}, before it lost {path.relative_to(folder)}"
-    result = world.finish(target, folder)
+    result = world.start(target, folder).wait()
     if result.returncode == 0:  # an input that it may do without is not there: that is on record
         recorded = json.loads((workspace / "_stages" / target.script / "_stage.json").read_text())
         known = recorded["depends_on"]["inputs"][path.relative_to(workspace).as_posix()] == "absent"
@@ -102,7 +106,7 @@ def compare(world: World, target: Target, case: str, folder: Path, result: Compl
     if result.returncode:
         problem = complaint(result)
         return Outcome(case, not problem, 0, problem)
-    problems = differences(folder, world.undisturbed(target), (*target.may_differ, *WORKING_FILES))
+    problems = differences(folder, world.undisturbed(target), WORKING_FILES)
     return Outcome(case, not problems, len(problems), "; ".join(problems))
 
 
