@@ -140,11 +140,6 @@ class World:
         """Folder with the result of a run that nothing broke. Its files are shared: never write into them."""
         return self._folder(target.name, "after")
 
-    def inputs(self, target: Target) -> list[str]:
-        """What a stage has read, relative to the workspace, as its record says; empty without a record."""
-        record = self.undisturbed(target) / WORKSPACE / "_stages" / target.script / "_stage.json"
-        return sorted(json.loads(record.read_text())["depends_on"]["inputs"]) if record.exists() else []
-
     def cost(self, target: Target) -> Measured:
         """What the undisturbed run of a target took."""
         return self.measured[target.name]
@@ -152,10 +147,6 @@ class World:
     def begin(self, target: Target, folder: Path) -> Path:
         """Make ``folder`` anew, with what the target finds at its start; returns its workspace."""
         return self._fill(self._folder(target.name, "before"), folder)
-
-    def begin_finished(self, target: Target, folder: Path) -> Path:
-        """Make ``folder`` anew, with the target's result in it; returns its workspace."""
-        return self._fill(self.undisturbed(target), folder)
 
     def start(
         self, target: Target, folder: Path, *more: str, prepare: Callable[[], None] | None = None
@@ -186,18 +177,6 @@ def copy_tree(source: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     other_disk = source.stat().st_dev != target.stat().st_dev
     shutil.copytree(source, target, copy_function=copy, dirs_exist_ok=True)
-
-
-def by_name(name: str) -> Target:
-    """A target."""
-    return next(target for target in TARGETS if target.name == name)
-
-
-def own_copy(path: Path) -> None:
-    """Part a file from the others that share its contents, so that it can be changed in place."""
-    copied = path.with_name(f"{path.name}.copy")
-    shutil.copy2(path, copied)
-    copied.replace(path)
 
 
 def make_weights(folder: Path) -> None:

@@ -23,7 +23,7 @@ SHA256 = hashlib.sha256(PAYLOAD).hexdigest()
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves PAYLOAD: whole, with ranges, without or with wrong ones, breaking off half-way, or not at all."""
+    """Serves PAYLOAD: whole, with, without or with wrong ranges, breaking off half-way, or not at all."""
 
     def do_GET(self) -> None:
         self.server.requests.append((self.path, self.headers.get("Range", "")))
