@@ -87,7 +87,9 @@ def _decode(
             if os.fstat(file.fileno()).st_size > LARGEST_BYTES:
                 raise ImageFileError(f"too large: more than {LARGEST_BYTES >> 20} MiB")
             if sha256 and hashlib.sha256(file.read()).hexdigest() != sha256:
-                raise ImageFileError("changed: its contents are not those that were recorded when it was made")
+                raise ImageFileError(
+                    "changed: its contents are not those that were recorded when it was made"
+                )
             file.seek(0)
             picture = Image.open(file, formats=FORMATS)
             _check(picture, largest_aspect)

@@ -38,7 +38,9 @@ class Found(NamedTuple):
     def tell(self, log: Callable[[str], None]) -> None:
         """Log what was left out, one line for each reason."""
         for reason in dict.fromkeys(self.left_out.values()):
-            log(f"left out {some_of([name for name, why in self.left_out.items() if why == reason])}: {reason}")
+            log(
+                f"left out {some_of([name for name, why in self.left_out.items() if why == reason])}: {reason}"
+            )
 
 
 def find_pictures(folder: Path, output: Path | None = None, deep: bool = True) -> Found:
