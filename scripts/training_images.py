@@ -129,20 +129,8 @@ def folder_images(
             cached = read_json(listing)
             if cached["files"] == states:
                 return _mapped(final), np.array(cached["weights"]), str(cached["sha256"])
-    images, kept, cropped_count = [], [], 0
-    samples: list[np.ndarray] = []
-    every = math.ceil(len(paths) / SEARCHED_COUNT)
-    for (name, picture), weight in zip(read_ahead(paths, lambda name: read_image(paths[name])), weights):
-        try:
-            pixels = picture.result()
-        except ImageFileError as error:
-            log(f"left out {name}, {error}")
-            continue
-        cropped_count += pixels.shape[0] != pixels.shape[1]
-        if not is_aligned and len(images) % every == 0:
-            samples.append(_square(pixels, min(SEARCHED_PX, *pixels.shape[:2])))
-        images.append(_square(pixels, size))
-        kept.append(weight)
+    unaligned = None if is_aligned else UnalignedPictures(len(paths))
+    images, kept = _read_squares(paths, weights, size, unaligned, log)
     command = script_command("align_photos", "--photos", str(pictures), "--output", "ALIGNED")
     if len(images) < MINIMUM:
         raise UserError(
@@ -150,12 +138,10 @@ def folder_images(
             "are soon known by heart, and the generator would only repeat them. Add photographs and cut out "
             f"their faces:\n    {command}"
         )
-    if not is_aligned:
+    if unaligned is not None:
         log(
-            f"{cropped_count} of {len(images)} pictures were cropped to their central square, and "
-            f"{_count_faces(samples)} of {len(samples)} that were searched hold a face there. There is no "
-            f"{ALIGNED}, so the generator learns what the squares show, wherever faces are. To cut out the "
-            f"faces of photographs:\n    {command}"
+            f"{unaligned.describe()}. There is no {ALIGNED}, so the generator learns what the squares show, "
+            f"wherever faces are. To cut out the faces of photographs:\n    {command}"
         )
     array = np.stack(images)
     listing.unlink(missing_ok=True)  # beside other images the earlier one would vouch for them
@@ -168,20 +154,66 @@ def folder_images(
     return _mapped(final), np.array(kept), digest.hexdigest()
 
 
+def _read_squares(
+    paths: Mapping[str, Path],
+    weights: Sequence[float],
+    size: int,
+    unaligned: UnalignedPictures | None,
+    log: Callable[[str], None],
+) -> tuple[list[np.ndarray], list[float]]:
+    """Central squares uint8 [size, size, 3] of the pictures that can be read, and the weights of these."""
+    images, kept = [], []
+    ahead = read_ahead(paths, lambda name: read_image(paths[name]))
+    for (name, picture), weight in zip(ahead, weights, strict=True):
+        try:
+            pixels = picture.result()
+        except ImageFileError as error:
+            log(f"left out {name}, {error}")
+            continue
+        images.append(_square(pixels, size))
+        kept.append(weight)
+        if unaligned is not None:
+            unaligned.add(pixels)
+    return images, kept
+
+
 def _square(pixels: np.ndarray, size: int) -> np.ndarray:
     """The central square of a picture uint8 [H, W, 3] as uint8 [size, size, 3]."""
     picture = Image.fromarray(pixels)
     return np.asarray(ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS))
 
 
-def _count_faces(squares: Sequence[np.ndarray]) -> int:
-    """How many pictures uint8 [S, S, 3] hold a face that fills a good part of them."""
-    finder = FaceFinder(rotations="never")
-    count = 0
-    for square in squares:
-        finder.min_face_px = SMALLEST_FACE * len(square)
-        count += any(face.probability >= finder.min_probability for face in finder(square))
-    return count
+class UnalignedPictures:
+    """Counts, of pictures that nobody aligned, how many are cropped and how many of a sample hold a face.
+
+    Args:
+        count: pictures that may come.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._every = max(1, math.ceil(count / SEARCHED_COUNT))
+        self._count = self._cropped_count = 0
+        self._sample: list[np.ndarray] = []
+
+    def add(self, pixels: np.ndarray) -> None:
+        """Count a picture uint8 [H, W, 3]."""
+        height, width = pixels.shape[:2]
+        if self._count % self._every == 0:
+            self._sample.append(_square(pixels, min(SEARCHED_PX, height, width)))
+        self._count += 1
+        self._cropped_count += height != width
+
+    def describe(self) -> str:
+        """What was found, in words; this searches the sample."""
+        finder = FaceFinder(rotations="never")
+        face_count = 0
+        for square in self._sample:
+            finder.min_face_px = SMALLEST_FACE * len(square)
+            face_count += any(face.probability >= finder.min_probability for face in finder(square))
+        return (
+            f"{self._cropped_count} of {self._count} pictures were cropped to their central square, and "
+            f"{face_count} of {len(self._sample)} that were searched hold a face there"
+        )
 
 
 def _aligned(

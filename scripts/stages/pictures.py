@@ -38,9 +38,8 @@ class Found(NamedTuple):
     def tell(self, log: Callable[[str], None]) -> None:
         """Log what was left out, one line for each reason."""
         for reason in dict.fromkeys(self.left_out.values()):
-            log(
-                f"left out {some_of([name for name, why in self.left_out.items() if why == reason])}: {reason}"
-            )
+            names = [name for name, why in self.left_out.items() if why == reason]
+            log(f"left out {some_of(names)}: {reason}")
 
 
 def find_pictures(folder: Path, output: Path | None = None, deep: bool = True) -> Found:

@@ -90,7 +90,7 @@ def test_a_strip_is_the_sweep_of_the_command(explorer, workspace) -> None:
     clicked = explorer.picture({**message, "properties": message["properties"] | {"pose": values[1]}})
     np.testing.assert_array_equal(pixels(answer["pictures"][1]["png"]), pixels(clicked["png"]))
     assert run_command(answer["command"], "--no-measure", "--quiet") == 0
-    again = regenerated(workspace)
+    again = regenerated(workspace, 5)
     assert len(again) == 5
     for picture, other in zip(answer["pictures"], again, strict=True):
         np.testing.assert_array_equal(pixels(picture["png"]), other)
