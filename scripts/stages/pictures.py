@@ -56,7 +56,8 @@ def find_pictures(folder: Path, output: Path | None = None, deep: bool = True) -
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder, so there are no pictures in it. Name a folder of pictures.")
-    if output is not None and output.resolve() == folder.resolve():
+    results = output.resolve() if output is not None else None
+    if folder.resolve() == results:
         raise UserError(
             f"{folder} would be the folder of the pictures and of the results, and the next run would take "
             "results for pictures. Name another folder for the results."
@@ -78,21 +79,14 @@ def find_pictures(folder: Path, output: Path | None = None, deep: bool = True) -
             left_out[top] = f"unreadable: {error.strerror}"
             continue
         for path in inside:
-            if path.name.startswith("."):
-                left_out[path] = "hidden, its name begins with a dot"
+            if path.is_dir() and path.resolve() == results:
+                continue
+            if reason := _why_left_out(path, deep):
+                left_out[path] = reason
             elif not path.is_dir():
-                if reason := _why_no_picture(path):
-                    left_out[path] = reason
-                else:
-                    paths.append(path)
-            elif output is None or path.resolve() != output.resolve():
-                maker = next((RESULTS[name] for name in RESULTS if (path / name).is_file()), None)
-                if maker is not None:
-                    left_out[path] = f"results of {maker}; name that folder itself to use its pictures"
-                elif not deep:
-                    left_out[path] = "a folder in the folder"
-                else:
-                    (links if path.is_symlink() else folders).append(path)
+                paths.append(path)
+            else:
+                (links if path.is_symlink() else folders).append(path)
 
     def name(path: Path) -> str:
         return plain_text(path.relative_to(folder).as_posix())
@@ -103,12 +97,17 @@ def find_pictures(folder: Path, output: Path | None = None, deep: bool = True) -
     )
 
 
-def _why_no_picture(path: Path) -> str:
-    """Why a file is none; empty if its content is a picture's, or its name is."""
-    if not path.exists():
-        return "a link to nothing"
+def _why_left_out(path: Path, deep: bool) -> str:
+    """Why a folder is not searched or a file is no picture; empty for those that are."""
+    if path.name.startswith("."):
+        return "hidden, its name begins with a dot"
+    if path.is_dir():
+        maker = next((RESULTS[name] for name in RESULTS if (path / name).is_file()), None)
+        if maker is not None:
+            return f"results of {maker}; name that folder itself to use its pictures"
+        return "" if deep else "a folder in the folder"
     if not path.is_file():
-        return "no file"
+        return "no file" if path.exists() else "a link to nothing"
     if path.suffix.lower() in SUFFIXES:
         return ""
     try:
@@ -116,7 +115,7 @@ def _why_no_picture(path: Path) -> str:
     except NoPictureError:
         return "no picture"
     except ImageFileError:
-        return ""  # a picture, which its reader will refuse with this reason
+        pass  # a picture, and its reader will say what is wrong with it
     return ""
 
 

@@ -1,6 +1,7 @@
 """The explorer without a browser: pictures, strips, photographs; the same pixels from the command line."""
 
 import http.client
+import io
 import json
 import re
 import threading
@@ -36,6 +37,7 @@ from tests.scripts.explore_workspace import (
     serving,
     upload,
 )
+from tests.scripts.odd_pictures import with_odd_exif
 from tests.stylegan_modified import tiny
 
 SIZE = tiny.RESOLUTION
@@ -174,6 +176,11 @@ def test_pictures_are_made_side_by_side(explorer: Explorer) -> None:
     alone = [explorer.picture(message)["png"] for message in messages]
     with ThreadPoolExecutor(4) as threads:
         assert [answer["png"] for answer in threads.map(explorer.picture, messages)] == alone
+
+
+def test_a_photograph_with_odd_exif_is_taken(explorer: Explorer) -> None:
+    odd = with_odd_exif(Image.open(io.BytesIO(photograph())))
+    assert explorer.photograph(upload(odd, "odd.jpg"))["framing"].startswith("taken as it is")
 
 
 def test_unreadable_photographs_are_refused_and_not_kept(explorer: Explorer, workspace: Path) -> None:

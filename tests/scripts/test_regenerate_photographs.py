@@ -1,6 +1,7 @@
 """08 and photographs: whose picture is whose, and what the table keeps."""
 
 import os
+import runpy
 import shlex
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from scripts.pipeline.layers import REPOSITORY
 from segmentation.property_table import PROPERTY_NAMES
 from tests.scripts.explore_workspace import make_workspace, run_command
-from tests.scripts.odd_pictures import with_odd_exif
 from tests.stylegan_modified import tiny
 
 FOLDER = "stylegan_modified/synthesize_results"
@@ -44,20 +45,31 @@ def table(workspace: Path) -> pd.DataFrame:
 
 
 def test_two_photographs_of_one_name_are_two_people(regenerate, workspace: Path, tmp_path: Path) -> None:
-    photographs = [person(tmp_path / f"{letter}/IMG_1.png", 200 * (letter == "b")) for letter in "ab"]
-    for photograph in photographs:
+    made = []
+    for letter in "ab":
+        photograph = person(tmp_path / f"{letter}/IMG_1.png", 200 * (letter == "b"))
         assert regenerate("--from-image", photograph, "--mouth", "1") == 0
-    second, first = (workspace / name for name in table(workspace)["file"])
-    assert not np.array_equal(Image.open(first), Image.open(second))
-    # People by seed come to them, and the same picture has one row; who is removed goes.
-    first.unlink()
-    for seeds in ("3-4", "4"):
-        assert regenerate("--seeds", seeds, "--version", "v1", "--mouth", "1") == 0
-        kept = table(workspace)
-        assert kept["file"].map(lambda name: (workspace / name).is_file()).tolist() == [True] * 3
-        assert sorted(kept["seed"].dropna()) == [3, 4]
-        assert kept["from_image"].dropna().tolist() == ["IMG_1.png"]
-        assert ".0," not in (workspace / FOLDER / "images.csv").read_text().replace("1.0,", "")
+        made.append(workspace / table(workspace)["file"][0])
+    assert len(table(workspace)) == 2
+    assert not np.array_equal(Image.open(made[0]), Image.open(made[1]))
+    made[0].unlink()  # who is removed goes, people by seed come to the others
+    assert regenerate("--seeds", "3-4", "--version", "v1", "--mouth", "1") == 0
+    kept = table(workspace)
+    assert kept["file"].map(lambda name: (workspace / name).is_file()).tolist() == [True] * 3
+    assert kept["from_image"].dropna().tolist() == ["IMG_1.png"]
+    text = (workspace / FOLDER / "images.csv").read_text()
+    assert ",3," in text and ",4," in text  # seeds stay whole numbers
+
+
+def test_a_picture_that_is_made_again_has_one_row(tmp_path: Path) -> None:
+    script = runpy.run_path(str(REPOSITORY / "scripts/08_regenerate_images.py"))
+    for name in "abc":
+        (tmp_path / name).touch()
+    earlier = pd.DataFrame({"file": ["f/a", "f/b", "f/gone"], "seed": [1, 2, 3], "mouth_measured": 0.5})
+    again = pd.DataFrame({"file": ["f/b", "f/c"], "seed": [2, 4]})
+    whole = script["with_earlier"](again, earlier, tmp_path)
+    assert whole["file"].tolist() == ["f/b", "f/c", "f/a"]
+    assert whole["mouth_measured"].isna().tolist() == [True, True, False]
 
 
 def test_a_damaged_table_is_refused_before_pictures_are_made(regenerate, workspace: Path, capsys) -> None:
@@ -79,8 +91,3 @@ def test_names_of_photographs_of_any_length(regenerate, workspace: Path, tmp_pat
     undecodable = person(Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")), 41)
     assert regenerate("--from-image", undecodable) == 2
     assert "Rename" in capsys.readouterr().err
-
-
-def test_a_photograph_with_odd_exif_is_edited(regenerate, workspace: Path, tmp_path: Path) -> None:
-    (tmp_path / "odd.jpg").write_bytes(with_odd_exif(Image.new("RGB", (tiny.RESOLUTION,) * 2)))
-    assert regenerate("--from-image", tmp_path / "odd.jpg") == 0
