@@ -232,9 +232,12 @@ def _aligned(
         raise UserError(f"The column weight of {table} must hold numbers above zero. {mend}") from None
     found = {name: path for name, path in paths.items() if name in weight_of}
     log(f"{len(found)} of the {len(faces)} faces in {ALIGNED} are usable")
-    others = [name for name in paths if name not in {*faces["file"], SHEET}]
-    if others:
-        log(f"left out {some_of(others)}: not in {ALIGNED}")
+    listed = {*faces["file"], SHEET}
+    others = [name for name in paths if name not in listed]
+    gone = [name for name in weight_of if name not in paths]
+    for names, reason in ((others, f"not in {ALIGNED}"), (gone, f"in {ALIGNED}, but not in the folder")):
+        if names:
+            log(f"left out {some_of(names)}: {reason}")
     return found, [weight_of[name] for name in found]
 
 

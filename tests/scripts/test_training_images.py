@@ -57,16 +57,18 @@ def test_unaligned_photographs_are_counted_before_they_are_learned(tmp_path: Pat
 def test_what_a_training_does_not_use_is_named(aligned: Path, tmp_path: Path) -> None:
     Image.new("RGB", (24, 24)).save(aligned / "added.jpg")
     Image.new("RGB", (24, 24)).save(aligned / "contact_sheet.png")
+    (aligned / "0.jpg").unlink()
     said: list[str] = []
-    assert len(folder_images(aligned, 16, tmp_path / "out", said.append)[0]) == 9
+    assert len(folder_images(aligned, 16, tmp_path / "out", said.append)[0]) == 8
     assert "left out added.jpg: not in aligned.csv" in said
+    assert "left out 0.jpg: in aligned.csv, but not in the folder" in said
 
     (aligned / "aligned.csv").rename(aligned / "other.csv")
     (aligned / "odd.jpg").write_bytes(with_odd_exif(Image.new("RGB", (24, 24))))
     (aligned / "gone.jpg").symlink_to("nowhere")
     said.clear()
     images, _, _ = folder_images(aligned, 16, tmp_path / "out", said.append)
-    assert len(images) == 13
+    assert len(images) == 12
     assert "left out gone.jpg: a link to nothing" in said and "left out other.csv: no picture" in said
 
 
