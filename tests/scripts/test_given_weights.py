@@ -62,7 +62,7 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tup
         words = ("--workspace", tmp_path / "workspace", "--config", config, "--device", "cpu", *arguments)
         with pytest.raises(SystemExit) as ended:
             if hasattr(script, "WORK"):
-                script.run_sharded_stage(script.SPEC, script.Options, script.WORK, list(map(str, words)))
+                script.run_item_stage(script.SPEC, script.Options, script.WORK, list(map(str, words)))
             else:
                 run_stage(script.SPEC, script.Options, script.run, list(map(str, words)))
         output = capsys.readouterr()
