@@ -13,6 +13,7 @@ from scripts.pipeline import Input, Journal, Stage, StageSpec, option
 from scripts.pipeline.image_files import read_image
 from scripts.pipeline.shard_runner import run_sharded_stage
 from scripts.pipeline.shards import ItemWork, ShardedOptions
+from stylegan.seeds import CANDIDATES as SEEDS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,8 +48,11 @@ class Options(ShardedOptions):
         super().__post_init__()
         if self.count < 1:
             raise ValueError("--count must be at least 1.")
-        if self.seed < 0:
-            raise ValueError("--seed must not be negative.")
+        if self.seed < SEEDS.start or self.seed + self.count > SEEDS.stop:
+            raise ValueError(
+                f"--seed must be at least 0, and --seed plus --count at most {SEEDS.stop}: larger seeds "
+                "belong to training, control and evaluation, whose people must not be among the candidates."
+            )
         if self.trunc_psi != 1 and self.trunc_layers < 1:
             raise ValueError("--trunc-psi needs --trunc-layers, the number of layers to truncate.")
 

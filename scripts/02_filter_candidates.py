@@ -65,15 +65,15 @@ class Options(StageOptions):
     inference_batch_size: int = option(64, help="pictures per forward pass", affects_results=False)
 
     def __post_init__(self) -> None:
-        if self.fold_count < 2:
-            raise ValueError("--fold-count must be at least 2.")
-        if min(self.attempts, self.max_epochs, self.batch_size, self.inference_batch_size) < 1:
-            raise ValueError("--attempts, --max-epochs and batch sizes must be at least 1.")
+        self.need_at_least(2, "fold_count")
+        self.need_at_least(1, "attempts", "max_epochs", "batch_size", "inference_batch_size", "cosine_period")
+        self.need_at_least(0, "label_count", "image_size", "patience", "shift", "brightness", "contrast")
+        self.need_above(0, "width", "learning_rate")
+        if not 0 <= self.quality_minority_share < 1:
+            raise ValueError("--quality-minority-share must be at least 0 and below 1.")
         thresholds = (self.gender_threshold, self.quality_threshold)
         if min(thresholds) < 0 or max(thresholds) > 1:
             raise ValueError("--gender-threshold and --quality-threshold are probabilities, 0 to 1.")
-        if self.image_size < 0:
-            raise ValueError("--image-size must be 0 or more.")
 
 
 def inputs(options: Options) -> tuple[Input, ...]:
@@ -108,8 +108,12 @@ def read_inputs(stage: Stage, options: Options) -> "tuple[pd.DataFrame, pd.DataF
 
 
 def check(stage: Stage, options: Options) -> None:
-    """Raise `UserError` for bad labels, vanished pictures and wrong exclusions before earlier results go."""
-    read_inputs(stage, options)
+    """Raise `UserError` for bad labels, vanished pictures, wrong exclusions and networks that cannot be
+    trained, before earlier results go.
+    """
+    candidates, labels, _ = read_inputs(stage, options)
+    size = CandidateImages(stage, candidates, options.image_size).size
+    filter_folds.check(stage, options, labels, size)
 
 
 SPEC = StageSpec(
@@ -119,7 +123,7 @@ SPEC = StageSpec(
     clears=("cnn/models", "cnn/log", "cnn/inference_result", FILTERED, *filter_pictures.SHEETS),
     next_script="03_segment_faces",
     check=check,
-    version=2,
+    version=3,
 )
 
 

@@ -55,7 +55,7 @@ def property_cnn() -> PropertyCNNTrainer:
 
 def dials() -> DialTrainer:
     made = test_training.dial_trainer()
-    options = DialOptions(steps=STEPS, batch_size=6, hue_weight=1e-4, realism_weight=0.03)
+    options = DialOptions(steps=STEPS, batch_size=12, hue_weight=1e-4, realism_weight=0.03)
     filters = (test_document_recipes.Gender(),)
     return DialTrainer(made.model, made.pool, options, tiny.base_discriminator(), Embedding(), filters)
 
