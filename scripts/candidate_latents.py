@@ -84,7 +84,7 @@ def fit_editor(stage: Stage) -> LinearEditor | None:
     w = load_latents(stage)
     numbers, scores = faces.read_scores(stage)
     table = stage.read_csv(FILTERED, ("img_no", *FILTERS, "kept")).set_index("img_no").reindex(range(len(w)))
-    is_known = table[list(FILTERS)].notna().all(axis=1).to_numpy()
+    is_known = table[list(FILTERS)].notna().all(axis=1).to_numpy(copy=True)
     if not is_known.all():
         stage.log(f"linear start: {(~is_known).sum()} candidates that stage 02 could not read do not count")
     table, has_scores = table[is_known], is_known[numbers]
@@ -97,7 +97,7 @@ def fit_editor(stage: Stage) -> LinearEditor | None:
         inside = side.has(table[name].to_numpy(np.float64))
         wanted.append(torch.from_numpy(inside))
         word = "at least" if side.sign > 0 else "at most"
-        stage.log(f"linear start: boundary at {name} {word} {side.limit:.2f}, as {inside.mean():.0%} have it")
+        stage.log(f"linear start: boundary at {name} {word} {side.limit:.2f} ({inside.mean():.0%} have it)")
     try:
         return LinearEditor.fit(
             w[torch.from_numpy(is_known)],

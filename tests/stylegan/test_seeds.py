@@ -1,4 +1,4 @@
-"""Seeds: what is drawn for one purpose is drawn for no other, nor does anybody draw an evaluation's people."""
+"""Seeds: what is drawn for one purpose is drawn for no other, and nobody draws people of an evaluation."""
 
 import itertools
 
