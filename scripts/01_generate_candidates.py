@@ -37,7 +37,7 @@ class Options(ShardedOptions):
     """Generate candidate faces with the original StyleGAN, one seed per image."""
 
     count: int = option(2000, help="images to generate")
-    seed: int = option(0, help="image n is made from the seed plus n")
+    seed: int = option(0, help=f"image n is made from the seed plus n, which is below {SEEDS.stop}")
     trunc_psi: float = option(1.0, help="truncation: 1 keeps the full variety, 0 gives the mean face only")
     trunc_layers: int = option(
         0, help="layers that truncation applies to, counted from the coarsest; 0: no truncation"

@@ -78,7 +78,7 @@ def v3_trainer() -> ConditionalVAETrainer:
     data = tiny.pictures()
     model = _Doubled(tiny.dial_generator())
     people = draw_people(model, tiny.Z_DIM, data.properties, 12, seed=0, batch_size=5)
-    return ConditionalVAETrainer(model, encoder, _doubled(data), people, V3Options(6, 2, drawn_size=4))
+    return ConditionalVAETrainer(model, encoder, doubled(data), people, V3Options(6, 2, drawn_size=4))
 
 
 class _Doubled(torch.nn.Module):
@@ -96,7 +96,7 @@ class _Doubled(torch.nn.Module):
         return {"image": torch.nn.functional.interpolate(image, scale_factor=2)}
 
 
-def _doubled(data):
+def doubled(data):
     images = data.images.repeat_interleave(2, 1).repeat_interleave(2, 2)
     return type(data)(images, data.properties)
 
