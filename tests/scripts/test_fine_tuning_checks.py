@@ -51,7 +51,8 @@ def start_over(workspace: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs a stage with --force: exit code and error. Nothing that was made earlier may be gone."""
 
     def run(name: str, *arguments: str) -> tuple[int, str]:
-        before = {path: path.read_bytes() for path in workspace.rglob("*") if path.is_file()}
+        made = (path for path in workspace.rglob("*") if "_stages" not in path.parts and path.is_file())
+        before = {path: path.read_bytes() for path in made if "logs" not in path.parts}
         module = importlib.import_module(f"scripts.{name}")
         argv = ["--workspace", str(workspace), "--device", "cpu", "--force", *arguments]
         with pytest.raises(SystemExit) as exit_info:
