@@ -12,8 +12,8 @@ from cnn.dataset import AugmentationOptions, augment, epoch_batches, oversamplin
 from cnn.models import FilterCNN, FilterCNNConfig
 from cnn.tasks import CLASSIFICATION, Task
 from stylegan.rows import Rows
+from stylegan.seeds import Purpose, derived_seed
 
-ATTEMPT_SEED_STEP = 1000
 ABOVE_LIMIT = "above limit"
 
 
@@ -103,7 +103,7 @@ def train_fold(
         images: uint8 [N, 3, H, W] of all labelled pictures; their rows arrive on the device to train on.
         labels: [N]; 0 or 1 for a classification.
         fold: row numbers (training, validation).
-        seed: decides weights, order, dropout and augmentation; attempt a uses `seed + 1000 a`.
+        seed: decides weights, order, dropout and augmentation, of each attempt its own.
         on_epoch: called after every epoch; what it raises stops the training.
 
     Returns:
@@ -112,10 +112,7 @@ def train_fold(
     Raises:
         ValueError: fewer training pictures than one batch, or the loss is no longer finite.
     """
-    if len(fold[0]) < options.batch_size:
-        raise ValueError(
-            f"a fold has {len(fold[0])} pictures to train on, fewer than one batch of {options.batch_size}"
-        )
+    check_fold(fold, options)
     results: list[FoldResult] = []
     for attempt in range(options.attempts):
         result = _train_once(config, images, labels, fold, options, seed, attempt, on_epoch)
@@ -125,6 +122,14 @@ def train_fold(
     best = min(results, key=lambda result: result.best.valid_loss)
     history = tuple(epoch for result in results for epoch in result.history)
     return FoldResult(best.model, best.best, history, best.failed)
+
+
+def check_fold(fold: tuple[np.ndarray, np.ndarray], options: TrainingOptions) -> None:
+    """Raise `ValueError` if a fold (training, validation) has fewer training pictures than one batch."""
+    if len(fold[0]) < options.batch_size:
+        raise ValueError(
+            f"a fold has {len(fold[0])} pictures to train on, fewer than one batch of {options.batch_size}"
+        )
 
 
 def _train_once(
@@ -138,15 +143,18 @@ def _train_once(
     on_epoch: Callable[[EpochLog], None],
 ) -> FoldResult:
     train_rows, valid_rows = fold
-    seed = seed + ATTEMPT_SEED_STEP * attempt
+    weights_seed, order_seed, augmentation_seed = (
+        derived_seed(purpose, seed, number=attempt)
+        for purpose in (Purpose.FOLD_WEIGHTS, Purpose.FOLD_ORDER, Purpose.FOLD_AUGMENTATION)
+    )
     devices = [images.device] if images.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+        torch.manual_seed(weights_seed)  # dropout goes on with it
         model = FilterCNN(config).to(images.device)
         optimizer = torch.optim.AdamW(model.parameters(), lr=options.learning_rate, fused=True)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=options.cosine_period)
-        rng = np.random.default_rng(seed)
-        generator = torch.Generator().manual_seed(seed)
+        rng = np.random.default_rng(order_seed)
+        generator = torch.Generator().manual_seed(augmentation_seed)
         history: list[EpochLog] = []
         best: EpochLog | None = None
         best_weights: dict[str, Tensor] = {}

@@ -13,6 +13,7 @@ from scripts.pipeline import Input, Journal, Stage, StageSpec, option
 from scripts.pipeline.image_files import read_image
 from scripts.pipeline.items import ItemOptions, ItemWork, run_item_stage
 from scripts.stages.weight_files import UNKNOWN, read_origins
+from stylegan.seeds import CANDIDATES as SEEDS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +37,7 @@ class Options(ItemOptions):
     """Generate candidate faces with the original StyleGAN, one seed per image."""
 
     count: int = option(2000, help="images to generate")
-    seed: int = option(0, help="image n is made from the seed plus n")
+    seed: int = option(0, help=f"image n is made from the seed plus n, which is below {SEEDS.stop}")
     trunc_psi: float = option(1.0, help="truncation: 1 keeps the full variety, 0 gives the mean face only")
     trunc_layers: int = option(
         0, help="layers that truncation applies to, counted from the coarsest; 0: no truncation"
@@ -47,8 +48,11 @@ class Options(ItemOptions):
         super().__post_init__()
         if self.count < 1:
             raise ValueError("--count must be at least 1.")
-        if self.seed < 0:
-            raise ValueError("--seed must not be negative.")
+        if self.seed < SEEDS.start or self.seed + self.count > SEEDS.stop:
+            raise ValueError(
+                f"--seed must be at least 0, and --seed plus --count at most {SEEDS.stop}: larger seeds "
+                "belong to training, control and evaluation, whose people must not be among the candidates."
+            )
         if self.trunc_psi != 1 and self.trunc_layers < 1:
             raise ValueError("--trunc-psi needs --trunc-layers, the number of layers to truncate.")
 

@@ -1,6 +1,5 @@
 """Train the gender and quality networks on the hand labels and keep the candidates that pass both."""
 
-import contextlib
 import errno
 import os
 import sys
@@ -14,7 +13,6 @@ from scripts import excluded_pictures, filter_folds, filter_pictures, hand_label
 from scripts.candidate_images import CandidateImages, check_images
 from scripts.fast_memory import keep_freed_memory
 from scripts.pipeline import Input, Stage, StageOptions, StageSpec, UserError, files, option, run_stage
-from scripts.pipeline.image_files import ImageFileError, image_size
 from scripts.stages import filter_networks
 
 if TYPE_CHECKING:
@@ -68,15 +66,15 @@ class Options(StageOptions):
     inference_batch_size: int = option(64, help="pictures per forward pass", affects_results=False)
 
     def __post_init__(self) -> None:
-        if self.fold_count < 2:
-            raise ValueError("--fold-count must be at least 2.")
-        if min(self.attempts, self.max_epochs, self.batch_size, self.inference_batch_size) < 1:
-            raise ValueError("--attempts, --max-epochs and batch sizes must be at least 1.")
+        self.need_at_least(2, "fold_count")
+        self.need_at_least(1, "attempts", "max_epochs", "batch_size", "inference_batch_size", "cosine_period")
+        self.need_at_least(0, "label_count", "image_size", "patience", "shift", "brightness", "contrast")
+        self.need_above(0, "width", "learning_rate")
+        if not 0 <= self.quality_minority_share < 1:
+            raise ValueError("--quality-minority-share must be at least 0 and below 1.")
         thresholds = (self.gender_threshold, self.quality_threshold)
         if min(thresholds) < 0 or max(thresholds) > 1:
             raise ValueError("--gender-threshold and --quality-threshold are probabilities, 0 to 1.")
-        if self.image_size < 0:
-            raise ValueError("--image-size must be 0 or more.")
 
 
 def inputs(options: Options) -> tuple[Input, ...]:
@@ -110,22 +108,15 @@ def read_inputs(stage: Stage, options: Options) -> "tuple[pd.DataFrame, pd.DataF
     return candidates, labels, excluded_pictures.find_excluded(stage, candidates, options.exclude)
 
 
-def picture_size(stage: Stage, candidates: "pd.DataFrame") -> int:
-    """Width in pixels of the first candidate that can be read; 0 if there is none."""
-    for path in candidates["img_path"]:
-        with contextlib.suppress(ImageFileError):
-            return image_size(stage.workspace / path)[0]
-    return 0
-
-
 def check(stage: Stage, options: Options) -> None:
-    """Raise `UserError` for bad labels, vanished pictures, wrong exclusions, and networks of the user that
-    cannot be used, before earlier results go.
+    """Raise `UserError` for bad labels, vanished pictures, wrong exclusions, networks of the user that cannot
+    be used and networks that cannot be trained, before earlier results go.
     """
-    candidates, _, _ = read_inputs(stage, options)
+    candidates, labels, _ = read_inputs(stage, options)
+    size = CandidateImages(stage, candidates, options.image_size).size
     networks = [(name, fold) for name in PROPERTIES for fold in range(options.fold_count)]
-    seen_size = options.image_size or picture_size(stage, candidates)
-    filter_networks.check_given(stage, networks, seen_size)
+    filter_networks.check_given(stage, networks, size)
+    filter_folds.check(stage, options, labels, size)
 
 
 SPEC = StageSpec(
@@ -136,7 +127,7 @@ SPEC = StageSpec(
     next_script="03_segment_faces",
     check=check,
     keeps=filter_networks.belonging_to_the_user,
-    version=2,
+    version=3,
 )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts import candidate_latents, faces
-from scripts.fine_tuning_run import FineTuning, FineTuningOptions, run_training
+from scripts.fine_tuning_run import FineTuning, FineTuningOptions, check, run_training
 from scripts.pipeline import Stage, StageSpec, option, run_stage
 
 if TYPE_CHECKING:
@@ -46,8 +46,10 @@ class Options(FineTuningOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.recipe == "matching" and self.batch_size % 2:
-            raise ValueError("--batch-size must be even: each person is drawn twice, with one dial turned.")
+        self.need_at_least(0, "warm_start_steps", "warmup_steps")
+        self.need_above(0, "generator_lr", "label_lr", "discriminator_lr")
+        if self.recipe == "matching":
+            self.need_pairs()
 
 
 SPEC = StageSpec(
@@ -72,7 +74,9 @@ SPEC = StageSpec(
         "stylegan_modified/train_log_v1_warm_start.csv",
     ),
     next_script="06_fine_tune_v2",
+    check=check,
     several_processes=True,
+    version=2,
 )
 
 
@@ -126,10 +130,10 @@ def run(stage: Stage, options: Options) -> None:
         faces.load_identity(stage),
     )
     stage.log(f"{len(tuning.data.images)} pictures, recipe {options.recipe}, {options.steps} steps")
-    tuning.train(trainer, lambda: tuning.preview(trainer.averaged_generator()))
+    tuning.train(trainer, lambda: tuning.preview(trainer.trained_generator()))
     if not stage.writes:
         return
-    generator = trainer.averaged_generator()
+    generator = trainer.trained_generator()
     save_atomically(generator.checkpoint(), stage.path(faces.GENERATOR_FILES["v1"]))
     save_atomically(
         {"discriminator": trainer.discriminator.state_dict(), "config": trainer.discriminator.config},

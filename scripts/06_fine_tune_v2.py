@@ -17,8 +17,10 @@ from scripts.pipeline import Input, Stage, StageSpec, manifest, option, run_stag
 from scripts.pipeline.array_files import ArrayFileError, read_arrays
 from scripts.pipeline.fingerprint import sha256_file
 from scripts.stored_rows import JoinedRows, StoredRows
+from stylegan.seeds import PRACTICE, Purpose, derived_seed
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
     from stylegan_modified.fine_tuning import TrainingPictures
@@ -26,12 +28,12 @@ if TYPE_CHECKING:
     from stylegan_modified.requests import RequestPairs
     from stylegan_modified.stylegan_generator import ConditionedStyleGANGenerator
     from stylegan_modified.stylegan_generator_v2 import DialGenerator
+    from stylegan_modified.training_property_cnn import PropertyCNNTrainer
 
 POOL = "stylegan_modified/checkpoints/v2_pool.npz"  # written last: it vouches for the two others
 POOL_IMAGES = "stylegan_modified/checkpoints/v2_pool_images.bin"
 POOL_LABEL_MAPS = "stylegan_modified/checkpoints/v2_pool_label_maps.bin"
 LARGEST_POOL_BYTES = 1 << 28  # scores of a million pictures
-POOL_SEED = 500_000  # people to practise on; neither candidates nor latents of the evaluation
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,29 @@ class Options(FineTuningOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.pool < 1 or self.cnn_epochs < 1:
-            raise ValueError("--pool and --cnn-epochs must be at least 1.")
+        self.need_at_least(1, "pool", "cnn_epochs", "cnn_reduction")
+        self.need_at_least(0, "cnn_margin")
+        self.need_above(0, "cnn_width", "cnn_lr", "learning_rate")
+        if self.pool > len(PRACTICE):
+            raise ValueError(f"--pool must be at most {len(PRACTICE)}.")
+        if self.recipe == "dials":
+            self.need_pairs()
+
+
+def check(stage: Stage, options: Options) -> None:
+    """Raise `UserError`, before earlier results go, if the property CNN cannot learn from what there is.
+
+    The pictures that v1 will draw are not counted: nobody knows yet how many of them will have scores.
+    """
+    import torch
+
+    from stylegan_modified.fine_tuning import TrainingPictures
+
+    table, _ = faces.training_table(stage)
+    size = faces.read_picture(stage, table["img_path"].iloc[0]).shape[0]
+    images = torch.empty(len(table), size, size, 3, device="meta")  # shapes alone
+    data = TrainingPictures(images, torch.empty(len(table), 7))
+    property_cnn_trainer(stage, options, data, images.device)
 
 
 SPEC = StageSpec(
@@ -89,52 +112,65 @@ SPEC = StageSpec(
         POOL_LABEL_MAPS,
     ),
     next_script="07_fine_tune_v3",
+    check=check,
     several_processes=True,
+    version=2,
 )
+
+
+def property_cnn_trainer(
+    stage: Stage, options: Options, data: TrainingPictures, device: torch.device, mirror_offset: float = 0.0
+) -> PropertyCNNTrainer:
+    """The training of a property CNN with random weights.
+
+    Raises:
+        UserError: the pictures are too few or too small.
+    """
+    import torch
+
+    from stylegan_modified.property_cnn import PropertyCNN, PropertyCNNConfig
+    from stylegan_modified.training_property_cnn import PropertyCNNOptions, PropertyCNNTrainer
+
+    torch.manual_seed(derived_seed(Purpose.PROPERTY_CNN_WEIGHTS, options.seed))
+    more = stage.command("01_generate_candidates", "--count", "4000", "--force")
+    with stage.foreseen(ValueError, mend=f"Give other values, or generate more candidates:\n    {more}"):
+        config = PropertyCNNConfig(
+            data.images.shape[1],
+            options.cnn_width,
+            options.cnn_margin,
+            coarse_reduction=options.cnn_reduction,
+        )
+        recipe = PropertyCNNOptions(
+            options.cnn_epochs,
+            options.batch_size,
+            options.cnn_lr,
+            mirror_offset=mirror_offset,
+            seed=options.seed,
+        )
+        return PropertyCNNTrainer(PropertyCNN(config).to(device), data, recipe)
 
 
 def train_property_cnn(
     stage: Stage, options: Options, tuning: FineTuning, data: TrainingPictures
-) -> tuple[PropertyCNN, list[float]]:
-    """The property CNN of the best epoch and its validation r for each property."""
-    import torch
-
+) -> tuple[PropertyCNN, str]:
+    """The property CNN of the best epoch, and how well it reads people that had no part in it."""
     from segmentation.property_table import PROPERTY_NAMES
     from stylegan_modified.fine_tuning import LoopOptions, save_atomically
-    from stylegan_modified.property_cnn import PropertyCNN, PropertyCNNConfig
-    from stylegan_modified.training_property_cnn import POSE, PropertyCNNOptions, PropertyCNNTrainer
+    from stylegan_modified.training_property_cnn import POSE
 
     statistics = tuning.statistics
-    torch.manual_seed(options.seed)
-    config = PropertyCNNConfig(
-        data.images.shape[1],
-        options.cnn_width,
-        options.cnn_margin,
-        coarse_reduction=options.cnn_reduction,
-    )
     mirror = float(-2 * statistics.mean[POSE] / statistics.std[POSE])
-    with stage.foreseen(
-        ValueError, mend=f"Generate more: {stage.command('01_generate_candidates', '--force')}"
-    ):
-        trainer = PropertyCNNTrainer(
-            PropertyCNN(config).to(stage.device),
-            data,
-            PropertyCNNOptions(
-                options.cnn_epochs,
-                options.batch_size,
-                options.cnn_lr,
-                mirror_offset=mirror,
-                seed=options.seed,
-            ),
-        )
+    trainer = property_cnn_trainer(stage, options, data, stage.device, mirror)
     loop = LoopOptions(trainer.steps, options.seed, options.checkpoint_s, log_every=trainer.batches)
     run_training(stage, trainer, loop, "v2_cnn")
     network = trainer.best_network()
     if stage.writes:
         save_atomically(network.checkpoint(), stage.path(faces.PROPERTY_CNN))
-    pairs = zip(PROPERTY_NAMES, trainer.validation_r, strict=True)
-    stage.log("property CNN, validation r: " + ", ".join(f"{name} {r:.3f}" for name, r in pairs))
-    return network, trainer.validation_r
+    read = trainer.held_out_reading()
+    of_whom = f"on {read.pictures} pictures of people that it neither learned from nor was chosen by"
+    each = ", ".join(f"{name} {r:.3f}" for name, r in zip(PROPERTY_NAMES, read.r, strict=True))
+    stage.log(f"property CNN, r {of_whom}: {each}")
+    return network, f"r {min(read.r):.2f} to {max(read.r):.2f} {of_whom}"
 
 
 def start_dials(stage: Stage, model: DialGenerator, z: Tensor) -> None:
@@ -153,7 +189,8 @@ class PracticePictures:
     """Pictures that v1 draws for pairs of requests, two of each person, read by stages 03 and 04.
 
     `z` [M, z_dim], `requests` of M pairs, uint8 `label_maps` [M, 2, H, W]; of those pictures that have all
-    seven scores: uint8 `images` [K, H, W, 3] and normalised `scores` float32 [K, 7].
+    seven scores: uint8 `images` [K, H, W, 3], normalised `scores` float32 [K, 7] and who they show, `people`
+    int64 [K] from 0 to M - 1.
     """
 
     z: Tensor
@@ -161,6 +198,7 @@ class PracticePictures:
     label_maps: StoredRows
     images: StoredRows
     scores: Tensor
+    people: Tensor
 
     def joined(self, data: TrainingPictures) -> TrainingPictures:
         """The filtered pictures and those of these that have seven scores: here properties that go together
@@ -170,8 +208,13 @@ class PracticePictures:
 
         from stylegan_modified.fine_tuning import TrainingPictures
 
+        count = len(data.images)
         images = JoinedRows(data.images, self.images)
-        return TrainingPictures(images, torch.cat([data.properties, self.scores]))
+        return TrainingPictures(
+            images,
+            torch.cat([data.properties, self.scores]),
+            torch.cat([torch.arange(count), count + self.people]),
+        )
 
 
 def prepare_practice(stage: Stage, options: Options, tuning: FineTuning) -> PracticePictures:
@@ -183,8 +226,9 @@ def prepare_practice(stage: Stage, options: Options, tuning: FineTuning) -> Prac
     from stylegan_modified.requests import draw_pairs
 
     generator = faces.load_generator(stage, "v1")
-    z = sample_z(range(options.pool), POOL_SEED, generator.z_space_dim)
-    pairs = draw_pairs(tuning.data.properties, options.pool, torch.Generator().manual_seed(options.seed))
+    z = sample_z(PRACTICE[: options.pool], 0, generator.z_space_dim)
+    rng = torch.Generator().manual_seed(derived_seed(Purpose.PRACTICE_REQUESTS, options.seed))
+    pairs = draw_pairs(tuning.data.properties, options.pool, rng)
     if stage.writes and not _is_drawn(stage):
         draw_practice(stage, options, tuning, generator, z, pairs)
     Processes.of_this_run().wait()
@@ -200,6 +244,7 @@ def prepare_practice(stage: Stage, options: Options, tuning: FineTuning) -> Prac
         StoredRows(label_maps, (2, size, size)),
         StoredRows(images, (size, size, 3), chosen=valid.nonzero()[:, 0]),
         values[valid].float(),
+        people=valid.nonzero()[:, 0] // 2,
     )
 
 
@@ -260,7 +305,8 @@ def train_dials(
     from stylegan_modified.stylegan_generator_v2 import DialGenerator
     from stylegan_modified.training_v2 import DialOptions, DialPool, DialTrainer
 
-    torch.manual_seed(options.seed)  # else a run that goes on behind the property CNN would start elsewhere
+    # Else a run that goes on behind the property CNN would start elsewhere.
+    torch.manual_seed(derived_seed(Purpose.DIAL_WEIGHTS, options.seed))
     model = DialGenerator(faces.load_generator(stage, "v1"), network).to(stage.device).eval()
     start_dials(stage, model, practice.z)
     pool = DialPool(practice.z, practice.requests, practice.label_maps)
@@ -270,7 +316,7 @@ def train_dials(
         pool,
         DialOptions(
             options.steps,
-            options.batch_size // 2,
+            options.batch_size,
             options.learning_rate,
             identity_weight=options.identity_weight,
             keep_weight=options.keep_weight,
@@ -304,17 +350,16 @@ def run(stage: Stage, options: Options) -> None:
 
     tuning = FineTuning(stage, options, "v2")
     if options.recipe == "document":
-        network, validation_r = train_property_cnn(stage, options, tuning, tuning.data)
+        network, reading = train_property_cnn(stage, options, tuning, tuning.data)
         model = train_by_document(stage, options, tuning, network)
     else:
         practice = prepare_practice(stage, options, tuning)
-        network, validation_r = train_property_cnn(stage, options, tuning, practice.joined(tuning.data))
+        network, reading = train_property_cnn(stage, options, tuning, practice.joined(tuning.data))
         model = train_dials(stage, options, tuning, network, practice)
     if not stage.writes:
         return
     save_atomically(model.checkpoint(), stage.path(faces.GENERATOR_FILES["v2"]))
-    read_back = f"validation r {min(validation_r):.2f} to {max(validation_r):.2f}"
-    tuning.finish(model, {"property CNN": read_back})
+    tuning.finish(model, {"property CNN": reading})
 
 
 if __name__ == "__main__":

@@ -15,15 +15,18 @@ from scripts import faces
 from scripts.fine_tuning_run import FineTuning, FineTuningOptions
 from scripts.pipeline import Input, Stage, StageSpec, UserError, option, run_stage
 from scripts.stored_rows import store_rows
+from stylegan.seeds import Purpose, derived_seed
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from stylegan_modified.fine_tuning import Trainer
+    from stylegan_modified.fine_tuning import Trainer, TrainingPictures
+    from stylegan_modified.stylegan_generator_v2 import DialGenerator
     from stylegan_modified.stylegan_generator_v3 import Encoder
 
 
-PEOPLE_SEED = 600_000  # neither candidates nor latents of the evaluation
+MOST_UNSEEN = 64  # filtered pictures that the encoder does not learn from
+UNSEEN_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,8 @@ class Options(FineTuningOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.people < 1 or self.drawn_size < 1:
-            raise ValueError("--people and --drawn-size must be at least 1.")
+        self.need_at_least(1, "people", "drawn_size")
+        self.need_above(0, "learning_rate", "encoder_width")
 
 
 def inputs(options: Options) -> tuple[Input, ...]:
@@ -56,6 +59,15 @@ def inputs(options: Options) -> tuple[Input, ...]:
         return (*faces.SCORE_INPUTS, *faces.FILTER_INPUTS, faces.ORACLE_INPUT, decoder, reader)
     decoder = Input(faces.GENERATOR_FILES["v2"], made_by="06_fine_tune_v2")
     return (*faces.SCORE_INPUTS, faces.IDENTITY_INPUT, faces.ORACLE_INPUT, decoder, reader)
+
+
+def check(stage: Stage, options: Options) -> None:
+    """Raise `UserError`, before earlier results go, if v2 or the pictures do not fit."""
+    table, _ = faces.training_table(stage)
+    size = faces.read_picture(stage, table["img_path"].iloc[0]).shape[0]
+    new_encoder(stage, options, size, z_dim=1)
+    if options.recipe == "dials":
+        load_dials(stage)
 
 
 SPEC = StageSpec(
@@ -70,11 +82,22 @@ SPEC = StageSpec(
     ),
     clears=("stylegan_modified/checkpoints/v3.pt",),
     next_script="08_regenerate_images",
+    check=check,
     several_processes=True,
+    version=2,
 )
 
 
-def reconstructions(stage: Stage, model: Any, encoder: Any, data: Any, count: int = 12) -> tuple[Any, float]:
+def hold_out(data: TrainingPictures, seed: int) -> tuple[TrainingPictures, TrainingPictures]:
+    """Pictures for the encoder to learn from, and others to judge it by."""
+    share = min(UNSEEN_SHARE, MOST_UNSEEN / len(data.images))
+    unseen, seen = data.split((share,), derived_seed(Purpose.ENCODER_SPLIT, seed))
+    return data.chosen(seen), data.chosen(unseen)
+
+
+def reconstructions(
+    stage: Stage, model: nn.Module, encoder: Encoder, data: TrainingPictures, count: int = 12
+) -> tuple[Any, float]:
     """Contact sheet of pictures above their reconstructions, and the mean absolute error in grey levels."""
     import torch
 
@@ -82,7 +105,7 @@ def reconstructions(stage: Stage, model: Any, encoder: Any, data: Any, count: in
     from stylegan.sampling import to_uint8
 
     with torch.no_grad():
-        images, properties = data.batch(torch.arange(min(64, len(data.images))), stage.device)
+        images, properties = data.batch(torch.arange(len(data.images)), stage.device)
         mean, _ = encoder(images, properties)
         decoded = model(mean, properties)["image"].clamp(-1, 1)
     error = float((decoded - images).abs().mean() * 127.5)
@@ -94,23 +117,27 @@ def reconstructions(stage: Stage, model: Any, encoder: Any, data: Any, count: in
 
 
 def new_encoder(stage: Stage, options: Options, size: int, z_dim: int) -> Encoder:
-    """An encoder with random weights for square pictures of ``size`` pixels."""
+    """An encoder with random weights for square pictures of ``size`` pixels.
+
+    Raises:
+        UserError: they are too small.
+    """
     import torch
 
     from stylegan_modified.stylegan_generator_v3 import Encoder, EncoderConfig
 
-    torch.manual_seed(options.seed)
-    return Encoder(EncoderConfig(size, z_dim, width=options.encoder_width)).to(stage.device)
+    torch.manual_seed(derived_seed(Purpose.ENCODER_WEIGHTS, options.seed))
+    with stage.foreseen(ValueError, mend="Use a generator of larger pictures."):
+        return Encoder(EncoderConfig(size, z_dim, width=options.encoder_width)).to(stage.device)
 
 
-def dial_trainer(stage: Stage, options: Options, data: Any) -> tuple[Trainer, nn.Module, Encoder]:
-    """Our recipe: trainer, decoder (v2's generator with dials) and encoder.
+def load_dials(stage: Stage) -> DialGenerator:
+    """v2's generator with dials.
 
     Raises:
         UserError: v2 has no dials.
     """
     from stylegan_modified.stylegan_generator_v2 import DialGenerator
-    from stylegan_modified.training_v3 import ConditionalVAETrainer, V3Options, draw_people
 
     model = faces.load_generator(stage, "v2")
     if not isinstance(model, DialGenerator):
@@ -118,6 +145,20 @@ def dial_trainer(stage: Stage, options: Options, data: Any) -> tuple[Trainer, nn
             "v2 was trained by the document's recipe, so it has no dials for v3 to use. Train its dials, or "
             f"give --recipe document here:\n    {stage.command('06_fine_tune_v2', '--force')}"
         )
+    return model
+
+
+def dial_trainer(
+    stage: Stage, options: Options, data: TrainingPictures
+) -> tuple[Trainer, nn.Module, Encoder]:
+    """Our recipe: trainer, decoder (v2's generator with dials) and encoder.
+
+    Raises:
+        UserError: v2 has no dials.
+    """
+    from stylegan_modified.training_v3 import ConditionalVAETrainer, V3Options, draw_people
+
+    model = load_dials(stage)
     encoder = new_encoder(stage, options, data.images.shape[1], model.z_space_dim)
     stage.log(f"drawing {options.people} people of known z")
     people = draw_people(
@@ -125,7 +166,7 @@ def dial_trainer(stage: Stage, options: Options, data: Any) -> tuple[Trainer, nn
         model.z_space_dim,
         data.properties,
         options.people,
-        PEOPLE_SEED + options.seed,
+        options.seed,
         keep=lambda batches: store_rows(stage.workspace, batches),
     )
     trainer = ConditionalVAETrainer(
@@ -146,7 +187,9 @@ def dial_trainer(stage: Stage, options: Options, data: Any) -> tuple[Trainer, nn
     return trainer, model, encoder
 
 
-def document_trainer(stage: Stage, options: Options, data: Any) -> tuple[Trainer, nn.Module, Encoder]:
+def document_trainer(
+    stage: Stage, options: Options, data: TrainingPictures
+) -> tuple[Trainer, nn.Module, Encoder]:
     """The document's recipe: trainer, decoder (v1's generator) and encoder."""
     from stylegan_modified.document_recipes import DocumentOptions, DocumentV3Trainer
     from stylegan_modified.property_cnn import PropertyCNN
@@ -166,19 +209,20 @@ def run(stage: Stage, options: Options) -> None:
     from stylegan_modified.fine_tuning import save_atomically
 
     tuning = FineTuning(stage, options, "v3")
-    data = tuning.data
+    data, unseen = hold_out(tuning.data, options.seed)
     build = document_trainer if options.recipe == "document" else dial_trainer
     trainer, model, encoder = build(stage, options, data)
-    tuning.train(trainer, lambda: reconstructions(stage, model, encoder, data)[0])
+    tuning.train(trainer, lambda: reconstructions(stage, model, encoder, unseen)[0])
     if not stage.writes:
         return
     if options.recipe == "dials":
         encoder = trainer.averaged()
     save_atomically(model.checkpoint(), stage.path(faces.GENERATOR_FILES["v3"]))
     save_atomically(encoder.checkpoint(), stage.path(faces.ENCODER))
-    sheet, error = reconstructions(stage, model, encoder, data)
+    sheet, error = reconstructions(stage, model, encoder, unseen)
     stage.save_image("stylegan_modified/previews/v3_reconstructions.png", sheet)
-    numbers = {"reconstruction": f"mean absolute error {error:.1f} of 255 grey levels (n = 64 pictures)"}
+    of_whom = f"{len(unseen.images)} filtered pictures that the encoder did not learn from"
+    numbers = {"reconstruction": f"mean absolute error {error:.1f} of 255 grey levels ({of_whom})"}
     tuning.finish(model, numbers, look_at=("stylegan_modified/previews/v3_reconstructions.png",))
 
 

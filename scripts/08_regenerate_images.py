@@ -27,13 +27,13 @@ from scripts.pipeline import (
 )
 from scripts.regeneration import Person, Photograph, Regenerator, Request, parse_sweep
 from scripts.stages.pictures import short_name
+from stylegan.seeds import PICTURES
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
 FOLDER = "stylegan_modified/synthesize_results"
-LARGEST_SEED = 2**63
 MOST_PEOPLE = 1_000_000
 LONGEST_STEM_BYTES = 60  # of a photograph's name in those of its pictures
 GRID_PICTURES = 240  # in grid.png at the most; all others are files of their own
@@ -92,9 +92,9 @@ def parse_seeds(text: str) -> list[int]:
                 f"--seeds {text!r} has a part {part!r} that is no number or range. Write 0-15 or 3,7,20-24."
             )
         numbers = range(int(first), int(last or first) + 1)
-        if numbers.stop > LARGEST_SEED or numbers.stop - numbers.start > MOST_PEOPLE:
+        if numbers.stop > PICTURES.stop or numbers.stop - numbers.start > MOST_PEOPLE:
             raise UsageError(
-                f"--seeds {text!r}: a seed is below {LARGEST_SEED}, and a range has at most {MOST_PEOPLE}."
+                f"--seeds {text!r}: a seed is below {PICTURES.stop}, and a range has at most {MOST_PEOPLE}."
             )
         seeds += numbers
     if not seeds:

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts import evaluation_generators, faces
-from scripts.evaluation_editing import ENCODED_PER_EDITED, FIRST_GIVEN
+from scripts.evaluation_editing import (
+    CANDIDATES_PER_GIVEN,
+    ENCODED_PER_EDITED,
+    FIRST_GIVEN,
+    SMALLEST_SEARCH,
+)
 from scripts.evaluation_judges import JUDGE_INPUTS
 from scripts.fast_memory import keep_freed_memory
 from scripts.pipeline import (
@@ -27,6 +32,7 @@ from scripts.pipeline import (
     run_stage,
 )
 from scripts.pipeline.layers import nearest
+from stylegan.seeds import EVALUATION, Purpose, derived_seed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +40,6 @@ if TYPE_CHECKING:
     from scripts.evaluation_judges import Judges
     from scripts.evaluation_readings import Requests, Sizes, VersionReadings
 
-FIRST_SEED = 9_000_000  # below: candidates, people to practise on, latents that settings are tuned on
 RESULTS = "evaluation/results.json"
 TABLE = "evaluation/results.csv"
 MARKDOWN = "evaluation/results.md"
@@ -61,7 +66,7 @@ class Options(StageOptions):
         (), help="base, v1_document, v1, v2, v3; none given: those in the workspace"
     )
     latents: int = option(100, help="latents whose dials are swept (even: people are compared in pairs)")
-    seed: int = option(FIRST_SEED, help="latent n is made from the seed plus n")
+    seed: int = option(EVALUATION.start, help="latent n is made from the seed plus n")
     population: int = option(2000, help="latents for the shares of women and good quality, KID and diversity")
     protocol_latents: int = option(20, help="latents of the reference protocol, 50 pictures each")
     editing_pictures: int = option(
@@ -81,13 +86,22 @@ class Options(StageOptions):
             raise ValueError("--latents must be an even number of at least 4, --chunk one of at least 2.")
         if self.editing_pictures < 0 or self.editing_pictures % 2:
             raise ValueError("--editing-pictures must be an even number, or 0 to measure no editing.")
-        if self.seed < FIRST_SEED:
+        if self.seed < EVALUATION.start:
             raise ValueError(
-                f"--seed must be at least {FIRST_SEED}: smaller seeds belong to training and tuning, so "
-                "their latents cannot judge."
+                f"--seed must be at least {EVALUATION.start}: smaller seeds belong to training and tuning, "
+                "so their latents cannot judge."
             )
-        if min(self.population, self.protocol_latents, self.resamples) < 2:
-            raise ValueError("--population, --protocol-latents and --resamples must be at least 2.")
+        self.need_at_least(2, "population", "protocol_latents", "resamples")
+        self.need_at_least(1, "batch_size")
+        self.need_at_least(0, "corrections")
+        if max(self.latents, self.population) > FIRST_GIVEN:
+            raise ValueError(
+                f"--latents and --population must be at most {FIRST_GIVEN}: the seeds behind them are those "
+                "of the given pictures."
+            )
+        given = max(CANDIDATES_PER_GIVEN * ENCODED_PER_EDITED * self.editing_pictures, SMALLEST_SEARCH)
+        if self.seed + FIRST_GIVEN + given + self.batch_size > EVALUATION.stop:
+            raise ValueError(f"--seed is too large: seeds of pictures end at {EVALUATION.stop}.")
 
 
 def inputs(options: Options) -> tuple[Input, ...]:
@@ -104,6 +118,15 @@ def inputs(options: Options) -> tuple[Input, ...]:
     return tuple(found.values())
 
 
+def check(stage: Stage, options: Options) -> None:
+    """Raise `UserError`, before earlier results go, if there is nothing to evaluate or to compare with."""
+    faces.load_statistics(stage)
+    faces.read_scores(stage)
+    versions = chosen_versions(stage, options)
+    if "base" in options.versions or versions == ["base"]:
+        evaluation_generators.linear_dials(stage)
+
+
 SPEC = StageSpec(
     name="09_evaluate",
     inputs=inputs,
@@ -111,7 +134,9 @@ SPEC = StageSpec(
     clears=tuple(
         path.format(version) for path in (STRIPS, EDITING) for version in evaluation_generators.FILES
     ),
+    check=check,
     several_processes=True,
+    version=2,
 )
 
 
@@ -159,11 +184,12 @@ def weights(options: Options, count: int) -> np.ndarray:
     """How often each of `count` items counts: all as they are, then in resamples."""
     from stylegan_modified.evaluation_intervals import resample_weights, with_all
 
-    return with_all(resample_weights(count, options.resamples, options.seed + count))
+    seed = derived_seed(Purpose.EVALUATION_RESAMPLES, options.seed, number=count)
+    return with_all(resample_weights(count, options.resamples, seed))
 
 
 def chosen_versions(stage: Stage, options: Options) -> list[str]:
-    """Versions to evaluate; those without files are named in the log.
+    """Versions to evaluate.
 
     Raises:
         MissingInputError: there is no generator with dials at all.
@@ -174,11 +200,7 @@ def chosen_versions(stage: Stage, options: Options) -> list[str]:
             f"it needs a generator, and there is none in {stage.workspace}. 05_fine_tune_v1 makes the first:"
             f"\n    {stage.command('05_fine_tune_v1')}"
         )
-    chosen = [version for version in evaluation_generators.FILES if version in options.versions] or available
-    left_out = [version for version in evaluation_generators.FILES if version not in chosen]
-    if left_out:
-        stage.log(f"not evaluated: {', '.join(left_out)}")
-    return chosen
+    return [version for version in evaluation_generators.FILES if version in options.versions] or available
 
 
 def notes(
@@ -295,6 +317,9 @@ def run(stage: Stage, options: Options) -> None:
         options.chunk,
     )
     versions = chosen_versions(stage, options)
+    ignored = [version for version in evaluation_generators.FILES if version not in versions]
+    if ignored:
+        stage.log(f"not evaluated: {', '.join(ignored)}")
 
     def readings_of(version: str) -> VersionReadings:
         return VersionReadings(

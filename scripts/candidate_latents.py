@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scripts import faces
 from scripts.pipeline import Input, Stage
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
     from torch import Tensor, nn
 
     from stylegan_modified.linear_latents import LinearEditor
@@ -17,6 +20,7 @@ FILTERED = "cnn/all_image_quality_and_gender.csv"
 LATENT_INPUT = Input(LATENTS, made_by="01_generate_candidates")
 FILTERED_INPUT = Input(FILTERED, made_by="02_filter_candidates")
 FILTERS = ("gender", "quality")
+TURNED_AWAY = 0.005  # share of the candidates beyond all that were kept, by which a filter shows
 
 
 def load_latents(stage: Stage) -> Tensor:
@@ -31,12 +35,41 @@ def load_latents(stage: Stage) -> Tensor:
         return tensors["w"].float()
 
 
-def kept_sides(stage: Stage) -> dict[str, int]:
-    """Which side of each filter the kept candidates are on: 1 (women, good quality), -1, or 0 for both."""
-    table = stage.read_csv(FILTERED, ("img_no", *FILTERS, "kept"))
-    kept = table[(table["kept"] == 1)]
-    shares = {name: (kept[name] >= 0.5).mean() for name in FILTERS}
-    return {name: 1 if share > 0.99 else -1 if share < 0.01 else 0 for name, share in shares.items()}
+@dataclass(frozen=True)
+class KeptSide:
+    """The side of a class boundary on which stage 02 kept candidates.
+
+    Attributes:
+        name: of the filter, "gender" or "quality".
+        sign: 1 where its probability is high (women, good quality), -1 where it is low.
+        limit: probability up to which `sign` holds: .5, or beyond it if candidates there were kept.
+    """
+
+    name: str
+    sign: int
+    limit: float
+
+    def has(self, probability: np.ndarray) -> np.ndarray:
+        """Which candidates are on it, by their probabilities."""
+        return self.sign * (probability - self.limit) >= 0
+
+
+def kept_sides(table: pd.DataFrame) -> dict[str, KeptSide | None]:
+    """On which side of each filter the candidates were kept; None where it turned hardly anybody away.
+
+    Args:
+        table: of stage 02, with the probabilities of each filter and `kept`.
+    """
+    sides: dict[str, KeptSide | None] = dict.fromkeys(FILTERS)
+    for name in FILTERS:
+        known = table[table[name].notna()]
+        kept = known.loc[known["kept"] == 1, name]
+        below, above = ((known[name] < kept.min()).mean(), (known[name] > kept.max()).mean())
+        if max(below, above) >= TURNED_AWAY:
+            is_high = below > above
+            limit = min(0.5, kept.min()) if is_high else max(0.5, kept.max())
+            sides[name] = KeptSide(name, 1 if is_high else -1, float(limit))
+    return sides
 
 
 def fit_editor(stage: Stage) -> LinearEditor | None:
@@ -50,15 +83,28 @@ def fit_editor(stage: Stage) -> LinearEditor | None:
 
     w = load_latents(stage)
     numbers, scores = faces.read_scores(stage)
-    table = stage.read_csv(FILTERED, ("img_no", *FILTERS)).set_index("img_no").reindex(range(len(w)))
+    table = stage.read_csv(FILTERED, ("img_no", *FILTERS, "kept")).set_index("img_no").reindex(range(len(w)))
+    is_known = table[list(FILTERS)].notna().all(axis=1).to_numpy(copy=True)
+    if not is_known.all():
+        stage.log(f"linear start: {(~is_known).sum()} candidates that stage 02 could not read do not count")
+    table, has_scores = table[is_known], is_known[numbers]
+    places = np.cumsum(is_known) - 1  # of an image among those that are known
     wanted = []
-    for name, side in kept_sides(stage).items():
-        probability = table[name].to_numpy(np.float64)
-        inside = probability >= 0.5 if side > 0 else probability < 0.5
-        if side and 0 < inside.sum() < len(inside):
-            wanted.append(torch.from_numpy(inside))
+    for name, side in kept_sides(table).items():
+        if side is None:
+            stage.log(f"linear start: no boundary of {name}, since stage 02 kept candidates on both sides")
+            continue
+        inside = side.has(table[name].to_numpy(np.float64))
+        wanted.append(torch.from_numpy(inside))
+        word = "at least" if side.sign > 0 else "at most"
+        stage.log(f"linear start: boundary at {name} {word} {side.limit:.2f} ({inside.mean():.0%} have it)")
     try:
-        return LinearEditor.fit(w, torch.tensor(numbers), torch.tensor(scores), tuple(wanted))
+        return LinearEditor.fit(
+            w[torch.from_numpy(is_known)],
+            torch.from_numpy(places[numbers[has_scores]]),
+            torch.from_numpy(scores[has_scores]),
+            tuple(wanted),
+        )
     except ValueError as error:
         stage.log(f"no linear start: {error}")
         return None
@@ -68,5 +114,8 @@ def load_filters(stage: Stage) -> tuple[nn.Module, ...]:
     """Frozen filter networks whose logits are positive for what was kept; none where both sides were."""
     from stylegan_modified.losses import FilterLogit
 
-    sides = kept_sides(stage)
-    return tuple(FilterLogit(faces.load_filter(stage, name), side) for name, side in sides.items() if side)
+    sides = kept_sides(stage.read_csv(FILTERED, ("img_no", *FILTERS, "kept")))
+    for name in (name for name, side in sides.items() if side is None):
+        stage.log(f"the loss has no {name} term: stage 02 kept candidates on both sides")
+    kept = (side for side in sides.values() if side is not None)
+    return tuple(FilterLogit(faces.load_filter(stage, side.name), side.sign) for side in kept)

@@ -98,7 +98,10 @@ class Judges:
         """Rows of the reference pictures among those with seven valid scores."""
         import numpy as np
 
-        return np.sort(np.random.default_rng(0).permutation(len(faces.read_scores(self.stage)[0]))[:2000])
+        from stylegan.seeds import Purpose, derived_seed
+
+        rng = np.random.default_rng(derived_seed(Purpose.EVALUATION_REFERENCE))
+        return np.sort(rng.permutation(len(faces.read_scores(self.stage)[0]))[:2000])
 
     @property
     def reference_count(self) -> int:

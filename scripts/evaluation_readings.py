@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from segmentation.normalization import ScoreStatistics
 
 FOLDER = "evaluation/measured"
-READING_VERSION = 4  # raised when the same weights and settings give other readings than before
+READING_VERSION = 5  # raised when the same weights and settings give other readings than before
 POPULATION_CHUNK = 250
 PROTOCOL_CHUNK = 4
 ENCODING_CHUNK = 96
@@ -88,7 +88,10 @@ class Requests:
         """Properties [n, 7] of population pictures: the scores of a training picture drawn for each."""
         import numpy as np
 
-        rows = [np.random.default_rng(self._seed + n).integers(len(self._scores)) for n in numbers]
+        from stylegan.seeds import Purpose, derived_seed
+
+        seeds = [derived_seed(Purpose.EVALUATION_REQUEST, self._seed, number=n) for n in numbers]
+        rows = [np.random.default_rng(seed).integers(len(self._scores)) for seed in seeds]
         return self._scores[rows]
 
 

@@ -54,6 +54,29 @@ PROPERTY_CNN = "stylegan_modified/stylegan_gen_fine_tuned_v2_cnn.pth"
 ENCODER = "stylegan_modified/stylegan_gen_fine_tuned_v3_encoder.pth"
 
 
+def score_columns() -> list[str]:
+    """Columns of the seven scores."""
+    from segmentation.property_table import PROPERTY_NAMES
+
+    return [f"{name}_score" for name in PROPERTY_NAMES]
+
+
+def training_table(stage: Stage) -> tuple[pd.DataFrame, int]:
+    """Rows of the filtered pictures with seven valid scores of algorithm 3, and how many have none.
+
+    Raises:
+        UserError: fewer than 8 pictures are usable.
+    """
+    listed = stage.read_csv(SCORES, ["img_no", "img_path", "valid", *score_columns()])
+    table = _valid_rows(stage, listed, score_columns())
+    if len(table) < 8:
+        raise UserError(
+            f"only {len(table)} pictures have seven valid scores in {SCORES}, too few to learn from. "
+            f"Generate more: {stage.command('01_generate_candidates', '--count', '4000', '--force')}"
+        )
+    return table, len(listed) - len(table)
+
+
 def load_training_pictures(stage: Stage) -> TrainingPictures:
     """Filtered pictures with seven valid scores of algorithm 3, joined on img_no through the score table.
 
@@ -63,21 +86,13 @@ def load_training_pictures(stage: Stage) -> TrainingPictures:
     import numpy as np
     import torch
 
-    from segmentation.property_table import PROPERTY_NAMES
     from stylegan_modified.fine_tuning import TrainingPictures
 
-    columns = [f"{name}_score" for name in PROPERTY_NAMES]
-    listed = stage.read_csv(SCORES, ["img_no", "img_path", "valid", *columns])
-    table = _valid_rows(stage, listed, columns)
-    stage.count("pictures to learn from", len(table), len(listed) - len(table))
-    if len(table) < 8:
-        raise UserError(
-            f"only {len(table)} pictures have seven valid scores in {SCORES}, too few to learn from. "
-            f"Generate more: {stage.command('01_generate_candidates', '--count', '4000', '--force')}"
-        )
+    table, unusable = training_table(stage)
+    stage.count("pictures to learn from", len(table), unusable)
     with stage.foreseen(ValueError, mend=stage.command("01_generate_candidates", "--force")):
         images = store_rows(stage.workspace, (read_picture(stage, path)[None] for path in table["img_path"]))
-    properties = torch.from_numpy(table[columns].to_numpy(np.float32))
+    properties = torch.from_numpy(table[score_columns()].to_numpy(np.float32))
     return TrainingPictures(images, properties)
 
 
@@ -85,9 +100,7 @@ def read_scores(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
     """Image numbers int64 [N] and normalised scores float32 [N, 7] of the pictures with seven valid ones."""
     import numpy as np
 
-    from segmentation.property_table import PROPERTY_NAMES
-
-    columns = [f"{name}_score" for name in PROPERTY_NAMES]
+    columns = score_columns()
     table = stage.read_csv(SCORES, ["img_no", "valid", *columns])
     table = _valid_rows(stage, table, columns)
     if len(table) < 2:

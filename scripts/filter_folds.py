@@ -12,8 +12,10 @@ from scripts.stages import filter_networks
 from scripts.stages.filter_networks import model_path
 from scripts.stored_rows import StoredRows
 from scripts.training_events import TrainingEvents, followed_epochs
+from stylegan.seeds import Purpose, derived_seed
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from cnn.ensemble import Ensemble
@@ -33,8 +35,9 @@ EPOCH_COLUMNS = (
     *("fold", "attempt", "epoch", "learning_rate", "train_loss"),
     *("valid_loss", "valid_accuracy", "valid_auroc"),
 )
-SEED_STEP = {"gender": 0, "quality": 100}
 GIVEN = "given"  # status of a network that a person brought
+SPLITS = {"gender": Purpose.GENDER_FOLDS, "quality": Purpose.QUALITY_FOLDS}
+FOLDS = {"gender": Purpose.GENDER_FOLD, "quality": Purpose.QUALITY_FOLD}
 
 
 def figure_paths() -> tuple[str, ...]:
@@ -87,6 +90,30 @@ def train(
         rows[whole] = rows[whole].astype("Int64")  # a given network has none
         stage.write_csv(TRAIN_LOG.format(name), rows.sort_values("fold"))
     return judges, figures | _trouble(summary)
+
+
+def check(stage: Stage, options: Any, labels: pd.DataFrame, image_size: int) -> None:
+    """Raise `UserError` if the networks cannot be trained on these labels, or not on pictures this small."""
+    from cnn.models import fitting_pools
+    from cnn.training import check_fold
+
+    for name in PROPERTIES:
+        with stage.foreseen(ValueError, mend="Use a larger --image-size."):
+            fitting_pools(network_config(name, image_size, options))
+        for fold in split_folds(stage, options, name, labels[name].to_numpy()):
+            with stage.foreseen(ValueError, mend="Use a smaller --batch-size, or label more pictures."):
+                check_fold(fold, training_options(name, options))
+
+
+def split_folds(
+    stage: Stage, options: Any, name: str, targets: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Row numbers (training, validation) of the folds of a property, from its labels [N]."""
+    from cnn.dataset import make_folds
+
+    with stage.foreseen(ValueError, mend="Label more pictures, or use fewer folds (--fold-count)."):
+        seed = derived_seed(SPLITS[name], options.seed)
+        return make_folds(targets, options.fold_count, stratified=name == "quality", seed=seed)
 
 
 def _trouble(summary: pd.DataFrame) -> dict[str, str]:
@@ -159,20 +186,15 @@ class _FoldTrainer:
         images: StoredRows,
         journal: Journal,
     ) -> None:
-        from cnn.dataset import make_folds
-
         self.stage, self.name, self.images, self.journal = stage, name, images, journal
         self.img_no = labels["img_no"]
         self.targets = labels[name].to_numpy()
-        self.seed = options.seed + SEED_STEP[name]
         self.config = network_config(name, images.shape[-1], options)
         self.recipe = training_options(name, options)
         self.precision, self.threshold = options.precision, _threshold(name, options)
         self.fold_count = options.fold_count
-        with stage.foreseen(ValueError, mend="Label more pictures, or use fewer folds (--fold-count)."):
-            self.folds = make_folds(
-                self.targets, options.fold_count, stratified=name == "quality", seed=self.seed
-            )
+        self.seeds = [derived_seed(FOLDS[name], options.seed, number=n) for n in range(options.fold_count)]
+        self.folds = split_folds(stage, options, name, self.targets)
 
     def train(self, number: int) -> bool:
         """Train a fold unless an earlier run finished it or a person brought its network, and say so; the row
@@ -190,7 +212,7 @@ class _FoldTrainer:
         with self.stage.foreseen(ValueError), followed_epochs(self.stage, key) as on_epoch:
             result = train_fold(
                 *(self.config, self.images, self.targets, self.folds[number], self.recipe),
-                seed=self.seed + number,
+                seed=self.seeds[number],
                 on_epoch=on_epoch,
             )
         self._save(number, result)
@@ -273,7 +295,7 @@ class _FoldTrainer:
             text = f"the incomplete last batch of {dropped} pictures is left out of each epoch"
             self.stage.log(f"{self.name}_{number}: {text}")
         self._save_epochs(number, result)
-        extra = {"property": self.name, "fold": number, "seed": self.seed + number, **result.best.row()}
+        extra = {"property": self.name, "fold": number, "seed": self.seeds[number], **result.best.row()}
         relative = model_path(self.name, number)
         with self.stage.atomic(relative) as temporary:
             save_filter_cnn(temporary, result.model, extra)

@@ -14,6 +14,7 @@ from scripts.fast_memory import keep_freed_memory
 from scripts.pipeline import Interrupted, Stage, StageOptions, UserError, manifest, option
 from scripts.pipeline.console import Progress
 from scripts.training_events import TrainingEvents
+from stylegan.seeds import CONTROL
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from segmentation.normalization import ScoreStatistics
     from stylegan_modified.evaluation import ControlReport, Generate, Sweep
     from stylegan_modified.fine_tuning import LoopOptions, LoopState, Trainer
-
-CONTROL_SEED = 900_000  # latents of the control measurement; no stage trains on images with these seeds
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,23 @@ class FineTuningOptions(StageOptions):
     preview_every: int = option(200, help="steps between preview pictures, 0: none", affects_results=False)
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch_size < 1:
-            raise ValueError("--steps and --batch-size must be at least 1.")
-        if self.control_latents < 2:
-            raise ValueError("--control-latents must be at least 2: it compares people with each other.")
+        self.need_at_least(1, "steps", "batch_size")
+        self.need_at_least(0, "checkpoint_s", "preview_every")
+        if not 2 <= self.control_latents <= len(CONTROL):
+            raise ValueError(
+                "--control-latents must be at least 2, since people are compared with each other, and at "
+                f"most {len(CONTROL)}."
+            )
+
+    def need_pairs(self) -> None:
+        """Raise `ValueError` unless a batch holds whole pairs."""
+        if self.batch_size < 2 or self.batch_size % 2:
+            raise ValueError("--batch-size must be even: each person is drawn twice, with one dial turned.")
+
+
+def check(stage: Stage, options: FineTuningOptions) -> None:
+    """Raise `UserError`, before earlier results go, if there is too little to learn from."""
+    faces.training_table(stage)
 
 
 class FineTuning:
@@ -189,7 +201,7 @@ def report_control(
     from stylegan.sampling import sample_z
     from stylegan_modified.evaluation import measure_control, run_sweep
 
-    z = sample_z(range(latent_count), CONTROL_SEED, z_dim).to(stage.device)
+    z = sample_z(CONTROL[:latent_count], 0, z_dim).to(stage.device)
     sweep = run_sweep(generate, z, faces.sweep_levels(statistics))
     report = measure_control(sweep, faces.PropertyJudge(stage, statistics))
     if report.readable == 0:

@@ -182,6 +182,7 @@ def train(tool: Tool, options: Options, name: str, labels: "np.ndarray", images:
     from cnn.models import save_filter_cnn
     from cnn.tasks import REGRESSION
     from cnn.training import train_fold
+    from stylegan.seeds import Purpose, derived_seed
 
     mean, std = float(labels.mean()), float(labels.std())
     targets = (labels - mean) / std
@@ -190,7 +191,9 @@ def train(tool: Tool, options: Options, name: str, labels: "np.ndarray", images:
         "(--batch-size)."
     )
     with tool.foreseen(ValueError, mend=mend):
-        folds = regression_folds(len(labels), options.fold_count, options.seed)
+        folds = regression_folds(
+            len(labels), options.fold_count, derived_seed(Purpose.REGRESSION_FOLDS, options.seed)
+        )
         config = network_config(name, images.shape[-1], options)
         results = []
         with tool.progress(len(folds), "folds") as progress:
@@ -198,7 +201,7 @@ def train(tool: Tool, options: Options, name: str, labels: "np.ndarray", images:
                 with followed_epochs(tool, f"{name}_{number}") as on_epoch:
                     result = train_fold(
                         *(config, images, targets, fold, recipe(name, options)),
-                        seed=options.seed + number,
+                        seed=derived_seed(Purpose.REGRESSION_FOLD, options.seed, number=number),
                         on_epoch=on_epoch,
                     )
                 results.append(result)

@@ -19,6 +19,7 @@ from scripts.pipeline import REPOSITORY, Tool, UserError
 from scripts.pipeline.files import TextFileError, read_json, write_json
 from stylegan.checkpoint import save_checkpoint
 from stylegan.sampling import sample_z, synthesize, to_uint8
+from stylegan.seeds import TRAINING_KID
 from stylegan.training import Trainer, TrainingImages
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 BEST_WEIGHTS = "stylegan_model_best_kid.safetensors"
 BEST_RECORD = "best_kid.json"
-SAMPLE_SEED = 7_000_003
+SAMPLE_SEED = TRAINING_KID.start
 DETECTOR_SIZE_PX = 48
 
 Features = Callable[[np.ndarray], Tensor]

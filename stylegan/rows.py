@@ -24,3 +24,23 @@ class Rows(Protocol):
 
     def __getitem__(self, rows: Tensor) -> Tensor:
         """Some rows, by their numbers int64 [B]."""
+
+
+class ChosenRows:
+    """Some of the rows of others, in an order of their own.
+
+    Args:
+        rows: [N, ...].
+        chosen: int64 [M] on the CPU, numbers from 0 to N - 1.
+    """
+
+    def __init__(self, rows: Rows, chosen: Tensor) -> None:
+        self._rows, self._chosen = rows, chosen
+        self.shape, self.device = (len(chosen), *rows.shape[1:]), rows.device
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        """Rows of numbers int64 [B] from 0 to M - 1."""
+        return self._rows[self._chosen[rows.cpu()]]

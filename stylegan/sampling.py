@@ -6,11 +6,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stylegan.seeds import PICTURES
 from stylegan.stylegan_generator import StyleGANGenerator
 
 
 def sample_z(img_nos: Sequence[int], seed: int, z_dim: int) -> Tensor:
-    """Latents [N,z_dim] float32 from N(0, I); that of image n comes from a CPU generator seeded seed + n."""
+    """Latents [N,z_dim] float32 from N(0, I); that of image n comes from a CPU generator seeded seed + n.
+
+    Raises:
+        ValueError: a seed + n is not in `stylegan.seeds.PICTURES`, the part of all seeds that pictures have.
+    """
+    outside = [seed + int(n) for n in img_nos if seed + int(n) not in PICTURES]
+    if outside:
+        raise ValueError(f"{outside[0]} is no seed of a picture; they go from 0 to {PICTURES.stop - 1}")
     rows = [torch.randn(z_dim, generator=torch.Generator().manual_seed(seed + int(n))) for n in img_nos]
     return torch.stack(rows) if rows else torch.empty(0, z_dim)
 

@@ -164,6 +164,7 @@ class Trainer:
             torch.random.fork_rng(devices=devices),
             self.processes.joint_random_numbers(torch.from_numpy(batch.places), phase.batch),
         ):
+            # Older than `stylegan.seeds`, and kept: checkpoints of this training go on with these numbers.
             torch.manual_seed(self.config.seed * 1_000_000_007 + counters.step)
             metrics = self.steps.run(batch)
         self.processes.average_([self.generator.truncation.w_avg])

@@ -44,11 +44,13 @@ class DialNetwork(nn.Module):
         Returns:
             [N, layer_count, w_dim] float offsets to add to wp.
         """
-        return self.residual(w, difference) + (difference.float() @ self.directions)[:, None]
+        # Small and sensitive: all of it stays in float32 under mixed precision.
+        with torch.autocast(w.device.type, enabled=False):
+            linear = difference.float() @ self.directions
+            return self._residual(w.float(), difference.float()) + linear[:, None]
 
     def residual(self, w: Tensor, difference: Tensor) -> Tensor:
         """What the network adds to the linear part; arguments and shape as in `forward`."""
-        # Small and sensitive: stays in float32 under mixed precision.
         with torch.autocast(w.device.type, enabled=False):
             return self._residual(w.float(), difference.float())
 

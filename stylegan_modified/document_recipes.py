@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stylegan.seeds import Purpose
 from stylegan_modified.fine_tuning import Trainer, TrainingPictures, mixed_precision
 from stylegan_modified.property_cnn import PropertyCNN
 from stylegan_modified.stylegan_generator import ConditionedStyleGANGenerator
@@ -43,6 +44,8 @@ class DocumentV2Trainer(Trainer):
         data: filtered pictures and their scores, the distribution to ask from.
         options: see `DocumentOptions`.
     """
+
+    purpose = Purpose.DOCUMENT_V2_STEP
 
     def __init__(
         self,
@@ -99,6 +102,8 @@ class DocumentV3Trainer(DocumentV2Trainer):
         encoder: picture and properties to z.
         gender: frozen network from pictures to the logit of a woman.
     """
+
+    purpose = Purpose.DOCUMENT_V3_STEP
 
     def __init__(
         self,

@@ -1,27 +1,30 @@
 """One training loop for v1, v2 and v3: seeded steps, exact resume, logs, previews, and an end of its own.
 
-Everything random at step t derives from (seed, t) and the checkpoint holds weights, optimisers and counters,
-so a run that was killed and resumed equals one that was not. Several processes share every batch and have
-the same weights; the first one writes, and a checkpoint says nothing of how many there were.
+Everything random at step t derives from (kind of training, seed, t), and the checkpoint holds weights,
+optimisers and counters, so a run that was killed and resumed equals one that was not. Several processes share
+every batch and have the same weights; the first one writes, and a checkpoint says nothing of how many there
+were.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from stylegan.checkpoint import atomic_path
 from stylegan.parallel import Processes
-from stylegan.rows import Rows
+from stylegan.rows import ChosenRows, Rows
+from stylegan.seeds import Purpose, derived_seed
 from stylegan.training import wants_bf16
 from stylegan.weights_file import read_torch, write_torch
 
@@ -36,15 +39,47 @@ class ResumeError(ValueError):
 
 @dataclass(frozen=True)
 class TrainingPictures:
-    """Filtered pictures and their normalised scores: images uint8 [N, H, W, 3], properties float [N, 7]."""
+    """Pictures to learn from and their normalised scores.
+
+    Attributes:
+        images: uint8 [N, H, W, 3].
+        properties: float [N, 7].
+        people: int64 [N], who each picture shows; None: everybody is somebody else.
+    """
 
     images: Rows
     properties: Tensor
+    people: Tensor | None = None
 
     def batch(self, rows: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
         """Pictures [B, 3, H, W] in [-1, 1] and properties [B, 7] of some rows, on the device."""
         pictures = self.images[rows].permute(0, 3, 1, 2).to(device).float() / 127.5 - 1
         return pictures, self.properties[rows].to(device)
+
+    def chosen(self, rows: Tensor) -> TrainingPictures:
+        """Some of the pictures, int64 [M]."""
+        people = None if self.people is None else self.people[rows]
+        return TrainingPictures(ChosenRows(self.images, rows), self.properties[rows], people)
+
+    def split(self, shares: Sequence[float], seed: int) -> list[Tensor]:
+        """Rows of parts that have no person in common, in random order.
+
+        Args:
+            shares: of the people that each part but the last gets, at least one; the last has the rest.
+            seed: decides who is where.
+        """
+        people = torch.arange(len(self.images)) if self.people is None else self.people
+        everybody, numbers = people.unique(return_inverse=True)
+        count = len(everybody)
+        sizes = [max(1, round(share * count)) for share in shares]
+        rng = torch.Generator().manual_seed(seed)
+        places = torch.randperm(count, generator=rng)[numbers]
+        order = torch.randperm(len(people), generator=rng)
+        ends = [0, *itertools.accumulate(sizes), count]
+        return [
+            order[(places[order] >= first) & (places[order] < last)]
+            for first, last in itertools.pairwise(ends)
+        ]
 
 
 @dataclass(frozen=True)
@@ -71,9 +106,11 @@ class Trainer(ABC):
     """What one kind of fine-tuning provides; `train` does the rest.
 
     Attributes:
+        purpose: what its steps draw random numbers for.
         device: where the networks are.
     """
 
+    purpose: ClassVar[Purpose]
     device: torch.device
 
     @cached_property
@@ -127,11 +164,6 @@ def mixed_precision(device: torch.device, precision: str) -> torch.autocast:
         precision: "auto", "bf16" or "float32".
     """
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=wants_bf16(precision, device))
-
-
-def step_seed(seed: int, t: int) -> int:
-    """A seed for step t of the run with `seed`; neighbouring runs and steps do not share streams."""
-    return (seed * 1_000_003 + t * 7_919 + 17) % (2**63 - 1)
 
 
 def cosine(t: int, steps: int, floor: float = 0.05) -> float:
@@ -204,8 +236,12 @@ def train(
         if stopping:
             processes.wait()  # torchrun stops the first one, which may still write, once another is gone
             return state
-        rng = torch.Generator().manual_seed(step_seed(options.seed, state.step))
-        torch.manual_seed(step_seed(options.seed, state.step) ^ 0x5EED)
+        # One stream for what a trainer draws itself, one for what networks draw, such as dropout.
+        drawn, hidden = (
+            derived_seed(trainer.purpose, options.seed, number=2 * state.step + n) for n in range(2)
+        )
+        rng = torch.Generator().manual_seed(drawn)
+        torch.manual_seed(hidden)
         row = trainer.step(state.step, rng)
         bad = [name for name, value in row.items() if not math.isfinite(value)]
         if bad:

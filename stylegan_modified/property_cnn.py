@@ -61,6 +61,12 @@ class PropertyCNNConfig:
     dropout: float = 0.45
     coarse_reduction: int = 1
 
+    def __post_init__(self) -> None:
+        if self.coarse_reduction < 1 or self.coarse_reduction & (self.coarse_reduction - 1):
+            raise ValueError(
+                f"large crops are shrunk by a power of two such as 2 or 4, not by {self.coarse_reduction}"
+            )
+
 
 class _CropNetwork(nn.Module):
     """Convolutions on one crop, then dense 256 (tanh, dropout) and one output for each property."""
@@ -86,6 +92,11 @@ class _CropNetwork(nn.Module):
             layers += [nn.Conv2d(channels, out_channels, 3, padding=padding), nn.LeakyReLU(0.01)]
             height, width = height - 2 + 2 * padding, width - 2 + 2 * padding
             channels = out_channels
+        if min(height, width) < 1:
+            raise ValueError(
+                f"pictures of {size} px are too small to read {' and '.join(crop.properties)} from a crop "
+                f"that is shrunk by {self.reduction}"
+            )
         self.features = nn.Sequential(*layers)
         flat = channels * height * width
         self.head = nn.Sequential(

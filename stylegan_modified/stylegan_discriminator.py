@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from stylegan.layers import EqualizedDense
+from stylegan.seeds import Purpose, derived_seed
 from stylegan.stylegan_discriminator import StyleGANDiscriminator
 from stylegan_modified.stylegan_generator import PROPERTY_COUNT
 
@@ -42,12 +43,20 @@ class ConditionedStyleGANDiscriminator(StyleGANDiscriminator):
         return self.score(self.features(images, lod), properties)
 
     def score(self, features: Tensor, properties: Tensor) -> Tensor:
-        """Score features [N, width] (see `features`) with properties [N, 7]; returns [N, 1]."""
+        """Score features [N, width] (see `features`) with properties [N, 7]; returns [N, 1] float32."""
         final = self.get_submodule(self.final)
-        if self.conditioning == "additive":
-            return final(torch.cat([features, properties.to(features.dtype)], dim=1)).float()
-        match = (features * self.embedding(properties)).float().sum(dim=1, keepdim=True)
-        return final(features).float() + match / features.shape[1] ** 0.5
+        # Small and sensitive, as the mapping network: in float32 under mixed precision.
+        with torch.autocast(features.device.type, enabled=False):
+            features, properties = features.float(), properties.float()
+            if self.conditioning == "additive":
+                return final(torch.cat([features, properties], dim=1))
+            match = (features * self.embedding(properties)).sum(dim=1, keepdim=True)
+            return final(features) + match / features.shape[1] ** 0.5
+
+    def read(self, features: Tensor) -> Tensor:
+        """Properties [N, 7] float32 that "projection" reads from features [N, width]."""
+        with torch.autocast(features.device.type, enabled=False):
+            return self.regression(features.float())
 
     def dense_parameters(self) -> list[nn.Parameter]:
         """Parameters of the dense layers and heads; everything else (the conv layers) is frozen in
@@ -67,7 +76,7 @@ def transplant_discriminator(
     """
     discriminator = ConditionedStyleGANDiscriminator(conditioning, **base.config)
     state = {name: value.clone() for name, value in base.state_dict().items()}
-    rng = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(derived_seed(Purpose.DISCRIMINATOR_HEADS, seed))
     weight = f"{discriminator.final}.weight"
     pretrained = state[weight]
     if conditioning == "additive":

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from stylegan.checkpoint import Checkpoint, CheckpointError, build_generator
+from stylegan.seeds import Purpose, derived_seed
 from stylegan.stylegan_generator import MappingNetwork, StyleGANGenerator
 
 PROPERTY_COUNT = 7
@@ -100,7 +101,7 @@ def transplant(
     generator = ConditionedStyleGANGenerator(label_size, **base.config)
     state = {name: value.clone() for name, value in base.state_dict().items()}
     pretrained = state["mapping.dense0.weight"]
-    rng = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(derived_seed(Purpose.GENERATOR_COLUMNS, seed))
     fresh = torch.randn(len(pretrained), label_size, generator=rng) * pretrained.std().cpu()
     state["mapping.dense0.weight"] = torch.cat([pretrained, fresh.to(pretrained)], dim=1)
     state["mapping.label_weight"] = torch.zeros(PROPERTY_COUNT, label_size).to(pretrained)

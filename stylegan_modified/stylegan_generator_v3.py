@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+SMALLEST_PX = 32
+
 
 @dataclass(frozen=True)
 class EncoderConfig:
@@ -29,12 +31,19 @@ class Encoder(nn.Module):
 
     Five 4x4 stride-2 convolutions (32-64-128-128-256, reflect padding, LeakyReLU), flattened, properties
     joined, dense 512 (ELU), properties joined again, then mean and log variance.
+
+    Raises:
+        ValueError: the pictures are too small for five halvings.
     """
 
     CHANNELS = (32, 64, 128, 128, 256)
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
+        if config.resolution < SMALLEST_PX:
+            raise ValueError(
+                f"the encoder needs pictures of {SMALLEST_PX} px or more, not of {config.resolution} px"
+            )
         self.config = config
         layers: list[nn.Module] = []
         channels = 3

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segmentation.property_table import PROPERTY_NAMES
+from stylegan.seeds import Purpose, derived_seed
 from stylegan_modified.fine_tuning import (
     ExponentialAverage,
     Trainer,
@@ -26,18 +27,28 @@ POSE = PROPERTY_NAMES.index("pose")
 @dataclass(frozen=True)
 class PropertyCNNOptions:
     """Supervised training of the property CNN; the document: AdamW 5e-5, batch 16, 90/10 split, stop after
-    20.
+    20. Of the people held out, one half chooses the epoch and the other is reported.
     """
 
     epochs: int
     batch_size: int = 16
     learning_rate: float = 5e-5
     patience_epochs: int = 20
-    validation_share: float = 0.1
+    held_out_share: float = 0.1
     noise: float = 0.02
     mirror_offset: float = 0.0
     precision: str = "auto"
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class HeldOutReading:
+    """How well a property CNN reads `pictures` pictures of people that it neither learned from nor was chosen
+    by: `r` is Pearson's of each property.
+    """
+
+    r: tuple[float, ...]
+    pictures: int
 
 
 class PropertyCNNTrainer(Trainer):
@@ -47,22 +58,26 @@ class PropertyCNNTrainer(Trainer):
     change adds in normalised units, -2 mean / std), all other properties stay.
 
     Raises:
-        ValueError: fewer pictures than one batch plus one for validation.
+        ValueError: the people that are not held out have fewer pictures than one batch.
     """
 
+    purpose = Purpose.PROPERTY_CNN_STEP
+
     def __init__(self, network: PropertyCNN, data: TrainingPictures, options: PropertyCNNOptions) -> None:
-        count = len(data.images)
-        held_out = max(1, round(options.validation_share * count))
-        self.batches = (count - held_out) // options.batch_size
+        half = options.held_out_share / 2
+        seed = derived_seed(Purpose.PROPERTY_CNN_SPLIT, options.seed)
+        self.report_rows, self.validation_rows, self.training_rows = data.split((half, half), seed)
+        self.batches = len(self.training_rows) // options.batch_size
         if self.batches < 1:
-            raise ValueError(f"{count} pictures are too few for batches of {options.batch_size}")
-        order = torch.randperm(count, generator=torch.Generator().manual_seed(options.seed))
-        self.validation_rows, self.training_rows = order[:held_out], order[held_out:]
+            raise ValueError(
+                f"{len(self.training_rows)} pictures to learn from are too few for a batch of "
+                f"{options.batch_size}"
+            )
         self.network, self.data, self.options = network, data, options
         self.device = next(network.parameters()).device
         self.optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate)
         self.best = ExponentialAverage(network, half_life=1.0)
-        self.best_loss, self.stale_epochs, self.validation_r = float("inf"), 0, [0.0] * len(PROPERTY_NAMES)
+        self.best_loss, self.stale_epochs = float("inf"), 0
 
     @property
     def steps(self) -> int:
@@ -76,24 +91,18 @@ class PropertyCNNTrainer(Trainer):
         return {"network": self.optimizer}
 
     def counters(self) -> dict[str, Any]:
-        return {
-            "best_loss": self.best_loss,
-            "stale_epochs": self.stale_epochs,
-            "validation_r": self.validation_r,
-        }
+        return {"best_loss": self.best_loss, "stale_epochs": self.stale_epochs}
 
     def restore_counters(self, counters: dict[str, Any]) -> None:
         self.best_loss, self.stale_epochs = counters["best_loss"], counters["stale_epochs"]
-        self.validation_r = list(counters["validation_r"])
 
     def finished(self) -> bool:
         return self.stale_epochs >= self.options.patience_epochs
 
     def step(self, t: int, rng: torch.Generator) -> dict[str, float]:
         epoch, batch = divmod(t, self.batches)
-        order = torch.randperm(
-            len(self.training_rows), generator=torch.Generator().manual_seed(self.options.seed + 1 + epoch)
-        )
+        seed = derived_seed(Purpose.PROPERTY_CNN_ORDER, self.options.seed, number=epoch)
+        order = torch.randperm(len(self.training_rows), generator=torch.Generator().manual_seed(seed))
         size = self.options.batch_size
         share = self.processes.part(size)
         rows = self.training_rows[order[batch * size : (batch + 1) * size]][share.rows]
@@ -121,20 +130,22 @@ class PropertyCNNTrainer(Trainer):
         return images + noise, torch.where(flip[:, None], mirrored, properties)
 
     @torch.no_grad()
-    def _validate(self) -> dict[str, float]:
+    def _read(self, network: PropertyCNN, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """What a network in eval mode reads from some pictures, and the truth: [N, 7] each."""
         read, truth = [], []
-        for rows in self.validation_rows.split(64):
-            images, properties = self.data.batch(rows, self.device)
-            read.append(self.network(images))
+        for part in rows.split(64):
+            images, properties = self.data.batch(part, self.device)
+            read.append(network(images))
             truth.append(properties)
-        read, truth = torch.cat(read), torch.cat(truth)
-        loss = float(F.mse_loss(read, truth))
+        return torch.cat(read), torch.cat(truth)
+
+    def _validate(self) -> dict[str, float]:
+        loss = float(F.mse_loss(*self._read(self.network, self.validation_rows)))
         # One number for all processes, which must agree on when to stop.
         loss = self.processes.sum_values({"loss": loss / self.processes.count}, self.device)["loss"]
         if loss < self.best_loss:
             self.best_loss, self.stale_epochs = loss, 0
             self.best.values.load_state_dict(ExponentialAverage(self.network, 1.0).values.state_dict())
-            self.validation_r = correlation(read, truth).tolist()
         else:
             self.stale_epochs += 1
         return {"validation_loss": loss}
@@ -144,6 +155,11 @@ class PropertyCNNTrainer(Trainer):
         network = PropertyCNN(self.network.config).to(self.device)
         network.load_state_dict(self.best.state_for(self.network), strict=True)
         return network.eval()
+
+    def held_out_reading(self) -> HeldOutReading:
+        """How well the network of the best epoch reads people that decided nothing."""
+        read, truth = self._read(self.best_network(), self.report_rows)
+        return HeldOutReading(tuple(correlation(read, truth).tolist()), len(truth))
 
 
 def correlation(first: Tensor, second: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from stylegan.layers import minibatch_std_group
 from stylegan.parallel import Share
+from stylegan.seeds import Purpose
 from stylegan_modified.fine_tuning import (
     ExponentialAverage,
     Trainer,
@@ -29,7 +30,7 @@ from stylegan_modified.fine_tuning import (
     set_learning_rate,
 )
 from stylegan_modified.losses import cosine_distance, filter_loss, property_loss
-from stylegan_modified.requests import draw_pairs
+from stylegan_modified.requests import check_pairs, draw_pairs
 from stylegan_modified.stylegan_discriminator import ConditionedStyleGANDiscriminator
 from stylegan_modified.stylegan_generator import ConditionedStyleGANGenerator
 
@@ -81,6 +82,8 @@ class ConditionedGANTrainer(Trainer):
         identity: frozen network from pictures to embeddings [N, D] of who is shown; None leaves the term out.
     """
 
+    purpose = Purpose.V1_STEP
+
     def __init__(
         self,
         generator: ConditionedStyleGANGenerator,
@@ -90,8 +93,8 @@ class ConditionedGANTrainer(Trainer):
         filters: tuple[nn.Module, ...] = (),
         identity: nn.Module | None = None,
     ) -> None:
-        if options.recipe == "matching" and options.batch_size % 2:
-            raise ValueError(f"pictures come in pairs: batch_size must be even, not {options.batch_size}")
+        if options.recipe == "matching":
+            check_pairs(options.batch_size)
         self.generator, self.discriminator = generator.eval(), discriminator.eval()
         self.data, self.options, self.filters, self.identity = data, options, filters, identity
         self.device = next(generator.parameters()).device
@@ -103,8 +106,12 @@ class ConditionedGANTrainer(Trainer):
         self.generator_parameters = [p.requires_grad_() for p in dense]
         self.discriminator_parameters = [p.requires_grad_() for p in discriminator.dense_parameters()]
         self.generator_optimizer, self.discriminator_optimizer = self._build_optimizers()
-        self.average = ExponentialAverage(generator.mapping, options.average_half_life)
-        self.extra_steps = 0
+        # What `matching` trains of G; the document averages nothing.
+        self.average = (
+            ExponentialAverage(generator.mapping, options.average_half_life)
+            if options.recipe == "matching"
+            else None
+        )
 
     def _own_share(self) -> Share:
         """The rows of this process: pairs, and groups that the discriminator compares, stay together."""
@@ -136,7 +143,8 @@ class ConditionedGANTrainer(Trainer):
         )
 
     def modules(self) -> dict[str, nn.Module]:
-        return {"generator": self.generator, "discriminator": self.discriminator, "average": self.average}
+        average = {} if self.average is None else {"average": self.average}
+        return {"generator": self.generator, "discriminator": self.discriminator, **average}
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"generator": self.generator_optimizer, "discriminator": self.discriminator_optimizer}
@@ -148,7 +156,8 @@ class ConditionedGANTrainer(Trainer):
             set_learning_rate(self.discriminator_optimizer, factor)
         with mixed_precision(self.device, self.options.precision):
             row = self._losses_step(t, rng)
-        self.average.update(self.generator.mapping)
+        if self.average is not None:
+            self.average.update(self.generator.mapping)
         return row
 
     def _losses_step(self, t: int, rng: torch.Generator) -> dict[str, float]:
@@ -219,7 +228,7 @@ class ConditionedGANTrainer(Trainer):
             loss = loss + 0.5 * F.softplus(mismatched).mean()
             row["d_mismatched"] = float(torch.sigmoid(mismatched).mean().detach())
         if self.options.conditioning != "projection":
-            read = property_loss(self.discriminator.regression(features).float(), properties)
+            read = property_loss(self.discriminator.read(features), properties)
             loss = loss + read
             row["d_read"] = float(read.detach())
         return loss, row
@@ -254,7 +263,7 @@ class ConditionedGANTrainer(Trainer):
         moved = ((fake["w"] - start[self.share.rows]) / scale).square().mean()
         terms = {"person": (options.person_weight, moved)}
         if options.conditioning != "projection":
-            read = property_loss(self.discriminator.regression(features).float(), requested)
+            read = property_loss(self.discriminator.read(features), requested)
             terms["read"] = (options.regression_weight, read)
         if self.identity is not None:
             first, second = self.identity(fake["image"].float()).float().chunk(2)
@@ -267,14 +276,14 @@ class ConditionedGANTrainer(Trainer):
         return terms
 
     @torch.no_grad()
-    def averaged_generator(self) -> ConditionedStyleGANGenerator:
-        """The generator with the running average of its mapping network (the one to save), in eval mode."""
-        state = self.generator.state_dict()
-        mapping = self.average.state_for(self.generator.mapping)
-        state |= {f"mapping.{name}": value for name, value in mapping.items()}
-        averaged = ConditionedStyleGANGenerator(self.generator.label_size, **self.generator.config)
-        averaged.load_state_dict(state, strict=True)
-        return averaged.to(self.device).eval()
+    def trained_generator(self) -> ConditionedStyleGANGenerator:
+        """A copy of the generator, the one to save, in eval mode: of `matching` with the running average of
+        its mapping network, of `document` as it is.
+        """
+        trained = _frozen_copy(self.generator)
+        if self.average is not None:
+            trained.mapping.load_state_dict(self.average.state_for(trained.mapping), strict=True)
+        return trained
 
 
 def _frozen_copy(network: nn.Module) -> nn.Module:

@@ -18,6 +18,7 @@ from segmentation.property_table import PROPERTY_NAMES
 from stylegan.layers import minibatch_std_group
 from stylegan.parallel import Share
 from stylegan.rows import Rows
+from stylegan.seeds import Purpose
 from stylegan.stylegan_discriminator import StyleGANDiscriminator
 from stylegan_modified.fine_tuning import (
     ExponentialAverage,
@@ -34,7 +35,7 @@ from stylegan_modified.losses import (
     keep_loss,
     property_loss,
 )
-from stylegan_modified.requests import RequestPairs
+from stylegan_modified.requests import RequestPairs, check_pairs
 from stylegan_modified.stylegan_generator_v2 import DialGenerator, Person
 
 BACKGROUND, SKIN = 0, 1
@@ -43,10 +44,14 @@ BACKGROUND_DIALS = torch.tensor([name.startswith("background") for name in PROPE
 
 @dataclass(frozen=True)
 class DialOptions:
-    """Training of the dials (weights of the loss terms; properties have weight 1). A batch are pairs."""
+    """Training of the dials (weights of the loss terms; properties have weight 1).
+
+    Raises:
+        ValueError: `batch_size`, which counts pictures, is odd: they come in pairs.
+    """
 
     steps: int
-    batch_size: int = 8
+    batch_size: int = 16
     learning_rate: float = 2e-3
     identity_weight: float = 0.15
     keep_weight: float = 3.0
@@ -56,6 +61,14 @@ class DialOptions:
     filter_weight: float = 0.02
     average_half_life: float = 60.0
     precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_pairs(self.batch_size)
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of pictures in a batch."""
+        return self.batch_size // 2
 
 
 @dataclass(frozen=True)
@@ -80,6 +93,8 @@ class DialTrainer(Trainer):
         identity: frozen network from pictures to embeddings [N, D] of who is shown; None leaves the term out.
         filters: frozen networks from pictures to logits of being kept (woman, good quality).
     """
+
+    purpose = Purpose.DIAL_STEP
 
     def __init__(
         self,
@@ -108,7 +123,7 @@ class DialTrainer(Trainer):
         return {"dials": self.optimizer}
 
     def step(self, t: int, rng: torch.Generator) -> dict[str, float]:
-        rows = torch.randint(len(self.pool.z), (self.options.batch_size,), generator=rng)
+        rows = torch.randint(len(self.pool.z), (self.options.pairs,), generator=rng)
         set_learning_rate(self.optimizer, cosine(t, self.options.steps))
         with mixed_precision(self.device, self.options.precision):
             loss, row = self.loss(rows[self.share.rows])
@@ -120,7 +135,7 @@ class DialTrainer(Trainer):
     @cached_property
     def share(self) -> Share:
         """Which pairs of a batch this process works on."""
-        count = self.options.batch_size
+        count = self.options.pairs
         if not self.options.realism_weight:
             return self.processes.part(count)
         # The discriminator compares pictures of both halves with each other, groups of them at a time.

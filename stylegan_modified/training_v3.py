@@ -20,6 +20,7 @@ from stylegan.muon import Muon
 from stylegan.parallel import Processes
 from stylegan.rows import Rows
 from stylegan.sampling import to_uint8
+from stylegan.seeds import Purpose, derived_seed
 from stylegan_modified.fine_tuning import (
     ExponentialAverage,
     Trainer,
@@ -84,12 +85,12 @@ def draw_people(
         z_dim: size of z.
         samples: [N, 7] float, property vectors of the training pictures, on the CPU.
         count: people to draw.
-        seed: of z and properties.
+        seed: of the run.
         batch_size: pictures per forward pass; several processes draw a batch each at a time.
         keep: takes the pictures, batch after batch, to where they are kept.
     """
     processes = Processes.of_this_run()
-    rng = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(derived_seed(Purpose.ENCODER_PEOPLE, seed))
     z = torch.randn(count, z_dim, generator=rng)
     properties = samples[torch.randint(len(samples), (count,), generator=rng)]
     device = next(generator.parameters()).device
@@ -115,6 +116,8 @@ class ConditionalVAETrainer(Trainer):
         options: see `V3Options`.
         identity: frozen network from pictures to embeddings of who is shown; None leaves the term out.
     """
+
+    purpose = Purpose.ENCODER_STEP
 
     def __init__(
         self,

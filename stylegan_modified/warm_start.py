@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from stylegan.seeds import Purpose, derived_seed
 from stylegan_modified.fine_tuning import Trainer, cosine, set_learning_rate
 from stylegan_modified.linear_latents import LinearEditor
 from stylegan_modified.requests import draw_pairs
@@ -21,10 +22,12 @@ from stylegan_modified.stylegan_generator import ConditionedStyleGANGenerator
 
 @dataclass(frozen=True)
 class WarmStartOptions:
-    """Learning rates are those of the stored weights, whose standard deviation is 100."""
+    """Learning rates are those of the stored weights, whose standard deviation is 100; a step sees `latents`
+    people, and no picture.
+    """
 
     steps: int
-    batch_size: int = 256
+    latents: int = 256
     mapping_lr: float = 1.0
     label_lr: float = 0.01
 
@@ -38,6 +41,8 @@ class WarmStartTrainer(Trainer):
         properties: [M, 7] property vectors of the training pictures, the distribution to ask from.
         options: see `WarmStartOptions`.
     """
+
+    purpose = Purpose.WARM_START_STEP
 
     def __init__(
         self,
@@ -57,7 +62,7 @@ class WarmStartTrainer(Trainer):
             [{"params": rest, "lr": options.mapping_lr}, {"params": [label], "lr": options.label_lr}],
             betas=(0.9, 0.99),
         )
-        rng = torch.Generator().manual_seed(0)
+        rng = torch.Generator().manual_seed(derived_seed(Purpose.WARM_START_SPREAD))
         z = torch.randn(1000, generator.z_space_dim, generator=rng).to(self.device)
         with torch.no_grad():
             self.w_std = self.original(z).std(0).clamp_min(1e-6)
@@ -69,7 +74,7 @@ class WarmStartTrainer(Trainer):
         return {"mapping": self.optimizer}
 
     def step(self, t: int, rng: torch.Generator) -> dict[str, float]:
-        count = self.options.batch_size
+        count = self.options.latents
         share = self.processes.part(count)
         z = torch.randn(count, self.generator.z_space_dim, generator=rng)[share.rows].to(self.device)
         requested = draw_pairs(self.properties, count, rng).first[share.rows].to(self.device)

@@ -27,6 +27,7 @@ from scripts.regeneration import (
     generator_file,
     parse_sweep,
 )
+from stylegan.seeds import PICTURES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 FOLDER = "explorer/photographs"
 LARGEST_PHOTOGRAPH_BYTES = 36 << 20
-LARGEST_SEED = 2**31 - 1
+LARGEST_SEED = PICTURES.stop - 1
 DIGITS = 2  # after the point of a property: the sliders' step, and what the command line repeats
 LARGEST_PROPERTY = 20.0
 STRIP_COUNTS = range(2, 16)

@@ -74,6 +74,18 @@ class ToolOptions:
         affects_results=False,
     )
 
+    def need_at_least(self, least: float, *names: str) -> None:
+        """Raise `ValueError` if one of these options is smaller."""
+        for name in names:
+            if getattr(self, name) < least:
+                raise ValueError(f"--{name.replace('_', '-')} must be at least {least:g}.")
+
+    def need_above(self, limit: float, *names: str) -> None:
+        """Raise `ValueError` if one of these options is not larger."""
+        for name in names:
+            if getattr(self, name) <= limit:
+                raise ValueError(f"--{name.replace('_', '-')} must be above {limit:g}.")
+
 
 @dataclass(frozen=True)
 class StageOptions(ToolOptions):

@@ -14,12 +14,14 @@ from scripts.pipeline.console import Console, running_command
 from scripts.pipeline.disk_full import is_disk_full, writing_errors
 from scripts.pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, Interrupted, UserError
 from scripts.pipeline.interrupts import StopRequest
+from scripts.pipeline.memory_full import is_out_of_memory
 from scripts.pipeline.options import (
     OptionsT,
     ResolvedOptions,
     StageOptions,
     command_line_words,
     resolve_options,
+    results_options,
 )
 from scripts.pipeline.outcome import Outcome
 from scripts.pipeline.processes import FollowingStage, FollowingTool, LostError, carry_out, end, one_voice
@@ -152,11 +154,27 @@ def _guarded(body: Callable[[StopRequest, Outcome], None], name: str, outcome: O
             f"{name}: {error.filename} cannot be used: there is a file where a folder should be, or a "
             "folder where a file should be. Move it away, or give another name."
         )
-    except writing_errors() as error:
-        if not is_disk_full(error):
+    except (MemoryError, *writing_errors()) as error:
+        if is_disk_full(error):
+            return UserError.exit_code, f"{name}: the disk is full ({error}). Free some space. {go_on}"
+        if not is_out_of_memory(error):
             raise
-        return UserError.exit_code, f"{name}: the disk is full ({error}). Free some space. {go_on}"
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        return UserError.exit_code, (
+            f"{name}: there is not enough memory ({reason}). Close other programs, or use another "
+            f"--device{_smaller_batch(outcome)}. {go_on}"
+        )
     return EXIT_OK, ""
+
+
+def _smaller_batch(outcome: Outcome) -> str:
+    """The advice to use a smaller batch, for scripts that have batches."""
+    options = outcome.tool.options if outcome.tool is not None else None
+    if not hasattr(options, "batch_size"):
+        return ""
+    advice = f", or a --batch-size below {options.batch_size}"
+    decides = "batch_size" in results_options(options)
+    return advice + (" (which gives another result, so it needs --force)" if decides else "")
 
 
 class StageRun:

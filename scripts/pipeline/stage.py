@@ -236,7 +236,9 @@ class Tool:
         try:
             yield
         except kinds as error:
-            raise UserError(f"{error} {mend}".strip()) from error
+            text = str(error)
+            stop = "." if mend and text and text[-1] not in ".!?:" else ""
+            raise UserError(f"{text}{stop} {mend}".strip()) from error
 
     def command(self, name: str, *arguments: str) -> str:
         """Command line of a script on the same preset, quality, config and workspace."""

@@ -12,6 +12,7 @@ from torch import nn
 from scripts.fine_tuning_run import run_training
 from scripts.pipeline import Interrupted, Stage, StageOptions, StageSpec
 from scripts.pipeline.interrupts import StopRequest
+from stylegan.seeds import Purpose
 from stylegan_modified.fine_tuning import LoopOptions, Trainer
 
 event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
@@ -20,6 +21,8 @@ STEPS, EVERY = 40, 20
 
 class ToyTrainer(Trainer):
     """Counts its steps in a weight; asks to stop after one of them, as Ctrl-C does."""
+
+    purpose = Purpose.V1_STEP
 
     def __init__(self, stop: StopRequest, stop_after: int = 0) -> None:
         self.device = torch.device("cpu")

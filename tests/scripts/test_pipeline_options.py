@@ -227,7 +227,9 @@ def test_options_that_no_batch_can_have(script: str, values: dict[str, int], mes
         importlib.import_module(f"scripts.{script}").Options(**values)
 
 
-@pytest.mark.parametrize("text", ["0-999999999999", "99999999999999999999", "²", "3-1", ""])
+@pytest.mark.parametrize(
+    "text", ["0-999999999999", "99999999999999999999", "2147483648", "4294967299", "²", "3-1", ""]
+)
 def test_seeds_that_nobody_has(text: str) -> None:
     with pytest.raises(UsageError, match="--seeds"):
         importlib.import_module("scripts.08_regenerate_images").parse_seeds(text)

@@ -301,6 +301,32 @@ def test_exclusions_that_cannot_be_meant_are_refused(
     assert not (workspace / "cnn/models").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--batch-size", 1000), "a fold has 12 pictures to train on, fewer than one batch of 1000"),
+        (("--image-size", 16), "pictures of 16 px are too small"),
+        (("--image-size", 128), "the candidates have 64 px"),
+    ],
+)
+def test_networks_that_cannot_be_trained_cost_no_earlier_ones(
+    workspace: Path, in_process: Callable, arguments: tuple[object, ...], message: str
+) -> None:
+    made = workspace / "cnn/models/gender_model_0.pt"
+    made.parent.mkdir()
+    made.write_text("made earlier")
+    code, errors = in_process(SCRIPT, "--workspace", workspace, *QUICK, *arguments, "--force")
+    assert code == 5
+    assert message in errors
+    assert made.read_text() == "made earlier"
+
+
+@pytest.mark.parametrize("name", ["--width", "--learning-rate", "--cosine-period", "--label-count"])
+def test_values_that_mean_nothing_are_refused(in_process: Callable, name: str) -> None:
+    code, errors = in_process(SCRIPT, name, -1)
+    assert code == 2 and f"{name} must be" in errors
+
+
 def test_pictures_are_not_enlarged(workspace: Path, in_process: Callable) -> None:
     code, errors = in_process(SCRIPT, "--workspace", workspace, *QUICK, "--image-size", 128)
     assert code == 5

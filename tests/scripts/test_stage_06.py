@@ -6,9 +6,25 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from stylegan_modified.fine_tuning import TrainingPictures
 from tests.stylegan_modified import tiny
 
 stage_06 = importlib.import_module("scripts.06_fine_tune_v2")
+
+
+def test_both_pictures_of_a_person_of_v1_are_one_person() -> None:
+    practice = stage_06.PracticePictures(
+        z=torch.zeros(3, 4),
+        requests=None,
+        label_maps=None,
+        images=torch.zeros(5, 8, 8, 3, dtype=torch.uint8),
+        scores=torch.zeros(5, 7),
+        people=torch.tensor([0, 0, 1, 2, 2]),
+    )
+    filtered = TrainingPictures(torch.ones(4, 8, 8, 3, dtype=torch.uint8), torch.ones(4, 7))
+    joined = practice.joined(filtered)
+    assert joined.people.tolist() == [0, 1, 2, 3, 4, 4, 5, 6, 6]
+    assert joined.images[torch.arange(9)].float().mean((1, 2, 3)).tolist() == [1] * 4 + [0] * 5
 
 
 def test_the_dials_start_alike_whatever_was_drawn_before(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stylegan import StyleGANDiscriminator, StyleGANGenerator
+from stylegan.stylegan_discriminator import StyleGANDiscriminator
+from stylegan.stylegan_generator import StyleGANGenerator
 from tests.stylegan.tiny import fill_with_known_weights
 
 GOLDEN = Path(__file__).parents[1] / "golden"

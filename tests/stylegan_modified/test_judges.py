@@ -12,9 +12,10 @@ from safetensors import safe_open
 from torch import nn
 
 from cnn.oracle import load_oracle
-from scripts import faces, fine_tuning_run, hand_labels, make_labels
+from scripts import faces, hand_labels, make_labels
 from scripts.pipeline import REPOSITORY, files, fingerprint
 from scripts.pipeline.layers import read_toml
+from stylegan import seeds
 
 EMBEDDED = REPOSITORY / "data" / "embedded"
 ORACLE, IDENTITY = EMBEDDED / "oracle.safetensors", EMBEDDED / "identity_network.safetensors"
@@ -98,14 +99,24 @@ def test_the_fine_tuning_scripts_load_the_oracle_only_to_report() -> None:
 def test_latents_of_the_evaluation_are_nobody_else_s() -> None:
     import importlib
 
-    evaluate = importlib.import_module("scripts.09_evaluate")
-    dials = importlib.import_module("scripts.06_fine_tune_v2")
-    encoder = importlib.import_module("scripts.07_fine_tune_v3")
-    used = (0, dials.POOL_SEED, encoder.PEOPLE_SEED, fine_tuning_run.CONTROL_SEED)
-    for first, count in ((first, 100_000) for first in used):
-        assert first + count <= evaluate.FIRST_SEED
-    assert max(faces.PREVIEW_SEEDS) < evaluate.FIRST_SEED
+    generate, dials, evaluate = (
+        importlib.import_module(f"scripts.{name}")
+        for name in ("01_generate_candidates", "06_fine_tune_v2", "09_evaluate")
+    )
+    assert set(faces.PREVIEW_SEEDS) < set(seeds.CANDIDATES)
+    assert generate.Options(seed=400_000, count=100_000).count == 100_000
+    for seed, count in ((400_000, 100_001), (9_000_000, 10), (-1, 10)):
+        with pytest.raises(ValueError, match="--seed plus --count"):
+            generate.Options(seed=seed, count=count)
+    with pytest.raises(ValueError, match="--pool must be at most 400000"):
+        dials.Options(pool=400_001)
+    with pytest.raises(ValueError, match="--control-latents"):
+        dials.Options(control_latents=100_001)
     with pytest.raises(ValueError, match="training and tuning"):
-        evaluate.Options(seed=fine_tuning_run.CONTROL_SEED)
+        evaluate.Options(seed=seeds.CONTROL.start)
+    with pytest.raises(ValueError, match="those of the given pictures"):
+        evaluate.Options(population=500_001)
+    with pytest.raises(ValueError, match="too large"):
+        evaluate.Options(seed=2**31 - 1000)
     with pytest.raises(ValueError, match="Did you mean 'v1'"):
         evaluate.Options(versions=("v11",))

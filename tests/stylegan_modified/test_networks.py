@@ -7,6 +7,7 @@ from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified.dials import DialNetwork
 from stylegan_modified.linear_latents import linear_directions
 from stylegan_modified.property_cnn import CROPS, PropertyCNN, PropertyCNNConfig
+from stylegan_modified.stylegan_discriminator import ConditionedStyleGANDiscriminator
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
 from stylegan_modified.stylegan_generator_v3 import Encoder, EncoderConfig
 from tests.stylegan_modified import tiny
@@ -51,6 +52,14 @@ def test_property_cnn_refuses_another_size_and_other_files() -> None:
         PropertyCNN.from_checkpoint(checkpoint)
 
 
+def test_property_cnn_refuses_reductions_that_leave_nothing_to_read() -> None:
+    for reduction in (0, 3, -2):
+        with pytest.raises(ValueError, match="power of two"):
+            PropertyCNNConfig(32, coarse_reduction=reduction)
+    with pytest.raises(ValueError, match="too small to read"):
+        PropertyCNN(PropertyCNNConfig(32, coarse_reduction=64))
+
+
 def test_each_output_answers_to_its_own_window() -> None:
     network = tiny.property_cnn()
     images = torch.zeros(1, 3, 32, 32)
@@ -65,6 +74,33 @@ def test_untouched_dials_change_nothing() -> None:
     for parameter in dials.parameters():
         torch.nn.init.normal_(parameter)
     assert torch.equal(dials(torch.randn(3, 16), torch.zeros(3, 7)), torch.zeros(3, 8, 16))
+
+
+def test_mixed_precision_leaves_the_dials_in_float32() -> None:
+    torch.manual_seed(0)
+    dials = DialNetwork(16, 8)
+    for parameter in dials.parameters():
+        torch.nn.init.normal_(parameter)
+    w, difference = torch.randn(3, 16), torch.randn(3, 7)
+    exact = dials(w, difference)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(dials(w, difference), exact)
+
+
+@pytest.mark.parametrize("conditioning", ["projection", "additive"])
+def test_mixed_precision_leaves_what_d_says_of_its_features_in_float32(conditioning: str) -> None:
+    torch.manual_seed(0)
+    discriminator = ConditionedStyleGANDiscriminator(conditioning, resolution=32, fmaps_base=128, fmaps_max=8)
+    features = discriminator.features(torch.randn(4, 3, 32, 32))
+    properties = torch.randn(4, 7)
+
+    def said() -> list[torch.Tensor]:
+        heads = [discriminator.read(features)] if conditioning == "projection" else []
+        return [discriminator.score(features, properties), *heads]
+
+    exact = said()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert all(torch.equal(*pair) for pair in zip(said(), exact, strict=True))
 
 
 def test_linear_directions_find_what_moves_one_property_alone() -> None:
@@ -112,5 +148,7 @@ def test_encoder_shapes_and_file() -> None:
     mean, log_variance = encoder(images, properties)
     assert mean.shape == log_variance.shape == (2, 16)
     torch.testing.assert_close(again(images, properties)[0], mean)
+    with pytest.raises(ValueError, match="32 px or more"):
+        Encoder(EncoderConfig(16, 16))
     with pytest.raises(ValueError, match="not a v3 encoder"):
         Encoder.from_checkpoint({})

@@ -1,12 +1,21 @@
 """Every trainer: frozen parts stay frozen, and a stopped and resumed run equals one that ran through."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from stylegan_modified.fine_tuning import LoopOptions, ResumeError, Trainer, TrainingDivergedError, train
+from stylegan.seeds import PICTURES
+from stylegan_modified.fine_tuning import (
+    LoopOptions,
+    ResumeError,
+    Trainer,
+    TrainingDivergedError,
+    TrainingPictures,
+    train,
+)
 from stylegan_modified.linear_latents import LinearEditor
 from stylegan_modified.requests import draw_pairs
 from stylegan_modified.stylegan_discriminator import transplant_discriminator
@@ -48,7 +57,7 @@ def dial_trainer() -> DialTrainer:
     return DialTrainer(
         model,
         DialPool(z, draw_pairs(tiny.pictures().properties, 40, rng), label_maps),
-        DialOptions(steps=6, batch_size=2, realism_weight=0.03),
+        DialOptions(steps=6, batch_size=4, realism_weight=0.03),
         tiny.base_discriminator(),
     )
 
@@ -60,7 +69,7 @@ def warm_start_trainer() -> WarmStartTrainer:
         w = generator.mapping(torch.randn(200, tiny.Z_DIM, generator=rng))
     editor = LinearEditor.fit(w, torch.arange(200), w @ torch.randn(tiny.Z_DIM, 7, generator=rng))
     properties = editor.properties(w)
-    return WarmStartTrainer(generator, editor, properties, WarmStartOptions(steps=6, batch_size=16))
+    return WarmStartTrainer(generator, editor, properties, WarmStartOptions(steps=6, latents=16))
 
 
 def v3_trainer() -> ConditionalVAETrainer:
@@ -69,7 +78,7 @@ def v3_trainer() -> ConditionalVAETrainer:
     data = tiny.pictures()
     model = _Doubled(tiny.dial_generator())
     people = draw_people(model, tiny.Z_DIM, data.properties, 12, seed=0, batch_size=5)
-    return ConditionalVAETrainer(model, encoder, _doubled(data), people, V3Options(6, 2, drawn_size=4))
+    return ConditionalVAETrainer(model, encoder, doubled(data), people, V3Options(6, 2, drawn_size=4))
 
 
 class _Doubled(torch.nn.Module):
@@ -87,7 +96,7 @@ class _Doubled(torch.nn.Module):
         return {"image": torch.nn.functional.interpolate(image, scale_factor=2)}
 
 
-def _doubled(data):
+def doubled(data):
     images = data.images.repeat_interleave(2, 1).repeat_interleave(2, 2)
     return type(data)(images, data.properties)
 
@@ -102,6 +111,57 @@ TRAINERS: dict[str, Callable[[], Trainer]] = {
     "v2 dials": dial_trainer,
     "v3": v3_trainer,
 }
+
+
+KINDS = [name for name in TRAINERS if name not in ("v1 projection", "v1 regression", "v1 document")]
+
+
+def seeds_of_steps(trainer: Trainer, steps: int, checkpoint: Path) -> list[int]:
+    """Seeds of the two streams of each step, as torch reads them: the CPU's generator takes 32 bits."""
+    found = []
+
+    def record(t: int, rng: torch.Generator) -> dict[str, float]:
+        found.extend(seed % 2**32 for seed in (rng.initial_seed(), torch.initial_seed()))
+        return {"loss": 0.0}
+
+    trainer.step = record
+    train(trainer, LoopOptions(steps), checkpoint)
+    return found
+
+
+def test_no_step_draws_what_another_training_draws(tmp_path: Path) -> None:
+    found = [seeds_of_steps(TRAINERS[name](), 6, tmp_path / f"{name}.pt") for name in KINDS]
+    assert len({seed for seeds in found for seed in seeds}) == 2 * 6 * len(KINDS)
+
+
+def test_no_step_of_the_warm_start_draws_a_person_of_the_evaluation(tmp_path: Path) -> None:
+    trainer = warm_start_trainer()
+    trainer.options = WarmStartOptions(steps=1200)
+    found = seeds_of_steps(trainer, 1200, tmp_path / "warm.pt")
+    assert len(set(found)) == 2400 and not any(seed in PICTURES for seed in found)
+
+
+def test_the_document_averages_nothing_and_matching_all_that_it_trains(tmp_path: Path) -> None:
+    for recipe in ("document", "matching"):
+        trainer = v1_trainer(recipe)
+        before = {name: value.clone() for name, value in trainer.generator.named_parameters()}
+        train(trainer, LoopOptions(2), tmp_path / f"{recipe}.pt")
+        saved = dict(trainer.trained_generator().named_parameters())
+        for name, value in trainer.generator.named_parameters():
+            is_averaged = recipe == "matching" and not torch.equal(value, before[name])
+            assert torch.equal(saved[name], value) != is_averaged, name
+
+
+@pytest.mark.parametrize("name", ["v1 matching", "v1 document", "v2 cnn", "v2 dials", "v3"])
+def test_mixed_precision_rounds_and_little_more(name: str) -> None:
+    rows = {}
+    for precision in ("float32", "bf16"):
+        trainer = TRAINERS[name]()
+        trainer.options = replace(trainer.options, precision=precision)
+        torch.manual_seed(0)
+        rows[precision] = trainer.step(0, torch.Generator().manual_seed(0))
+    assert rows["bf16"] == pytest.approx(rows["float32"], rel=0.1, abs=0.01)
+    assert rows["bf16"] != rows["float32"]
 
 
 def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
@@ -203,9 +263,46 @@ def test_property_cnn_stops_early_and_keeps_the_best_epoch(tmp_path: Path) -> No
     assert loss == pytest.approx(trainer.best_loss, rel=1e-4)
 
 
+def two_of_each_person(count: int = 30) -> TrainingPictures:
+    data = tiny.pictures(2 * count)
+    return TrainingPictures(data.images, data.properties, torch.arange(count).repeat_interleave(2))
+
+
+def test_nobody_is_on_two_sides_of_the_property_cnns_split() -> None:
+    data = two_of_each_person()
+    options = PropertyCNNOptions(epochs=1, batch_size=4, held_out_share=0.4)
+    trainer = PropertyCNNTrainer(tiny.property_cnn(), data, options)
+    parts = [trainer.training_rows, trainer.validation_rows, trainer.report_rows]
+    people = [set(data.people[rows].tolist()) for rows in parts]
+    assert [len(part) for part in people] == [18, 6, 6] and len(set.union(*people)) == 30
+    assert torch.cat(parts).sort().values.tolist() == list(range(60))
+
+
+def test_people_that_are_reported_decide_nothing(tmp_path: Path) -> None:
+    options = PropertyCNNOptions(epochs=2, batch_size=12, learning_rate=3e-2, held_out_share=0.4)
+    found = []
+    for change in (0.0, 5.0):
+        data = two_of_each_person()
+        reported = PropertyCNNTrainer(tiny.property_cnn(), data, options).report_rows
+        data.properties[reported] += change * torch.arange(len(reported))[:, None]
+        trainer = PropertyCNNTrainer(tiny.property_cnn(), data, options)
+        train(trainer, LoopOptions(trainer.steps), tmp_path / f"{change}.pt")
+        found.append((trainer.best_loss, trainer.best_network().state_dict(), trainer.held_out_reading()))
+    (loss, network, read), (other_loss, other_network, other_read) = found
+    assert loss == other_loss and all(torch.equal(network[key], other_network[key]) for key in network)
+    assert read.r != other_read.r and read.pictures == other_read.pictures == 12
+
+
+def test_odd_batches_of_pairs_are_refused() -> None:
+    assert DialOptions(steps=1, batch_size=6).pairs == 3
+    for size in (0, 1, 5):
+        with pytest.raises(ValueError, match="even number"):
+            DialOptions(steps=1, batch_size=size)
+
+
 def test_the_warm_start_teaches_what_the_linear_editor_does(tmp_path: Path) -> None:
     trainer = warm_start_trainer()
-    trainer.options = WarmStartOptions(steps=300, batch_size=64)
+    trainer.options = WarmStartOptions(steps=300, latents=64)
     rows = []
     train(
         trainer, LoopOptions(300, log_every=10), tmp_path / "warm.pt", on_save=lambda s: rows.extend(s.rows)
