@@ -115,8 +115,8 @@ def check(stage: Stage, options: Options) -> None:
     candidates, labels, _ = read_inputs(stage, options)
     size = CandidateImages(stage, candidates, options.image_size).size
     networks = [(name, fold) for name in PROPERTIES for fold in range(options.fold_count)]
-    filter_networks.check_given(stage, networks, size)
     filter_folds.check(stage, options, labels, size)
+    filter_networks.check_given(stage, networks, size)
 
 
 SPEC = StageSpec(
