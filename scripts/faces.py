@@ -228,7 +228,7 @@ def preview_grid(generate: Generate, statistics: ScoreStatistics, z: Tensor) -> 
 
     sweep = run_sweep(generate, z, sweep_levels(statistics)[[0, 2, 4]])
     rows = [person.reshape(-1, *person.shape[2:]) for person in sweep.images]
-    columns = [f"{name[:9]} {level}" for name in PROPERTY_NAMES for level in ("5%", "50%", "95%")]
+    columns = [f"{name} {level}" for name in PROPERTY_NAMES for level in ("5%", "50%", "95%")]
     return labelled_grid(rows, [f"seed {seed}" for seed in PREVIEW_SEEDS[: len(z)]], columns)
 
 

@@ -116,7 +116,7 @@ def _pose_v2(label_map: np.ndarray) -> Measurement:
 
 
 def _hair_color_v2(label_map: np.ndarray, image_rgb: np.ndarray) -> Measurement:
-    """Mean over the middle 80 % of the hair's brightness. Of a single pixel that leaves nothing, as of none."""
+    """Mean over the middle 80 % of the hair's brightness; that leaves nothing of a single pixel."""
     histograms = measures.brightness_histograms(class_mask(label_map, FaceClass.HAIR), image_rgb)
     mean, _ = measures.histogram_moments(measures.trim_shares(histograms, 0.1, 0.9))
     valid = ~np.isnan(mean)

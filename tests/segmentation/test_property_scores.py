@@ -75,7 +75,7 @@ def test_constants_where_there_is_no_background():
 
 @pytest.mark.parametrize("count", range(1, 10))
 def test_few_pixels_are_trimmed_by_the_document_s_rule(count: int):
-    """Sorted, kept from index int(share n) to before int((1 - share) n); a single pixel of background stays."""
+    """Kept from index int(share n) to before int((1 - share) n); a single pixel of background stays."""
     brightness = np.random.default_rng(count).permutation(20 * np.arange(1, count + 1))
     image = GREY.copy()
     image[0, 10, :count] = brightness[:, None]
