@@ -26,6 +26,7 @@ from scripts.pipeline import (
     tables,
 )
 from scripts.regeneration import Person, Photograph, Regenerator, Request, parse_sweep
+from scripts.stages import networks
 from scripts.stages.pictures import short_name
 from stylegan.seeds import PICTURES
 
@@ -262,7 +263,7 @@ def regenerate(tool: Tool, options: Options) -> None:
     rows, columns = list_cells(options, people, faces.sweep_levels(statistics)[2])
     cells = [cell for row in rows for cell in row]
     table = request_table(options, cells)
-    judge = faces.PropertyJudge(tool, statistics) if options.measure else None
+    judge = networks.load_judge(tool, statistics) if options.measure else None
     read, shown = [], []
     shown_rows = rows[: max(1, GRID_PICTURES // len(columns))]
     shown_count = len(shown_rows) * len(columns)

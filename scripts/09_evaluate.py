@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +111,7 @@ def inputs(options: Options) -> tuple[Input, ...]:
         for item in items:
             chosen = version in options.versions
             if chosen or not options.versions:
-                asked = Input(item.path, item.made_by, optional=item.optional or not chosen, note=item.note)
+                asked = replace(item, optional=item.optional or not chosen)
                 found.setdefault(item.path, asked)
                 if chosen:
                     found[item.path] = asked
@@ -120,6 +120,7 @@ def inputs(options: Options) -> tuple[Input, ...]:
 
 def check(stage: Stage, options: Options) -> None:
     """Raise `UserError`, before earlier results go, if there is nothing to evaluate or to compare with."""
+    recorded_segmentation(stage)
     faces.load_statistics(stage)
     faces.read_scores(stage)
     versions = chosen_versions(stage, options)

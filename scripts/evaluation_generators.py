@@ -30,6 +30,7 @@ FILES = {
         ENCODER_INPUT,
         CNN_INPUT,
         BASE_INPUT,  # it makes the pictures that are given to v3
+        faces.IDENTITY_INPUT,  # editing looks for the z of the same person
     ),
 }
 

@@ -40,7 +40,7 @@ class Strip:
 def person_strips(workspace: Path, version: str) -> list[Strip]:
     """A person of 09 with every dial turned from low to high; empty without readable strips."""
     try:
-        rows = cut_grid(read_picture(workspace / STRIPS.format(version)), len(PROPERTY_NAMES), LEVELS, True)
+        rows = cut_grid(read_picture(workspace / STRIPS.format(version)), len(PROPERTY_NAMES), LEVELS)
     except (UnreadablePictureError, ValueError):
         return []
     return [_strip(prop, row[:LEVELS], version) for prop, row in zip(PROPERTIES, rows, strict=True)]
@@ -191,7 +191,7 @@ def _strips(workspace: Path, version: str) -> Html | None:
     if not path.is_file():
         return None
     try:
-        rows = cut_grid(read_picture(path), len(PROPERTY_NAMES), LEVELS, True)
+        rows = cut_grid(read_picture(path), len(PROPERTY_NAMES), LEVELS)
     except (UnreadablePictureError, ValueError) as error:
         return note(f"The strips of {version} cannot be shown: {error}.")
     figures = []

@@ -248,7 +248,7 @@ def _draw_film(version: str, chosen: list[tuple[int, Path]]) -> Image.Image:
     if version == "v3":
         columns = [""] * len(rows[0])
     else:
-        columns = [f"{prop.name[:11]} {end}" for prop in PROPERTIES for end in ("-", "+")]
+        columns = [f"{prop.name} {end}" for prop in PROPERTIES for end in ("-", "+")]
     return labelled_grid([[np.asarray(picture) for picture in row] for row in rows], labels, columns)
 
 

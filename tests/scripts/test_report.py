@@ -250,7 +250,7 @@ def test_an_empty_workspace_is_refused_with_the_command(tmp_path: Path, write_re
 def test_a_grid_can_be_cut_again(has_title: bool) -> None:
     rows = [[picture(10 * row + column, 16) for column in range(6)] for row in range(3)]
     grid = labelled_grid(rows, ["a very long label"] * 3, ["x"] * 6, title="t" if has_title else "")
-    cut = cut_grid(grid, 3, 6, has_title)
+    cut = cut_grid(grid, 3, 6)
     np.testing.assert_array_equal([[np.asarray(cell) for cell in row] for row in cut], rows)
     with pytest.raises(ValueError, match="no grid of 1000 rows"):
         cut_grid(grid, 1000)

@@ -187,5 +187,6 @@ def test_refinement_comes_closer_to_each_picture_whatever_its_batch() -> None:
     assert error(40) < 0.95 * error(0)
     together = encode_pictures(model, encoder, model.property_cnn, images, refine_steps=5)
     alone = encode_pictures(model, encoder, model.property_cnn, images[1:2], refine_steps=5)
-    torch.testing.assert_close(alone.z[0], together.z[1], atol=0.02, rtol=0.0)
+    # Losses of a batch that influence each other differ by 3e-4 after so few steps, rounding by 2e-5.
+    torch.testing.assert_close(alone.z[0], together.z[1], atol=1e-4, rtol=0.0)
     assert all(parameter.grad is None for parameter in model.parameters())

@@ -10,6 +10,7 @@ from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified import evaluation_summary as summary
 from stylegan_modified.evaluation import sweep_requests
 from stylegan_modified.evaluation_intervals import resample_weights, with_all
+from stylegan_modified.evaluation_realism import diversities, kernel_distances
 
 LATENTS, PICTURES = 6, 29
 REQUESTED = sweep_requests(np.linspace(-1.5, 1.5, 5)[:, None] * np.ones(7))
@@ -78,7 +79,8 @@ def test_population_and_protocol() -> None:
     shown = summary.PopulationReadings(features, reference, gender, np.ones(30))
     values = summary.estimates(summary.population_measures(shown, *weights))
     assert values["women"] == pytest.approx(0.9) and values["good_quality"] == 1
-    assert values["diversity"] == pytest.approx(1, abs=0.3) and abs(values["kid"]) < 2
+    assert values["kid"] == pytest.approx(kernel_distances(features, reference, *weights)[0])
+    assert values["diversity"] == pytest.approx(diversities(features, reference, *weights)[0])
     without = summary.PopulationReadings(features, reference)
     assert set(summary.population_measures(without, *weights)) == {"kid", "diversity"}
     requested = rng.normal(size=(50, 7))
