@@ -78,4 +78,4 @@ def check_installation() -> None:
 
 if __name__ == "__main__":
     check_installation()
-    run_tool(Options, run, leaves_account=False)
+    run_tool(Options, run, account="never")

@@ -15,13 +15,13 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from scripts import new_environment
 from scripts.checking.findings import Finding
 from scripts.pipeline.console import python_command
 from scripts.pipeline.layers import REPOSITORY
 
 REQUIREMENTS = REPOSITORY / "requirements.txt"
 BUNDLE = "data/embedded"
-NEW_ENVIRONMENT = "bash -c 'source scripts/ensure_venv.sh && ensure_venv'"
 OLDEST, NEWEST = (3, 10), (3, 13)
 GIB = 2**30
 PROBE_TIMEOUT_S = 120
@@ -46,7 +46,7 @@ def python() -> Finding:
     version = sys.version.split()[0]
     if OLDEST <= sys.version_info[:2] <= NEWEST:
         return Finding("Python", f"{version}, {sys.executable}")
-    return Finding("Python", f"{version}; the packages need 3.10 to 3.13", NEW_ENVIRONMENT)
+    return Finding("Python", f"{version}; the packages need 3.10 to 3.13", new_environment())
 
 
 def required(text: str) -> dict[str, str]:

@@ -58,7 +58,7 @@ def check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Cal
     def call(workspace: Path, *words: str) -> tuple[int, str]:
         arguments = ["--preset", "smoke", "--workspace", str(workspace), *words]
         with pytest.raises(SystemExit) as ended:
-            run_tool(check_setup.Options, check_setup.run, argv=arguments, leaves_account=False)
+            run_tool(check_setup.Options, check_setup.run, argv=arguments, account="never")
         return ended.value.code, capsys.readouterr().out
 
     return call
