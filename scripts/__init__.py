@@ -23,15 +23,15 @@ def new_environment() -> str:
     return f"bash -c {shlex.quote(f'source {script} && ensure_venv')}"
 
 
-def wrong_python(lack: str) -> str:
-    """What is missing here and what to type instead, for who runs a script with an unfit Python.
+def wrong_python(why: str) -> str:
+    """What to type instead, for a person who runs a script with a Python that cannot run it.
 
     Args:
-        lack: what it lacks, such as "no package tyro".
+        why: what is wrong with it, such as "has no package tyro".
     """
     own = _ROOT / ".venv" / "bin" / "python"
     version = ".".join(map(str, sys.version_info[:3]))
-    text = f"{sys.executable} (Python {version}) has {lack}, which the scripts need."
+    text = f"{sys.executable} (Python {version}) {why}, so the scripts cannot run with it."
     again = " ".join(map(shlex.quote, [short_path(own), *sys.argv]))
     if not own.exists():
         return f"{text} Make the repository's own Python, and use it:\n    {new_environment()}\n    {again}"
@@ -49,9 +49,9 @@ def _check_python(script: Path) -> None:
     if find_spec("fcntl") is None:
         message = "the scripts need Linux or macOS; on Windows give the same command inside WSL."
     elif sys.version_info < _OLDEST:
-        message = wrong_python("an earlier language than Python 3.10")
+        message = wrong_python("is older than 3.10")
     elif find_spec("tyro") is None and script.stem != "check_setup":
-        message = wrong_python("no package tyro")
+        message = wrong_python("has no package tyro")
     if message:
         print(f"{script.stem}: {message}", file=sys.stderr)
         sys.exit(_EXIT_FORESEEN)

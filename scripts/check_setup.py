@@ -53,6 +53,7 @@ def run(tool: Tool, options: Options) -> None:
             machine.packages(wanted),
             machine.memory(options.memory_gib),
             machine.disk(tool.workspace, options.disk_gib),
+            machine.writing(tool.workspace, tool.log_dir.parent),
             bundle,
         ],
     )

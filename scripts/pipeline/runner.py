@@ -145,7 +145,7 @@ def _guarded(body: Callable[[StopRequest, Outcome], None], name: str, outcome: O
     except ModuleNotFoundError as error:
         if (REPOSITORY / str(error.name).split(".")[0]).exists():  # a mistake of ours
             raise
-        return UserError.exit_code, f"{name}: {wrong_python(f'no package {error.name}')}"
+        return UserError.exit_code, f"{name}: {wrong_python(f'has no package {error.name}')}"
     except file_errors.kinds() as error:
         message = file_errors.explain(error, _elsewhere(outcome, error), go_on)
         if not message:

@@ -253,5 +253,5 @@ def test_a_bare_python_is_told_what_to_install(tmp_path: Path) -> None:
         [sys.executable, "-S", "-E", str(script)], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert found.returncode == 5, found.stderr
-    assert "missing: torch" in found.stdout and "pip install -r" in found.stdout
+    assert "missing: torch" in found.stdout and "ensure_venv.sh && ensure_venv" in found.stdout
     assert not (REPOSITORY / "logs" / "embedded" / "check_setup").exists()
