@@ -1,7 +1,7 @@
 """Pictures of chosen people with chosen properties: the one way in which scripts make them.
 
-A picture depends on the generator, the person, the properties and two settings of the generator; on one
-machine the same request, alone in its batch, has the same pixels wherever it is made.
+A picture depends on the generator, the person, the properties and two settings of the generator; on the CPU
+of one machine the same request, alone in its batch, has the same pixels wherever it is made.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ does the same. Merging checks that no item is missing and that no two parts disa
 
 Items are dealt out in whole batches of one fixed grid, and a batch that was interrupted is calculated again
 as a whole. So every item is always calculated in the same company, and the result is the same byte for byte
-however the work was divided (on machines that round alike).
+however the work was divided (on CPUs that round alike).
 """
 
 from __future__ import annotations
