@@ -225,3 +225,14 @@ def test_options_that_no_batch_can_have(script: str, values: dict[str, int], mes
 def test_seeds_that_nobody_has(text: str) -> None:
     with pytest.raises(UsageError, match="--seeds"):
         importlib.import_module("scripts.08_regenerate_images").parse_seeds(text)
+
+
+@pytest.mark.parametrize("device", ["mps", "xpu:0", "meta", "cuda:x", "gpu"])
+def test_devices_that_the_networks_were_not_made_for(presets: Path, device: str) -> None:
+    with pytest.raises(UsageError, match=f"--device {device} is not supported.*cuda:<index>"):
+        resolve(presets, "--device", device)
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:3"])
+def test_devices_that_they_were_made_for(presets: Path, device: str) -> None:
+    assert resolve(presets, "--device", device).options.device == device
