@@ -1,6 +1,6 @@
 """Locks that keep runs apart; the system frees them when a process ends, however it ends.
 
-Where a network drive offers no locks, a run says so and goes on alone; parts that rely on them are refused.
+Where a network drive offers no locks, a run says so and goes on.
 """
 
 from __future__ import annotations
@@ -23,19 +23,18 @@ USE_NAME = "in_use.lock"
 
 
 @contextmanager
-def locked(folder: Path, instead: str = "another --workspace", needed: bool = False) -> Iterator[None]:
+def locked(folder: Path, instead: str = "another --workspace") -> Iterator[None]:
     """Hold the lock of a folder, ``<folder>/lock``, in which the number of this process stands meanwhile.
 
     Args:
         folder: made if there is none.
         instead: what to give a second run so that it writes elsewhere.
-        needed: see `attempt`.
 
     Raises:
-        UserError: another process holds it, or it is needed and there are no locks.
+        UserError: another process holds it.
     """
     with _opened(folder / LOCK_NAME) as lock:
-        if not attempt(lock, fcntl.LOCK_EX, needed):
+        if not attempt(lock, fcntl.LOCK_EX):
             raise UserError(
                 f"it is running already in {folder} (process {lock.read().strip() or 'unknown'}), and two "
                 f"runs would write the same files. Wait for it, or give this one {instead}."
@@ -47,9 +46,9 @@ def locked(folder: Path, instead: str = "another --workspace", needed: bool = Fa
 
 
 @contextmanager
-def stage_locked(workspace: Path, name: str, needed: bool = False) -> Iterator[None]:
+def stage_locked(workspace: Path, name: str) -> Iterator[None]:
     """Hold the lock of a stage: no second run of it. See `locked`."""
-    with locked(stage_folder(workspace, name), needed=needed):
+    with locked(stage_folder(workspace, name)):
         yield
 
 
@@ -127,7 +126,7 @@ def _opened(path: Path) -> Iterator[TextIO]:
         yield lock
 
 
-def attempt(lock: TextIO, kind: int, needed: bool = False) -> bool:
+def attempt(lock: TextIO, kind: int) -> bool:
     """Take a lock, or return False if another process holds it. It ends when the file is closed.
 
     On a file system without locks it is as good as taken, which is said once.
@@ -135,10 +134,6 @@ def attempt(lock: TextIO, kind: int, needed: bool = False) -> bool:
     Args:
         lock: its file.
         kind: ``fcntl.LOCK_SH`` or ``fcntl.LOCK_EX``.
-        needed: the work is shared with other processes, so that it cannot go on without locks.
-
-    Raises:
-        UserError: it is needed, and there are no locks.
     """
     try:
         fcntl.flock(lock, kind | fcntl.LOCK_NB)
@@ -147,20 +142,19 @@ def attempt(lock: TextIO, kind: int, needed: bool = False) -> bool:
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
-        lack = f"the workspace lies on a file system without locks ({error.strerror})"
-        if needed:
-            raise UserError(
-                f"{lack}, and without them two parts could merge at once. Mount it with locks (NFS: its lock "
-                "service; Lustre: -o flock), or run without --shard."
-            ) from error
-        _say(f"{lack}, so nothing keeps a second run out: start none there before this one has ended.")
+        _say_unprotected(str(error.strerror))
     return True
 
 
 @cache
-def _say(text: str) -> None:
-    """Print a warning once, also under ``--quiet``."""
-    print(text, file=sys.stderr, flush=True)
+def _say_unprotected(reason: str) -> None:
+    """Warn once, also under ``--quiet``."""
+    print(
+        f"the workspace lies on a file system without locks ({reason}), so nothing keeps a second run out: start "
+        "none there, on any machine, before this one has ended.",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _running(workspace: Path) -> str:

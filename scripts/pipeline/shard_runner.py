@@ -6,7 +6,7 @@ does the same. Merging checks that no item is missing and that no two parts disa
 
 Items are dealt out in whole batches of one fixed grid, and a batch that was interrupted is calculated again
 as a whole. So every item is always calculated in the same company, and the result is the same byte for byte
-however the work was divided (on CPUs that round alike).
+however the work was divided (on machines that round alike).
 """
 
 from __future__ import annotations
@@ -164,7 +164,6 @@ class _WholeRun(_ShardedRun):
         """Refuse while parts are unfinished or were made with other settings; ``--force`` removes them."""
         self.stage.check_inputs()
         if self.options.force:
-            self.stage.check_device()
             self.clear_everything(own=None)
             return
         depends_on = fingerprint.dependencies(self.spec, self.options, self.workspace)
@@ -244,7 +243,7 @@ class _PartRun(_ShardedRun):
     def run(self) -> None:
         """Make the part; the last one merges. See `run_stage` for the errors."""
         self.stage.check_inputs()
-        with stage_locked(self.workspace, self.part_name(self.shard), needed=True), self._inputs_kept():
+        with stage_locked(self.workspace, self.part_name(self.shard)), self._inputs_kept():
             depends_on = fingerprint.dependencies(self.spec, self.options, self.workspace)
             with _locked_soon(self.workspace, self.parts_name):
                 if self._begin(depends_on):
@@ -281,7 +280,6 @@ class _PartRun(_ShardedRun):
         Of n parts that are started with ``--force``, the first so clears what is old, and the others leave
         each other alone.
         """
-        self.stage.check_device()
         wanted = fingerprint.fingerprint(depends_on)
         parts, whole = self.parts(), manifest.read(self.workspace, self.spec.name)
         records = [*parts.values(), *([whole] if whole else [])]

@@ -232,9 +232,24 @@ def test_a_python_without_packages_is_told_the_command(script: Path, tmp_path: P
     assert result.returncode == 5, result.stderr
     sentence, *commands = result.stderr.strip().split("\n    ")
     assert "has no package tyro, so the scripts cannot run with it" in sentence and "\n" not in sentence
-    python, *words = shlex.split(commands[-1])
-    assert Path(python) == REPOSITORY / ".venv/bin/python"
-    assert words == [str(script), "--workspace", "a run"]
+    python = str(REPOSITORY / ".venv/bin/python")
+    assert shlex.split(commands[-1]) == [python, str(script), "--workspace", "a run"]
+
+
+def test_an_unfit_python_is_told_which_one_to_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is none yet, there is one, and it is this one, but without a package."""
+    own = tmp_path / ".venv/bin/python"
+    monkeypatch.setattr(scripts, "_ROOT", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["scripts/01_a.py", "--workspace", "a run"])
+    again = f"    {own} scripts/01_a.py --workspace 'a run'"
+    make = f"    bash -c 'source {tmp_path}/scripts/ensure_venv.sh && ensure_venv'"
+    assert scripts.wrong_python("lacks x").endswith(f"use it:\n{make}\n{again}")
+    own.parent.mkdir(parents=True)
+    own.touch()
+    assert scripts.wrong_python("lacks x").endswith(f"Use the repository's own Python:\n{again}")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
+    install = f"    {own} -m pip install -r {tmp_path}/requirements.txt"
+    assert scripts.wrong_python("lacks x").endswith(f"Install it:\n{install}")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from safetensors import SafetensorError
 
 from scripts import faces
-from scripts.pipeline import REPOSITORY, UserError, fingerprint, locks, manifest, recorded, runner
+from scripts.pipeline import REPOSITORY, fingerprint, locks, manifest, recorded, runner
 from scripts.regeneration import generator_file
 from tests.faults.injection import obey_permissions
 from tests.processes import ScriptProcess, wait_until
@@ -78,9 +78,8 @@ def test_bugs_stay_bugs(message_of: Callable, error: Exception) -> None:
 
 
 def test_a_missing_package_is_named_with_the_command(message_of: Callable) -> None:
-    message = message_of(ModuleNotFoundError("No module named 'pillow'", name="pillow.x"))
-    assert "has no package pillow.x" in message
-    assert "requirements.txt" in message or "ensure_venv" in message or ".venv/bin/python" in message
+    message = message_of(ModuleNotFoundError("No module named 'nothing.x'", name="nothing.x"))
+    assert "has no package nothing.x" in message and "Python" in message
 
 
 @pytest.fixture(scope="module")
@@ -181,12 +180,10 @@ def test_a_drive_without_locks(
 
     (tmp_path / "_stages/01").mkdir(parents=True)
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    locks._say.cache_clear()
+    locks._say_unprotected.cache_clear()
     with locks.stage_locked(tmp_path, "02"), locks.reading(tmp_path, ("01",)), locks.changing(tmp_path, "02"):
         pass
     assert capsys.readouterr().err.count("a file system without locks") == 1
-    with pytest.raises(UserError, match="without --shard"), locks.stage_locked(tmp_path, "02", needed=True):
-        pass
     number = errno.EINVAL
     with pytest.raises(OSError, match="Invalid argument"), locks.stage_locked(tmp_path, "02"):
         pass

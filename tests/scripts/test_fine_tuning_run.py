@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
+from tensorboard.backend.event_processing import event_accumulator
 
 from scripts.fine_tuning_run import run_training
 from scripts.pipeline import Interrupted, Stage, StageOptions, StageSpec
 from scripts.pipeline.interrupts import StopRequest
 from stylegan_modified.fine_tuning import LoopOptions, Trainer
 
-event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 STEPS, EVERY = 40, 20
 
 
