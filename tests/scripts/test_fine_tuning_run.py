@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import nn
 from tensorboard.backend.event_processing import event_accumulator
+from torch import nn
 
 from scripts.fine_tuning_run import run_training
 from scripts.pipeline import Interrupted, Stage, StageOptions, StageSpec
