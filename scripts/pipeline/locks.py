@@ -150,8 +150,8 @@ def attempt(lock: TextIO, kind: int) -> bool:
 def _say_unprotected(reason: str) -> None:
     """Warn once, also under ``--quiet``."""
     print(
-        f"the workspace lies on a file system without locks ({reason}), so nothing keeps a second run out: start "
-        "none there, on any machine, before this one has ended.",
+        f"the workspace lies on a file system without locks ({reason}), so nothing keeps a second run out: "
+        "start none there, on any machine, before this one has ended.",
         file=sys.stderr,
         flush=True,
     )
