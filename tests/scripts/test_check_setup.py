@@ -212,8 +212,9 @@ def test_folders_that_cannot_be_written(
     check: Callable, workspace: Path, monkeypatch: pytest.MonkeyPatch, flags: int, command: str
 ) -> None:
     locked = workspace / PICTURES
+    space = dict.fromkeys(("f_bavail", "f_frsize", "f_blocks", "f_bfree"), 1 << 20)
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != locked)
-    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_flag=flags))
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_flag=flags, **space))
     code, screen = check(workspace)
     assert code == 5 and f"1 folders cannot be written, such as {locked}" in screen
     assert commands(screen)[0].startswith(f"{command} {workspace}")
