@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Callable, Collection
@@ -114,6 +115,7 @@ def running_command(without: Collection[str] = ()) -> str:
 
 
 def python_command() -> str:
-    """The interpreter in use, as typed: by its path if it is the repository's own, else by its name."""
+    """The interpreter in use, as it can be typed: by its name where the shell finds it, else by its path."""
     interpreter = Path(sys.executable)
-    return short_path(interpreter) if REPOSITORY in interpreter.parents else interpreter.name
+    is_found = shutil.which(interpreter.name) == sys.executable
+    return interpreter.name if is_found else short_path(interpreter)

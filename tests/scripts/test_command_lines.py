@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import scripts
+from scripts.pipeline import console
 from scripts.pipeline.layers import PRESETS, REPOSITORY, known_tables, read_tables
 
 SCRIPTS = sorted((REPOSITORY / "scripts").glob("[0-9][0-9]_*.py"))
@@ -250,6 +251,15 @@ def test_an_unfit_python_is_told_which_one_to_use(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
     install = f"    {own} -m pip install -r {tmp_path}/requirements.txt"
     assert scripts.wrong_python("lacks x").endswith(f"Install it:\n{install}")
+
+
+@pytest.mark.parametrize(
+    ("on_path", "typed"), [("/env/bin/python", "python"), ("/usr/bin/python", "/env/bin/python")]
+)
+def test_commands_name_the_python_in_use(monkeypatch: pytest.MonkeyPatch, on_path: str, typed: str) -> None:
+    monkeypatch.setattr(sys, "executable", "/env/bin/python")
+    monkeypatch.setattr(shutil, "which", lambda name: on_path)
+    assert console.script_command("08_a", "--workspace", "a run").startswith(f"{typed} ")
 
 
 @pytest.mark.parametrize(
