@@ -29,6 +29,10 @@ from scripts.pipeline.layers import (
     nearest as nearest,
 )
 
+REMOVED_FLAGS = {
+    "--shard": "several processes now share one run; start it with\n    python -m torch.distributed.run "
+    "--standalone --nproc-per-node N scripts/{name}.py",
+}
 NOT_IN_FILES = {"preset", "quality", "config", "force", "json"}
 
 OptionsT = TypeVar("OptionsT", bound="ToolOptions")
@@ -156,6 +160,9 @@ def resolve_options(
     """
     import tyro
 
+    for flag, instead in REMOVED_FLAGS.items():
+        if any(word.partition("=")[0] == flag for word in argv):
+            raise UsageError(f"{flag} is no option any more: {instead.format(name=name)}")
     preset, config, quality = _layer_choice(options_class, argv)
     values: dict[str, Any] = {"preset": preset}
     origins = {field.name: "default" for field in dataclasses.fields(options_class)}
