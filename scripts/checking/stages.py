@@ -276,7 +276,8 @@ class WorkspaceCheck:
         if state.advice:
             return state.advice
         record = state.record or {}
-        options = record.get("options", {})
+        names = typing.get_type_hints(state.options_class)
+        options = {name: entry for name, entry in record.get("options", {}).items() if name in names}
         known = {name: options[name]["value"] for name in ("preset", "quality") if name in options}
         config = options.get("config", {}).get("value")
         given = replace(self.tool.options, **known, **({"config": Path(config)} if config else {}))
@@ -287,16 +288,17 @@ class WorkspaceCheck:
 
 
 def recorded_options(options_class: type[ToolOptions], record: Mapping[str, Any]) -> ToolOptions:
-    """The options of a recorded run.
+    """The options of a recorded run; one that is gone and changed no result is left out.
 
     Raises:
-        UsageError, TypeError, ValueError: the script has other options today.
+        UsageError, KeyError, TypeError, ValueError: the script has other options today.
     """
     hints = typing.get_type_hints(options_class)
+    counted = record.get("depends_on", {}).get("options", {})
     values = {
         name: convert(entry["value"], hints[name], name)
         for name, entry in record["options"].items()
-        if entry["value"] is not None
+        if entry["value"] is not None and (name in hints or name in counted)
     }
     return options_class(**values)
 

@@ -202,6 +202,11 @@ def test_options_that_are_gone_are_not_proposed(check: Callable, workspace: Path
     record = manifest.read(workspace, FIRST_STAGES[1])
     record["options"]["old_name"] = {"value": 3, "from": "command line"}
     manifest.write(workspace, FIRST_STAGES[1], record)
+    assert check(workspace)[0] == 0, "it changed no result"
+    (workspace / "stylegan/latents.safetensors").unlink()
+    assert f"--count {COUNT}" in (command := commands(check(workspace)[1])[0]) and "--old-name" not in command
+    record["depends_on"]["options"]["old_name"] = 3
+    manifest.write(workspace, FIRST_STAGES[1], record)
     code, screen = check(workspace)
     assert code == 5 and "made with options that the script no longer has" in screen
     assert "--old-name" not in commands(screen)[0] and commands(screen)[0].endswith("--force")
