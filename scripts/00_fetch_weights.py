@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import tyro
-
 from scripts.pipeline import (
     REPOSITORY,
     Input,
@@ -38,6 +36,9 @@ from scripts.stages.weight_files import (
 
 if TYPE_CHECKING:
     from stylegan.checkpoint import Checkpoint
+
+# isort: split
+import tyro  # behind `scripts`, which says what to do where it is missing
 
 BUNDLE = "data/embedded"
 RECORD_NAME = "files.json"

@@ -52,7 +52,8 @@ class FineTuningOptions(StageOptions):
 
 
 def check(stage: Stage, options: FineTuningOptions) -> None:
-    """Raise `UserError`, before earlier results go, if there is too little to learn from."""
+    """Raise `UserError`, before earlier results go, if there is too little to learn from or no judge."""
+    networks.recorded_segmentation(stage)
     faces.training_table(stage)
 
 
@@ -68,7 +69,6 @@ class FineTuning:
         self.stage, self.options, self.version = stage, options, version
         self.data = faces.load_training_pictures(stage)
         self.statistics = faces.load_statistics(stage)
-        networks.recorded_segmentation(stage)  # the judge at the end needs it: say so before the training
 
     def train(self, trainer: Trainer, preview: Callable[[], Any]) -> None:
         """Train for ``steps`` steps. See `run_training`."""

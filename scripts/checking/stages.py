@@ -13,11 +13,23 @@ from typing import Any
 
 from scripts.checking import pictures
 from scripts.checking.findings import Finding
-from scripts.pipeline import Input, StageSpec, Tool, ToolOptions, UsageError, fingerprint, manifest, tables
+from scripts.pipeline import (
+    Input,
+    StageSpec,
+    Tool,
+    ToolOptions,
+    UsageError,
+    UserError,
+    fingerprint,
+    manifest,
+    tables,
+)
 from scripts.pipeline.accounting import describe_counts
+from scripts.pipeline.errors import commands_in
 from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.layers import REPOSITORY, convert
 from scripts.pipeline.locks import holder
+from scripts.pipeline.processes import FollowingStage
 from scripts.pipeline.recorded import content_hash
 from scripts.pipeline.runner import given_options
 
@@ -76,6 +88,8 @@ class StageState:
         troubles: what is wrong, in words.
         needs: "run" or "force" if a run mends it, empty if nothing is wrong.
         is_stale: made from other inputs than there are now.
+        can_repeat: the options that it was given can work again.
+        advice: command of the message with which it failed, or would refuse to begin; empty if there is none.
     """
 
     name: str
@@ -86,11 +100,18 @@ class StageState:
     troubles: list[str] = field(default_factory=list)
     needs: str = ""
     is_stale: bool = False
+    can_repeat: bool = True
+    advice: str = ""
 
     def add(self, trouble: str, needs: str) -> None:
         """Note what is wrong; starting over mends whatever going on mends, but not the other way round."""
         self.troubles.append(trouble)
         self.needs = "force" if "force" in (self.needs, needs) else needs
+
+    def refuse(self, message: str) -> None:
+        """Note a message for which the same command would fail again; it names a better one, if it can."""
+        self.can_repeat = False
+        self.advice = next(reversed(commands_in(message)), "")
 
 
 def load_stages(workspace: Path) -> dict[str, StageState]:
@@ -163,8 +184,12 @@ class WorkspaceCheck:
         """Outputs are there and as recorded, and so are the inputs."""
         record = state.record
         if record["state"] != "complete":
-            how = (record.get("attempts") or [{}])[-1].get("how", "killed")
-            state.add(f"not finished ({how}); it goes on where it was", "run")
+            last = (record.get("attempts") or [{}])[-1]
+            if message := str(last.get("message", "")):
+                state.add(f"not finished (failed: {message.splitlines()[0]})", "run")
+                state.refuse(message)
+            else:
+                state.add(f"not finished ({last.get('how', 'killed')}); it goes on where it was", "run")
         else:
             self._check_outputs(state)
         if state.spec is not None:
@@ -190,7 +215,7 @@ class WorkspaceCheck:
             options = recorded_options(state.options_class, state.record)
         except (UsageError, KeyError, TypeError, ValueError):
             state.add("made with options that the script no longer has", "force")
-            state.is_stale = True
+            state.is_stale, state.can_repeat = True, False
             return
         inputs = {item.path: item for item in state.spec.inputs_for(options)}
         stale_makers = sorted(
@@ -224,36 +249,56 @@ class WorkspaceCheck:
         if state.running is not None:
             return Finding(state.name, f"running now (process {state.running}); its files are not judged")
         if state.troubles:
+            self._look_ahead(state)
             return Finding(state.name, "; ".join(state.troubles), self._command(state))
         if state.record is None:
             made = state.spec is None and (self.workspace / REGENERATED / "images.csv").is_file()
             return Finding(state.name, "its pictures are all there" if made else "not run yet")
         return Finding(state.name, _summary(state.record))
 
+    def _look_ahead(self, state: StageState) -> None:
+        """Ask the script whether it would begin with the options that it was given."""
+        if state.needs != "force" or not state.can_repeat or state.spec is None or state.spec.check is None:
+            return
+        options = recorded_options(state.options_class, state.record) if state.record else None
+        inputs = state.spec.inputs_for(options) if options else ()
+        if options is None or any(self._state_of(item.made_by, "troubles") for item in inputs):
+            return  # nothing to repeat, or to be asked again when its inputs are mended
+        options = replace(options, workspace=self.tool.options.workspace)
+        try:
+            state.spec.check(FollowingStage(state.spec, options, StopRequest()), options)
+        except UserError as error:
+            state.troubles.append(f"it would refuse to begin again: {str(error).splitlines()[0]}")
+            state.refuse(str(error))
+
     def _command(self, state: StageState) -> str:
-        """The command that mends a stage, with the options that it was given."""
+        """The command that mends a stage, with the options that it was given where they can work."""
+        if state.advice:
+            return state.advice
         record = state.record or {}
-        options = record.get("options", {})
+        names = typing.get_type_hints(state.options_class)
+        options = {name: entry for name, entry in record.get("options", {}).items() if name in names}
         known = {name: options[name]["value"] for name in ("preset", "quality") if name in options}
         config = options.get("config", {}).get("value")
         given = replace(self.tool.options, **known, **({"config": Path(config)} if config else {}))
-        words = [word for word in given_options(options) if word != "--quiet"]
-        if state.needs == "force" and state.spec is not None:
+        words = [word for word in given_options(options) if word != "--quiet" and state.can_repeat]
+        if state.spec is not None and (state.needs == "force" or not state.can_repeat):
             words.append("--force")
         return Tool(state.name, given, StopRequest(), has_log=False).command(state.name, *words)
 
 
 def recorded_options(options_class: type[ToolOptions], record: Mapping[str, Any]) -> ToolOptions:
-    """The options of a recorded run.
+    """The options of a recorded run; one that is gone and changed no result is left out.
 
     Raises:
-        UsageError, TypeError, ValueError: the script has other options today.
+        UsageError, KeyError, TypeError, ValueError: the script has other options today.
     """
     hints = typing.get_type_hints(options_class)
+    counted = record.get("depends_on", {}).get("options", {})
     values = {
         name: convert(entry["value"], hints[name], name)
         for name, entry in record["options"].items()
-        if entry["value"] is not None
+        if entry["value"] is not None and (name in hints or name in counted)
     }
     return options_class(**values)
 

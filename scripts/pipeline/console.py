@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 from types import TracebackType
 
+from scripts import short_path
 from scripts.pipeline.launch import place_among_processes
 from scripts.pipeline.layers import REPOSITORY
 
@@ -113,12 +115,7 @@ def running_command(without: Collection[str] = ()) -> str:
 
 
 def python_command() -> str:
-    """The interpreter in use, as typed: by its path if it is the repository's own, else by its name."""
+    """The interpreter in use, as it can be typed: by its name where the shell finds it, else by its path."""
     interpreter = Path(sys.executable)
-    return short_path(interpreter) if REPOSITORY in interpreter.parents else interpreter.name
-
-
-def short_path(path: Path) -> str:
-    """The path relative to the current folder if it lies below it."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if here in path.parents else str(path)
+    is_found = shutil.which(interpreter.name) == sys.executable
+    return interpreter.name if is_found else short_path(interpreter)

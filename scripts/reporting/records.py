@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scripts import short_path
 from scripts.pipeline import REPOSITORY, files, fingerprint, manifest
-from scripts.pipeline.console import short_path
 from scripts.pipeline.locks import holder
 from scripts.pipeline.options import command_line_words
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tensorboard.backend.event_processing import event_accumulator
 from torch import nn
 
 from scripts.fine_tuning_run import run_training
@@ -15,7 +16,6 @@ from scripts.pipeline.interrupts import StopRequest
 from stylegan.seeds import Purpose
 from stylegan_modified.fine_tuning import LoopOptions, Trainer
 
-event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 STEPS, EVERY = 40, 20
 
 
