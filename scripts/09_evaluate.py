@@ -32,6 +32,7 @@ from scripts.pipeline import (
     run_stage,
 )
 from scripts.pipeline.layers import nearest
+from scripts.stages.networks import recorded_segmentation
 from stylegan.seeds import EVALUATION, Purpose, derived_seed
 
 if TYPE_CHECKING:
