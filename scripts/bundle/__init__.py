@@ -1,0 +1,1 @@
+"""What makes and judges the files that come with the repository."""
