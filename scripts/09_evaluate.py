@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 FIRST_SEED = 9_000_000  # below: candidates, people to practise on, latents that settings are tuned on
 RESULTS = "evaluation/results.json"
+LEFT_OUT = "left_out"  # its key beside the versions: version that could not be evaluated -> reason
 TABLE = "evaluation/results.csv"
 MARKDOWN = "evaluation/results.md"
 RESPONSE = "evaluation/response.png"
@@ -317,7 +318,7 @@ def run(stage: Stage, options: Options) -> None:
     if not results:
         raise UserError(f"no version could be evaluated. {' '.join(left_out.values())}")
     text = evaluation_report.markdown(results, notes(stage, options, sizes, judges, left_out))
-    stage.write_json(RESULTS, results)
+    stage.write_json(RESULTS, results | ({LEFT_OUT: left_out} if left_out else {}))
     stage.write_csv(TABLE, evaluation_report.results_table(results))
     files.write_text(stage.path(MARKDOWN), text)
     stage.save_figure(RESPONSE, evaluation_report.response_figure(results))

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from scripts.pipeline import files
+from scripts.pipeline.image_files import ImageFileError, picture_text, read_image
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,6 +19,8 @@ INK = (30, 30, 30)
 GAP_PX = 2
 FONT_SIZE_PX = 12
 LABEL_HEIGHT_PX = 16
+GRID_TEXT = "Grid"  # the text in a PNG that says where its pictures are
+SHEET_ASPECT = 100  # sheets of ours are wider than any photograph
 
 
 def contact_sheet(
@@ -67,7 +74,7 @@ def labelled_grid(
         title: text above the whole.
 
     Returns:
-        RGB picture.
+        RGB picture; as PNG it says where its pictures are, for `read_grid`.
     """
     if len(images) != len(row_labels) or any(len(row) != len(column_labels) for row in images):
         raise ValueError("the grid's rows and columns need one label each")
@@ -84,35 +91,25 @@ def labelled_grid(
         _write(grid, text, GAP_PX, y + (height - LABEL_HEIGHT_PX) // 2, left)
         for column, image in enumerate(images[row]):
             grid.paste(_enlarged(image, scale), (left + column * (width + GAP_PX), y))
+    step = {"step_x": width + GAP_PX, "step_y": height + GAP_PX}
+    cells = {"left": left, "top": top, "width": width, "height": height, **step}
+    grid.info[GRID_TEXT] = json.dumps({**cells, "rows": len(images), "columns": len(column_labels)})
     return grid
 
 
-def cut_grid(
-    grid: Image.Image, row_count: int, group: int = 1, has_title: bool = False
-) -> list[list[Image.Image]]:
-    """The square pictures of a `labelled_grid`, row after row.
-
-    Args:
-        grid: what `labelled_grid` gave, as it was stored.
-        row_count: its rows.
-        group: its columns are a multiple of this; more than one where the row labels may be as wide as a
-            picture, which would pass for a column.
-        has_title: it was given a title.
+def read_grid(path: Path) -> list[list[np.ndarray]]:
+    """The pictures of a stored `labelled_grid`, row after row, uint8 [H, W, 3] each.
 
     Raises:
-        ValueError: no such grid.
+        ImageFileError: it cannot be read, or does not say where its pictures are.
     """
-    top = LABEL_HEIGHT_PX * (2 if has_title else 1)
-    step, rest = divmod(grid.height - top, row_count)
-    columns = grid.width // step // group * group if step > GAP_PX and not rest else 0
-    if columns < 1:
-        raise ValueError(f"a picture of {grid.width} x {grid.height} px is no grid of {row_count} rows")
-    size = step - GAP_PX
-    left = grid.width - columns * step
-    return [
-        [grid.crop((x, y, x + size, y + size)) for x in range(left, left + columns * step, step)]
-        for y in range(top, top + row_count * step, step)
-    ]
+    grid, text = read_image(path, largest_aspect=SHEET_ASPECT), picture_text(path, GRID_TEXT, SHEET_ASPECT)
+    if not text:
+        raise ImageFileError("it does not say where its pictures are, as sheets of today do")
+    cell = files.parse_json(text)
+    xs = [cell["left"] + column * cell["step_x"] for column in range(cell["columns"])]
+    ys = [cell["top"] + row * cell["step_y"] for row in range(cell["rows"])]
+    return [[grid[y : y + cell["height"], x : x + cell["width"]] for x in xs] for y in ys]
 
 
 def _blank(width: int, height: int) -> Image.Image:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from segmentation.property_table import PROPERTY_NAMES
 
 RESULTS = "evaluation/results.json"
 VERSIONS = ("v1", "v2", "v3")  # those that may be the best: trained by our own recipes
+STRONG = 0.85  # from this share of colour on, white is the more legible text
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,11 @@ class Row:
             return abs(found.value - (low + high) / 2)
         return -found.value if low is not None else found.value
 
+    @property
+    def is_judged(self) -> bool:
+        """True if a version has a value that its goal is compared with."""
+        return any(self.reached(version) for version in self.cells)
+
     def reached(self, version: str) -> tuple[int, int] | None:
         """How many of the properties reach the goal, and of how many; None: there is no goal."""
         judged = [found.reached for found in self.cells[version] if found.reached is not None]
@@ -51,11 +56,13 @@ class Evaluation:
         rows: goals with values.
         best: the trained version that reaches the largest share of the goals; the first of equals. None:
             none was evaluated.
+        left_out: version that could not be evaluated -> reason.
     """
 
     results: Mapping[str, Mapping[str, Any]]
     rows: tuple[Row, ...]
     best: str | None
+    left_out: Mapping[str, str]
 
     def row(self, key: str) -> Row | None:
         """The row of a measure."""
@@ -67,14 +74,14 @@ class Evaluation:
         counts = [count for count in found if count is not None]
         return sum(done for done, _ in counts) / max(1, sum(total for _, total in counts))
 
-    def response(self, version: str) -> list[list[float]] | None:
+    def response(self, version: str) -> list[list[float | None]] | None:
         """Slope of each measured property (column) on each requested one (row), or None."""
         matrix, size = self.results[version].get("response"), len(PROPERTY_NAMES)
         if not isinstance(matrix, list) or len(matrix) != size:
             return None
         if not all(isinstance(row, list) and len(row) == size for row in matrix):
             return None
-        return [[value if isinstance(value, (int, float)) else math.nan for value in row] for row in matrix]
+        return [[value if isinstance(value, (int, float)) else None for value in row] for row in matrix]
 
 
 def read_evaluation(workspace: Path) -> tuple[Evaluation | None, str]:
@@ -84,17 +91,18 @@ def read_evaluation(workspace: Path) -> tuple[Evaluation | None, str]:
         return None, ""
     try:
         results = files.read_json(path)
+        left_out = results.pop("left_out", {})
         if not results:
             raise ValueError("it holds no versions")
         rows = _rows(results)
         best = max(
             (version for version in VERSIONS if version in results),
-            key=Evaluation(results, rows, None).share,
+            key=Evaluation(results, rows, None, left_out).share,
             default=None,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return None, f"{RESULTS} is not what 09_evaluate writes ({type(error).__name__}: {error})."
-    return Evaluation(results, rows, best), ""
+    return Evaluation(results, rows, best, left_out), ""
 
 
 def _rows(results: Mapping[str, Mapping[str, Any]]) -> tuple[Row, ...]:
@@ -113,3 +121,10 @@ def _rows(results: Mapping[str, Mapping[str, Any]]) -> tuple[Row, ...]:
         )
         for goal, found in names.items()
     )
+
+
+def heat_style(value: float) -> str:
+    """Colours of a cell of a response matrix: blue for positive slopes, red for negative ones."""
+    share = min(abs(value), 1.0)
+    colour = "47, 108, 168" if value >= 0 else "190, 74, 40"
+    return f"background: rgba({colour}, {share:.2f})" + ("; color: #fff" if share > STRONG else "")

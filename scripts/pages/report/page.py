@@ -1,20 +1,30 @@
-"""The whole page: headline, what came of the run, each stage, what was left out, commands and versions."""
+"""The whole page: what a run came to, each stage, what was left out, commands and versions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from scripts.pages.report.evaluation import Evaluation, read_evaluation
-from scripts.pages.report.evaluation_section import evaluation_parts, person_strips, preview_strips
-from scripts.pages.report.html import Html, code, details, element, join, note, table
-from scripts.pages.report.records import COMPLETE, NEVER, StageRecord, read_stages
-from scripts.pages.report.results import LeftOut, Results
-from scripts.pages.report.stages import badge, duration, options_table, stage_section, training_charts
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-STYLE = Path(__file__).with_name("style.css")
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+from scripts.evaluation_report import LEVEL_NAMES
+from scripts.pages.report import pictures
+from scripts.pages.report.charts import Panels, score_panels, training_panels
+from scripts.pages.report.evaluation import Evaluation, heat_style, read_evaluation
+from scripts.pages.report.results import LeftOut, Results
+from scripts.pages.status import StageStatus, judge, read_stages
+from segmentation.property_table import PROPERTY_NAMES
+
+TILES = {
+    "control": "lowest control r of the seven dials",
+    "leakage": "sd moved elsewhere per sd of a dial",
+    "identity_auc": "same person: identity AUC",
+    "women": "women",
+    "good_quality": "of good quality",
+    "kid": "KID to the filtered pictures",
+}
 
 
 @dataclass(frozen=True)
@@ -23,7 +33,7 @@ class Run:
 
     workspace: Path
     logs: Path
-    stages: Sequence[StageRecord]
+    stages: Sequence[StageStatus]
     results: Results
     evaluation: Evaluation | None
     problems: Sequence[str]
@@ -31,12 +41,18 @@ class Run:
     @property
     def is_empty(self) -> bool:
         """True if no script has run here."""
-        return all(stage.state == NEVER for stage in self.stages)
+        return all(stage.state == "never run" for stage in self.stages)
 
-    def value(self, option: str) -> str:
+    def option(self, name: str) -> str:
         """The value of an option in the latest stage that has it."""
-        known = [value for stage in self.stages if (value := stage.value(option)) is not None]
+        known = [value for stage in self.stages if (value := stage.option(name)) is not None]
         return str(known[-1]) if known else "unknown"
+
+    def left_out(self) -> list[LeftOut]:
+        """What did not go on, and why."""
+        reasons = self.evaluation.left_out if self.evaluation else {}
+        versions = [LeftOut("09", f"version {version}", 1, why) for version, why in reasons.items()]
+        return [*self.results.left_out(self.stages), *versions]
 
 
 def read_run(workspace: Path, logs: Path) -> Run:
@@ -48,7 +64,9 @@ def read_run(workspace: Path, logs: Path) -> Run:
     """
     evaluation, problem = read_evaluation(workspace)
     stages = read_stages(workspace, logs)
-    return Run(workspace, logs, stages, Results(workspace), evaluation, [problem] if problem else [])
+    judge(stages, workspace)
+    problems = [problem] if problem else []
+    return Run(workspace, logs, list(stages.values()), Results(workspace), evaluation, problems)
 
 
 def page(run: Run, written: str) -> str:
@@ -58,92 +76,64 @@ def page(run: Run, written: str) -> str:
         run: what to report.
         written: when, as the page shows it.
     """
-    stages = [_stage(run, stage) for stage in run.stages]
-    left_out, beside = run.results.left_out(run.stages), run.results.trainings_beside(run.logs)
-    title = f"Seven dials: {run.workspace.name}"
-    main = [
-        _hero(run, title, written),
-        _overview(run),
-        *stages,
-        _beside([training_charts(log) for log in beside]),
-        _left_out(left_out),
-        _how(run),
-        _problems([*run.problems, *run.results.problems]),
-    ]
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        element("title", title),
-        element("style", Html(STYLE.read_text(encoding="utf-8"))),
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    body = element("body", _contents(run, bool(beside)), element("main", *main, id="top"))
-    return "<!DOCTYPE html>\n" + element("html", head, body, lang="en") + "\n"
-
-
-def _contents(run: Run, has_beside: bool) -> Html:
-    """Table of contents: a column on a wide window, folded on a narrow one."""
-    links = [("overview", "", "Scripts"), *((f"stage-{s.number}", s.number, s.title) for s in run.stages)]
-    links += [("beside", "", "Beside the row")] if has_beside else []
-    links += [("left-out", "", "Left out"), ("how", "", "Commands and versions")]
-    states = {f"stage-{stage.number}": stage.state for stage in run.stages}
-    items = [
-        element(
-            "li",
-            element(
-                "a", element("span", number, class_="number") if number else None, " ", text, href=f"#{to}"
-            ),
-            class_=states.get(to, COMPLETE).split()[0],
-        )
-        for to, number, text in links
-    ]
-    folded = details("Contents", element("ol", *items))
-    return join(
-        [
-            element("nav", element("ol", *items), class_="side", aria_label="Contents"),
-            element("nav", folded, class_="top", aria_label="Contents, folded"),
-        ]
+    environment.filters |= {"duration": duration, "facts": facts, "heat_style": heat_style}
+    return environment.get_template("report.html").render(
+        run=run,
+        title=f"Seven dials: {run.workspace.name}",
+        written=written,
+        in_short=_in_short(run),
+        hero=pictures.hero(run.workspace, run.evaluation.best if run.evaluation else None),
+        tiles=_tiles(run),
+        funnel=run.results.funnel(),
+        figures=partial(pictures.figures_of, run.workspace),
+        strips=partial(pictures.all_strips, run.workspace),
+        filmstrip=partial(pictures.filmstrip, run.workspace),
+        training=partial(_training, run),
+        score_panels=score_panels,
+        levels=LEVEL_NAMES,
+        properties=PROPERTY_NAMES,
+        beside=[training_panels(log) for log in run.results.trainings_beside(run.logs)],
+        left_out=run.left_out(),
+        versions=_versions(run.stages),
     )
 
 
-def _hero(run: Run, title: str, written: str) -> Html:
-    """The dials of the best version, and what the run came to in a few figures."""
-    about = f"Preset {run.value('preset')}, quality {run.value('quality')}. Written {written}."
-    shown = _dials(run)
-    return element(
-        "header",
-        element("h1", title),
-        element("p", about, class_="soft"),
-        element("p", _in_short(run), class_="lead"),
-        element("div", shown, element("div", _tiles(run), _funnel(run)), class_="headline"),
-    )
+def duration(seconds: float | None) -> str:
+    """Seconds in a form that is read at a glance."""
+    if seconds is None:
+        return "-"
+    if seconds < 100:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
 
 
-def _dials(run: Run) -> Html:
-    """One person with every dial turned: by the best version, or before 09 by the newest one."""
-    version = run.evaluation.best if run.evaluation else None
-    strips = person_strips(run.workspace, version) if version else []
-    who, class_ = "One person that no training saw", "strips"
-    if not strips:
-        version, strips = preview_strips(run.workspace)
-        who, class_ = "One person", "strips short"
-    if not strips:
-        return note("There are no dials to show: no generator with dials has been trained here.")
-    lines = [
-        element(
-            "div",
-            element("p", element("b", strip.name), element("span", strip.low), element("span", strip.high)),
-            strip.pictures,
-            class_="strip",
-        )
-        for strip in strips
-    ]
-    caption = f"{who}, by {version}: each dial from low to high, all else the same."
-    return element(
-        "figure", element("div", *lines, class_=class_), element("figcaption", caption), class_="hero"
-    )
+def facts(stage: StageStatus) -> list[tuple[str, str]]:
+    """Time, device, counts and numbers of a stage, each with its name."""
+    account, found = stage.account, []
+    if "seconds" in account:
+        on = f" on {account['device']}" if account.get("device", "none") != "none" else ""
+        found.append(("time", f"{duration(account['seconds'])}{on}"))
+    for unit, parts in account.get("counts", {}).items():
+        found.append((unit, ", ".join(f"{count:,} {name}" for name, count in parts.items())))
+    attempts = [one.get("how", "not ended") for one in account.get("attempts", ())]
+    if len(attempts) > 1 or attempts[-1:] not in ([], ["complete"]):
+        found.append(("attempts", ", ".join(attempts)))
+    if "peak_memory_mib" in account:
+        found.append(("memory", f"{account['peak_memory_mib']:,.0f} MiB at most"))
+    return found + list(account.get("numbers", {}).items())
+
+
+def _training(run: Run, title: str, relative: str) -> Panels | None:
+    log = run.results.training(title, relative)
+    return training_panels(log) if log else None
 
 
 def _in_short(run: Run) -> str:
@@ -161,172 +151,35 @@ def _in_short(run: Run) -> str:
         count = evaluation.results[best].get("n_latents", "some")
         share = f"{100 * evaluation.share(best):.0f} %"
         parts.append(f"Tested on {count} people that no training saw, {best} reaches {share} of the goals.")
-    others = [
-        f"{stage.number} is {stage.state}" for stage in run.stages if stage.state not in {COMPLETE, NEVER}
-    ]
-    never = [stage.number for stage in run.stages if stage.state == NEVER]
+    done = {"complete", "never run"}
+    others = [f"{stage.number} is {stage.state}" for stage in run.stages if stage.state not in done]
+    never = [stage.number for stage in run.stages if stage.state == "never run"]
     others += [f"{', '.join(never)} never ran"] if never else []
     parts.append(f"Of the scripts, {'; '.join(others)}." if others else "All scripts are complete.")
     return " ".join(parts)
 
 
-def _tiles(run: Run) -> Html:
-    tiles: list[tuple[str, str]] = []
-    evaluation = run.evaluation
+def _tiles(run: Run) -> list[tuple[str, str]]:
+    """The run in a few figures: text and value."""
+    tiles, evaluation = [], run.evaluation
     if evaluation is not None and evaluation.best is not None:
         best = evaluation.best
-        for key, text in (
-            ("control", "lowest control r of the seven dials"),
-            ("leakage", "sd moved elsewhere per sd of a dial"),
-            ("identity_auc", "same person: identity AUC"),
-            ("women", "women"),
-            ("good_quality", "of good quality"),
-            ("kid", "KID to the filtered pictures"),
-        ):
+        for key, text in TILES.items():
             row = evaluation.row(key)
-            found = row.worst(best) if row else None
-            if found is not None:
+            if row and (found := row.worst(best)):
                 shown = f"{100 * found.value:.1f} %" if row.goal.percent else f"{found.value:.3f}"
-                tiles.append((shown, f"{text} ({best})"))
-        tiles.append((f"{100 * evaluation.share(best):.0f} %", f"of the goals reached ({best})"))
-    done = sum(stage.state == COMPLETE for stage in run.stages)
-    tiles.append((f"{done} of {len(run.stages)}", "scripts complete"))
-    times = [stage.seconds for stage in run.stages if stage.seconds is not None]
-    if times:
-        tiles.append((duration(sum(times)), "in all"))
-    return element(
-        "dl",
-        *(element("div", element("dt", text), element("dd", value)) for value, text in tiles),
-        class_="tiles",
-    )
+                tiles.append((f"{text} ({best})", shown))
+        tiles.append((f"of the goals reached ({best})", f"{100 * evaluation.share(best):.0f} %"))
+    done = sum(stage.state == "complete" for stage in run.stages)
+    tiles.append(("scripts complete", f"{done} of {len(run.stages)}"))
+    times = [stage.account["seconds"] for stage in run.stages if "seconds" in stage.account]
+    return [*tiles, ("in all", duration(sum(times)))] if times else tiles
 
 
-def _funnel(run: Run) -> Html | None:
-    """How many pictures the first stages handed on."""
-    steps = run.results.funnel()
-    if not steps:
-        return None
-    most = max(count for _, count in steps) or 1
-    bars = [_bar(text, f"{count:,}", count / most) for text, count in steps]
-    return join(
-        [element("h3", "Pictures, from the first to the labels"), element("div", *bars, class_="bars")]
-    )
-
-
-def _overview(run: Run) -> Html:
-    """The scripts with their states, and where the time went."""
-    longest = max((stage.seconds or 0 for stage in run.stages), default=0) or 1
-    rows = [
-        (
-            element(
-                "a",
-                element("span", stage.number, class_="number"),
-                " ",
-                stage.title,
-                href=f"#stage-{stage.number}",
-            ),
-            element("td", badge(stage.state)),
-            element("td", _bar("", duration(stage.seconds), (stage.seconds or 0) / longest), class_="time"),
-        )
-        for stage in run.stages
-    ]
-    shown = table(("script", "state", "time"), rows, "State and time of each script", "scripts")
-    return element("section", element("h2", "Scripts"), shown, id="overview")
-
-
-def _bar(text: str, value: str, share: float) -> Html:
-    fill = element("span", class_="fill", style=f"width: {100 * share:.1f}%")
-    label = element("span", text, class_="label") if text else None
-    return element(
-        "div", label, element("span", fill, class_="track"), element("span", value), class_="bar-row"
-    )
-
-
-def _stage(run: Run, stage: StageRecord) -> Html:
-    section = stage_section(run.workspace, stage, run.results)
-    if stage.number != "09" or run.evaluation is None:
-        return section
-    parts = join(evaluation_parts(run.workspace, run.evaluation))
-    return Html(section.removesuffix("</section>") + parts + "</section>")
-
-
-def _beside(charts: Sequence[Html]) -> Html | None:
-    if not charts:
-        return None
-    heading = element("h2", "Beside the row")
-    return element(
-        "section", heading, element("p", "Trainings that are no numbered script."), *charts, id="beside"
-    )
-
-
-def _left_out(rows: Sequence[LeftOut]) -> Html:
-    heading = element("h2", "Left out, and why")
-    if not rows:
-        return element("section", heading, element("p", "Nothing is recorded as left out."), id="left-out")
-    cells = [
-        (element("span", row.stage, class_="number"), row.what, f"{row.count:,}", row.why) for row in rows
-    ]
-    shown = table(("script", "what", "how many", "why"), cells, "What was left out", "left-out")
-    return element("section", heading, shown, id="left-out")
-
-
-def _how(run: Run) -> Html:
-    """Commands, options with their origin, commits, seeds and versions."""
-    ran = [stage for stage in run.stages if stage.state != NEVER]
-    text = (
-        "The command of each script. Unfolded, it says where every option came from: the command line, a "
-        "configuration file, the preset, or the script's default."
-    )
-    rows = [
-        (
-            element("span", stage.number, class_="number"),
-            str(stage.record.get("started") or "-")[:16].replace("T", " "),
-            _commit(stage),
-            _seeds(stage),
-        )
-        for stage in ran
-    ]
-    return element(
-        "section",
-        element("h2", "Commands and versions"),
-        element("p", text),
-        *(details(code(stage.command()), options_table(stage)) for stage in ran),
-        table(("script", "started (UTC)", "commit", "seeds"), rows, "Start, commit and seeds of each script"),
-        element("p", f"Versions: {_versions(ran)}.", class_="soft"),
-        id="how",
-    )
-
-
-def _commit(stage: StageRecord) -> Html:
-    changed = " with changes" if stage.record.get("dirty") is True else ""
-    return join([code(str(stage.record.get("commit") or "-")[:10]), changed])
-
-
-def _versions(stages: Sequence[StageRecord]) -> str:
+def _versions(stages: Sequence[StageStatus]) -> str:
     """The packages of all scripts; where they ran with several versions of one, all of them."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, dict[str, None]] = {}
     for stage in stages:
-        for name, version in stage.mapping("versions").items():
-            if str(version) not in found.setdefault(name, []):
-                found[name].append(str(version))
+        for name, version in stage.account.get("versions", {}).items():
+            found.setdefault(name, {})[version] = None
     return ", ".join(f"{name} {' and '.join(versions)}" for name, versions in found.items()) or "unknown"
-
-
-def _seeds(stage: StageRecord) -> str:
-    """Seeds as the record has them, or the options that are named so."""
-    recorded = stage.record.get("seeds")
-    if isinstance(recorded, dict):
-        return ", ".join(f"{name} {value}" for name, value in recorded.items())
-    if recorded is not None:
-        return str(recorded)
-    named: Iterator[str] = (
-        f"{name} {entry['value']}" for name, entry in stage.options.items() if "seed" in name.split("_")
-    )
-    return ", ".join(named) or "-"
-
-
-def _problems(problems: Sequence[str]) -> Html | None:
-    if not problems:
-        return None
-    items = [element("li", problem) for problem in problems]
-    return element("section", element("h2", "Could not be read"), element("ul", *items), id="problems")

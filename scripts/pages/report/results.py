@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from scripts.pages.report.records import StageRecord
-from scripts.pipeline import UserError, files, tables
+import pandas as pd
+
+from scripts.pages.status import StageStatus
+from scripts.pipeline import UserError, tables
 from segmentation.property_table import PROPERTY_NAMES
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 CANDIDATES = "stylegan/candidates.csv"
 FILTERED = "cnn/all_image_quality_and_gender.csv"
 FACES = "segmentation/faces.csv"
 RAW_SCORES = "segmentation/property_score_results/raw_scores.csv"
 SCORES = "segmentation/property_score_results/all_scores_v3.csv"
-EVALUATION_NOTES = "evaluation/results.md"
-LEFT_OUT = re.compile(r"^- (\w+) is left out: (.+)$", re.MULTILINE)
 MOST_REASONS = 12
-# Trainings in the order of the run; those beside the numbered scripts come last.
-TRAININGS = {
-    "02_filter_candidates": (
-        ("gender network", "cnn/log/epoch_detail_gender.csv"),
-        ("quality network", "cnn/log/epoch_detail_quality.csv"),
-    ),
-    "05_fine_tune_v1": (
-        ("v1, linear directions in w", "stylegan_modified/train_log_v1_warm_start.csv"),
-        ("v1", "stylegan_modified/train_log_v1.csv"),
-    ),
-    "06_fine_tune_v2": (
-        ("property CNN", "stylegan_modified/train_log_v2_cnn.csv"),
-        ("v2, the dials", "stylegan_modified/train_log_v2.csv"),
-    ),
-    "07_fine_tune_v3": (("v3, the encoder", "stylegan_modified/train_log_v3.csv"),),
-}
+# Trainings that are no numbered script.
 BESIDE = (
     ("base generator", "base_generator/train_log.csv"),
     ("face parser", "{logs}/train_parser/train_log.csv"),
@@ -86,12 +66,10 @@ class Results:
         try:
             return tables.read_csv(self.workspace / relative, columns)
         except (UserError, OSError) as error:
-            self._note(str(error).replace(str(self.workspace / relative), relative))
+            problem = str(error).replace(str(self.workspace / relative), relative)
+            if problem not in self.problems:
+                self.problems.append(problem)
             return None
-
-    def _note(self, problem: str) -> None:
-        if problem not in self.problems:
-            self.problems.append(problem)
 
     def funnel(self) -> list[tuple[str, int]]:
         """How many pictures each of the first stages handed on."""
@@ -106,28 +84,25 @@ class Results:
             steps.append(("with all seven scores", int(scores["valid"].eq(True).sum())))
         return steps
 
-    def left_out(self, stages: Sequence[StageRecord]) -> list[LeftOut]:
+    def left_out(self, stages: Sequence[StageStatus]) -> list[LeftOut]:
         """What did not go on, and why, in the order of the stages."""
         found = [*self._rejected(stages), *self._by_reason(FACES, "03", "pictures without a usable face")]
         found += [*self._by_reason(RAW_SCORES, "04", "faces without scores"), *self._unmeasurable()]
         for stage in stages:
             has_rows = any(row.stage == stage.number for row in found)
-            for unit, parts in stage.counts().items():
+            for unit, parts in stage.account.get("counts", {}).items():
                 failed = parts.get("failed", 0)
                 if failed and not has_rows:
                     found.append(LeftOut(stage.number, unit, failed, "failed; see the log of the script"))
-        return found + self._versions()
+        return found
 
-    def _rejected(self, stages: Sequence[StageRecord]) -> Iterator[LeftOut]:
+    def _rejected(self, stages: Sequence[StageStatus]) -> Iterator[LeftOut]:
         """Candidates that the filter did not keep: by status, and by the threshold that they miss."""
         table = self.table(FILTERED, "kept", "status", "reason", "gender", "quality")
-        options = next(stage for stage in stages if stage.number == "02")
         if table is None:
             return
-        keep, limits = (
-            options.value("keep"),
-            (options.value("gender_threshold"), options.value("quality_threshold")),
-        )
+        option = next(stage for stage in stages if stage.number == "02").option
+        keep, limits = option("keep"), (option("gender_threshold"), option("quality_threshold"))
         judged = table[(table["kept"] != 1) & (table["status"] == "ok")]
         yield from _grouped(table[table["status"] != "ok"], "02", "candidates")
         if not all(isinstance(limit, (int, float)) for limit in limits):
@@ -162,15 +137,6 @@ class Results:
             if count:
                 yield LeftOut("04", "faces that are no training label", count, f"{name} cannot be measured")
 
-    def _versions(self) -> list[LeftOut]:
-        path = self.workspace / EVALUATION_NOTES
-        try:
-            text = files.read_text(path) if path.is_file() else ""
-        except (OSError, files.TextFileError) as error:
-            self._note(f"{EVALUATION_NOTES} cannot be read: {error}")
-            return []
-        return [LeftOut("09", f"version {name}", 1, why) for name, why in LEFT_OUT.findall(text)]
-
     def scores(self) -> dict[str, list[float]]:
         """Property -> normalised scores of the faces that are training labels."""
         columns = [f"{name}_score" for name in PROPERTY_NAMES]
@@ -183,23 +149,19 @@ class Results:
             for name, column in zip(PROPERTY_NAMES, columns, strict=True)
         }
 
-    def trainings(self, stage: str) -> list[TrainingLog]:
-        """The logs of the trainings of a stage."""
-        found = (self._training(title, relative) for title, relative in TRAININGS.get(stage, ()))
-        return [log for log in found if log is not None]
-
     def trainings_beside(self, logs: Path) -> list[TrainingLog]:
         """The logs of the trainings that are no numbered script.
 
         Args:
             logs: folder with one folder of logs per script.
         """
-        found = (self._training(title, path.format(logs=logs)) for title, path in BESIDE)
+        paths = [(title, path.format(logs=logs)) for title, path in BESIDE]
         regressions = sorted(self.workspace.glob("cnn/log/epoch_detail_property_*.csv"))
-        found = [*found, *(self._training(path.stem, str(path)) for path in regressions)]
+        found = (self.training(*one) for one in [*paths, *((path.stem, str(path)) for path in regressions)])
         return [log for log in found if log is not None]
 
-    def _training(self, title: str, relative: str) -> TrainingLog | None:
+    def training(self, title: str, relative: str) -> TrainingLog | None:
+        """The log of a training; None if there is none."""
         table = self.table(relative)
         return None if table is None or not len(table) else training_log(title, table)
 
@@ -223,8 +185,6 @@ def training_log(title: str, table: pd.DataFrame) -> TrainingLog:
 
 def _numbers(column: pd.Series) -> pd.Series:
     """A column as numbers; what is none is NaN."""
-    import pandas as pd
-
     return pd.to_numeric(column, errors="coerce").astype(float)
 
 

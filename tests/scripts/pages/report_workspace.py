@@ -1,5 +1,6 @@
 """A small workspace for tests of the report, with names and reasons that try to be markup."""
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from scripts.pipeline import files, fingerprint, manifest
+from scripts.pipeline.options import plain_value
 from scripts.pipeline.pictures import contact_sheet, labelled_grid
 from segmentation.property_table import PROPERTY_NAMES
 
@@ -29,28 +31,27 @@ def picture(seed: int, size: int = SIZE) -> np.ndarray:
 
 
 def write_record(workspace: Path, name: str, **changes: Any) -> None:
-    """The record of a stage that read the outputs of the one before it."""
-    names = list(STAGES)
-    before = STAGES[names[names.index(name) - 1]] if names.index(name) else ()
-    inputs = {path: f"sha256 {fingerprint.sha256_file(workspace / path)}" for path in before}
-    options = {
-        "preset": {"value": "smoke", "from": "command line"},
-        "workspace": {"value": str(workspace), "from": "command line"},
-        "seed": {"value": 7, "from": "preset"},
-        "keep": {"value": "women", "from": "default"},
-        "gender_threshold": {"value": 0.7, "from": "config"},
-        "quality_threshold": {"value": 0.9, "from": "default"},
-        "title": {"value": HOSTILE, "from": "config"},
-    }
+    """The record of a stage that was made from what is there now."""
+    module = importlib.import_module(f"scripts.{name}")
+    given = {"preset": "smoke", "workspace": workspace, "device": HOSTILE}
+    if name == "02_filter_candidates":
+        given |= {"gender_threshold": 0.7, "quality_threshold": 0.9}
+    options = module.Options(**given)
+    depends_on = fingerprint.dependencies(module.SPEC, options, workspace)
     record = {
         "stage": name,
         "state": "complete",
-        "fingerprint": f"fingerprint of {name}",
-        "depends_on": {"inputs": inputs},
-        "options": options,
+        "fingerprint": fingerprint.fingerprint(depends_on),
+        "depends_on": depends_on,
+        "options": {
+            option: {"value": plain_value(value), "from": "command line" if option in given else "default"}
+            for option, value in vars(options).items()
+        },
+        "command": f"python scripts/{name}.py --preset smoke --workspace {workspace}",
         "started": "2026-01-02T03:04:05+00:00",
         "seconds": 12.5,
         "device": "cpu",
+        "seeds": {"seed": 7},
         "numbers": {"figure": HOSTILE},
         "counts": {"pictures": {"done": 1234, "skipped": 0, "failed": 0}},
         "attempts": [{"how": "killed"}, {"how": "complete"}],
@@ -103,8 +104,8 @@ def make_workspace(workspace: Path) -> Path:
     log.loc[5:, "g_loss"] = 2.0
     log.to_csv(workspace / STAGES["05_fine_tune_v1"][0], index=False)
     results = {"base": evaluation_entry(0.5), "v1": evaluation_entry(0.999), "v2": evaluation_entry(0.999)}
-    files.write_json(workspace / "evaluation/results.json", results)
-    (workspace / "evaluation/results.md").write_text("# Evaluation\n\n- v3 is left out: it has no encoder.\n")
+    left_out = {"left_out": {"v3": "it has no encoder."}}
+    files.write_json(workspace / "evaluation/results.json", results | left_out)
     for version in results:
         draw_strips(workspace / f"evaluation/strips_{version}.png")
     files.save_image(

@@ -22,9 +22,10 @@ from scripts import report
 from scripts.pages.report.page import Run, read_run
 from scripts.pages.report.page import page as written
 from scripts.pages.report.results import training_log
-from scripts.pipeline import manifest, run_tool
+from scripts.pipeline import files, manifest, run_tool
+from scripts.pipeline.image_files import ImageFileError
 from scripts.pipeline.layers import REPOSITORY
-from scripts.pipeline.pictures import cut_grid, labelled_grid
+from scripts.pipeline.pictures import labelled_grid, read_grid
 from tests.scripts.pages import report_workspace
 from tests.scripts.pages.report_workspace import HOSTILE, SIZE, picture
 
@@ -138,8 +139,9 @@ def test_states(workspace: Path) -> None:
     assert states(workspace) == dict.fromkeys(("06", "07", "08"), "never run") | dict.fromkeys(
         ("00", "01", "02", "03", "04", "05", "09"), "complete"
     )
-    report_workspace.write_record(workspace, "05_fine_tune_v1", state="running")
-    assert states(workspace)["05"] == "interrupted"
+    for how, state in (("interrupted", "interrupted"), ("failed", "failed")):
+        report_workspace.write_record(workspace, "05_fine_tune_v1", state="running", attempts=[{"how": how}])
+        assert states(workspace)["05"] == state
     lock = manifest.stage_folder(workspace, "05_fine_tune_v1") / manifest.LOCK_NAME
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -149,16 +151,33 @@ def test_states(workspace: Path) -> None:
     found = {stage.number: stage for stage in run_of(workspace).stages}
     assert found["03"].state == "complete"
     assert (found["04"].state, found["09"].state) == ("stale", "stale")
-    assert found["04"].reasons == ("its input segmentation/faces.csv is another now",)
-    assert found["09"].reasons == ("evaluation/results.json is gone",)
+    assert [reason.split(": was")[0] for reason in found["04"].reasons] == ["input segmentation/faces.csv"]
+    assert found["09"].reasons == [
+        "evaluation/results.json is gone",
+        "made from what 04_compute_property_scores, 05_fine_tune_v1 will replace",
+    ]
     (workspace / "stylegan_modified/synthesize_results").mkdir()
     (workspace / "stylegan_modified/synthesize_results/images.csv").touch()
     assert states(workspace)["08"] == "complete", "it keeps no record, but its table is there"
 
 
+def test_what_mends_a_stale_result(workspace: Path) -> None:
+    """A file that is gone needs another run; one that was made from something else a new start."""
+    report_workspace.write_record(workspace, "09_evaluate", command="python scripts/09_evaluate.py")
+    (workspace / "evaluation/results.json").unlink()
+    text = Page(written(run_of(workspace), "today")).text
+    assert "To make it again: python scripts/09_evaluate.py" in text and "--force" not in text
+    record = manifest.read(workspace, "09_evaluate")
+    record["options"]["latents"]["value"] = 8
+    manifest.write(workspace, "09_evaluate", record)
+    text = Page(written(run_of(workspace), "today")).text
+    assert "--latents: was 100, is 8, so this result no longer follows" in text
+    assert "To make it again: python scripts/09_evaluate.py --force" in text
+
+
 def test_what_was_left_out_and_why(workspace: Path) -> None:
     run = run_of(workspace)
-    rows = [(row.stage, row.count, row.why) for row in run.results.left_out(run.stages)]
+    rows = [(row.stage, row.count, row.why) for row in run.left_out()]
     assert rows == [
         ("02", 1, f"failed: {HOSTILE}"),
         ("02", 1, "not a woman with probability 0.7"),
@@ -177,12 +196,11 @@ def test_what_was_left_out_and_why(workspace: Path) -> None:
     report_workspace.write_record(
         workspace, "05_fine_tune_v1", counts={"toys": {"done": 3, "skipped": 1, "failed": 2}}
     )
-    run = run_of(workspace)
-    assert ("05", 2) in [(row.stage, row.count) for row in run.results.left_out(run.stages)]
+    assert ("05", 2) in [(row.stage, row.count) for row in run_of(workspace).left_out()]
 
 
 def test_curves_of_steps_and_of_folds(workspace: Path) -> None:
-    (log,) = run_of(workspace).results.trainings("05_fine_tune_v1")
+    log = run_of(workspace).results.training("v1", "stylegan_modified/train_log_v1.csv")
     ((xs, ys),) = log.curves["d_loss"]
     assert (log.x_name, xs[:2], ys[0]) == ("step", [10.0, 20.0], 0.1)
     assert np.isnan(log.curves["g_loss"][0][1][0])
@@ -246,14 +264,26 @@ def test_an_empty_workspace_is_refused_with_the_command(tmp_path: Path, write_re
     assert not (tmp_path / "nothing/report.html").exists()
 
 
-@pytest.mark.parametrize("has_title", [True, False])
-def test_a_grid_can_be_cut_again(has_title: bool) -> None:
-    rows = [[picture(10 * row + column, 16) for column in range(6)] for row in range(3)]
-    grid = labelled_grid(rows, ["a very long label"] * 3, ["x"] * 6, title="t" if has_title else "")
-    cut = cut_grid(grid, 3, 6, has_title)
-    np.testing.assert_array_equal([[np.asarray(cell) for cell in row] for row in cut], rows)
-    with pytest.raises(ValueError, match="no grid of 1000 rows"):
-        cut_grid(grid, 1000)
+@pytest.mark.parametrize("title", ["t", ""])
+def test_a_stored_grid_says_where_its_pictures_are(tmp_path: Path, title: str) -> None:
+    """Also where the labels are as wide as a picture, and the pictures are no squares and enlarged."""
+    rows = [[picture(10 * row + column, 16)[:12] for column in range(6)] for row in range(3)]
+    grid = labelled_grid(rows, ["a very long label"] * 3, ["x"] * 6, scale=2, title=title)
+    files.save_image(tmp_path / "grid.png", grid)
+    found = np.array(read_grid(tmp_path / "grid.png"))
+    np.testing.assert_array_equal(found[:, :, ::2, ::2], rows)
+    assert found.shape == (3, 6, 24, 32, 3)
+    files.save_image(tmp_path / "sheet.png", np.asarray(grid))
+    with pytest.raises(ImageFileError, match="does not say where its pictures are"):
+        read_grid(tmp_path / "sheet.png")
+
+
+def test_strips_that_cannot_be_taken_apart_are_shown_whole(workspace: Path) -> None:
+    path = workspace / "evaluation/strips_v1.png"
+    with Image.open(path) as strips:
+        files.save_image(path, np.asarray(strips))
+    page = Page(written(run_of(workspace), "today"))
+    assert any(image["alt"] == "Every dial, low to high, by v1." for image in page.named("img"))
 
 
 @pytest.mark.parametrize("report_code", [0, 5])
