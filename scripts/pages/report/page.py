@@ -17,15 +17,6 @@ from scripts.pages.report.results import LeftOut, Results
 from scripts.pages.status import StageStatus, judge, read_stages
 from segmentation.property_table import PROPERTY_NAMES
 
-TILES = {
-    "control": "lowest control r of the seven dials",
-    "leakage": "sd moved elsewhere per sd of a dial",
-    "identity_auc": "same person: identity AUC",
-    "women": "women",
-    "good_quality": "of good quality",
-    "kid": "KID to the filtered pictures",
-}
-
 
 @dataclass(frozen=True)
 class Run:
@@ -84,13 +75,13 @@ def page(run: Run, written: str) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"duration": duration, "facts": facts, "heat_style": heat_style}
-    return environment.get_template("report.html").render(
+    best = run.evaluation.best if run.evaluation else None
+    text = environment.get_template("report.html").render(
         run=run,
         title=f"Seven dials: {run.workspace.name}",
         written=written,
-        in_short=_in_short(run),
-        hero=pictures.hero(run.workspace, run.evaluation.best if run.evaluation else None),
-        tiles=_tiles(run),
+        best=best,
+        hero=pictures.hero(run.workspace, best),
         funnel=run.results.funnel(),
         figures=partial(pictures.figures_of, run.workspace),
         strips=partial(pictures.all_strips, run.workspace),
@@ -103,6 +94,7 @@ def page(run: Run, written: str) -> str:
         left_out=run.left_out(),
         versions=_versions(run.stages),
     )
+    return text.strip() + "\n"
 
 
 def duration(seconds: float | None) -> str:
@@ -134,46 +126,6 @@ def facts(stage: StageStatus) -> list[tuple[str, str]]:
 def _training(run: Run, title: str, relative: str) -> Panels | None:
     log = run.results.training(title, relative)
     return training_panels(log) if log else None
-
-
-def _in_short(run: Run) -> str:
-    """The run in two or three sentences."""
-    counts = dict(run.results.funnel())
-    drawn, kept = counts.get("candidates drawn"), counts.get("kept by the filter")
-    parts = []
-    if drawn and kept is not None:
-        parts.append(f"Of {drawn:,} people that the original generator drew, the filter kept {kept:,}.")
-    elif drawn:
-        parts.append(f"The original generator drew {drawn:,} people.")
-    evaluation = run.evaluation
-    if evaluation is not None and evaluation.best is not None:
-        best = evaluation.best
-        count = evaluation.results[best].get("n_latents", "some")
-        share = f"{100 * evaluation.share(best):.0f} %"
-        parts.append(f"Tested on {count} people that no training saw, {best} reaches {share} of the goals.")
-    done = {"complete", "never run"}
-    others = [f"{stage.number} is {stage.state}" for stage in run.stages if stage.state not in done]
-    never = [stage.number for stage in run.stages if stage.state == "never run"]
-    others += [f"{', '.join(never)} never ran"] if never else []
-    parts.append(f"Of the scripts, {'; '.join(others)}." if others else "All scripts are complete.")
-    return " ".join(parts)
-
-
-def _tiles(run: Run) -> list[tuple[str, str]]:
-    """The run in a few figures: text and value."""
-    tiles, evaluation = [], run.evaluation
-    if evaluation is not None and evaluation.best is not None:
-        best = evaluation.best
-        for key, text in TILES.items():
-            row = evaluation.row(key)
-            if row and (found := row.worst(best)):
-                shown = f"{100 * found.value:.1f} %" if row.goal.percent else f"{found.value:.3f}"
-                tiles.append((f"{text} ({best})", shown))
-        tiles.append((f"of the goals reached ({best})", f"{100 * evaluation.share(best):.0f} %"))
-    done = sum(stage.state == "complete" for stage in run.stages)
-    tiles.append(("scripts complete", f"{done} of {len(run.stages)}"))
-    times = [stage.account["seconds"] for stage in run.stages if "seconds" in stage.account]
-    return [*tiles, ("in all", duration(sum(times)))] if times else tiles
 
 
 def _versions(stages: Sequence[StageStatus]) -> str:

@@ -17,6 +17,12 @@ FILTERED = "cnn/all_image_quality_and_gender.csv"
 FACES = "segmentation/faces.csv"
 RAW_SCORES = "segmentation/property_score_results/raw_scores.csv"
 SCORES = "segmentation/property_score_results/all_scores_v3.csv"
+STEPS = (  # what the rows of a table count that have this value (None: any)
+    ("candidates drawn", CANDIDATES, "img_no", None),
+    ("kept by the filter", FILTERED, "kept", 1),
+    ("faces parsed", FACES, "status", "ok"),
+    ("with all seven scores", SCORES, "valid", True),
+)
 MOST_REASONS = 12
 # Trainings that are no numbered script.
 BESIDE = (
@@ -71,18 +77,13 @@ class Results:
                 self.problems.append(problem)
             return None
 
-    def funnel(self) -> list[tuple[str, int]]:
+    def funnel(self) -> dict[str, int]:
         """How many pictures each of the first stages handed on."""
-        steps: list[tuple[str, int]] = []
-        if (candidates := self.table(CANDIDATES)) is not None:
-            steps.append(("candidates drawn", len(candidates)))
-        if (filtered := self.table(FILTERED, "kept")) is not None:
-            steps.append(("kept by the filter", int((filtered["kept"] == 1).sum())))
-        if (found := self.table(FACES, "status")) is not None:
-            steps.append(("faces parsed", int((found["status"] == "ok").sum())))
-        if (scores := self.table(SCORES, "valid")) is not None:
-            steps.append(("with all seven scores", int(scores["valid"].eq(True).sum())))
-        return steps
+        found = {}
+        for step, relative, column, value in STEPS:
+            if (table := self.table(relative, column)) is not None:
+                found[step] = len(table) if value is None else int(table[column].eq(value).sum())
+        return found
 
     def left_out(self, stages: Sequence[StageStatus]) -> list[LeftOut]:
         """What did not go on, and why, in the order of the stages."""

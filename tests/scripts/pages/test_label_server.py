@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -131,6 +132,29 @@ def test_nonsense_is_answered_with_a_sentence(browser: Browser, message: object)
 
 def test_a_message_without_end_is_refused(browser: Browser) -> None:
     assert browser.post("/api/label", b"", **{"Content-Length": str(1 << 30)})[0] == 413
+    chunked = b"2\r\n{}\r\n0\r\n\r\n"
+    assert browser.post("/api/undo", chunked, **{"Transfer-Encoding": "chunked"})[0] == 413
+
+
+def test_only_this_machine_can_ask_and_only_by_get_and_post(browser: Browser) -> None:
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", browser.port), timeout=5)
+    for method in ("PUT", "DELETE", "OPTIONS"):
+        browser.connection.request(method, "/api/label", b"{}", {"X-Page-Token": browser.token})
+        response = browser.connection.getresponse()
+        assert response.status == 405
+        response.read()
+
+
+def test_every_answer_keeps_the_page_to_itself(browser: Browser) -> None:
+    for path in ("/", "/page/app.js", "/api/queue", "/images/3", "/none"):
+        browser.connection.request("GET", path)
+        response = browser.connection.getresponse()
+        response.read()
+        assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
+        assert response.headers.get_all("Cache-Control") == ["no-store"]
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert "Access-Control-Allow-Origin" not in response.headers
 
 
 def test_failures_are_told_and_change_nothing(

@@ -1,7 +1,6 @@
 """The report: states, what was left out, curves, escaping, one file without requests, honest about gaps."""
 
 import base64
-import fcntl
 import io
 import json
 import re
@@ -87,10 +86,6 @@ def run_of(workspace: Path) -> Run:
     return read_run(workspace, workspace / "logs")
 
 
-def states(workspace: Path) -> dict[str, str]:
-    return {stage.number: stage.state for stage in run_of(workspace).stages}
-
-
 def test_one_file_without_requests_scripts_or_live_markup(workspace: Path, write_report: Callable) -> None:
     code, printed = write_report(workspace)
     assert code == 0, printed
@@ -135,32 +130,6 @@ def test_it_tells_the_run(workspace: Path, write_report: Callable) -> None:
     )
 
 
-def test_states(workspace: Path) -> None:
-    assert states(workspace) == dict.fromkeys(("06", "07", "08"), "never run") | dict.fromkeys(
-        ("00", "01", "02", "03", "04", "05", "09"), "complete"
-    )
-    for how, state in (("interrupted", "interrupted"), ("failed", "failed")):
-        report_workspace.write_record(workspace, "05_fine_tune_v1", state="running", attempts=[{"how": how}])
-        assert states(workspace)["05"] == state
-    lock = manifest.stage_folder(workspace, "05_fine_tune_v1") / manifest.LOCK_NAME
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        assert states(workspace)["05"] == "running"
-    (workspace / "segmentation/faces.csv").write_text("img_no,status,reason\n1,ok,\n")
-    (workspace / "evaluation/results.json").unlink()
-    found = {stage.number: stage for stage in run_of(workspace).stages}
-    assert found["03"].state == "complete"
-    assert (found["04"].state, found["09"].state) == ("stale", "stale")
-    assert [reason.split(": was")[0] for reason in found["04"].reasons] == ["input segmentation/faces.csv"]
-    assert found["09"].reasons == [
-        "evaluation/results.json is gone",
-        "made from what 04_compute_property_scores, 05_fine_tune_v1 will replace",
-    ]
-    (workspace / "stylegan_modified/synthesize_results").mkdir()
-    (workspace / "stylegan_modified/synthesize_results/images.csv").touch()
-    assert states(workspace)["08"] == "complete", "it keeps no record, but its table is there"
-
-
 def test_what_mends_a_stale_result(workspace: Path) -> None:
     """A file that is gone needs another run; one that was made from something else a new start."""
     report_workspace.write_record(workspace, "09_evaluate", command="python scripts/09_evaluate.py")
@@ -187,7 +156,7 @@ def test_what_was_left_out_and_why(workspace: Path) -> None:
         ("04", 1, "mouth cannot be measured"),
         ("09", 1, "it has no encoder."),
     ]
-    assert dict(run.results.funnel()) == {
+    assert run.results.funnel() == {
         "candidates drawn": 10,
         "kept by the filter": 6,
         "faces parsed": 5,
