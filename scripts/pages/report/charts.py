@@ -59,12 +59,14 @@ def training_panels(log: TrainingLog) -> Panels:
     return Panels(f"Training of {log.title}{per_fold}.", charts)
 
 
-def score_panels(scores: Mapping[str, Sequence[float]]) -> Panels:
+def score_panels(scores: Mapping[str, Sequence[float]]) -> Panels | None:
     """One histogram per property, in standard deviations, with the normal curve of as many scores.
 
     Args:
-        scores: property -> normalised scores of the training labels.
+        scores: property -> normalised scores of the training labels; none: None is returned.
     """
+    if not scores:
+        return None
     charts = []
     for prop in PROPERTIES:
         values = scores[prop.name]

@@ -87,7 +87,7 @@ def page(run: Run, written: str) -> str:
         strips=partial(pictures.all_strips, run.workspace),
         filmstrip=partial(pictures.filmstrip, run.workspace),
         training=partial(_training, run),
-        score_panels=score_panels,
+        scored=lambda: score_panels(run.results.scores()),
         levels=LEVEL_NAMES,
         properties=PROPERTY_NAMES,
         beside=[training_panels(log) for log in run.results.trainings_beside(run.logs)],

@@ -141,7 +141,7 @@ def filmstrip(workspace: Path, version: str) -> Figure | None:
     )
     if len(steps) < 2:
         return None
-    rows, columns = {}, [f"{name[:11]} {end}" for name in PROPERTY_NAMES for end in ("-", "+")]
+    rows, columns = {}, [f"{name} {end}" for name in PROPERTY_NAMES for end in ("-", "+")]
     for index in sorted({round(k * (len(steps) - 1) / (FRAMES - 1)) for k in range(FRAMES)}):
         step, path = steps[index]
         try:
