@@ -128,7 +128,7 @@ class OracleTrainer:
         return {**networks, "step": self.step}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state of `state_dict`; the remaining steps are those of an uninterrupted training."""
+        """Go on from a state of `state_dict`; on a CPU the rest is that of an uninterrupted training."""
         self.oracle.load_state_dict(state["oracle"], strict=True)
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]

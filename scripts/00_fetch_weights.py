@@ -8,8 +8,6 @@ from typing import Annotated, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import tyro
-
 from scripts.pipeline import (
     REPOSITORY,
     Input,
@@ -24,6 +22,9 @@ from scripts.pipeline import (
     run_stage,
 )
 from scripts.pipeline.layers import shared_table
+
+# isort: split
+import tyro  # behind `scripts`, which says what to do where it is missing
 
 BUNDLE = "data/embedded"
 RECORD_NAME = "files.json"

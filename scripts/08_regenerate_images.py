@@ -51,14 +51,24 @@ class Options(ToolOptions):
     trunc_psi: float = option(1.0, help="truncation of w: 1 none, 0 the average person")
     corrections: int = option(1, help="closed-loop corrections of v2 and v3 (0: none)")
     measure: bool = option(True, help="read the pictures with the face parser and write what it measures")
-    batch_size: int = option(32, help="pictures per forward pass; does not change a picture")
+    batch_size: int = option(
+        32, help="pictures per forward pass; changes a picture by rounding only, if at all"
+    )
     scale: int = option(2, help="enlargement of the pictures in grid.png")
+    output: Path | None = option(
+        None, help=f"folder for pictures, images.csv and grid.png; None: <workspace>/{FOLDER}"
+    )
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.scale < 1:
             raise ValueError("--batch-size and --scale must be at least 1.")
         if self.from_image is not None and self.version != "v3":
             raise ValueError(f"--from-image needs --version v3: {self.version} cannot encode a photograph.")
+        if self.version == "base" and (self.sweep or chosen_properties(self)):
+            raise ValueError(
+                "--version base has no dials, so its pictures would not show what their names say. Leave the "
+                "properties and --sweep out, or give --version v1, v2 or v3."
+            )
 
 
 @dataclass(frozen=True)
@@ -98,8 +108,31 @@ def chosen_properties(options: Options) -> dict[str, float]:
 
 
 def chosen_sweeps(options: Options) -> tuple[str, ...]:
-    """The sweeps asked for, or those that the preset shows when nothing is asked for."""
+    """The sweeps asked for, or those that the preset shows when nothing is asked for and there are dials."""
+    if options.version == "base":
+        return ()
     return options.sweep or (() if chosen_properties(options) else options.show)
+
+
+def far_requests(options: Options, percentiles: np.ndarray) -> list[str]:
+    """What is asked for far from the training pictures: beyond an end of their range by more than half of it.
+
+    Args:
+        percentiles: [7, P] of the training pictures, normalised; the first and the last are the ends.
+    """
+    from segmentation.property_table import PROPERTY_NAMES
+
+    asked = {name: [value] for name, value in chosen_properties(options).items()}
+    for name, values in map(parse_sweep, chosen_sweeps(options)):
+        asked.setdefault(name, []).extend(values)
+    found = []
+    for name, row in zip(PROPERTY_NAMES, percentiles, strict=True):
+        low, high = float(row[0]), float(row[-1])
+        margin = (high - low) / 2
+        far = sorted({value for value in asked.get(name, ()) if not low - margin <= value <= high + margin})
+        if far:
+            found.append(f"{name} {', '.join(f'{value:g}' for value in far)} ({low:.2f} to {high:.2f})")
+    return found
 
 
 def list_cells(
@@ -147,19 +180,20 @@ def generate(
     tool: Tool, regenerator: Regenerator, cells: Sequence[Cell], batch_size: int
 ) -> Iterator[np.ndarray]:
     """The pictures, batch after batch, uint8 [n, H, W, 3]; each is saved before it is given."""
+    folder = output_folder(tool.options)
     with tool.progress(len(cells)) as progress:
         for start in range(0, len(cells), batch_size):
             batch = cells[start : start + batch_size]
             images = regenerator([cell.request for cell in batch]).images
             for cell, image in zip(batch, images, strict=True):
-                tool.save_image(picture_path(cell), image, pnginfo=regenerator.metadata(cell.request))
+                tool.save_image(f"{folder}/{cell.name}", image, pnginfo=regenerator.metadata(cell.request))
             yield images
             progress.update(len(batch))
 
 
-def picture_path(cell: Cell) -> str:
-    """Workspace-relative path of a picture."""
-    return f"{FOLDER}/{cell.name}"
+def output_folder(options: Options) -> str:
+    """Folder of the pictures, relative to the workspace if it is the usual one."""
+    return FOLDER if options.output is None else options.output.resolve().as_posix()
 
 
 def needed_files(options: Options) -> dict[str, str]:
@@ -197,14 +231,16 @@ def request_table(options: Options, cells: Sequence[Cell]) -> pd.DataFrame:
     from segmentation.property_table import PROPERTY_NAMES
 
     people = [cell.request.person for cell in cells]
-    table = pd.DataFrame({"file": [picture_path(cell) for cell in cells], "version": options.version})
+    place = f"{FOLDER}/" if options.output is None else ""  # elsewhere, the table stands beside the pictures
+    table = pd.DataFrame({"file": [place + cell.name for cell in cells], "version": options.version})
     if options.from_image is None:
         table["seed"] = people
     else:
         table["from_image"] = [person.path.name for person in people]
     table["label"] = [cell.label for cell in cells]
     for index, name in enumerate(PROPERTY_NAMES):
-        table[f"{name}_requested"] = [cell.request.properties[index] for cell in cells]
+        asked = [cell.request.properties[index] for cell in cells]
+        table[f"{name}_requested"] = None if options.version == "base" else asked
     return table
 
 
@@ -229,9 +265,11 @@ def picture_grid(
 
 def run(tool: Tool, options: Options) -> None:
     needed = needed_files(options)
+    folder = tool.workspace / output_folder(options)
     with locks.reading(tool.workspace, needed.values()):
         check_inputs(tool, needed)
-        files.remove_leftovers((tool.workspace,))
+        files.check_writable(folder)
+        files.remove_leftovers((tool.workspace, folder))
         regenerate(tool, options)
 
 
@@ -239,7 +277,12 @@ def regenerate(tool: Tool, options: Options) -> None:
     """Make the pictures, their table and the grid."""
     import numpy as np
 
-    statistics = faces.load_statistics(tool)
+    statistics, folder = faces.load_statistics(tool), output_folder(options)
+    if far := far_requests(options, statistics.normalized_percentiles()):
+        tool.log(
+            f"Faces may break: far beyond the training pictures (1st to 99th percentile in brackets) are "
+            f"{'; '.join(far)}."
+        )
     regenerator = Regenerator(tool, options.version, options.trunc_psi, options.corrections)
     people = list_people(tool, options, regenerator)
     rows, columns = list_cells(options, people, faces.sweep_levels(statistics)[2])
@@ -255,16 +298,16 @@ def regenerate(tool: Tool, options: Options) -> None:
             read.append(judge(images))
     if judge is not None:
         add_measured(table, *(np.concatenate(part) for part in zip(*read, strict=True)))
-    tool.write_csv(f"{FOLDER}/images.csv", table.round(4))
-    tool.save_image(f"{FOLDER}/grid.png", picture_grid(shown_rows, columns, shown, options.scale))
+    tool.write_csv(f"{folder}/images.csv", table.round(4))
+    tool.save_image(f"{folder}/grid.png", picture_grid(shown_rows, columns, shown, options.scale))
     tool.count("pictures", len(cells))
-    tool.finish({"pictures": f"{len(cells)} of {len(rows)} people"}, [f"{FOLDER}/grid.png"])
+    tool.finish({"pictures": f"{len(cells)} of {len(rows)} people"}, [f"{folder}/grid.png"])
     tool.log(
-        f"{len(cells)} pictures of {len(rows)} people with {options.version} in {tool.workspace / FOLDER}"
+        f"{len(cells)} pictures of {len(rows)} people with {options.version} in {tool.workspace / folder}"
     )
     if len(shown_rows) < len(rows):
         tool.log(f"  grid.png shows the first {len(shown_rows)} people")
-    tool.log(f"  look at: {tool.workspace / FOLDER / 'grid.png'}")
+    tool.log(f"  look at: {tool.workspace / folder / 'grid.png'}")
     if options.measure:
         for name in {parse_sweep(text)[0] for text in chosen_sweeps(options)}:
             rows_of = table[table["label"].str.startswith(f"{name} ")]
@@ -283,4 +326,4 @@ def add_measured(table: pd.DataFrame, values: np.ndarray, valid: np.ndarray) -> 
 
 
 if __name__ == "__main__":
-    run_tool(Options, run)
+    run_tool(Options, run, account="if possible")

@@ -294,7 +294,7 @@ def save_sheet(output: Path, names: Sequence[str]) -> None:
 def run(tool: Tool, options: Options) -> None:
     if options.photos is None:
         raise UsageError(
-            "It needs a folder of photographs. Type\n    python scripts/align_photos.py --photos FOLDER"
+            f"It needs a folder of photographs. Type\n    {tool.command(tool.name, '--photos', 'FOLDER')}"
         )
     output = options.output.resolve() if options.output else tool.workspace / "aligned"
     photos = list_photos(options.photos.resolve(), output)

@@ -53,6 +53,7 @@ def run(tool: Tool, options: Options) -> None:
             machine.packages(wanted),
             machine.memory(options.memory_gib),
             machine.disk(tool.workspace, options.disk_gib),
+            machine.writing(tool.workspace, tool.log_dir.parent),
             bundle,
         ],
     )
@@ -78,4 +79,4 @@ def check_installation() -> None:
 
 if __name__ == "__main__":
     check_installation()
-    run_tool(Options, run, leaves_account=False)
+    run_tool(Options, run, account="never")

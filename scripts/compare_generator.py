@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts import generated_pictures
 from scripts.pipeline import REPOSITORY, Tool, ToolOptions, files, option, run_tool
+from scripts.pipeline.console import script_command
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +59,7 @@ def part_shares(tool: Tool, options: Options, pictures: "np.ndarray") -> dict[st
     from segmentation.facexformer import FaceXFormerWeightsError, load_facexformer
     from segmentation.parsing import parse
 
-    generated_pictures.need_file(options.parser, "python scripts/train_parser.py")
+    generated_pictures.need_file(options.parser, script_command("train_parser"))
     with tool.foreseen(FaceXFormerWeightsError):
         parser = load_facexformer(options.parser).to(tool.device)
     crops = [crop for crop in FaceCropper(tool.device)(list(pictures)) if crop is not None]

@@ -10,6 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.pipeline import Tool, ToolOptions, UsageError, option, run_tool
+from scripts.pipeline.console import script_command
 from scripts.pipeline.files import save_image
 from scripts.pipeline.pictures import contact_sheet
 
@@ -36,8 +37,7 @@ def run(tool: Tool, options: Options) -> None:
     if options.count < 1 or options.columns < 1 or not 64 <= options.size <= 256:
         raise UsageError(
             "--count and --columns must be at least 1 and --size 64 to 256, or there is nothing to draw. "
-            "Type\n"
-            "    python scripts/draw_portraits.py --count 32 --size 128"
+            f"Type\n    {script_command(tool.name, '--count', '32', '--size', '128')}"
         )
     start = time.perf_counter()
     drawn = portraits.render_many(

@@ -63,4 +63,4 @@ def run(tool: Tool, options: Options) -> None:
 
 
 if __name__ == "__main__":
-    run_tool(Options, run)
+    run_tool(Options, run, account="if possible")

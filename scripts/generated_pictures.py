@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.pipeline import Tool, UserError
+from scripts.pipeline.console import script_command
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +35,7 @@ def generate_pictures(
     from stylegan.checkpoint import CheckpointError, build_generator, load_checkpoint
     from stylegan.sampling import sample_z, synthesize, to_uint8
 
-    need_file(weights, "python scripts/train_stylegan.py --portraits 40000")
+    need_file(weights, script_command("train_stylegan", "--portraits", "40000"))
     with tool.foreseen(CheckpointError):
         generator = build_generator(load_checkpoint(weights), smooth=True).to(tool.device)
     z = sample_z(img_nos, seed, generator.z_space_dim)
@@ -60,7 +61,7 @@ def open_oracle(tool: Tool, path: Path, training_options: str = "") -> Oracle:
     """The network of a file; a missing or damaged one is a `UserError` that says how to train it."""
     from cnn.oracle import load_oracle
 
-    command = f"python scripts/train_oracle.py --output {path} {training_options}".strip()
+    command = script_command("train_oracle", "--output", str(path), *training_options.split())
     need_file(path, command)
     mend = f"git checkout -- {Path(ORACLE).parent} brings the bundled networks back, or: {command}"
     with tool.foreseen(ValueError, mend=mend):

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from scripts.pipeline import MissingInputError, Stage, Tool, UserError, files, tables
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
 LABELS = "cnn/synthesize_results_quality_and_gender.csv"
@@ -92,10 +94,27 @@ def read_labels(tool: Tool) -> pd.DataFrame:
     path = tool.workspace / LABELS
     if not path.is_file():
         raise MissingInputError(f"it needs {LABELS}, which is not in {tool.workspace}. {_relabel(tool)}")
-    mend = "Mend it with an editor, then run the same command again."
-    labels = tables.read_csv(path, COLUMNS, mend).sort_values("img_name", ignore_index=True)
-    check_values(labels, LABELS)
+    return read_table(path, LABELS)
+
+
+def read_table(path: Path, source: object) -> pd.DataFrame:
+    """Labels of a CSV that exists: columns `img_name`, `quality`, `gender` (0 or 1), sorted by `img_name`.
+
+    Args:
+        source: what messages call it.
+
+    Raises:
+        UserError: a column is missing, a value is neither 0 nor 1, or a picture is labelled twice.
+    """
+    labels = tables.read_csv(path, COLUMNS, "Mend it with an editor, then run the same command again.")
+    labels = labels.assign(img_name=file_names(labels["img_name"])).sort_values("img_name", ignore_index=True)
+    check_values(labels, source)
     return labels
+
+
+def file_names(names: pd.Series) -> pd.Series:
+    """Names of pictures without the folders, of any system, that a person or a program wrote before them."""
+    return names.astype(str).str.strip().str.replace("\\", "/", regex=False).str.rsplit("/", n=1).str[-1]
 
 
 def check_values(labels: pd.DataFrame, source: object) -> None:
@@ -132,7 +151,8 @@ def _image_numbers(labels: pd.DataFrame, candidates: pd.DataFrame) -> pd.Series:
         raise UserError(
             f"{LABELS} labels {len(unknown)} pictures that are not in {CANDIDATES} "
             f"({', '.join(map(str, unknown[:EXAMPLE_COUNT]))}), so it cannot belong to these candidates. "
-            "Generate as many candidates as were labelled, or use only the first labels (--label-count)."
+            f"Write names as there, such as {next(iter(numbers), '000000.jpg')}; if they are, generate as "
+            "many candidates as were labelled, or use only the first labels (--label-count)."
         )
     return found.astype("int64")
 

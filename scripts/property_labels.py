@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts.hand_labels import file_names
 from scripts.pipeline import MissingInputError, UserError, tables
 
 if TYPE_CHECKING:
@@ -94,7 +95,9 @@ def load_property_labels(path: Path, column: str, numbers: dict[str, int]) -> pd
         )
     mend = f"It needs the columns {NAME_COLUMN} (such as 000123.jpg) and {column} (a number)."
     table = tables.read_csv(path, (NAME_COLUMN, column), mend)
-    labels = pd.to_numeric(table[column], errors="coerce").to_numpy(np.float64)
+    table = table.assign(**{NAME_COLUMN: file_names(table[NAME_COLUMN])})
+    texts = table[column].astype(str).str.replace(",", ".", regex=False)  # decimal commas
+    labels = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64)
     wrong = table[~np.isfinite(labels)]
     if len(wrong):
         first = wrong.iloc[0]

@@ -1,7 +1,7 @@
 """Pictures of chosen people with chosen properties: the one way in which scripts make them.
 
-A picture depends on the generator, the person, the properties and two settings of the generator; on one
-machine the same request, alone in its batch, has the same pixels wherever it is made.
+A picture depends on the generator, the person, the properties and two settings of the generator; on the CPU
+of one machine the same request, alone in its batch, has the same pixels wherever it is made.
 """
 
 from __future__ import annotations
@@ -163,19 +163,24 @@ class Regenerator:
         rows = [p.z if isinstance(p, Photograph) else sample_z([p], 0, size)[0] for p in people]
         return torch.stack(rows).to(self.tool.device)
 
+    def _turned(self, request: Request) -> dict[str, float]:
+        """The dials by name; none for the base generator, which has none."""
+        from segmentation.property_table import PROPERTY_NAMES
+
+        return {} if self.version == "base" else dict(zip(PROPERTY_NAMES, request.properties, strict=True))
+
     def command(self, request: Request, sweep: str = "") -> str:
         """Command line that makes the picture, or the pictures of a sweep such as "mouth=-2:2:7".
 
         The pictures of a sweep are made one by one, since those of a larger batch differ by rounding.
         """
-        from segmentation.property_table import PROPERTY_NAMES
 
         words = ["--version", self.version]
         if isinstance(request.person, Photograph):
             words += ["--from-image", str(request.person.path)]
         else:
             words += ["--seeds", str(request.person)]
-        for name, value in zip(PROPERTY_NAMES, request.properties, strict=True):
+        for name, value in self._turned(request).items():
             words += [f"--{name.replace('_', '-')}", exact(value)]
         if sweep:
             words += ["--sweep", sweep, "--batch-size", "1"]
@@ -191,13 +196,11 @@ class Regenerator:
         """What a PNG of the picture says about itself: settings as JSON, and the command line."""
         from PIL.PngImagePlugin import PngInfo
 
-        from segmentation.property_table import PROPERTY_NAMES
-
         person = request.person
         settings = {
             "version": self.version,
             **({"from_image": person.path.name} if isinstance(person, Photograph) else {"seed": person}),
-            "properties": dict(zip(PROPERTY_NAMES, request.properties, strict=True)),
+            "properties": self._turned(request),
             "trunc_psi": self.trunc_psi,
             "corrections": self.corrections,
             "weights_sha256": self._weights_sha256,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.pipeline import MissingInputError, Tool, ToolOptions, run_tool
+from scripts.pipeline import MissingInputError, Tool, ToolOptions, option, run_tool
 
 REPORT = "report.html"
 
@@ -17,6 +17,8 @@ REPORT = "report.html"
 @dataclass(frozen=True)
 class Options(ToolOptions):
     """Write report.html into the workspace; it holds all pictures and needs nothing beside it."""
+
+    output: Path | None = option(None, help="HTML file to write; None: <workspace>/report.html")
 
 
 def run(tool: Tool, options: Options) -> None:
@@ -29,14 +31,15 @@ def run(tool: Tool, options: Options) -> None:
             f"no script has run in {tool.workspace}, so there is nothing to report. Begin with:\n"
             f"    {tool.command('00_fetch_weights')}\nor run all:\n    bash scripts/run_all.sh"
         )
-    path = tool.path(REPORT)
+    relative = str(options.output.resolve()) if options.output else REPORT
+    path = tool.path(relative)
     written = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-    with tool.atomic(REPORT) as temporary:
+    with tool.atomic(relative) as temporary:
         temporary.write_text(page(found, written), encoding="utf-8")
     size_mb = path.stat().st_size / 1e6
-    tool.finish({"size": f"{size_mb:.1f} MB"}, [REPORT])
+    tool.finish({"size": f"{size_mb:.1f} MB"}, [relative])
     tool.log(f"look at: {path} ({size_mb:.1f} MB)")
 
 
 if __name__ == "__main__":
-    run_tool(Options, run)
+    run_tool(Options, run, account="if possible")

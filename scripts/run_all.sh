@@ -29,6 +29,7 @@ fail_usage() {
     exit 2
 }
 
+typed="$0"
 preset=embedded
 quality=quick
 first=00
@@ -133,7 +134,9 @@ for script in "${plan[@]}"; do
         echo >&2
         echo "$script ended with exit code $code. When its message above is dealt with, go on with:" >&2
         [ "$processes" -eq 1 ] || arguments+=(--processes "$processes")
-        echo "    bash scripts/run_all.sh ${arguments[*]} --from $(basename "$script" | cut -c1-2)" >&2
+        arguments+=(--from "$(basename "$script" | cut -c1-2)")
+        [ "$last" = 99 ] || arguments+=(--to "$last")
+        echo "    bash$(printf ' %q' "$typed" "${arguments[@]}")" >&2
         exit "$code"
     fi
 done

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scripts.pipeline import Input, Stage, UserError
+from scripts.pipeline.console import script_command
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,8 +31,8 @@ def replacement_input(name: str) -> Input:
     """The file with the predicted scores of a property."""
     return Input(
         PREDICTED.format(name),
-        note=f"Learn {name} from labels first: python scripts/regress_property.py --property {name} --labels "
-        "FILE.csv",
+        note=f"Learn {name} from labels first:\n    "
+        + script_command("regress_property", "--property", name, "--labels", "FILE.csv"),
     )
 
 

@@ -75,7 +75,7 @@ def run(tool: Tool, options: Options) -> None:
     if (options.portraits > 0) == (options.folder is not None):
         raise UserError(
             "It needs pictures to learn from: either --portraits COUNT or --folder PATH. For example:\n"
-            "    python scripts/train_stylegan.py --portraits 40000"
+            f"    {tool.command(tool.name, '--portraits', '40000')}"
         )
     from scripts.fast_memory import keep_freed_memory
 

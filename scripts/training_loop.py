@@ -57,7 +57,7 @@ class Trainer(Protocol):
         """One optimiser step; returns what to log."""
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a resumed run needs to equal an uninterrupted one."""
+        """All that a resumed run needs to equal an uninterrupted one, on a CPU exactly."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a state of `state_dict`."""

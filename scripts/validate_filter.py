@@ -61,9 +61,7 @@ def filter_options(tool: Tool) -> dict[str, Any]:
 
 def truth_of_table(path: Path, table: "pd.DataFrame") -> "pd.DataFrame":
     """Columns `gender` and `quality` (0 or 1) of the pictures of `table`, from a CSV."""
-    known = tables.read_csv(path, hand_labels.COLUMNS)
-    hand_labels.check_values(known, path)
-    known = known.set_index("img_name")
+    known = hand_labels.read_table(path, path).set_index("img_name")
     names = table["img_path"].str.rsplit("/", n=1).str[-1]
     missing = names[~names.isin(known.index)]
     if len(missing):

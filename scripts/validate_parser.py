@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts import generated_pictures
 from scripts.parser_judgement import judge_on_generated, judge_on_portraits
 from scripts.pipeline import REPOSITORY, Tool, ToolOptions, option, run_tool
+from scripts.pipeline.console import script_command
 
 FOLDER = "validate_parser"
 RESULT = f"{FOLDER}/results.json"
@@ -34,7 +35,7 @@ def run(tool: Tool, options: Options) -> None:
     from segmentation.facexformer import FaceXFormerWeightsError, load_facexformer
     from stylegan.checkpoint import weights_id
 
-    command = "python scripts/train_parser.py"
+    command = script_command("train_parser")
     generated_pictures.need_file(options.parser, command)
     with tool.foreseen(FaceXFormerWeightsError, mend=f"Make it anew: {command}"):
         parser = load_facexformer(options.parser).to(tool.device)

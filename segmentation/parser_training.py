@@ -323,7 +323,7 @@ class ParserTraining:
         return {"loss": loss.item(), "learning_rate": learning_rate}
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a resumed run needs to equal an uninterrupted one."""
+        """All that a resumed run needs to equal an uninterrupted one, on a CPU exactly."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),

@@ -1,4 +1,4 @@
-"""Images from seeds: the same picture for the same (weights, seed), whatever the batch size."""
+"""Images from seeds: one picture for each (weights, seed), up to rounding, whatever the batch size."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""Progressive training of StyleGAN v1, exactly resumable.
+"""Progressive training of StyleGAN v1, resumable: on a CPU exactly, on a GPU up to rounding.
 
 Everything random in step t derives from (seed, t), so that a training that was stopped and resumed gives
 the same weights as one that ran through (phases that end by seconds excepted: they depend on the clock),

@@ -1,8 +1,9 @@
 """One training loop for v1, v2 and v3: seeded steps, exact resume, logs, previews, and an end of its own.
 
 Everything random at step t derives from (seed, t) and the checkpoint holds weights, optimisers and counters,
-so a run that was killed and resumed equals one that was not. Several processes share every batch and have
-the same weights; the first one writes, and a checkpoint says nothing of how many there were.
+so a run that was killed and resumed equals one that was not (on a CPU exactly). Several processes share
+every batch and have the same weights; the first one writes, and a checkpoint says nothing of how many there
+were.
 """
 
 from __future__ import annotations

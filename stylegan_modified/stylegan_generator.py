@@ -64,8 +64,9 @@ class ConditionedStyleGANGenerator(StyleGANGenerator):
 
         Args:
             z: [N, z_dim] float.
-            properties: [N, 7] float, normalised, in the order of the property table; None means all zero
-            (median). trunc_psi: truncation of all layers, None for none.
+            properties: [N, 7] float, normalised, in the order of the property table; None means all zero,
+                the means of the training pictures.
+            trunc_psi: truncation of all layers, None for none.
             options: `randomize_noise` as in the base generator.
 
         Returns:

@@ -12,18 +12,20 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+from scripts import new_environment
 from scripts.checking.findings import Finding
 from scripts.pipeline.console import python_command
 from scripts.pipeline.layers import REPOSITORY
 
 REQUIREMENTS = REPOSITORY / "requirements.txt"
 BUNDLE = "data/embedded"
-NEW_ENVIRONMENT = "bash -c 'source scripts/ensure_venv.sh && ensure_venv'"
 OLDEST, NEWEST = (3, 10), (3, 13)
 GIB = 2**30
+NEEDED = os.R_OK | os.W_OK | os.X_OK
 PROBE_TIMEOUT_S = 120
 MODULES = (
     "numpy",
@@ -46,7 +48,7 @@ def python() -> Finding:
     version = sys.version.split()[0]
     if OLDEST <= sys.version_info[:2] <= NEWEST:
         return Finding("Python", f"{version}, {sys.executable}")
-    return Finding("Python", f"{version}; the packages need 3.10 to 3.13", NEW_ENVIRONMENT)
+    return Finding("Python", f"{version}; the packages need 3.10 to 3.13", new_environment())
 
 
 def required(text: str) -> dict[str, str]:
@@ -78,6 +80,8 @@ def packages(wanted: dict[str, str]) -> Finding:
         return Finding("packages", f"{len(wanted)}, as in requirements.txt")
     texts = [f"missing: {', '.join(missing)}"] if missing else []
     mend = f"{python_command()} -m pip install -r {shlex.quote(str(REQUIREMENTS))}"
+    if sys.prefix == sys.base_prefix:  # the system's own Python, which mostly refuses packages
+        mend = new_environment()
     return Finding("packages", "; ".join([*texts, *other]), mend)
 
 
@@ -139,6 +143,32 @@ def disk(workspace: Path, needed_gib: float) -> Finding:
     return Finding(
         "disk", text, "" if free >= left else f"df -h {shlex.quote(str(place))}    # and free some"
     )
+
+
+def writing(workspace: Path, logs: Path) -> Finding:
+    """Folders of a workspace and its logs in which a run could not write; asked of the system, not tried."""
+    tops = {top: [path for path in _folders(top) if not os.access(path, NEEDED)] for top in (workspace, logs)}
+    refused = list(dict.fromkeys(path for paths in tops.values() for path in paths))
+    if not refused:
+        return Finding("writing", "every folder of the workspace can be written")
+    text = (
+        f"{len(refused)} folders cannot be written, such as {refused[0]}: what is there can be looked at "
+        "(explore.py; 08 and report.py with --output), but nothing can be made"
+    )
+    is_ours = all(path.stat().st_uid == os.geteuid() for path in refused)
+    if is_ours and not os.statvfs(refused[0]).f_flag & os.ST_RDONLY:
+        folders = shlex.join(str(top) for top, paths in tops.items() if paths)
+        return Finding("writing", text, f"chmod -R u+rwX {folders}")
+    here, copy = shlex.quote(str(workspace)), shlex.quote(f"{workspace.name}_copy")
+    return Finding("writing", text, f"cp -r {here} {copy}    # and go on there, with --workspace {copy}")
+
+
+def _folders(top: Path) -> Iterator[Path]:
+    """A folder and those below it; where it is not there yet, the one in which it would be made."""
+    if not top.is_dir():
+        yield next(folder for folder in top.parents if folder.is_dir())
+    for folder, _, _ in os.walk(top):
+        yield Path(folder)
 
 
 def _size(path: Path) -> int:

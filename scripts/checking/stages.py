@@ -11,10 +11,12 @@ from typing import Any
 
 from scripts.checking import pictures
 from scripts.checking.findings import Finding
-from scripts.pages.status import StageStatus, judge, read_stages
-from scripts.pipeline import Input, Tool, fingerprint, tables
+from scripts.pages.status import StageStatus, judge, read_stages, recorded_options
+from scripts.pipeline import Input, Tool, UserError, fingerprint, tables
 from scripts.pipeline.accounting import describe_counts
+from scripts.pipeline.errors import commands_in
 from scripts.pipeline.interrupts import StopRequest
+from scripts.pipeline.processes import FollowingStage
 from scripts.pipeline.recorded import content_hash
 from scripts.pipeline.runner import given_options
 
@@ -70,16 +72,25 @@ class StageCheck:
         status: of the stage.
         troubles: what is wrong, in words.
         needs: "run" or "force" if a run mends it, empty if nothing is wrong.
+        can_repeat: the options that it was given can work again.
+        advice: command of the message with which it failed, or would refuse to begin; empty if there is none.
     """
 
     status: StageStatus
     troubles: list[str] = field(default_factory=list)
     needs: str = ""
+    can_repeat: bool = True
+    advice: str = ""
 
     def add(self, trouble: str, needs: str) -> None:
         """Note what is wrong; starting over mends whatever going on mends, but not the other way round."""
         self.troubles.append(trouble)
         self.needs = "force" if "force" in (self.needs, needs) else needs
+
+    def refuse(self, message: str) -> None:
+        """Note a message for which the same command would fail again; it names a better one, if it can."""
+        self.can_repeat = False
+        self.advice = next(reversed(commands_in(message)), "")
 
 
 class WorkspaceCheck:
@@ -159,11 +170,16 @@ class WorkspaceCheck:
         """What the records say."""
         status = stage.status
         if status.is_unfinished and status.running is None:
-            stage.add(f"not finished ({status.last_end}); it goes on where it was", "run")
+            if message := str((status.record.get("attempts") or [{}])[-1].get("message", "")):
+                stage.add(f"not finished (failed: {message.splitlines()[0]})", "run")
+                stage.refuse(message)
+            else:
+                stage.add(f"not finished ({status.last_end}); it goes on where it was", "run")
         for path in status.vanished:
             stage.add(f"{path} vanished", "run")
         if status.changed:
             stage.add(f"stale: {'; '.join(status.changed)}", "force")
+            stage.can_repeat = stage.can_repeat and not status.has_other_options
 
     def _input_state(self, item: Input, workspace: Path) -> str:
         """`fingerprint.input_state` that remembers nothing on the disk."""
@@ -177,19 +193,40 @@ class WorkspaceCheck:
         if status.running is not None:
             return Finding(status.name, f"running now (process {status.running}); its files are not judged")
         if stage.troubles:
+            self._look_ahead(stage)
             return Finding(status.name, "; ".join(stage.troubles), self._command(stage))
         if status.record is None:
             return Finding(status.name, "its pictures are all there" if status.has_result else "not run yet")
         return Finding(status.name, _summary(status.record))
 
+    def _look_ahead(self, stage: StageCheck) -> None:
+        """Ask the script whether it would begin with the options that it was given."""
+        status = stage.status
+        if stage.needs != "force" or not stage.can_repeat or status.record is None:
+            return
+        if status.spec is None or status.spec.check is None:
+            return
+        options = recorded_options(status.options_class, status.record)
+        makers = (self.stages.get(item.made_by) for item in status.spec.inputs_for(options))
+        if any(maker and maker.troubles for maker in makers):
+            return  # to be asked again when its inputs are mended
+        options = replace(options, workspace=self.tool.options.workspace)
+        try:
+            status.spec.check(FollowingStage(status.spec, options, StopRequest()), options)
+        except UserError as error:
+            stage.troubles.append(f"it would refuse to begin again: {str(error).splitlines()[0]}")
+            stage.refuse(str(error))
+
     def _command(self, stage: StageCheck) -> str:
-        """The command that mends a stage, with the options that it was given."""
+        """The command that mends a stage, with the options that it was given where they can work."""
+        if stage.advice:
+            return stage.advice
         options = (stage.status.record or {}).get("options", {})
         known = {name: options[name]["value"] for name in ("preset", "quality") if name in options}
         config = options.get("config", {}).get("value")
         given = replace(self.tool.options, **known, **({"config": Path(config)} if config else {}))
-        words = [word for word in given_options(options) if word != "--quiet"]
-        if stage.needs == "force" and stage.status.spec is not None:
+        words = [word for word in given_options(options) if word != "--quiet" and stage.can_repeat]
+        if stage.status.spec is not None and (stage.needs == "force" or not stage.can_repeat):
             words.append("--force")
         name = stage.status.name
         return Tool(name, given, StopRequest(), has_log=False).command(name, *words)

@@ -46,6 +46,7 @@ class StageStatus:
         running: process that works on it now.
         vanished: what it wrote and is gone; running it again mends that.
         changed: what it was made from and is another now, in words; ``--force`` mends that.
+        has_other_options: one of the changes: the script no longer has the options that it was given.
     """
 
     name: str
@@ -57,6 +58,7 @@ class StageStatus:
     running: int | None = None
     vanished: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
+    has_other_options: bool = False
 
     @property
     def number(self) -> str:
@@ -156,7 +158,7 @@ def judge(
         try:
             options = recorded_options(stage.options_class, stage.record)
         except (UsageError, KeyError, TypeError, ValueError):
-            stage.changed = ["made with options that the script no longer has"]
+            stage.changed, stage.has_other_options = ["made with options that the script no longer has"], True
             continue
         inputs = stage.spec.inputs_for(options)
         makers = {item.made_by: stages[item.made_by] for item in inputs if item.made_by in stages}

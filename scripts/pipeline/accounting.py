@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.pipeline import manifest
 from scripts.pipeline.console import running_command
-from scripts.pipeline.errors import Interrupted
+from scripts.pipeline.errors import Interrupted, UserError
 from scripts.pipeline.layers import REPOSITORY
 from scripts.pipeline.options import ToolOptions, plain_value
 
@@ -153,6 +153,9 @@ def attempt(
     except (Interrupted, KeyboardInterrupt):
         how = "interrupted"
         raise
+    except UserError as error:
+        own["message"] = str(error)
+        raise
     finally:
         own |= {
             "ended": manifest.now(),
@@ -162,7 +165,7 @@ def attempt(
             **device_of(tool),
             **peak_memory(tool),
         }
-        record |= {name: own[name] for name in own if name not in ("started", "ended", "how")}
+        record |= {name: own[name] for name in own if name not in ("started", "ended", "how", "message")}
         record["seconds"] = total()
         # The error that ended the run must not be hidden by one of writing, on a full disk for example.
         with suppress(*(() if how == "complete" else (OSError,))):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from types import TracebackType
 
+from scripts import short_path
 from scripts.pipeline.launch import place_among_processes
 from scripts.pipeline.layers import REPOSITORY
 
@@ -116,9 +117,3 @@ def python_command() -> str:
     """The interpreter in use, as typed: by its path if it is the repository's own, else by its name."""
     interpreter = Path(sys.executable)
     return short_path(interpreter) if REPOSITORY in interpreter.parents else interpreter.name
-
-
-def short_path(path: Path) -> str:
-    """The path relative to the current folder if it lies below it."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if here in path.parents else str(path)

@@ -10,10 +10,16 @@ EXIT_FORESEEN = 5
 EXIT_INTERRUPTED = 130
 
 
+def commands_in(message: str) -> list[str]:
+    """The commands that a message asks to type: its indented lines."""
+    return [line.strip() for line in message.splitlines() if line.startswith("    ")]
+
+
 class UserError(Exception):
     """A foreseen error: shown as one message without a traceback.
 
-    The message says what happened, why it matters, and the command that mends it.
+    The message says what happened, why it matters, and the command that mends it, on a line of its own behind
+    four spaces.
     """
 
     exit_code = EXIT_FORESEEN

@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,29 @@ class TextFileError(ValueError):
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; synced and renamed on success, removed on failure.
 
-    The temporary name keeps the suffix, because many writers choose the format by it.
+    The temporary name keeps the suffix, because many writers choose the format by it. The file is made here,
+    since not every writer passes on why the system refuses one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
+    temporary.touch()
     try:
         yield temporary
         sync_file(temporary)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise `OSError` if no file can be made in a folder; the folder is made if there is none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / f"{TEMPORARY_PREFIX}{os.getpid()}-probe"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error
 
 
 def sync_file(path: Path) -> None:
@@ -196,8 +209,9 @@ def remove_leftovers(folders: Iterable[Path], deep: bool = True) -> int:
             for name in names:
                 pid = name[len(TEMPORARY_PREFIX) :].split("-", 1)[0]
                 if name.startswith(TEMPORARY_PREFIX) and pid.isdigit() and not _is_another(int(pid)):
-                    remove(Path(folder, name))
-                    count += 1
+                    with suppress(OSError):  # they do no harm where they may not be removed
+                        remove(Path(folder, name))
+                        count += 1
     return count
 
 

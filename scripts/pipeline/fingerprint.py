@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,8 @@ def cached_sha256(workspace: Path, path: Path) -> str:
     now_ns = time.time_ns()
     digest = sha256_file(path)
     if abs(now_ns - state.st_ctime_ns) > CLOCK_TICK_NS:
-        files.write_json(cache_path, {**cache, str(path): [*entry, digest]})
+        with suppress(OSError):  # in a workspace that can only be read, it is calculated each time
+            files.write_json(cache_path, {**cache, str(path): [*entry, digest]})
     return digest
 
 

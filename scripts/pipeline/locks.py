@@ -1,16 +1,22 @@
-"""Locks that keep runs apart; the system frees them when a process ends, however it ends."""
+"""Locks that keep runs apart; the system frees them when a process ends, however it ends.
+
+Where a network drive offers no locks, a run says so and goes on.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TextIO
 
 from scripts.pipeline import files
 from scripts.pipeline.errors import UserError
+from scripts.pipeline.file_errors import NO_LOCKS, NOT_WRITABLE
 from scripts.pipeline.manifest import LOCK_NAME, STAGES_FOLDER, stage_folder
 
 USE_NAME = "in_use.lock"
@@ -28,7 +34,7 @@ def locked(folder: Path, instead: str = "another --workspace") -> Iterator[None]
         UserError: another process holds it.
     """
     with _opened(folder / LOCK_NAME) as lock:
-        if not _try(lock, fcntl.LOCK_EX):
+        if not attempt(lock, fcntl.LOCK_EX):
             raise UserError(
                 f"it is running already in {folder} (process {lock.read().strip() or 'unknown'}), and two "
                 f"runs would write the same files. Wait for it, or give this one {instead}."
@@ -50,6 +56,8 @@ def stage_locked(workspace: Path, name: str) -> Iterator[None]:
 def reading(workspace: Path, makers: Iterable[str]) -> Iterator[None]:
     """Keep the results of these stages as they are; many processes may do so at once.
 
+    Where a file of the lock can only be read it is still one; where none can be made, nobody here writes.
+
     Raises:
         UserError: one of them is being made anew.
     """
@@ -58,8 +66,16 @@ def reading(workspace: Path, makers: Iterable[str]) -> Iterator[None]:
             folder = stage_folder(workspace, maker)
             if not folder.is_dir():
                 continue
-            use = held.enter_context(_opened(folder / USE_NAME))
-            if not _try(use, fcntl.LOCK_SH):
+            path = folder / USE_NAME
+            try:
+                use = held.enter_context(_opened(path))
+            except OSError as error:
+                if error.errno not in NOT_WRITABLE:
+                    raise
+                if not path.exists():
+                    continue
+                use = held.enter_context(path.open(encoding="utf-8"))
+            if not attempt(use, fcntl.LOCK_SH):
                 raise UserError(
                     f"it needs what {maker} makes, and that is being made now{_running(workspace)}; files "
                     "from before and after would be mixed. Wait for it, then run the same command again."
@@ -75,7 +91,7 @@ def changing(workspace: Path, name: str) -> Iterator[None]:
         UserError: another stage is reading them.
     """
     with _opened(stage_folder(workspace, name) / USE_NAME) as use:
-        if not _try(use, fcntl.LOCK_EX):
+        if not attempt(use, fcntl.LOCK_EX):
             raise UserError(
                 f"another script is reading what {name} has made{_running(workspace)}; with other files "
                 "under its hands its result would be wrong. Wait for it, then run the same command again."
@@ -110,12 +126,35 @@ def _opened(path: Path) -> Iterator[TextIO]:
         yield lock
 
 
-def _try(lock: TextIO, kind: int) -> bool:
+def attempt(lock: TextIO, kind: int) -> bool:
+    """Take a lock, or return False if another process holds it. It ends when the file is closed.
+
+    On a file system without locks it is as good as taken, which is said once.
+
+    Args:
+        lock: its file.
+        kind: ``fcntl.LOCK_SH`` or ``fcntl.LOCK_EX``.
+    """
     try:
         fcntl.flock(lock, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        _say_unprotected(str(error.strerror))
     return True
+
+
+@cache
+def _say_unprotected(reason: str) -> None:
+    """Warn once, also under ``--quiet``."""
+    print(
+        f"the workspace lies on a file system without locks ({reason}), so nothing keeps a second run out: "
+        "start none there, on any machine, before this one has ended.",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _running(workspace: Path) -> str:

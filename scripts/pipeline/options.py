@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
+import re
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -179,15 +180,20 @@ def resolve_options(
             args=list(argv),
             default=options_class(**values),
         )
-        _check_finite(options)
+        _check_values(options)
     except ValueError as error:
         raise UsageError(f"{error} See scripts/{name}.py --help.") from error
     origins.update(dict.fromkeys(_named_on_command_line(options_class, argv), "command line"))
     return ResolvedOptions(options, origins)
 
 
-def _check_finite(options: ToolOptions) -> None:
-    """Raise `ValueError` for a number that is none: no option means anything by it, and JSON has none."""
+def _check_values(options: ToolOptions) -> None:
+    """Reject NaN and infinity in any option, and devices that the scripts do not know, with `ValueError`."""
+    if re.fullmatch(r"auto|cpu|cuda(:\d+)?", options.device) is None:
+        raise ValueError(
+            f"--device {options.device} is not supported: the networks were made for CPUs and for GPUs with "
+            "CUDA. Use auto, cpu, cuda or cuda:<index>."
+        )
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
         numbers = value if isinstance(value, tuple) else (value,)

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
-from scripts.pipeline import accounting, files, fingerprint, locks, manifest, recorded
+from scripts import wrong_python
+from scripts.pipeline import accounting, file_errors, files, fingerprint, locks, manifest, recorded
 from scripts.pipeline.console import Console, running_command
-from scripts.pipeline.disk_full import is_disk_full, writing_errors
 from scripts.pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, Interrupted, UserError
 from scripts.pipeline.interrupts import StopRequest
+from scripts.pipeline.layers import REPOSITORY
 from scripts.pipeline.options import (
     OptionsT,
     ResolvedOptions,
@@ -69,7 +70,7 @@ def run_tool(
     run: Callable[[Tool, OptionsT], None],
     name: str | None = None,
     argv: Sequence[str] | None = None,
-    leaves_account: bool = True,
+    account: Literal["always", "if possible", "never"] = "always",
     several_processes: bool = False,
 ) -> NoReturn:
     """Run a script without a number: the same options, messages and exit codes; its account, ``run.json``,
@@ -80,7 +81,8 @@ def run_tool(
         run: the work.
         name: name of its table in the TOML files; None: that of the file that defines ``run``.
         argv: command line without the program's name; None: that of the process.
-        leaves_account: False for a script that must not write anything.
+        account: "never" for a script that must not write anything; "if possible" for one that shows what is
+            there, also in a workspace that can only be read. Others end at once where they cannot write.
         several_processes: torchrun may run it in several processes, which share its work.
     """
     tool_name = name or Path(run.__code__.co_filename).stem
@@ -91,8 +93,8 @@ def run_tool(
             resolved = resolve_options(options_class, tool_name, arguments)
 
         def execute(work: Callable[[Tool, OptionsT], None]) -> None:
-            tool = outcome.tool = Tool(tool_name, resolved.options, stop, has_log=leaves_account)
-            if not leaves_account:
+            tool = outcome.tool = Tool(tool_name, resolved.options, stop, has_log=account != "never")
+            if account == "never" or (account == "if possible" and not tool.can_log()):
                 work(tool, resolved.options)
                 return
             files.remove_leftovers((tool.log_dir,))
@@ -140,21 +142,25 @@ def _guarded(body: Callable[[StopRequest, Outcome], None], name: str, outcome: O
         return error.exit_code, f"{name}: {error} {go_on}"
     except UserError as error:
         return error.exit_code, f"{name}: {error}"
-    except PermissionError as error:
-        return UserError.exit_code, (
-            f"{name}: no permission to use {error.filename}, so the run cannot go on. "
-            "Change who may use it, or give another --workspace."
-        )
-    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        return UserError.exit_code, (
-            f"{name}: {error.filename} cannot be used: there is a file where a folder should be, or a "
-            "folder where a file should be. Move it away, or give another name."
-        )
-    except writing_errors() as error:
-        if not is_disk_full(error):
+    except ModuleNotFoundError as error:
+        if (REPOSITORY / str(error.name).split(".")[0]).exists():  # a mistake of ours
             raise
-        return UserError.exit_code, f"{name}: the disk is full ({error}). Free some space. {go_on}"
+        return UserError.exit_code, f"{name}: {wrong_python(f'has no package {error.name}')}"
+    except file_errors.kinds() as error:
+        message = file_errors.explain(error, _elsewhere(outcome, error), go_on)
+        if not message:
+            raise
+        return UserError.exit_code, f"{name}: {message}"
     return EXIT_OK, ""
+
+
+def _elsewhere(outcome: Outcome, error: Exception) -> str:
+    """The options of the script that name another place for what it could not write."""
+    tool = outcome.tool
+    if tool is None or str(getattr(error, "filename", "")).startswith(str(tool.log_dir)):
+        return "--workspace"
+    places = [name for name in ("output", "out", "workspace") if hasattr(tool.options, name)]
+    return " or ".join(f"--{name}" for name in places)
 
 
 class StageRun:
@@ -174,8 +180,10 @@ class StageRun:
         with locks.stage_locked(self.workspace, self.spec.name), self._inputs_kept():
             depends_on = fingerprint.dependencies(self.spec, self.options, self.workspace)
             previous = manifest.read(self.workspace, self.spec.name)
-            if self.spec.check is not None and (previous is None or self.options.force):
-                self.spec.check(self.stage, self.options)
+            if previous is None or self.options.force:
+                self.stage.check_device()
+                if self.spec.check is not None:
+                    self.spec.check(self.stage, self.options)
             if previous is not None and not self.options.force:
                 self._check_same(previous, depends_on)
                 if previous["state"] == "complete" and self._is_up_to_date(previous):

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from scripts.pipeline import files, locks, manifest, recorded, tables
 from scripts.pipeline.accounting import Counts
 from scripts.pipeline.console import Console, Progress, script_command
-from scripts.pipeline.errors import MissingInputError, TooManyFailuresError, UsageError, UserError
+from scripts.pipeline.errors import MissingInputError, TooManyFailuresError, UserError
+from scripts.pipeline.file_errors import NOT_WRITABLE
 from scripts.pipeline.fingerprint import cached_sha256
 from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.journal import Journal
@@ -57,6 +58,18 @@ class Tool:
         self._counts: Counts = {}
         self._progress: Progress | None = None
 
+    def can_log(self) -> bool:
+        """Whether the log can be written; if not, the run is told to go on without one."""
+        try:
+            files.check_writable(self.log_dir)
+        except OSError as error:
+            if error.errno not in NOT_WRITABLE:
+                raise
+            self._console = Console(None, self.options.quiet)
+            self.log(f"{self.log_dir} cannot be written ({error.strerror}), so this run leaves no log there.")
+            return False
+        return True
+
     @property
     def stop_requested(self) -> bool:
         """True after Ctrl-C or SIGTERM."""
@@ -65,6 +78,11 @@ class Tool:
     def check_stop(self) -> None:
         """Raise `Interrupted` after Ctrl-C or SIGTERM; call it where nothing is half done."""
         self._stop.check()
+
+    def check_device(self) -> None:
+        """Raise `UserError` if ``--device`` names a GPU that is not there."""
+        if self.options.device.startswith("cuda"):
+            self.device  # noqa: B018
 
     @cached_property
     def device(self) -> torch.device:
@@ -83,10 +101,7 @@ class Tool:
         name = self.options.device
         if name == "auto":
             name = "cuda" if torch.cuda.is_available() else "cpu"
-        try:
-            device = torch.device(name)
-        except RuntimeError:
-            raise UsageError(f"--device {name} is no device. Use auto, cpu, cuda or cuda:<index>.") from None
+        device = torch.device(name)
         if device.type == "cuda" and place is not None:
             device = torch.device("cuda", place.local_rank)
         if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ KEY = "img_no"
 PATH_ENDING = "_path"
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 EXAMPLE_COUNT = 3
+SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\n', re.IGNORECASE)
+DECIMAL_COMMA = re.compile(r"\d,\d")
 
 
 def read_csv(path: Path, columns: Sequence[str] = (), mend: str = "") -> pd.DataFrame:
@@ -57,14 +60,32 @@ def read_csv(path: Path, columns: Sequence[str] = (), mend: str = "") -> pd.Data
 
 
 def parse_csv(text: str) -> pd.DataFrame:
-    """Parse a table as the writers here spell it: numbers exact, only empty fields and ``nan`` missing."""
+    """Parse a table as the writers here spell it: numbers exact, only empty fields and ``nan`` missing.
+
+    What spreadsheets make of one is read too: a first line ``sep=;``, semicolons or tabs in place of commas,
+    and then decimal commas.
+    """
     import pandas as pd
+
+    separator = ","
+    if named := SEPARATOR_LINE.match(text):
+        separator, text = named[1], text[named.end() :]
+    elif "," not in (header := text.partition("\n")[0]):
+        separator = next((other for other in ";\t" if other in header), ",")
+    decimal = "," if separator != "," and DECIMAL_COMMA.search(text) else "."
 
     # Pandas 3.1 made the exact parser its default and deprecated asking for it.
     asks = (
         {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
     )
-    return pd.read_csv(io.StringIO(text), keep_default_na=False, na_values=["", "nan"], **asks)
+    return pd.read_csv(
+        io.StringIO(text),
+        keep_default_na=False,
+        na_values=["", "nan"],
+        sep=separator,
+        decimal=decimal,
+        **asks,
+    )
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -68,7 +69,25 @@ def test_record_names_code_machine_and_hashes(run_script, workspace: Path) -> No
     assert record["versions"]["script"] == "1" and record["processor"]
     assert record["command"].endswith(f"toy_stage.py --workspace {workspace}")
     assert 10 < record["peak_memory_mib"] < 4000
-    assert record["dirty"] in (True, False, None)
+
+
+def test_the_commit_and_whether_the_code_was_changed_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*words: str) -> str:
+        given = ("git", "-c", "user.name=x", "-c", "user.email=x", *words)
+        return subprocess.run(given, cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
+
+    monkeypatch.setattr(accounting, "REPOSITORY", tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert accounting._code() == (None, None)
+    git("init", "-q")
+    (tmp_path / "code.py").write_text("a = 1")
+    git("add", "code.py")
+    git("commit", "-qm", "first")
+    assert accounting._code() == (git("rev-parse", "HEAD"), False)
+    (tmp_path / "code.py").write_text("a = 2")
+    assert accounting._code() == (git("rev-parse", "HEAD"), True)
 
 
 def test_killed_attempts_end_with_their_last_sign_of_life(tmp_path: Path) -> None:

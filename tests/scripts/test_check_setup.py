@@ -1,12 +1,16 @@
 """`check_setup.py`: what is broken is named, the named commands mend it, and nothing is written."""
 
+import importlib
 import os
 import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -14,7 +18,7 @@ from PIL import Image
 from scripts import check_setup
 from scripts.checking import machine, pictures
 from scripts.checking.findings import Finding
-from scripts.pipeline import REPOSITORY, manifest, run_tool
+from scripts.pipeline import REPOSITORY, UserError, manifest, run_tool
 from scripts.pipeline.locks import holder, stage_locked
 from tests.processes import run
 
@@ -58,7 +62,7 @@ def check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Cal
     def call(workspace: Path, *words: str) -> tuple[int, str]:
         arguments = ["--preset", "smoke", "--workspace", str(workspace), *words]
         with pytest.raises(SystemExit) as ended:
-            run_tool(check_setup.Options, check_setup.run, argv=arguments, leaves_account=False)
+            run_tool(check_setup.Options, check_setup.run, argv=arguments, account="never")
         return ended.value.code, capsys.readouterr().out
 
     return call
@@ -158,6 +162,73 @@ def test_unfinished_and_running_stages(check: Callable, workspace: Path) -> None
     assert holder(workspace / "_stages/01_generate_candidates/lock") is None
 
 
+def fail(workspace: Path, message: str) -> None:
+    """Let the record of 01 say that its last attempt failed with a message."""
+    record = manifest.read(workspace, FIRST_STAGES[1])
+    record |= {"state": "running", "attempts": [{"how": "failed", "message": message}]}
+    manifest.write(workspace, FIRST_STAGES[1], record)
+
+
+def test_a_command_that_failed_is_not_proposed_again(check: Callable, workspace: Path) -> None:
+    fail(workspace, "batches of 9 are too large.\nGive smaller ones:\n    python x.py --batch-size 4")
+    code, screen = check(workspace)
+    assert code == 5 and "not finished (failed: batches of 9 are too large.)" in screen
+    assert commands(screen) == ["python x.py --batch-size 4"]
+    fail(workspace, "the numbers became infinite.")
+    (command,) = commands(check(workspace)[1])
+    assert "--count" not in command and command.endswith("--force")
+
+
+def test_what_the_script_would_refuse_is_not_proposed(
+    check: Callable, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(stage: object, options: Any) -> None:
+        assert options.workspace == workspace
+        raise UserError(f"{options.count} are too many for the labels.{mending}")
+
+    module = importlib.import_module(f"scripts.{FIRST_STAGES[1]}")
+    monkeypatch.setattr(module, "SPEC", replace(module.SPEC, check=refuse))
+    (workspace / PICTURES / "000005.jpg").unlink()
+    mending = " Give fewer:\n    python x.py --count 3"
+    code, screen = check(workspace)
+    assert code == 5 and f"it would refuse to begin again: {COUNT} are too many" in screen
+    assert commands(screen) == ["python x.py --count 3"]
+    mending = ""
+    (command,) = commands(check(workspace)[1])
+    assert "--count" not in command and command.endswith("--force")
+
+
+def test_options_that_are_gone_are_not_proposed(check: Callable, workspace: Path) -> None:
+    record = manifest.read(workspace, FIRST_STAGES[1])
+    record["options"]["old_name"] = {"value": 3, "from": "command line"}
+    manifest.write(workspace, FIRST_STAGES[1], record)
+    code, screen = check(workspace)
+    assert code == 5 and "made with options that the script no longer has" in screen
+    assert "--old-name" not in commands(screen)[0] and commands(screen)[0].endswith("--force")
+
+
+@pytest.mark.parametrize(("flags", "command"), [(0, "chmod -R u+rwX"), (os.ST_RDONLY, "cp -r")])
+def test_folders_that_cannot_be_written(
+    check: Callable, workspace: Path, monkeypatch: pytest.MonkeyPatch, flags: int, command: str
+) -> None:
+    locked = workspace / PICTURES
+    space = dict.fromkeys(("f_bavail", "f_frsize", "f_blocks", "f_bfree"), 1 << 20)
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != locked)
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_flag=flags, **space))
+    code, screen = check(workspace)
+    assert code == 5 and f"1 folders cannot be written, such as {locked}" in screen
+    assert commands(screen)[0].startswith(f"{command} {workspace}")
+
+
+def test_the_folder_that_is_to_be_made_must_be_writable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = tmp_path / "new/run"
+    assert machine.writing(new, new / "logs").mend == ""
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    assert f"such as {tmp_path}:" in machine.writing(new, new / "logs").text
+
+
 def test_a_broken_table_is_made_again(check: Callable, workspace: Path) -> None:
     table = workspace / "stylegan/candidates.csv"
     table.write_text(table.read_text().replace("\n3,", "\n"))
@@ -253,5 +324,5 @@ def test_a_bare_python_is_told_what_to_install(tmp_path: Path) -> None:
         [sys.executable, "-S", "-E", str(script)], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert found.returncode == 5, found.stderr
-    assert "missing: torch" in found.stdout and "pip install -r" in found.stdout
+    assert "missing: torch" in found.stdout and "ensure_venv.sh && ensure_venv" in found.stdout
     assert not (REPOSITORY / "logs" / "embedded" / "check_setup").exists()

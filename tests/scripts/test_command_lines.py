@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import scripts
 from scripts.pipeline.layers import PRESETS, REPOSITORY, known_tables, read_tables
 
 SCRIPTS = sorted((REPOSITORY / "scripts").glob("[0-9][0-9]_*.py"))
@@ -172,11 +173,101 @@ def test_run_all_passes_the_quality_on_and_repeats_it(
     shutil.copy(REPOSITORY / "scripts/run_all.sh", scripts)
     (scripts / "ensure_venv.sh").write_text(f"PYTHON={shlex.quote(sys.executable)}\nensure_venv() {{ :; }}\n")
     (scripts / "00_stop.py").write_text('import sys\nprint("given:", *sys.argv[1:])\nsys.exit(5)\n')
-    command = ["bash", str(scripts / "run_all.sh"), *given]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    command = ["bash", "scripts/run_all.sh", *given]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=20)
     assert result.returncode == 5
     assert f"given: {passed_on}\n" in result.stdout
     assert f"bash scripts/run_all.sh {passed_on} --from 00\n" in result.stderr
+
+
+def test_run_all_stopped_prints_a_command_that_can_be_given(tmp_path: Path) -> None:
+    """In folders with spaces, with the end of the row that was asked for."""
+    scripts = tmp_path / "my repository/scripts"
+    (scripts / "presets").mkdir(parents=True)
+    (scripts / "presets/embedded.toml").touch()
+    shutil.copy(REPOSITORY / "scripts/run_all.sh", scripts)
+    (scripts / "ensure_venv.sh").write_text(f"PYTHON={shlex.quote(sys.executable)}\nensure_venv() {{ :; }}\n")
+    (scripts / "03_stop.py").write_text('import sys\nprint("given:", sys.argv[1:])\nsys.exit(130)\n')
+    command = ["bash", "my repository/scripts/run_all.sh", "--workspace", "a run", "--to", "05"]
+    first = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=20)
+    typed = first.stderr.strip().splitlines()[-1]
+    again = subprocess.run(
+        typed, cwd=tmp_path, shell=True, capture_output=True, text=True, check=False, timeout=20
+    )
+    assert first.returncode == again.returncode == 130
+    assert f"{tmp_path}/a run" in first.stdout
+    assert shlex.split(typed)[-4:] == ["--from", "03", "--to", "05"]
+    assert again.stdout == first.stdout
+
+
+def test_a_checkout_of_windows_has_the_line_ends_of_bash(tmp_path: Path) -> None:
+    """One file of each kind, committed and checked out where git converts line ends."""
+
+    def git(*words: str) -> None:
+        given = ("-c", "core.autocrlf=true", "-c", "user.name=x", "-c", "user.email=x", *words)
+        subprocess.run(["git", *given], cwd=tmp_path, check=True, capture_output=True)
+
+    folders = [REPOSITORY, *(REPOSITORY / name for name in ("scripts", "data/embedded", "tests/golden"))]
+    kinds = {path.suffix: path for folder in folders for path in folder.iterdir() if path.is_file()}
+    assert {".sh", ".py", ".csv", ".jpg", ".npz", ".safetensors"} <= set(kinds)
+    before = {path.name: path.read_bytes() for path in [*kinds.values(), REPOSITORY / ".gitattributes"]}
+    for name, content in before.items():
+        (tmp_path / name).write_bytes(content)
+    git("init", "-q")
+    git("add", "-f", ".")
+    git("commit", "-qm", "all")
+    for name in before:
+        (tmp_path / name).unlink()
+    git("checkout", "-q", "--", ".")
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
+@pytest.mark.parametrize(
+    "script", [path for path in [*SCRIPTS, *TOOLS] if path.stem != "check_setup"], ids=lambda path: path.stem
+)
+def test_a_python_without_packages_is_told_the_command(script: Path, tmp_path: Path) -> None:
+    """As the system's Python is: without site-packages."""
+    command = [sys.executable, "-S", "-E", str(script), "--workspace", "a run"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=20)
+    assert result.returncode == 5, result.stderr
+    sentence, *commands = result.stderr.strip().split("\n    ")
+    assert "has no package tyro, so the scripts cannot run with it" in sentence and "\n" not in sentence
+    python = str(REPOSITORY / ".venv/bin/python")
+    assert shlex.split(commands[-1]) == [python, str(script), "--workspace", "a run"]
+
+
+def test_an_unfit_python_is_told_which_one_to_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is none yet, there is one, and it is this one, but without a package."""
+    own = tmp_path / ".venv/bin/python"
+    monkeypatch.setattr(scripts, "_ROOT", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["scripts/01_a.py", "--workspace", "a run"])
+    again = f"    {own} scripts/01_a.py --workspace 'a run'"
+    make = f"    bash -c 'source {tmp_path}/scripts/ensure_venv.sh && ensure_venv'"
+    assert scripts.wrong_python("lacks x").endswith(f"use it:\n{make}\n{again}")
+    own.parent.mkdir(parents=True)
+    own.touch()
+    assert scripts.wrong_python("lacks x").endswith(f"Use the repository's own Python:\n{again}")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
+    install = f"    {own} -m pip install -r {tmp_path}/requirements.txt"
+    assert scripts.wrong_python("lacks x").endswith(f"Install it:\n{install}")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("sys.version_info", (3, 9, 7), "is older than 3.10"),
+        ("scripts.find_spec", lambda name: None, "inside WSL"),
+    ],
+)
+def test_an_old_python_and_windows_are_told_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys, name: str, value: object, message: str
+) -> None:
+    monkeypatch.setattr(name, value)
+    with pytest.raises(SystemExit) as ended:
+        scripts._check_python(SCRIPTS[0])
+    assert ended.value.code == 5
+    assert message in capsys.readouterr().err
+    scripts._check_python(REPOSITORY / "tests/some_test.py")
 
 
 @pytest.mark.parametrize(

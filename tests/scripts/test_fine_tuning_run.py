@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tensorboard.backend.event_processing import event_accumulator
 from torch import nn
 
 from scripts.fine_tuning_run import run_training
@@ -14,7 +15,6 @@ from scripts.pipeline import Interrupted, Stage, StageOptions, StageSpec
 from scripts.pipeline.interrupts import StopRequest
 from stylegan_modified.fine_tuning import LoopOptions, Trainer
 
-event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 STEPS, EVERY = 40, 20
 
 

@@ -112,9 +112,11 @@ def test_a_preset_without_full_tables_has_one_quality(presets: Path) -> None:
 
 def test_smoke_stays_small_in_both_qualities() -> None:
     smoke = read_tables(PRESETS / "smoke.toml")
-    for table, values in read_tables(PRESETS / "embedded.toml").items():
-        if table.startswith(FULL_PREFIX):
-            assert set(values) <= set(smoke[table.removeprefix(FULL_PREFIX)]), table
+    embedded = read_tables(PRESETS / "embedded.toml")
+    full = {table: values for table, values in embedded.items() if table.startswith(FULL_PREFIX)}
+    assert full
+    for table, values in full.items():
+        assert set(values) <= set(smoke[table.removeprefix(FULL_PREFIX)]), table
 
 
 def test_underscores_and_negated_flags_are_understood(presets: Path) -> None:
@@ -225,3 +227,14 @@ def test_options_that_no_batch_can_have(script: str, values: dict[str, int], mes
 def test_seeds_that_nobody_has(text: str) -> None:
     with pytest.raises(UsageError, match="--seeds"):
         importlib.import_module("scripts.08_regenerate_images").parse_seeds(text)
+
+
+@pytest.mark.parametrize("device", ["mps", "xpu:0", "meta", "cuda:x", "gpu"])
+def test_devices_that_the_networks_were_not_made_for(presets: Path, device: str) -> None:
+    with pytest.raises(UsageError, match=f"--device {device} is not supported.*cuda:<index>"):
+        resolve(presets, "--device", device)
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:3"])
+def test_devices_that_they_were_made_for(presets: Path, device: str) -> None:
+    assert resolve(presets, "--device", device).options.device == device

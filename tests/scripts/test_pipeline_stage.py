@@ -1,7 +1,6 @@
 """A toy stage in processes of its own: fingerprints, resume, locks, signals, full disks and exit codes."""
 
 import json
-import os
 import shlex
 import signal
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.faults.injection import obey_permissions
 from tests.processes import ScriptProcess, wait_until
 from tests.scripts import toy_stage
 
@@ -229,6 +229,8 @@ def test_failed_items_above_the_allowed_share_exit_4(run_script, workspace: Path
     result = run_script(TOY, *arguments)
     assert result.returncode == 4
     assert "2 of 10 items failed" in result.stderr
+    last = manifest(workspace)["attempts"][-1]
+    assert last["how"] == "failed" and last["message"] in result.stderr
     made = makers(workspace)
     assert run_script(TOY, *arguments, "--max-failures", 0.2).returncode == 0
     assert makers(workspace) == made
@@ -248,13 +250,21 @@ def test_quiet_prints_nothing_but_logs(run_script, workspace: Path) -> None:
     assert json.loads((workspace / "logs/90_toy/options.json").read_text())["quiet"]["value"] is True
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_folder_without_permission(run_script, workspace: Path) -> None:
+def test_folder_without_permission(workspace: Path) -> None:
     workspace.chmod(0o500)
-    result = run_script(TOY, "--workspace", workspace)
+    result = ScriptProcess(TOY, "--workspace", workspace, folder=workspace, prepare=obey_permissions).wait()
     workspace.chmod(0o700)
     assert result.returncode == 5
-    assert "no permission" in result.stderr
+    assert "no permission" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_a_missing_gpu_is_noticed_before_anything_is_removed(run_script, workspace: Path) -> None:
+    run_script(TOY, "--workspace", workspace)
+    made = makers(workspace)
+    refused = run_script(TOY, "--workspace", workspace, "--device", "cuda:99", "--force")
+    assert refused.returncode == 5 and "asks for a GPU" in refused.stderr
+    assert made and makers(workspace) == made
+    assert manifest(workspace)["state"] == "complete"
 
 
 def test_json_of_a_stage(run_script, start_script, workspace: Path) -> None:

@@ -149,6 +149,21 @@ def test_wrong_labels_are_refused(tmp_path: Path, name: str) -> None:
         property_labels.load_property_labels(path, "label", {"000000.jpg": 0, "000001.jpg": 1})
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "img_name;eyes\nfaces/000001.jpg;0,5\n000000.jpg;-1,25\n",
+        'img_name,eyes\n000000.jpg,"-1,25"\n"C:\\x\\000001.jpg","0,5"\n',
+        "sep=\t\nimg_name\teyes\n000000.jpg\t-1.25\n000001.jpg\t0.5\n",
+    ],
+)
+def test_labels_as_people_and_spreadsheets_write_them(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text(text)
+    found = property_labels.load_property_labels(path, "eyes", {"000000.jpg": 0, "000001.jpg": 1})
+    assert found.to_dict("list") == {"img_no": [0, 1], "label": [-1.25, 0.5]}
+
+
 def test_missing_things_are_named(
     workspace: Path, labels: Path, in_process: Callable, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from scripts import hand_labels
+from scripts.pipeline import UserError
 from scripts.pipeline.layers import REPOSITORY
 from tests.processes import wait_until
 
@@ -123,6 +124,32 @@ def test_wrong_labels_are_refused(workspace: Path, in_process: Callable, name: s
     assert message in errors
     assert (workspace / hand_labels.LABELS).read_bytes() == before
     assert not (workspace / "cnn/models").exists()
+
+
+SPELLINGS = {
+    "plain": "img_name,quality,gender\n000000.jpg,1,0\n000001.jpg,0,1\n",
+    "semicolons": "img_name;quality;gender\n000001.jpg;0;1\n000000.jpg;1;0\n",
+    "semicolons and decimal commas": "img_name;quality;gender\n000000.jpg;1,0;0,0\n000001.jpg;0,0;1,0\n",
+    "a separator line": "sep=;\nimg_name;quality;gender\n000000.jpg;1;0\n000001.jpg;0;1\n",
+    "tabs of Windows": "\ufeffimg_name\tquality\tgender\r\n000000.jpg\t1\t0\r\n000001.jpg\t0\t1\r\n",
+    "folders": "img_name,quality,gender\nresults/000000.jpg,1,0\nD:\\my run\\000001.jpg ,0,1\n",
+}
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_labels_as_people_and_spreadsheets_write_them(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_bytes(SPELLINGS[name].encode())
+    table = hand_labels.read_table(path, path)
+    assert table["img_name"].tolist() == ["000000.jpg", "000001.jpg"]
+    assert table[["quality", "gender"]].astype(int).to_numpy().tolist() == [[1, 0], [0, 1]]
+
+
+def test_one_picture_under_two_folders_is_labelled_twice(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("img_name,quality,gender\na/000000.jpg,1,0\nb/000000.jpg,1,1\n")
+    with pytest.raises(UserError, match="000000.jpg is labelled more than once"):
+        hand_labels.read_table(path, path)
 
 
 def test_labels_without_a_record_are_refused(workspace: Path, in_process: Callable) -> None:

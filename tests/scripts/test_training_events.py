@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing import event_accumulator
 
 from scripts.training_events import TrainingEvents
 
-event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 PICTURE = np.full((6, 8, 3), 200, np.uint8)
 
 

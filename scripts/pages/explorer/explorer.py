@@ -120,6 +120,8 @@ class Explorer:
             ``pictures``: a list of ``png`` (base64) and ``value``; ``command`` that makes the same strip.
         """
         version, request = self._request(message)
+        if version == "base":
+            raise ExploreError("the base generator has no dials, so there is no strip along one")
         dial = next((dial for dial in self.dials if dial["name"] == message.get("dial")), None)
         count = message.get("count")
         if dial is None or type(count) is not int or count not in STRIP_COUNTS:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scripts.pages.labelling.answers import FOLDER
-from scripts.pipeline import UserError, files
+from scripts.pipeline import UserError, files, locks
 
 LOCK = f"{FOLDER}/lock"
 
@@ -32,10 +32,8 @@ def page_lock(workspace: Path) -> Iterator[Callable[[str], None]]:
             json.dump({"process": os.getpid(), "address": address}, file)
             file.flush()
 
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(_who_holds(path)) from None
+        if not locks.attempt(file, fcntl.LOCK_EX):
+            raise UserError(_who_holds(path))
         publish("not open yet")
         yield publish
 
