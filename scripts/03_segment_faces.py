@@ -11,18 +11,24 @@ from typing import TYPE_CHECKING, Literal
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.face_pictures import PICTURES, Picture, decoded_batches, list_pictures, read_picture
-from scripts.face_segmenter import AGREEMENT, Segmented, Segmenter
 from scripts.face_sheets import SEGMENTED, SHEETS, result_path, save_sheets
 from scripts.fast_memory import keep_freed_memory
-from scripts.pipeline import Input, Journal, Stage, StageSpec, option
+from scripts.pipeline import Input, Journal, Stage, StageSpec, UserError, option
 from scripts.pipeline.shard_runner import run_sharded_stage
 from scripts.pipeline.shards import ItemWork, ShardedOptions
+from scripts.stages import networks
+from scripts.stages.networks import FACES
+from segmentation.segmenter_settings import SegmenterSettings
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
+    from segmentation.segmenter import Segmented, Segmenter
+
 ALL_IMAGES = "cnn/all_image_quality_and_gender.csv"
-FACES = "segmentation/faces.csv"
+PUBLISHED_PARSER = "segmentation/models/segmentation_model.pt"
+AGREEMENT = 0.995  # share of equal pixels that a faster arithmetic must reach
 KINDS = ("face", "parsing", "parsing_visualization")
 # More than there are cores: most of the time a writer waits until the disk has the file.
 WRITER_THREADS = 4
@@ -35,14 +41,17 @@ PROBE_COUNT = 8
 class Options(ShardedOptions):
     """Find the face in every kept picture and assign a class (skin, eyes, hair) to each of its pixels."""
 
-    parser: str = option(
-        "segmentation/models/segmentation_model.safetensors", help="weights of the parser, in the workspace"
-    )
+    parser: str = option(networks.PARSER, help="weights of the parser, in the workspace")
     detection_size: int = option(
-        160, help="shorter side, in pixels, to which pictures are resized for detection"
+        SegmenterSettings.detection_size,
+        help="shorter side, in pixels, to which pictures are resized for detection",
     )
-    min_face: float = option(0.2, help="smallest face to look for, as a share of the picture's shorter side")
-    margin: float = option(0.25, help="widening of the detected box on each side, as a share of its size")
+    min_face: float = option(
+        SegmenterSettings.min_face, help="smallest face to look for, as a share of the picture's shorter side"
+    )
+    margin: float = option(
+        SegmenterSettings.margin, help="widening of the detected box on each side, as a share of its size"
+    )
     extras: bool = option(
         False,
         help="also head pose (degrees), 68 landmarks (pixels), 40 attributes (probabilities), age, gender "
@@ -64,11 +73,12 @@ class Options(ShardedOptions):
 
 
 def inputs(options: Options) -> tuple[Input, ...]:
-    """The kept pictures and the parser that the options name."""
+    """The kept pictures, the parser that the options name, and the detector."""
     return (
         Input(PICTURES, made_by="02_filter_candidates"),
         Input(ALL_IMAGES, made_by="02_filter_candidates", optional=True),
         Input(options.parser, made_by="00_fetch_weights"),
+        *networks.MTCNN_INPUTS,
     )
 
 
@@ -94,7 +104,7 @@ def columns(options: Options) -> tuple[str, ...]:
     return (*names, *column_names()) if options.extras else names
 
 
-def save_face(stage: Stage, img_no: int, face: Segmented) -> None:
+def save_face(stage: Stage, img_no: int, face: "Segmented") -> None:
     """Write the crop, the class ids (8 bit grey) and the coloured picture."""
     from segmentation.parsing import visualize
 
@@ -104,7 +114,7 @@ def save_face(stage: Stage, img_no: int, face: Segmented) -> None:
 
 
 def row_of(
-    options: Options, img_no: int, relative: str, outcome: Segmented | str | None
+    options: Options, img_no: int, relative: str, outcome: "Segmented | str | None"
 ) -> dict[str, object]:
     """The table's row of a face, of a picture without one (None) or of an unreadable one (the reason)."""
     from segmentation.face_attributes import describe_face
@@ -133,25 +143,55 @@ def make_faces(stage: Stage, options: Options, batches: Sequence[Sequence[int]],
         return
     keep_freed_memory()
     paths = list_pictures(stage)
-    segmenter = Segmenter(
-        stage,
-        options.parser,
-        batch_size=options.batch_size,
-        detection=(options.detection_size, options.min_face, options.margin),
-        with_attributes=options.extras,
-    )
+    segmenter = load_segmenter(stage, options)
     # The first pictures of all, whatever is missing: parts and resumed runs must choose alike.
     probes = [read_picture(stage.workspace / path) for path in list(paths.values())[:PROBE_COUNT]]
     mend = "Close other programs, or use another --device."
     with stage.foreseen(NotEnoughMemoryError, mend=mend):
-        segmenter.choose_precision(options.precision, [p for p in probes if not isinstance(p, str)])
+        if options.precision == "auto":
+            choose_precision(stage, segmenter, [p for p in probes if not isinstance(p, str)])
+        networks.record_precision(stage, segmenter.settings.precision)
         segment_batches(stage, options, segmenter, paths, batches, journal)
+
+
+def load_segmenter(stage: Stage, options: Options) -> "Segmenter":
+    """The detector and the parser.
+
+    Raises:
+        UserError: a file is damaged, or the parser was not trained for the attributes.
+    """
+    from segmentation.face_attributes import ATTRIBUTE_TASKS
+
+    precision = SegmenterSettings.precision if options.precision == "auto" else options.precision
+    settings = SegmenterSettings(options.detection_size, options.min_face, options.margin, precision)
+    tasks = ATTRIBUTE_TASKS if options.extras else ()
+    segmenter = networks.build_segmenter(stage, options.parser, settings, options.batch_size, tasks)
+    trained = segmenter.parser.trained_tasks
+    untrained = [task for task in tasks if task not in trained]
+    if untrained:
+        whole = stage.command(stage.name, "--extras", "--parser", PUBLISHED_PARSER)
+        raise UserError(
+            f"--extras needs {', '.join(untrained)}, but {options.parser} was trained for "
+            f"{', '.join(trained)} alone, so the columns would hold noise. Leave out --extras, or give the "
+            f"published FaceXFormer:\n    {whole}"
+        )
+    return segmenter
+
+
+def choose_precision(stage: Stage, segmenter: "Segmenter", pictures: Sequence["np.ndarray"]) -> None:
+    """Fix the arithmetic of the parser by what it makes of some pictures; say so if there was a choice."""
+    agreement = segmenter.choose_precision(pictures, AGREEMENT)
+    if agreement is not None:
+        stage.log(
+            f"parser in {segmenter.settings.precision}: bfloat16 keeps {agreement:.2%} of the pixels of the "
+            f"faces in the first {len(pictures)} pictures"
+        )
 
 
 def segment_batches(
     stage: Stage,
     options: Options,
-    segmenter: Segmenter,
+    segmenter: "Segmenter",
     paths: Mapping[int, str],
     batches: Sequence[Sequence[int]],
     journal: Journal,
@@ -163,9 +203,11 @@ def segment_batches(
         ThreadPoolExecutor(WRITER_THREADS) as writers,
     ):
 
-        def save(img_no: int, outcome: Segmented | str | None) -> Future | None:
+        def save(img_no: int, outcome: "Segmented | str | None") -> Future | None:
             return (
-                writers.submit(save_face, stage, img_no, outcome) if isinstance(outcome, Segmented) else None
+                None
+                if outcome is None or isinstance(outcome, str)
+                else writers.submit(save_face, stage, img_no, outcome)
             )
 
         def record_oldest() -> None:
@@ -185,7 +227,7 @@ def segment_batches(
             record_oldest()
 
 
-def _outcomes(segmenter: Segmenter, pictures: Sequence[Picture]) -> list[Segmented | str | None]:
+def _outcomes(segmenter: "Segmenter", pictures: Sequence[Picture]) -> list["Segmented | str | None"]:
     """A face, None without one, or the reason why the picture cannot be read, per picture."""
     faces = iter(segmenter([picture for picture in pictures if not isinstance(picture, str)]))
     return [picture if isinstance(picture, str) else next(faces) for picture in pictures]

@@ -71,7 +71,7 @@ SPEC = StageSpec(
     outputs=outputs,
     clears=(RESULTS,),
     next_script="05_fine_tune_v1",
-    version=2,
+    version=3,
 )
 
 
@@ -181,7 +181,8 @@ def read_items(stage: Stage) -> list[Item]:
 def normalize(stage: Stage, options: Options, raw: "pd.DataFrame") -> dict[int, "pd.DataFrame"]:
     """Write each algorithm's normalised table and the statistics; the tables by algorithm.
 
-    A face without all seven properties is no training label: it stays out of the statistics, but is listed.
+    A face without all seven properties is no training label: it stays out of the statistics, and is listed
+    without scores.
     """
     from segmentation.property_table import PROPERTY_NAMES
 
@@ -215,7 +216,8 @@ def normalize_one(
         replaced: column -> float64 [N], labels that take the place of the measured ones; NaN if not valid.
 
     Returns:
-        (labels float64 [N, 7], NaN where not valid; bool [N], all seven are valid; statistics by property).
+        (labels float64 [N, 7], NaN unless all seven are valid; bool [N], whether they are; statistics by
+        property).
         The statistics of a replaced property keep the measured scale, on which new pictures are judged, and
         describe the replacement.
 
@@ -243,7 +245,7 @@ def normalize_one(
             **own.to_dict()[name],
         }
         normalized[:, column] = own.normalize(labels[:, None])[:, 0]
-    return normalized, complete, statistics
+    return np.where(complete[:, None], normalized, np.nan), complete, statistics
 
 
 def read_replaced(stage: Stage, options: Options, raw: "pd.DataFrame") -> dict[int, "np.ndarray"]:

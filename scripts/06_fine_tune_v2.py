@@ -16,6 +16,7 @@ from scripts.fine_tuning_run import FineTuning, FineTuningOptions, run_training
 from scripts.pipeline import Input, Stage, StageSpec, manifest, option, run_stage
 from scripts.pipeline.array_files import ArrayFileError, read_arrays
 from scripts.pipeline.fingerprint import sha256_file
+from scripts.stages import networks
 from scripts.stored_rows import JoinedRows, StoredRows
 
 if TYPE_CHECKING:
@@ -212,7 +213,7 @@ def draw_practice(
 
     from stylegan.sampling import to_uint8
 
-    judge, read = faces.PropertyJudge(stage, tuning.statistics), []
+    judge, read = networks.load_judge(stage, tuning.statistics), []
     with (
         stage.atomic(POOL_IMAGES) as images_path,
         stage.atomic(POOL_LABEL_MAPS) as maps_path,

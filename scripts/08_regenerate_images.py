@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts import faces, photographs, regeneration
 from scripts.pipeline import MissingInputError, Tool, ToolOptions, UsageError, files, locks, option, run_tool
 from scripts.regeneration import Person, Photograph, Regenerator, Request, parse_sweep
+from scripts.stages import networks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -288,7 +289,7 @@ def regenerate(tool: Tool, options: Options) -> None:
     rows, columns = list_cells(options, people, faces.sweep_levels(statistics)[2])
     cells = [cell for row in rows for cell in row]
     table = request_table(options, cells)
-    judge = faces.PropertyJudge(tool, statistics) if options.measure else None
+    judge = networks.load_judge(tool, statistics) if options.measure else None
     read, shown = [], []
     shown_rows = rows[: max(1, GRID_PICTURES // len(columns))]
     shown_count = len(shown_rows) * len(columns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from scripts.pipeline import (
     run_stage,
 )
 from scripts.pipeline.layers import nearest
+from scripts.stages.networks import recorded_segmentation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,7 +99,7 @@ def inputs(options: Options) -> tuple[Input, ...]:
         for item in items:
             chosen = version in options.versions
             if chosen or not options.versions:
-                asked = Input(item.path, item.made_by, optional=not chosen, note=item.note)
+                asked = replace(item, optional=item.optional or not chosen)
                 found.setdefault(item.path, asked)
                 if chosen:
                     found[item.path] = asked
@@ -112,6 +113,7 @@ SPEC = StageSpec(
     clears=tuple(
         path.format(version) for path in (STRIPS, EDITING) for version in evaluation_generators.FILES
     ),
+    check=lambda stage, options: recorded_segmentation(stage),
     several_processes=True,
 )
 

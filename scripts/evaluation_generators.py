@@ -29,6 +29,7 @@ FILES = {
         ENCODER_INPUT,
         CNN_INPUT,
         BASE_INPUT,  # it makes the pictures that are given to v3
+        faces.IDENTITY_INPUT,  # editing looks for the z of the same person
     ),
 }
 
@@ -43,7 +44,7 @@ def available_versions(stage: Stage) -> list[str]:
     return [
         version
         for version, inputs in FILES.items()
-        if all(item.locate(stage.workspace).exists() for item in inputs)
+        if all(item.optional or item.locate(stage.workspace).exists() for item in inputs)
     ]
 
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from scripts import faces
 from scripts.pipeline import Input, Stage
+from scripts.stages import networks
 
 if TYPE_CHECKING:
     import numpy as np
 
     from segmentation.normalization import ScoreStatistics
+    from segmentation.property_judge import PropertyJudge
     from stylegan_modified.evaluation_control import ReadingLines
 
 READ_AT_ONCE = 100  # pictures; the oracle reads as many at once
@@ -20,6 +22,7 @@ JUDGE_INPUTS = (
     Input(faces.SCORES, made_by="04_compute_property_scores"),
     Input(faces.STATISTICS, made_by="04_compute_property_scores"),
     *(Input(path, made_by="00_fetch_weights", optional=True) for path in faces.PARSER_FILES),
+    *networks.MTCNN_INPUTS,
     faces.ORACLE_INPUT,
 )
 
@@ -32,9 +35,9 @@ class Judges:
         self.has_oracle = (stage.workspace / faces.ORACLE).exists()
 
     @cached_property
-    def properties(self) -> faces.PropertyJudge:
+    def properties(self) -> PropertyJudge:
         """Stages 3 and 4."""
-        return faces.PropertyJudge(self.stage, self.statistics)
+        return networks.load_judge(self.stage, self.statistics)
 
     @cached_property
     def mirror_offset(self) -> float:

@@ -21,6 +21,7 @@ from scripts.evaluation_judges import JUDGE_INPUTS, Judges
 from scripts.pipeline import Stage, files
 from scripts.pipeline.array_files import ArrayFileError, read_arrays
 from scripts.pipeline.fingerprint import input_state
+from scripts.stages.networks import recorded_segmentation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,7 +119,8 @@ class VersionReadings:
         self.seed, self.corrections, self.batch_size = seed, corrections, batch_size
         self.weights = {item.path: input_state(item, stage.workspace) for item in FILES[version]}
         judged_by = {item.path: input_state(item, stage.workspace) for item in JUDGE_INPUTS}
-        depends_on = [READING_VERSION, seed, corrections, self.weights, judged_by]
+        read_as = recorded_segmentation(stage).to_json()
+        depends_on = [READING_VERSION, seed, corrections, self.weights, judged_by, read_as]
         key = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:12]
         self.folder = f"{FOLDER}/{version}/{key}"
         self.made = 0  # pictures that this run made

@@ -252,7 +252,7 @@ def editing_sheet(given: np.ndarray, copies: np.ndarray, edits: np.ndarray) -> I
         [picture, copy, *person.reshape(-1, *picture.shape)]
         for picture, copy, person in zip(given, copies, ends, strict=True)
     ]
-    columns = ["given", "v3", *(f"{name[:9]} {end}" for name in PROPERTY_NAMES for end in ("5%", "95%"))]
+    columns = ["given", "v3", *(f"{name} {end}" for name in PROPERTY_NAMES for end in ("5%", "95%"))]
     title = "given pictures, their reconstructions, and each dial at the ends of the training scores"
     names = [str(n) for n in range(len(rows))]
     return labelled_grid(rows, names, columns, max(1, 96 // given.shape[2]), title)

@@ -1,6 +1,4 @@
-"""What the fine-tuning scripts share: training pictures, frozen networks, generators by version, and the
-judge.
-"""
+"""What the fine-tuning scripts share: training pictures, frozen networks and generators by version."""
 
 from __future__ import annotations
 
@@ -15,7 +13,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor, nn
 
-    from segmentation.face_crop import FaceCrop
     from segmentation.normalization import ScoreStatistics
     from stylegan_modified.evaluation import Generate
     from stylegan_modified.fine_tuning import LoopState, TrainingPictures
@@ -31,7 +28,6 @@ PARSER_FILES = (
     "segmentation/models/segmentation_model.safetensors",
     "segmentation/models/segmentation_model.pt",
 )
-ALGORITHM = 3
 PREVIEW_SEEDS = tuple(range(4))
 
 SCORE_INPUTS = (
@@ -125,14 +121,15 @@ def read_picture(tool: Tool, relative: str) -> np.ndarray:
 
 
 def load_statistics(tool: Tool) -> ScoreStatistics:
-    """Means, standard deviations and percentiles of the training scores (algorithm 3)."""
+    """Means, standard deviations and percentiles of the training scores ."""
     from segmentation.normalization import ScoreStatistics
+    from segmentation.property_table import LABEL_ALGORITHM
 
     path = tool.workspace / STATISTICS
     tool.check_unchanged(STATISTICS)
     mend = f"Make {STATISTICS} anew: {tool.command('04_compute_property_scores', '--force')}"
     with tool.foreseen(OSError, ValueError, LookupError, TypeError, AttributeError, mend=mend):
-        return ScoreStatistics.from_dict(files.read_json(path)[f"algorithm_{ALGORITHM}"])
+        return ScoreStatistics.from_dict(files.read_json(path)[f"algorithm_{LABEL_ALGORITHM}"])
 
 
 def sweep_levels(statistics: ScoreStatistics) -> np.ndarray:
@@ -173,22 +170,6 @@ def load_identity(tool: Tool) -> nn.Module | None:
 
     with tool.foreseen(ValueError, OSError, mend=tool.command("00_fetch_weights", "--force")):
         return IdentityEmbedding(load_oracle(path)).to(tool.device)
-
-
-def load_parser(tool: Tool) -> nn.Module:
-    """The face parser of the workspace: ours (.safetensors) or the published FaceXFormer (.pt), in eval
-    mode.
-    """
-    from segmentation.facexformer import load_facexformer
-
-    mend = tool.command("00_fetch_weights", "--force")
-    found = [path for path in PARSER_FILES if (tool.workspace / path).exists()]
-    if not found:
-        raise UserError(
-            f"there is no face parser in {tool.workspace / 'segmentation/models'}. Fetch it:\n    {mend}"
-        )
-    with tool.foreseen(ValueError, OSError, mend=mend):
-        return load_facexformer(tool.workspace / found[0]).to(tool.device)
 
 
 def load_torch_file(tool: Tool, relative: str, maker: str) -> dict[str, Any]:
@@ -239,82 +220,6 @@ def load_encoder(tool: Tool) -> tuple[Encoder, PropertyCNN]:
     return encoder.to(tool.device), reader.to(tool.device)
 
 
-class PropertyJudge:
-    """Reads normalised properties from pictures with stages 3 and 4: face crop, parser, score algorithm 3."""
-
-    def __init__(self, tool: Tool, statistics: ScoreStatistics, batch_size: int = 64) -> None:
-        from segmentation.face_crop import FaceCropper
-
-        self.cropper = FaceCropper(tool.device)
-        self.parser = load_parser(tool)
-        self.statistics, self.batch_size, self.device = statistics, batch_size, tool.device
-
-    def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Properties of pictures uint8 [N, H, W, 3]: (values float64, valid bool) [N, 7], normalised."""
-        return self.read(images)[:2]
-
-    def read(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Properties and label maps of pictures uint8 [N, H, W, 3] from one pass of the parser.
-
-        Returns:
-            (values float64, valid bool) [N, 7], normalised, and label maps as from `label_maps`.
-        """
-        import numpy as np
-
-        from segmentation.property_scores import compute_scores
-
-        values = np.full((len(images), len(self.statistics.mean)), np.nan)
-        valid = np.zeros(values.shape, dtype=bool)
-        maps = np.zeros(images.shape[:3], np.uint8)
-        for start in range(0, len(images), self.batch_size):
-            batch = images[start : start + self.batch_size]
-            rows, crops, label_maps = self._parse(batch)
-            if rows:
-                boxes = np.array([crop.box for crop in crops])
-                faces = np.stack([crop.image for crop in crops])
-                raw, good = compute_scores(label_maps, faces, ALGORITHM, batch[rows], boxes)
-                values[[start + row for row in rows]] = self.statistics.normalize(raw)
-                valid[[start + row for row in rows]] = good
-            for row, crop, label_map in zip(rows, crops, label_maps, strict=True):
-                self._paste(maps[start + row], crop, label_map)
-        return values, valid, maps
-
-    def _parse(self, images: np.ndarray) -> tuple[list[int], list[FaceCrop], np.ndarray]:
-        """Rows where a face was found, the face crops, and their label maps uint8 [M, 224, 224]."""
-        import numpy as np
-
-        from segmentation.parsing import parse
-
-        crops = self.cropper(list(images))
-        rows = [row for row, crop in enumerate(crops) if crop is not None]
-        found = [crops[row] for row in rows]
-        if not rows:
-            return rows, found, np.zeros((0, 0, 0), np.uint8)
-        faces = np.stack([crop.image for crop in found])
-        label_maps, _ = parse(self.parser, faces, self.batch_size, self.device)
-        return rows, found, label_maps
-
-    def label_maps(self, images: np.ndarray) -> np.ndarray:
-        """Label maps in the frame of the pictures: uint8 [N, H, W]; background outside the face crop."""
-        import numpy as np
-
-        maps = np.zeros(images.shape[:3], np.uint8)
-        for start in range(0, len(images), self.batch_size):
-            parsed = self._parse(images[start : start + self.batch_size])
-            for row, crop, label_map in zip(*parsed, strict=True):
-                self._paste(maps[start + row], crop, label_map)
-        return maps
-
-    @staticmethod
-    def _paste(picture_map: np.ndarray, crop: FaceCrop, label_map: np.ndarray) -> None:
-        """Write a crop's label map where it belongs in the label map [H, W] of its picture."""
-        import cv2
-
-        left, top, right, bottom = (round(value) for value in crop.box)
-        size = (right - left, bottom - top)
-        picture_map[top:bottom, left:right] = cv2.resize(label_map, size, interpolation=cv2.INTER_NEAREST)
-
-
 def preview_grid(generate: Generate, statistics: ScoreStatistics, z: Tensor) -> Any:
     """Picture: rows of people, each property at its 5th, 50th and 95th percentile, others at the median."""
     from scripts.pipeline.pictures import labelled_grid
@@ -323,7 +228,7 @@ def preview_grid(generate: Generate, statistics: ScoreStatistics, z: Tensor) -> 
 
     sweep = run_sweep(generate, z, sweep_levels(statistics)[[0, 2, 4]])
     rows = [person.reshape(-1, *person.shape[2:]) for person in sweep.images]
-    columns = [f"{name[:9]} {level}" for name in PROPERTY_NAMES for level in ("5%", "50%", "95%")]
+    columns = [f"{name} {level}" for name in PROPERTY_NAMES for level in ("5%", "50%", "95%")]
     return labelled_grid(rows, [f"seed {seed}" for seed in PREVIEW_SEEDS[: len(z)]], columns)
 
 

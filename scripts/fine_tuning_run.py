@@ -13,6 +13,7 @@ from scripts import faces
 from scripts.fast_memory import keep_freed_memory
 from scripts.pipeline import Interrupted, Stage, StageOptions, UserError, manifest, option
 from scripts.pipeline.console import Progress
+from scripts.stages import networks
 from scripts.training_events import TrainingEvents
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class FineTuning:
         self.stage, self.options, self.version = stage, options, version
         self.data = faces.load_training_pictures(stage)
         self.statistics = faces.load_statistics(stage)
+        networks.recorded_segmentation(stage)  # the judge at the end needs it: say so before the training
 
     def train(self, trainer: Trainer, preview: Callable[[], Any]) -> None:
         """Train for ``steps`` steps. See `run_training`."""
@@ -191,7 +193,7 @@ def report_control(
 
     z = sample_z(range(latent_count), CONTROL_SEED, z_dim).to(stage.device)
     sweep = run_sweep(generate, z, faces.sweep_levels(statistics))
-    report = measure_control(sweep, faces.PropertyJudge(stage, statistics))
+    report = measure_control(sweep, networks.load_judge(stage, statistics))
     if report.readable == 0:
         raise UserError(
             f"the face parser cannot read a single picture of {version}, so its control is unknown. "

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from scripts import face_pictures, faces
 from scripts.pipeline import Tool, UserError, tables
 from scripts.regeneration import Photograph
+from scripts.stages import networks
+from scripts.stages.networks import FACES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from segmentation.face_alignment import Similarity
     from segmentation.face_crop import FaceCropper
 
-FACES = "segmentation/faces.csv"
 NO_FACE = "no face found: the centre square"
 SMALLEST_FACE = 0.1  # of the photograph's shorter side
 NEEDED = {faces.ENCODER: "07_fine_tune_v3", faces.PROPERTY_CNN: "06_fine_tune_v2"}
@@ -94,9 +95,7 @@ class PhotographEncoder:
 
     @cached_property
     def _cropper(self) -> FaceCropper:
-        from segmentation.face_crop import FaceCropper
-
-        return FaceCropper(self.tool.device, min_face_fraction=SMALLEST_FACE)
+        return networks.load_cropper(self.tool, SMALLEST_FACE)
 
     @cached_property
     def _usual_box(self) -> tuple[float, float, float] | None:
@@ -104,10 +103,7 @@ class PhotographEncoder:
 
         The lower side is left out: it is often cut off by the end of the picture.
         """
-        path = self.tool.workspace / FACES
-        if not path.exists():
-            return None
         mend = f"Make it anew: {self.tool.command('03_segment_faces', '--force')}"
-        boxes = tables.read_csv(path, ("status", "x0", "y0", "x1"), mend)
+        boxes = tables.read_csv(self.tool.workspace / FACES, ("status", "x0", "y0", "x1"), mend)
         boxes = boxes.loc[boxes["status"] == "ok", ["x0", "y0", "x1"]].median() / self.size
         return None if boxes.isna().any() else tuple(boxes)

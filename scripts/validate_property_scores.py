@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.fast_memory import keep_freed_memory
 from scripts.pipeline import Tool, ToolOptions, option, run_tool
+from scripts.stages import networks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,12 +83,8 @@ class Reader:
         from segmentation.face_crop import FaceCropper
 
         self.tool, self.options = tool, options
-        self.cropper = FaceCropper(tool.device)
-        self.parser = None
-        if options.masks == "parser":
-            from scripts.faces import load_parser
-
-            self.parser = load_parser(tool)
+        self.segmenter = networks.load_segmenter(tool) if options.masks == "parser" else None
+        self.cropper = FaceCropper(tool.device) if self.segmenter is None else self.segmenter.cropper
 
     def __call__(
         self, seeds: Sequence[int], latents: "np.ndarray | None" = None
@@ -121,7 +118,6 @@ class Reader:
 
         from data import portraits
         from segmentation.parser_training import crop_label_map
-        from segmentation.parsing import parse
         from segmentation.property_scores import ALGORITHMS
 
         drawn = portraits.render_many(seeds, self.options.size, self.options.processes, latents)
@@ -132,7 +128,7 @@ class Reader:
         rows = [row for row, crop in enumerate(crops) if crop is not None]
         faces = np.stack([crops[row].image for row in rows])
         boxes = np.array([crops[row].box for row in rows])
-        if self.parser is None:
+        if self.segmenter is None:
             label_maps = np.stack(
                 [
                     crop_label_map(drawn.label_maps[row], boxes[i] / self.options.size)
@@ -140,7 +136,7 @@ class Reader:
                 ]
             )
         else:
-            label_maps, _ = parse(self.parser, faces, device=self.tool.device)
+            label_maps = self.segmenter.parse(faces).label_maps
         noisy = with_wrong_pixels(label_maps, self.options.noise, seeds[0])
         pictures = drawn.images[rows]
         return drawn.truth, {

@@ -1,21 +1,22 @@
 """Finds the face in a picture and cuts out the square that the parser reads.
 
-Detector: MTCNN (Zhang et al. 2016), the implementation and weights of facenet-pytorch. The crop follows
-FaceXFormer's own preparation: largest box, widened by a quarter of its size on each side, clipped to the
-picture, 224x224 bicubic.
+Detector: MTCNN (see `mtcnn`). The crop follows FaceXFormer's own preparation: largest box, widened by a
+quarter of its size on each side, clipped to the picture, 224x224 bicubic.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from facenet_pytorch import MTCNN
 from PIL import Image
 
 from segmentation.memory import ShrinkingBatches
+from segmentation.mtcnn import load_mtcnn
+from segmentation.segmenter_settings import SegmenterSettings
 
 CROP_SIZE_PX = 224
 
@@ -40,35 +41,30 @@ class FaceCropper:
     def __init__(
         self,
         device: torch.device | str = "cpu",
-        detection_size_px: int = 160,
-        min_face_fraction: float = 0.2,
-        margin: float = 0.25,
+        detection_size_px: int = SegmenterSettings.detection_size,
+        min_face_fraction: float = SegmenterSettings.min_face,
+        margin: float = SegmenterSettings.margin,
         batch_size: int = 64,
         on_shrink: Callable[[int], None] = lambda size: None,
+        weights: Path | None = None,
     ) -> None:
         """Loads the detector.
 
         Args:
             device: where the detector runs.
-            detection_size_px: pictures are resized so that their shorter side has this many pixels before
-                detection; the detector's last network looks at 48 px, so a face should have about as many.
-            min_face_fraction: smallest face looked for, as a share of the shorter side. Small faces cost most
-                of the time, and portraits have none.
-            margin: widening on each side, as a share of the box.
+            detection_size_px, min_face_fraction, margin: see `SegmenterSettings`.
             batch_size: pictures detected together; halved when memory runs out.
             on_shrink: called with the new batch size after each halving.
+            weights: folder with the detector's weights; None: the package's (see `load_mtcnn`).
+
+        Raises:
+            MTCNNWeightsError: a file of the folder is damaged.
         """
         self.detection_size_px = detection_size_px
         self.margin = margin
         self._batches = ShrinkingBatches(batch_size, on_shrink)
-        detector = MTCNN(
-            keep_all=True,
-            select_largest=True,
-            min_face_size=max(min_face_fraction * detection_size_px, 12.0),
-            device=torch.device(device),
-        )
-        # Channels last makes the pooling of these small networks, and so the whole, twice as fast on a CPU.
-        self._detector = detector.eval().to(memory_format=torch.channels_last)
+        smallest_px = max(min_face_fraction * detection_size_px, 12.0)
+        self._detector = load_mtcnn(device, weights, select_largest=True, min_face_size=smallest_px)
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[FaceCrop | None]:
         """Crops the largest face of each picture.

@@ -1,10 +1,9 @@
 """Finds all faces of a picture and the transform that brings each into the frame of `face_alignment`.
 
-Detector and landmarks: MTCNN (Zhang et al. 2016), the implementation and weights of facenet-pytorch. Its five
-landmarks depend on where its boxes happen to fall. So they serve as a first guess only: the landmark network
-(O-Net) then reads the face in windows that are placed relative to the face itself, upright and of fixed size,
-and the guess is corrected until it stays where it is. What comes out does not depend on rotation, scale or
-position in the picture.
+Detector and landmarks: MTCNN (see `mtcnn`). Its five landmarks depend on where its boxes happen to fall. So
+they serve as a first guess only: the landmark network (O-Net) then reads the face in windows that are placed
+relative to the face itself, upright and of fixed size, and the guess is corrected until it stays where it is.
+What comes out does not depend on rotation, scale or position in the picture.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from facenet_pytorch import MTCNN
 
 from segmentation.face_alignment import (
     EYE_DISTANCE,
@@ -29,6 +28,7 @@ from segmentation.face_alignment import (
     similarity_from_landmarks,
     warp,
 )
+from segmentation.mtcnn import load_mtcnn
 
 ONET_INPUT_PX = 48
 SMALLEST_DETECTED_PX = 20
@@ -95,6 +95,7 @@ class FaceFinder:
         min_face_px: float = 32.0,
         min_probability: float = 0.9,
         rotations: str = "fallback",
+        weights: Path | None = None,
     ) -> None:
         """Loads the networks.
 
@@ -107,6 +108,11 @@ class FaceFinder:
             rotations: whether to search copies turned by 45, 90, 135 and 180 degrees as well: "never", as a
                 "fallback" until there is a face, or "always", which finds upright and tilted faces in one
                 picture. MTCNN by itself finds faces tilted by up to 30 or 40 degrees.
+            weights: folder with MTCNN's weights; None: the package's (see `load_mtcnn`).
+
+        Raises:
+            ValueError: unknown rotations.
+            MTCNNWeightsError: a file of the folder is damaged.
         """
         if rotations not in ("never", "fallback", "always"):
             raise ValueError(f"rotations must be never, fallback or always, not {rotations!r}")
@@ -115,9 +121,7 @@ class FaceFinder:
         self.min_face_px = min_face_px
         self.min_probability = min_probability
         self.rotations = rotations
-        networks = MTCNN(keep_all=True, device=self.device).eval()
-        # Channels last makes the pooling of these small networks, and so the whole, twice as fast on a CPU.
-        self._networks = networks.to(memory_format=torch.channels_last)
+        self._networks = load_mtcnn(self.device, weights)
 
     def __call__(self, image: np.ndarray) -> list[FoundFace]:
         """Finds the faces of a picture.

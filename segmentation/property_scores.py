@@ -116,12 +116,11 @@ def _pose_v2(label_map: np.ndarray) -> Measurement:
 
 
 def _hair_color_v2(label_map: np.ndarray, image_rgb: np.ndarray) -> Measurement:
+    """Mean over the middle 80 % of the hair's brightness; that leaves nothing of a single pixel."""
     histograms = measures.brightness_histograms(class_mask(label_map, FaceClass.HAIR), image_rgb)
-    present = histograms.any(axis=1)
     mean, _ = measures.histogram_moments(measures.trim_shares(histograms, 0.1, 0.9))
-    # A single pixel is trimmed away whole, and counts by itself.
-    mean = np.where(np.isnan(mean), measures.histogram_median(histograms), mean)
-    return np.where(present, mean, 127.5), present
+    valid = ~np.isnan(mean)
+    return np.where(valid, mean, 127.5), valid
 
 
 def _hair_length_v2(label_map: np.ndarray) -> Measurement:

@@ -35,3 +35,6 @@ PROPERTIES: tuple[Property, ...] = (
 )
 
 PROPERTY_NAMES: tuple[str, ...] = tuple(prop.name for prop in PROPERTIES)
+
+LABEL_ALGORITHM = 3
+"""The algorithm of `property_scores` that gives the training labels, and the scale of new readings."""

@@ -23,7 +23,7 @@ from scripts.pipeline.interrupts import StopRequest
 
 if TYPE_CHECKING:
     from scripts.benchmarks import Measurement
-    from scripts.face_segmenter import Segmenter
+    from segmentation.segmenter import Segmenter
 
 SCRIPT = REPOSITORY / "scripts/03_segment_faces.py"
 BUNDLED_PARSER = REPOSITORY / "data/embedded/segmentation_model.safetensors"
@@ -91,8 +91,8 @@ class _StageBenchmark:
         files.copy_file(BUNDLED_PARSER, workspace / PARSER)
         self.stage = Stage(self.script["SPEC"], self.options, StopRequest())
         self.pictures = [self._read(n) for n in range(count)]
-        self.segmenter: Segmenter = self.script["Segmenter"](self.stage, PARSER, self.options.batch_size)
-        self.segmenter.choose_precision("auto", self.pictures[: self.script["PROBE_COUNT"]])
+        self.segmenter: Segmenter = self.script["load_segmenter"](self.stage, self.options)
+        self.segmenter.choose_precision(self.pictures[: self.script["PROBE_COUNT"]], self.script["AGREEMENT"])
 
     def _read(self, img_no: int) -> Any:
         return self.script["read_picture"](self.stage.workspace / self.paths[img_no])

@@ -1,9 +1,11 @@
-"""Contact sheets and labelled grids."""
+"""Contact sheets and labelled grids. Labels are never cut: they are wrapped between words, or turned."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +31,7 @@ def contact_sheet(
     labels: Sequence[str] | None = None,
     scale: int = 1,
 ) -> Image.Image:
-    """Pictures side by side, row after row, each with an optional text below.
+    """Pictures side by side, row after row, each with an optional text below, as wide as its longest word.
 
     Args:
         images: uint8 arrays [H, W, 3] RGB or [H, W] grey, all of one size.
@@ -46,14 +48,15 @@ def contact_sheet(
         raise ValueError(f"{len(images)} images but {len(labels)} labels")
     row_count = -(-len(images) // columns)
     height, width = images[0].shape[0] * scale, images[0].shape[1] * scale
-    step_x = width + GAP_PX
-    step_y = height + GAP_PX + (LABEL_HEIGHT_PX if labels is not None else 0)
+    texts = [_wrapped(label, width) for label in labels or ()]
+    step_x = max(width, _widest(line for lines in texts for line in lines)) + GAP_PX
+    step_y = height + GAP_PX + LABEL_HEIGHT_PX * max(map(len, texts), default=0)
     sheet = _blank(min(columns, len(images)) * step_x + GAP_PX, row_count * step_y + GAP_PX)
     for index, image in enumerate(images):
         x, y = GAP_PX + (index % columns) * step_x, GAP_PX + (index // columns) * step_y
         sheet.paste(_enlarged(image, scale), (x, y))
         if labels is not None:
-            _write(sheet, labels[index], x, y + height, width)
+            _write(sheet, texts[index], x, y + height)
     return sheet
 
 
@@ -64,7 +67,7 @@ def labelled_grid(
     scale: int = 1,
     title: str = "",
 ) -> Image.Image:
-    """A table of pictures with a text before each row and above each column.
+    """A table of pictures with a text before each row and above each column, wrapped or turned to fit.
 
     Args:
         images: rows of uint8 arrays [H, W, 3] RGB or [H, W] grey, all of one size; rows of one length.
@@ -79,16 +82,25 @@ def labelled_grid(
     if len(images) != len(row_labels) or any(len(row) != len(column_labels) for row in images):
         raise ValueError("the grid's rows and columns need one label each")
     height, width = images[0][0].shape[0] * scale, images[0][0].shape[1] * scale
-    left = GAP_PX + max(int(_font().getlength(text)) for text in row_labels) + 2 * GAP_PX
-    top = LABEL_HEIGHT_PX * (2 if title else 1)
-    grid = _blank(left + len(column_labels) * (width + GAP_PX), top + len(images) * (height + GAP_PX))
-    if title:
-        _write(grid, title, GAP_PX, 0, grid.width)
+    left = GAP_PX + _widest(row_labels) + 2 * GAP_PX
+    whole_width = left + len(column_labels) * (width + GAP_PX)
+    title_lines = _wrapped(title, whole_width) if title else []
+    header, is_turned = _header(column_labels, width)
+    top = LABEL_HEIGHT_PX * len(title_lines) + header
+    grid = _blank(whole_width, top + len(images) * (height + GAP_PX))
+    _write(grid, title_lines, GAP_PX, 0)
     for column, text in enumerate(column_labels):
-        _write(grid, text, left + column * (width + GAP_PX), top - LABEL_HEIGHT_PX, width)
+        x = left + column * (width + GAP_PX)
+        if is_turned:
+            turned = _blank(header, LABEL_HEIGHT_PX)
+            _write(turned, [text], 0, 0)
+            grid.paste(turned.rotate(90, expand=True), (x + (width - LABEL_HEIGHT_PX) // 2, top - header))
+        else:
+            lines = _wrapped(text, width)
+            _write(grid, lines, x, top - LABEL_HEIGHT_PX * len(lines))
     for row, text in enumerate(row_labels):
         y = top + row * (height + GAP_PX)
-        _write(grid, text, GAP_PX, y + (height - LABEL_HEIGHT_PX) // 2, left)
+        _write(grid, [text], GAP_PX, y + (height - LABEL_HEIGHT_PX) // 2)
         for column, image in enumerate(images[row]):
             grid.paste(_enlarged(image, scale), (left + column * (width + GAP_PX), y))
     step = {"step_x": width + GAP_PX, "step_y": height + GAP_PX}
@@ -133,11 +145,36 @@ def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(FONT_SIZE_PX)
 
 
-def _write(picture: Image.Image, text: str, x: int, y: int, width: int) -> None:
-    """Write one line of text, cut to the width."""
+def _widest(texts: Iterable[str]) -> int:
+    """Pixels of the widest of these texts, with one to the left and one to the right."""
+    return 2 + max((math.ceil(_font().getlength(text)) for text in texts), default=0)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Lines of whole words, at most as wide as `width` pixels; a word that is wider has a line of its own.
+
+    Words end with a space or an underscore.
+    """
+    lines = [""]
+    for word in re.findall(r"[^ _]*[ _]|[^ _]+", text):
+        if lines[-1] and _widest([(lines[-1] + word).rstrip()]) > width:
+            lines.append("")
+        lines[-1] += word
+    return [line.rstrip() for line in lines]
+
+
+def _header(labels: Sequence[str], width: int) -> tuple[int, bool]:
+    """Height of the column labels in pixels, and whether they are turned: a word is wider than a column."""
+    texts = [_wrapped(label, width) for label in labels]
+    is_turned = _widest(line for lines in texts for line in lines) > width and any(labels)
+    line_count = -(-_widest(labels) // LABEL_HEIGHT_PX) if is_turned else max(map(len, texts))
+    return LABEL_HEIGHT_PX * line_count, is_turned
+
+
+def _write(picture: Image.Image, lines: Sequence[str], x: int, y: int) -> None:
+    """Write lines of text, one below the other."""
     from PIL import ImageDraw
 
-    font = _font()
-    while text and font.getlength(text) > width:
-        text = text[:-1]
-    ImageDraw.Draw(picture).text((x + 1, y + 1), text, fill=INK, font=font)
+    draw = ImageDraw.Draw(picture)
+    for row, line in enumerate(lines):
+        draw.text((x + 1, y + row * LABEL_HEIGHT_PX + 1), line, fill=INK, font=_font())

@@ -210,9 +210,11 @@ def test_a_face_without_a_region_is_listed_but_no_label(
     assert score() == 0
     for name in ("all_scores.csv", "all_scores_v2.csv", "all_scores_v3.csv"):
         row = read(workspace, name).set_index("img_no").loc[9]
-        assert not row["valid"]
-        assert np.isnan(row[f"{lost}_score"])  # and not the constant that algorithms 1 and 2 put there
-        assert np.isfinite(row["mouth_score"])
+        assert not row["valid"] and row[SCORE_COLUMNS].isna().all()
+        others = read(workspace, name).set_index("img_no").drop(9)
+        assert others.loc[others["valid"], SCORE_COLUMNS].notna().all(axis=None)
+    raw = read(workspace, "raw_scores.csv").set_index("img_no").loc[9]
+    assert np.isfinite(raw["mouth_v3"]) and not raw[f"{lost}_valid_v3"]
 
 
 def test_finished_faces_are_not_measured_again(score, workspace: Path) -> None:

@@ -15,12 +15,16 @@ from safetensors.torch import save_file
 
 from scripts import faces
 from scripts.evaluation_generators import UnfittedBaseError
-from scripts.pipeline import REPOSITORY, run_stage
+from scripts.evaluation_readings import VersionReadings
+from scripts.pipeline import REPOSITORY, Stage, files, run_stage
+from scripts.pipeline.interrupts import StopRequest
+from scripts.stages import networks
 from segmentation.normalization import fit
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan.checkpoint import save_checkpoint
 from stylegan_modified.stylegan_generator import transplant
 from tests.process_groups import in_processes
+from tests.scripts.segmentation_record import record_segmentation
 from tests.stylegan_modified.tiny import RESOLUTION, base_discriminator, base_generator
 
 evaluate = importlib.import_module("scripts.09_evaluate")
@@ -79,6 +83,7 @@ def build_workspace(folder: Path) -> Path:
     for path in table["img_path"]:
         pixels = rng.integers(0, 256, (RESOLUTION, RESOLUTION, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / path)
+    record_segmentation(folder)
     return folder
 
 
@@ -89,7 +94,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, workspace: Path):
-    monkeypatch.setattr(faces, "PropertyJudge", GreyJudge)
+    monkeypatch.setattr(networks, "load_judge", GreyJudge)
 
     def run(*arguments: str) -> int:
         argv = ["--workspace", str(workspace), "--device", "cpu", *arguments]
@@ -135,6 +140,52 @@ def test_more_latents_and_a_repeated_part_read_only_what_is_new(run, workspace: 
     assert run(*SIZES, "--force") == 0
     assert GreyJudge.read_count == 2 * 50
     assert (workspace / evaluate.RESULTS).read_bytes() == before
+
+
+READ_OTHERWISE = {
+    "margin": lambda workspace: record_segmentation(workspace, margin=0.4),
+    "precision": lambda workspace: record_segmentation(workspace, precision="bfloat16"),
+    "chosen precision": lambda workspace: files.write_json(
+        workspace / "_stages/03_segment_faces" / networks.PRECISION, {"precision": "bfloat16"}
+    ),
+    "parser": lambda workspace: put(workspace / networks.PARSER),
+    "another parser": lambda workspace: record_segmentation(workspace, parser="segmentation/other.pt"),
+    "detector": lambda workspace: put(workspace / networks.MTCNN_INPUTS[1].path),
+}
+
+
+def put(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"other weights")
+
+
+@pytest.mark.parametrize("change", READ_OTHERWISE)
+def test_readings_belong_to_the_segmenter(workspace: Path, tmp_path: Path, change: str) -> None:
+    """Exchanged, it is asked again; what is as it was is not."""
+    copied = Path(shutil.copytree(workspace, tmp_path / "workspace"))
+    stage = Stage(evaluate.SPEC, evaluate.Options(workspace=copied, device="cpu"), StopRequest())
+
+    def folder() -> str:
+        return VersionReadings(stage, "v1", None, None, evaluate.FIRST_SEED, 1, 4).folder
+
+    before = folder()
+    assert folder() == before
+    READ_OTHERWISE[change](copied)
+    assert folder() != before
+
+
+def test_an_evaluation_of_a_workspace_that_was_not_segmented_says_what_to_run(
+    run, workspace: Path, capsys
+) -> None:
+    """And removes nothing."""
+    record, results = workspace / "_stages/03_segment_faces/_stage.json", workspace / evaluate.RESULTS
+    kept = record.read_bytes()
+    record.unlink()
+    results.parent.mkdir(exist_ok=True)
+    results.touch()
+    assert run(*SIZES, "--force") == 3
+    assert "03_segment_faces.py" in capsys.readouterr().err and results.exists()
+    record.write_bytes(kept)
 
 
 def test_without_an_oracle_the_rest_is_measured_and_said_so(run, workspace: Path, capsys) -> None:

@@ -14,7 +14,8 @@ from PIL import Image
 from cnn.oracle import load_oracle, save_oracle
 from scripts import evaluation_editing, faces
 from scripts.evaluation_judges import Judges
-from scripts.pipeline import run_stage
+from scripts.pipeline import REPOSITORY, run_stage
+from scripts.stages import networks
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified import editing
 from stylegan_modified.stylegan_generator import transplant
@@ -53,7 +54,7 @@ def workspace(built: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, workspace: Path):
-    monkeypatch.setattr(faces, "PropertyJudge", GreyJudge)
+    monkeypatch.setattr(networks, "load_judge", GreyJudge)
     # The tiny generator shows no faces, so who is kept is decided by a grey level.
     monkeypatch.setattr(Judges, "would_keep", lambda self, images: images[:, 0, 0, 0] % 3 > 0)
 
@@ -110,6 +111,13 @@ def test_readings_of_editing_are_kept_and_belong_to_the_encoder(run, workspace: 
     GreyJudge.read_count = 0
     assert run(*EDITING, "--force") == 0 and GreyJudge.read_count > 4 * 36
     assert results(workspace)["editing"]["reconstruction_error"] > 0
+
+
+def test_readings_belong_to_the_identity_network_that_editing_looks_with(run, workspace: Path) -> None:
+    assert run(*EDITING) == 0
+    shutil.copy(REPOSITORY / "data/embedded/identity_network.safetensors", workspace / faces.IDENTITY)
+    GreyJudge.read_count = 0
+    assert run(*EDITING, "--force") == 0 and GreyJudge.read_count > 4 * 36
 
 
 def test_the_document_s_generator_is_asked_directly_and_none_is_a_choice(run, workspace: Path) -> None:

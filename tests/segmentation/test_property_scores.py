@@ -73,14 +73,28 @@ def test_constants_where_there_is_no_background():
         assert values[0, 5:].tolist() == [192.0, 0.0] and not valid[0, 5:].any()
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_one_or_two_background_pixels(count: int):
-    labels = EMPTY + np.uint8(FaceClass.SKIN)
-    labels[0, 10, :count] = FaceClass.BACKGROUND
+@pytest.mark.parametrize("count", range(1, 10))
+def test_few_pixels_are_trimmed_by_the_document_s_rule(count: int):
+    """Kept from index int(share n) to before int((1 - share) n); a single pixel of background stays."""
+    brightness = np.random.default_rng(count).permutation(20 * np.arange(1, count + 1))
     image = GREY.copy()
-    image[0, 10, 1] = 255
-    values, valid = compute_scores(labels, image, 1)
-    assert values[0, 5:].tolist() == [77.0, 0.0] and valid[0, 5:].all()
+    image[0, 10, :count] = brightness[:, None]
+    ordered = np.sort(brightness).astype(float)
+    hair = ordered[int(0.1 * count) : int(0.9 * count)]
+    background = ordered[int(0.05 * count) : int(0.95 * count)] if count > 1 else ordered
+    for algorithm in (1, 2):
+        for part in (FaceClass.HAIR, FaceClass.BACKGROUND):
+            labels = EMPTY + np.uint8(FaceClass.SKIN)
+            labels[0, 10, :count] = part
+            values, valid = (found[0] for found in compute_scores(labels, image, algorithm))
+            if part == FaceClass.BACKGROUND:
+                np.testing.assert_allclose(values[5:], [background.mean(), background.std()], atol=1e-9)
+                assert valid[5:].all()
+            elif algorithm == 1:
+                assert values[INDEX["hair_color"]] == np.median(brightness) and valid[INDEX["hair_color"]]
+            else:
+                expected = (hair.mean(), True) if len(hair) else (127.5, False)
+                assert (values[INDEX["hair_color"]], valid[INDEX["hair_color"]]) == expected
 
 
 def test_one_pixel_regions():
@@ -90,7 +104,8 @@ def test_one_pixel_regions():
     for algorithm in (1, 2):
         values, valid = compute_scores(labels, GREY, algorithm)
         assert values[0, INDEX["eyes"]] == 0 and valid[0, INDEX["eyes"]]
-        assert values[0, INDEX["hair_color"]] == 77 and valid[0, INDEX["hair_color"]]
+    assert one_score(labels, 1, "hair_color") == (77.0, True)
+    assert one_score(labels, 2, "hair_color") == (127.5, False)  # trimmed away, as the document has it
     assert not one_score(labels, 1, "pose")[1]  # a single pixel has no correlation
     assert one_score(labels, 2, "pose") == (0.0, False)  # the eyes are above each other
     assert one_score(labels, 1, "hair_length") == (70.0, True)

@@ -22,7 +22,7 @@ from scripts.pages.explorer.server import ExploreServer
 from scripts.pipeline import REPOSITORY, Tool, ToolOptions
 from scripts.pipeline.interrupts import StopRequest
 from segmentation.normalization import fit
-from segmentation.property_table import PROPERTY_NAMES
+from segmentation.property_table import LABEL_ALGORITHM, PROPERTY_NAMES
 from stylegan_modified.stylegan_generator import transplant
 from stylegan_modified.stylegan_generator_v3 import Encoder, EncoderConfig
 from tests.scripts.pages.page_serving import answering
@@ -32,7 +32,7 @@ from tests.stylegan_modified import tiny
 def make_workspace(root: Path) -> Path:
     """Score statistics, four generators whose dials do something, property CNN and encoder."""
     scores = np.random.default_rng(0).normal(size=(200, len(PROPERTY_NAMES)))
-    statistics = {f"algorithm_{faces.ALGORITHM}": fit(scores, np.ones(scores.shape, bool)).to_dict()}
+    statistics = {f"algorithm_{LABEL_ALGORITHM}": fit(scores, np.ones(scores.shape, bool)).to_dict()}
     (root / faces.STATISTICS).parent.mkdir(parents=True)
     (root / faces.STATISTICS).write_text(json.dumps(statistics))
     base, model = tiny.base_generator(), tiny.dial_generator()

@@ -1,0 +1,174 @@
+"""The networks that read pictures, loaded as stage 03 of the workspace loaded them.
+
+The training scores are measured on what stage 03 cut out and parsed. A picture that is cut out or parsed
+otherwise gets scores on another scale, so everybody takes the segmenter from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from scripts.pipeline import Input, MissingInputError, Stage, Tool, UserError, files, manifest
+from scripts.pipeline.fingerprint import input_state
+from segmentation.segmenter_settings import MTCNN_FILES, SegmenterSettings
+
+if TYPE_CHECKING:
+    from segmentation.face_crop import FaceCropper
+    from segmentation.normalization import ScoreStatistics
+    from segmentation.property_judge import PropertyJudge
+    from segmentation.segmenter import Segmenter
+
+SEGMENTING = "03_segment_faces"
+SCORING = "04_compute_property_scores"
+FACES = "segmentation/faces.csv"
+MODELS = "segmentation/models"
+PARSER = f"{MODELS}/segmentation_model.safetensors"
+MTCNN_INPUTS = tuple(
+    Input(f"{MODELS}/{name}", made_by="00_fetch_weights", optional=True) for name in MTCNN_FILES.values()
+)
+PRECISION = "precision.json"  # beside the stage's record: the arithmetic that --precision auto chose
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """How stage 03 read the pictures of a workspace.
+
+    Attributes:
+        parser: weights of the parser, workspace-relative.
+        settings: of the cropper and the parser.
+        weights: what identifies the files of the parser and the detector, by workspace-relative path.
+    """
+
+    parser: str
+    settings: SegmenterSettings
+    weights: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything that changes a reading, as plain JSON."""
+        return asdict(self)
+
+
+def recorded_segmentation(tool: Tool) -> Segmentation:
+    """What the record of stage 03 says; options that it does not know have their defaults.
+
+    Raises:
+        MissingInputError: there is no record of a finished stage 03.
+        UserError: since then a weights file was exchanged, or faces were segmented that 04 has not scored.
+    """
+    record = manifest.read(tool.workspace, SEGMENTING)
+    if record is None or record["state"] != "complete":
+        raise MissingInputError(
+            f"it reads pictures as {SEGMENTING} did, with the same networks and settings, and no finished "
+            f"{SEGMENTING} is recorded in {tool.workspace}. Run it:\n    {tool.command(SEGMENTING)}"
+        )
+    options = record.get("depends_on", {}).get("options", {})
+    given = {field.name: options[field.name] for field in fields(SegmenterSettings) if field.name in options}
+    if given.get("precision", "auto") == "auto":
+        given["precision"] = _chosen_precision(tool)
+    parser = options.get("parser", PARSER)
+    paths = (parser, *(item.path for item in MTCNN_INPUTS))
+    again = f"Bring it back, or segment anew:\n    {tool.command(SEGMENTING, '--force')}"
+    _check_same(tool, SEGMENTING, paths, again)
+    _check_same(tool, SCORING, [FACES], f"Score the faces anew:\n    {tool.command(SCORING, '--force')}")
+    weights = {path: input_state(Input(path), tool.workspace) for path in paths}
+    return Segmentation(parser, SegmenterSettings(**given), weights)
+
+
+def _check_same(tool: Tool, maker: str, paths: Iterable[str], mend: str) -> None:
+    """Raise `UserError` if a recorded stage read one of these files as another than it is now."""
+    record = manifest.read(tool.workspace, maker) or {}
+    known = record.get("depends_on", {}).get("inputs", {})
+    for path in paths:
+        if path in known and known[path] != input_state(Input(path), tool.workspace):
+            raise UserError(
+                f"{path} is not the file that {maker} read: it was exchanged, damaged or removed since, so "
+                f"pictures would be read on another scale than the training scores. {mend}"
+            )
+
+
+def record_precision(stage: Stage, precision: str) -> None:
+    """Note the arithmetic that stage 03 chose, for those who read pictures later."""
+    files.write_json(stage.folder / PRECISION, {"precision": precision})
+
+
+def _chosen_precision(tool: Tool) -> str:
+    path = manifest.stage_folder(tool.workspace, SEGMENTING) / PRECISION
+    try:
+        return files.read_json(path)["precision"]
+    except (FileNotFoundError, files.TextFileError, KeyError):  # made before the choice was noted
+        return SegmenterSettings.precision
+
+
+def build_segmenter(
+    tool: Tool,
+    parser: str,
+    settings: SegmenterSettings,
+    batch_size: int = 64,
+    further_tasks: Sequence[str] = (),
+) -> Segmenter:
+    """The segmenter with weights of the workspace; the detector's are the package's where it has none.
+
+    Args:
+        tool: decides the device.
+        parser: weights of the parser, workspace-relative.
+        settings: of the cropper and the parser.
+        batch_size: pictures at once; halved when memory runs out.
+        further_tasks: see `Segmenter`.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    from segmentation.facexformer import load_facexformer
+    from segmentation.segmenter import Segmenter
+
+    def say(size: int) -> None:
+        tool.log(f"memory ran out; pictures at once from now on: {size}")
+
+    mend = f"Fetch it anew:\n    {tool.command('00_fetch_weights', '--force')}"
+    with tool.foreseen(ValueError, OSError, mend=mend):
+        network = load_facexformer(tool.workspace / parser).to(tool.device)
+        return Segmenter(network, settings, tool.workspace / MODELS, batch_size, further_tasks, say)
+
+
+def load_segmenter(tool: Tool) -> Segmenter:
+    """The segmenter of stage 03, with the settings and weights with which it read the pictures.
+
+    Raises:
+        UserError: see `recorded_segmentation` and `build_segmenter`.
+    """
+    found = recorded_segmentation(tool)
+    return build_segmenter(tool, found.parser, found.settings)
+
+
+def load_cropper(tool: Tool, min_face: float) -> FaceCropper:
+    """The cropper of stage 03, for faces down to a share `min_face` of the picture's shorter side.
+
+    Raises:
+        UserError: see `recorded_segmentation`; a file of the detector is damaged.
+    """
+    from segmentation.face_crop import FaceCropper
+
+    settings = recorded_segmentation(tool).settings
+    smallest = min(min_face, settings.min_face)
+    mend = f"Fetch it anew:\n    {tool.command('00_fetch_weights', '--force')}"
+    with tool.foreseen(ValueError, mend=mend):
+        return FaceCropper(
+            tool.device,
+            settings.detection_size,
+            smallest,
+            settings.margin,
+            weights=tool.workspace / MODELS,
+        )
+
+
+def load_judge(tool: Tool, statistics: ScoreStatistics) -> PropertyJudge:
+    """Reads normalised properties from pictures, as stages 03 and 04 read the training pictures.
+
+    Raises:
+        UserError: see `load_segmenter`.
+    """
+    from segmentation.property_judge import PropertyJudge
+
+    return PropertyJudge(load_segmenter(tool), statistics)
