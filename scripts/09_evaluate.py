@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from scripts.evaluation_readings import Requests, Sizes, VersionReadings
 
 RESULTS = "evaluation/results.json"
+LEFT_OUT = "left_out"  # its key beside the versions: version that could not be evaluated -> reason
 TABLE = "evaluation/results.csv"
 MARKDOWN = "evaluation/results.md"
 RESPONSE = "evaluation/response.png"
@@ -344,7 +345,7 @@ def run(stage: Stage, options: Options) -> None:
     if not results:
         raise UserError(f"no version could be evaluated. {' '.join(left_out.values())}")
     text = evaluation_report.markdown(results, notes(stage, options, sizes, judges, left_out))
-    stage.write_json(RESULTS, results)
+    stage.write_json(RESULTS, results | ({LEFT_OUT: left_out} if left_out else {}))
     stage.write_csv(TABLE, evaluation_report.results_table(results))
     files.write_text(stage.path(MARKDOWN), text)
     stage.save_figure(RESPONSE, evaluation_report.response_figure(results))

@@ -46,9 +46,9 @@ def check_inputs(tool: Tool) -> None:
 
 def run(tool: Tool, options: Options) -> None:
     """Load the newest generator and show the page until it is closed or Ctrl-C."""
-    from scripts.exploring.explorer import Explorer
-    from scripts.exploring.server import ExploreServer
-    from scripts.local_page import open_browser
+    from scripts.pages.explorer.explorer import Explorer
+    from scripts.pages.explorer.server import ExploreServer
+    from scripts.pages.server import open_browser
 
     check_inputs(tool)
     explorer = Explorer(tool, options.trunc_psi, options.corrections)

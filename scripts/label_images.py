@@ -11,9 +11,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts.pipeline import Tool, ToolOptions, UserError, option, run_tool
 
 if TYPE_CHECKING:
-    from scripts.labelling.answers import AnswerJournal, Order
-    from scripts.labelling.candidates import Candidates, Scores
-    from scripts.labelling.session import LabelSession
+    from scripts.pages.labelling.answers import AnswerJournal, Order
+    from scripts.pages.labelling.candidates import Candidates, Scores
+    from scripts.pages.labelling.session import LabelSession
 
 PORT = 8765
 
@@ -50,7 +50,7 @@ class Options(ToolOptions):
 def chosen_order(options: Options, tool: Tool, scores: "Scores | None") -> "Order":
     """The order asked for; by itself the uncertain ones come first once the networks know this person."""
     from scripts import hand_labels
-    from scripts.labelling import label_table
+    from scripts.pages.labelling import label_table
 
     if options.order == "uncertain" and scores is None:
         raise UserError(
@@ -74,8 +74,8 @@ def begin(
     journal: "AnswerJournal",
 ) -> "LabelSession":
     """Open the session that the options describe."""
-    from scripts.labelling.candidates import check_pictures
-    from scripts.labelling.session import Plan, open_session
+    from scripts.pages.labelling.candidates import check_pictures
+    from scripts.pages.labelling.session import Plan, open_session
 
     if options.check and scores is None:
         raise UserError(
@@ -96,8 +96,8 @@ def begin(
 
 def serve(tool: Tool, options: Options, session: "LabelSession", publish: Callable[[str], None]) -> None:
     """Show the page until it is closed or Ctrl-C."""
-    from scripts.labelling.server import LabelServer
-    from scripts.local_page import open_browser
+    from scripts.pages.labelling.server import LabelServer
+    from scripts.pages.server import open_browser
 
     with LabelServer(session, options.port, options.page_size, options.grid) as server:
         publish(server.address)
@@ -120,10 +120,10 @@ def serve(tool: Tool, options: Options, session: "LabelSession", publish: Callab
 
 def run(tool: Tool, options: Options) -> None:
     """Read what there is, then export or show the page."""
-    from scripts.labelling import label_table
-    from scripts.labelling.answers import AnswerJournal
-    from scripts.labelling.candidates import load_candidates, load_scores
-    from scripts.labelling.lock import page_lock
+    from scripts.pages.labelling import label_table
+    from scripts.pages.labelling.answers import AnswerJournal
+    from scripts.pages.labelling.candidates import load_candidates, load_scores
+    from scripts.pages.labelling.lock import page_lock
 
     candidates = load_candidates(tool)
     with page_lock(tool.workspace) as publish:

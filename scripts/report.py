@@ -23,7 +23,7 @@ class Options(ToolOptions):
 
 def run(tool: Tool, options: Options) -> None:
     """Read what the workspace has and write the page."""
-    from scripts.reporting.page import page, read_run
+    from scripts.pages.report.page import page, read_run
 
     found = read_run(tool.workspace, tool.log_dir.parent)
     if found.is_empty:

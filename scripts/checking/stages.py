@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import functools
-import importlib
-import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,22 +11,11 @@ from typing import Any
 
 from scripts.checking import pictures
 from scripts.checking.findings import Finding
-from scripts.pipeline import (
-    Input,
-    StageSpec,
-    Tool,
-    ToolOptions,
-    UsageError,
-    UserError,
-    fingerprint,
-    manifest,
-    tables,
-)
+from scripts.pages.status import StageStatus, judge, read_stages, recorded_options
+from scripts.pipeline import Input, Tool, UserError, fingerprint, tables
 from scripts.pipeline.accounting import describe_counts
 from scripts.pipeline.errors import commands_in
 from scripts.pipeline.interrupts import StopRequest
-from scripts.pipeline.layers import REPOSITORY, convert
-from scripts.pipeline.locks import holder
 from scripts.pipeline.processes import FollowingStage
 from scripts.pipeline.recorded import content_hash
 from scripts.pipeline.runner import given_options
@@ -78,28 +65,20 @@ TABLES: dict[str, tuple[str, Callable[[Row], list[str]]]] = {  # table -> script
 
 
 @dataclass
-class StageState:
-    """A stage as the workspace has it.
+class StageCheck:
+    """A stage with what is wrong in it.
 
     Attributes:
-        name: of the script.
-        record: its ``_stage.json``; None if it never ran.
-        running: process that works on it now.
+        status: of the stage.
         troubles: what is wrong, in words.
         needs: "run" or "force" if a run mends it, empty if nothing is wrong.
-        is_stale: made from other inputs than there are now.
         can_repeat: the options that it was given can work again.
         advice: command of the message with which it failed, or would refuse to begin; empty if there is none.
     """
 
-    name: str
-    spec: StageSpec | None
-    options_class: type[ToolOptions] | None
-    record: dict[str, Any] | None
-    running: int | None
+    status: StageStatus
     troubles: list[str] = field(default_factory=list)
     needs: str = ""
-    is_stale: bool = False
     can_repeat: bool = True
     advice: str = ""
 
@@ -112,20 +91,6 @@ class StageState:
         """Note a message for which the same command would fail again; it names a better one, if it can."""
         self.can_repeat = False
         self.advice = next(reversed(commands_in(message)), "")
-
-
-def load_stages(workspace: Path) -> dict[str, StageState]:
-    """All numbered scripts with their declarations and records, in order."""
-    stages = {}
-    for path in sorted((REPOSITORY / "scripts").glob("[0-9][0-9]_*.py")):
-        module = importlib.import_module(f"scripts.{path.stem}")
-        folder = manifest.stage_folder(workspace, path.stem)
-        locks = [folder / manifest.LOCK_NAME, *folder.glob(f"parts/*/{manifest.LOCK_NAME}")]
-        running = next((pid for lock in locks if (pid := holder(lock)) is not None), None)
-        record = manifest.read(workspace, path.stem)
-        spec = getattr(module, "SPEC", None)
-        stages[path.stem] = StageState(path.stem, spec, module.Options, record, running)
-    return stages
 
 
 class WorkspaceCheck:
@@ -141,23 +106,26 @@ class WorkspaceCheck:
     def __init__(self, tool: Tool, deep: bool, changed_bundle: bool) -> None:
         self.tool, self.workspace, self.deep = tool, tool.workspace, deep
         self.changed_bundle = changed_bundle
-        self.stages = load_stages(tool.workspace)
+        self.stages = {name: StageCheck(status) for name, status in read_stages(tool.workspace).items()}
         self._hash = functools.cache(lambda relative: content_hash(self.workspace / relative))
         self.picture_count = 0
 
     def findings(self) -> list[Finding]:
         """One line per stage."""
         self._check_tables()
-        for state in self.stages.values():
-            if state.running is None and state.record is not None:
-                self._check_record(state)
-        return [self._finding(state) for state in self.stages.values()]
+        for stage in self.stages.values():
+            self._check_outputs(stage)
+        statuses = {name: stage.status for name, stage in self.stages.items()}
+        judge(statuses, self.workspace, self._input_state, self._is_untrusted)
+        for stage in self.stages.values():
+            self._add_status(stage)
+        return [self._finding(stage) for stage in self.stages.values()]
 
     def _check_tables(self) -> None:
         """Every row of every table has its files, and they are whole."""
         listed: dict[str, dict[str, None]] = {}
         for relative, (maker, files_of) in TABLES.items():
-            if self.stages[maker].running is None and (self.workspace / relative).is_file():
+            if self.stages[maker].status.running is None and (self.workspace / relative).is_file():
                 try:
                     for row in _rows(self.workspace / relative):
                         for path in files_of(row):
@@ -173,70 +141,45 @@ class WorkspaceCheck:
                 trouble = pictures.trouble(self.workspace / path, self.deep)
                 if trouble:
                     bad.setdefault(trouble, []).append(path)
-            state = self.stages.get(MAKERS.get(folder, ""))
-            if state is not None and state.running is None:
+            stage = self.stages.get(MAKERS.get(folder, ""))
+            if stage is not None and stage.status.running is None:
                 for trouble, names in bad.items():
                     shown = ", ".join(name.rpartition("/")[2] for name in names[:EXAMPLE_COUNT])
                     more = ", ..." if len(names) > EXAMPLE_COUNT else ""
-                    state.add(f"{len(names)} pictures {trouble} in {folder} ({shown}{more})", "force")
+                    stage.add(f"{len(names)} pictures {trouble} in {folder} ({shown}{more})", "force")
 
-    def _check_record(self, state: StageState) -> None:
-        """Outputs are there and as recorded, and so are the inputs."""
-        record = state.record
-        if record["state"] != "complete":
-            last = (record.get("attempts") or [{}])[-1]
-            if message := str(last.get("message", "")):
-                state.add(f"not finished (failed: {message.splitlines()[0]})", "run")
-                state.refuse(message)
-            else:
-                state.add(f"not finished ({last.get('how', 'killed')}); it goes on where it was", "run")
-        else:
-            self._check_outputs(state)
-        if state.spec is not None:
-            self._check_inputs(state)
-
-    def _check_outputs(self, state: StageState) -> None:
-        record = state.record
-        for relative in record.get("outputs", []):
-            if not (self.workspace / relative).exists():
-                state.add(f"{relative} vanished", "run")
-        has_bad_pictures = any("pictures" in trouble for trouble in state.troubles)
-        for relative, recorded in record.get("sha256", {}).items():
+    def _check_outputs(self, stage: StageCheck) -> None:
+        """The files of a finished stage are those that it wrote."""
+        if stage.status.state != "complete":
+            return
+        has_bad_pictures = any("pictures" in trouble for trouble in stage.troubles)
+        for relative, recorded in (stage.status.record or {}).get("sha256", {}).items():
             path = self.workspace / relative
             if path.is_dir() and has_bad_pictures:
                 continue
             if path.exists() and self._hash(relative) != recorded:
-                state.add(f"{relative} is not what the stage wrote", "force")
+                stage.add(f"{relative} is not what the stage wrote", "force")
 
-    def _check_inputs(self, state: StageState) -> None:
-        """The recorded inputs are those that are there now; what a broken maker left is not judged."""
-        depends_on = state.record.get("depends_on", {})
-        try:
-            options = recorded_options(state.options_class, state.record)
-        except (UsageError, KeyError, TypeError, ValueError):
-            state.add("made with options that the script no longer has", "force")
-            state.is_stale, state.can_repeat = True, False
-            return
-        inputs = {item.path: item for item in state.spec.inputs_for(options)}
-        stale_makers = sorted(
-            {item.made_by for item in inputs.values() if self._state_of(item.made_by, "is_stale")}
-        )
-        if stale_makers:
-            state.add(f"made from what {', '.join(stale_makers)} will replace", "force")
-            state.is_stale = True
-            return
-        now = fingerprint.dependencies(state.spec, options, self.workspace, self._input_state)
-        for path, item in inputs.items():
-            unjudged = self.changed_bundle if item.in_repository else self._state_of(item.made_by, "troubles")
-            if unjudged or self._state_of(item.made_by, "running"):
-                now["inputs"][path] = depends_on.get("inputs", {}).get(path, now["inputs"][path])
-        if fingerprint.fingerprint(now) != state.record["fingerprint"]:
-            lines = fingerprint.differences(depends_on, now)
-            state.add(f"stale: {'; '.join(lines)}", "force")
-            state.is_stale = True
+    def _is_untrusted(self, item: Input) -> bool:
+        """What a broken maker left is not judged, nor what is no longer as committed."""
+        if item.in_repository:
+            return self.changed_bundle
+        return item.made_by in self.stages and bool(self.stages[item.made_by].troubles)
 
-    def _state_of(self, maker: str, attribute: str) -> Any:
-        return getattr(self.stages[maker], attribute) if maker in self.stages else None
+    def _add_status(self, stage: StageCheck) -> None:
+        """What the records say."""
+        status = stage.status
+        if status.is_unfinished and status.running is None:
+            if message := str((status.record.get("attempts") or [{}])[-1].get("message", "")):
+                stage.add(f"not finished (failed: {message.splitlines()[0]})", "run")
+                stage.refuse(message)
+            else:
+                stage.add(f"not finished ({status.last_end}); it goes on where it was", "run")
+        for path in status.vanished:
+            stage.add(f"{path} vanished", "run")
+        if status.changed:
+            stage.add(f"stale: {'; '.join(status.changed)}", "force")
+            stage.can_repeat = stage.can_repeat and not status.has_other_options
 
     def _input_state(self, item: Input, workspace: Path) -> str:
         """`fingerprint.input_state` that remembers nothing on the disk."""
@@ -245,62 +188,49 @@ class WorkspaceCheck:
             return f"sha256 {self._hash(item.path) if not item.in_repository else content_hash(path)}"
         return fingerprint.input_state(item, workspace)
 
-    def _finding(self, state: StageState) -> Finding:
-        if state.running is not None:
-            return Finding(state.name, f"running now (process {state.running}); its files are not judged")
-        if state.troubles:
-            self._look_ahead(state)
-            return Finding(state.name, "; ".join(state.troubles), self._command(state))
-        if state.record is None:
-            made = state.spec is None and (self.workspace / REGENERATED / "images.csv").is_file()
-            return Finding(state.name, "its pictures are all there" if made else "not run yet")
-        return Finding(state.name, _summary(state.record))
+    def _finding(self, stage: StageCheck) -> Finding:
+        status = stage.status
+        if status.running is not None:
+            return Finding(status.name, f"running now (process {status.running}); its files are not judged")
+        if stage.troubles:
+            self._look_ahead(stage)
+            return Finding(status.name, "; ".join(stage.troubles), self._command(stage))
+        if status.record is None:
+            return Finding(status.name, "its pictures are all there" if status.has_result else "not run yet")
+        return Finding(status.name, _summary(status.record))
 
-    def _look_ahead(self, state: StageState) -> None:
+    def _look_ahead(self, stage: StageCheck) -> None:
         """Ask the script whether it would begin with the options that it was given."""
-        if state.needs != "force" or not state.can_repeat or state.spec is None or state.spec.check is None:
+        status = stage.status
+        if stage.needs != "force" or not stage.can_repeat or status.record is None:
             return
-        options = recorded_options(state.options_class, state.record) if state.record else None
-        inputs = state.spec.inputs_for(options) if options else ()
-        if options is None or any(self._state_of(item.made_by, "troubles") for item in inputs):
-            return  # nothing to repeat, or to be asked again when its inputs are mended
+        if status.spec is None or status.spec.check is None:
+            return
+        options = recorded_options(status.options_class, status.record)
+        makers = (self.stages.get(item.made_by) for item in status.spec.inputs_for(options))
+        if any(maker and maker.troubles for maker in makers):
+            return  # to be asked again when its inputs are mended
         options = replace(options, workspace=self.tool.options.workspace)
         try:
-            state.spec.check(FollowingStage(state.spec, options, StopRequest()), options)
+            status.spec.check(FollowingStage(status.spec, options, StopRequest()), options)
         except UserError as error:
-            state.troubles.append(f"it would refuse to begin again: {str(error).splitlines()[0]}")
-            state.refuse(str(error))
+            stage.troubles.append(f"it would refuse to begin again: {str(error).splitlines()[0]}")
+            stage.refuse(str(error))
 
-    def _command(self, state: StageState) -> str:
+    def _command(self, stage: StageCheck) -> str:
         """The command that mends a stage, with the options that it was given where they can work."""
-        if state.advice:
-            return state.advice
-        record = state.record or {}
-        names = typing.get_type_hints(state.options_class)
+        if stage.advice:
+            return stage.advice
+        record, names = stage.status.record or {}, typing.get_type_hints(stage.status.options_class)
         options = {name: entry for name, entry in record.get("options", {}).items() if name in names}
         known = {name: options[name]["value"] for name in ("preset", "quality") if name in options}
         config = options.get("config", {}).get("value")
         given = replace(self.tool.options, **known, **({"config": Path(config)} if config else {}))
-        words = [word for word in given_options(options) if word != "--quiet" and state.can_repeat]
-        if state.spec is not None and (state.needs == "force" or not state.can_repeat):
+        words = [word for word in given_options(options) if word != "--quiet" and stage.can_repeat]
+        if stage.status.spec is not None and (stage.needs == "force" or not stage.can_repeat):
             words.append("--force")
-        return Tool(state.name, given, StopRequest(), has_log=False).command(state.name, *words)
-
-
-def recorded_options(options_class: type[ToolOptions], record: Mapping[str, Any]) -> ToolOptions:
-    """The options of a recorded run; one that is gone and changed no result is left out.
-
-    Raises:
-        UsageError, KeyError, TypeError, ValueError: the script has other options today.
-    """
-    hints = typing.get_type_hints(options_class)
-    counted = record.get("depends_on", {}).get("options", {})
-    values = {
-        name: convert(entry["value"], hints[name], name)
-        for name, entry in record["options"].items()
-        if entry["value"] is not None and (name in hints or name in counted)
-    }
-    return options_class(**values)
+        name = stage.status.name
+        return Tool(name, given, StopRequest(), has_log=False).command(name, *words)
 
 
 def _rows(path: Path) -> Iterator[Row]:

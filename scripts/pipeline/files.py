@@ -140,16 +140,23 @@ def write_arrays(path: Path, **arrays: Any) -> None:
 def save_image(path: Path, image: Any, **save_options: Any) -> None:
     """Write a picture atomically; the suffix decides the format, JPEG quality defaults to 95.
 
+    A PNG keeps the texts that the picture carries (its ``info``).
+
     Args:
         path: final name, with suffix.
         image: ``PIL.Image.Image`` or uint8 array [H, W, 3] RGB or [H, W] grey.
         save_options: passed on to ``PIL.Image.Image.save``.
     """
-    from PIL import Image
+    from PIL import Image, PngImagePlugin
 
     picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
     if path.suffix.lower() in {".jpg", ".jpeg"}:
         save_options.setdefault("quality", 95)
+    elif "pnginfo" not in save_options and path.suffix.lower() == ".png":
+        save_options["pnginfo"] = texts = PngImagePlugin.PngInfo()
+        for name, text in picture.info.items():
+            if isinstance(name, str) and isinstance(text, str):
+                texts.add_text(name, text)
     with atomic_path(path) as temporary:
         picture.save(temporary, **save_options)
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from scripts.pipeline import files
+from scripts.pipeline.image_files import ImageFileError, picture_text, read_image
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +21,8 @@ INK = (30, 30, 30)
 GAP_PX = 2
 FONT_SIZE_PX = 12
 LABEL_HEIGHT_PX = 16
+GRID_TEXT = "Grid"  # the text in a PNG that says where its pictures are
+SHEET_ASPECT = 100  # sheets of ours are wider than any photograph
 
 
 def contact_sheet(
@@ -70,7 +77,7 @@ def labelled_grid(
         title: text above the whole.
 
     Returns:
-        RGB picture.
+        RGB picture; as PNG it says where its pictures are, for `read_grid`.
     """
     if len(images) != len(row_labels) or any(len(row) != len(column_labels) for row in images):
         raise ValueError("the grid's rows and columns need one label each")
@@ -96,49 +103,25 @@ def labelled_grid(
         _write(grid, [text], GAP_PX, y + (height - LABEL_HEIGHT_PX) // 2)
         for column, image in enumerate(images[row]):
             grid.paste(_enlarged(image, scale), (left + column * (width + GAP_PX), y))
+    step = {"step_x": width + GAP_PX, "step_y": height + GAP_PX}
+    cells = {"left": left, "top": top, "width": width, "height": height, **step}
+    grid.info[GRID_TEXT] = json.dumps({**cells, "rows": len(images), "columns": len(column_labels)})
     return grid
 
 
-def cut_grid(grid: Image.Image, row_count: int, group: int = 1) -> list[list[Image.Image]]:
-    """The square pictures of a `labelled_grid`, row after row.
-
-    Args:
-        grid: what `labelled_grid` gave, as it was stored.
-        row_count: its rows.
-        group: its columns are a multiple of this; more than one where the row labels may be as wide as a
-            picture, which would pass for a column.
+def read_grid(path: Path) -> list[list[np.ndarray]]:
+    """The pictures of a stored `labelled_grid`, row after row, uint8 [H, W, 3] each.
 
     Raises:
-        ValueError: no such grid.
+        ImageFileError: it cannot be read, or does not say where its pictures are.
     """
-    top, step = _find_rows(grid, row_count)
-    columns = grid.width // step // group * group if step else 0
-    if columns < 1:
-        raise ValueError(f"a picture of {grid.width} x {grid.height} px is no grid of {row_count} rows")
-    size = step - GAP_PX
-    left = grid.width - columns * step
-    return [
-        [grid.crop((x, y, x + size, y + size)) for x in range(left, left + columns * step, step)]
-        for y in range(top, top + row_count * step, step)
-    ]
-
-
-def _find_rows(grid: Image.Image, row_count: int) -> tuple[int, int]:
-    """Where the pictures of a grid begin, and from row to row: the labels above may have any number of lines.
-
-    A row ends where a gap is blank from left to right. (0, 0): there is no such place.
-    """
-    import numpy as np
-
-    is_blank = (np.asarray(grid.convert("RGB")) == BACKGROUND).all(axis=(1, 2))
-    for top in range(LABEL_HEIGHT_PX, grid.height, LABEL_HEIGHT_PX):
-        step, rest = divmod(grid.height - top, row_count)
-        if step <= GAP_PX:
-            break
-        ends = top + step * np.arange(1, row_count + 1)
-        if not rest and all(is_blank[ends - gap].all() for gap in range(1, GAP_PX + 1)):
-            return top, step
-    return 0, 0
+    grid, text = read_image(path, largest_aspect=SHEET_ASPECT), picture_text(path, GRID_TEXT, SHEET_ASPECT)
+    if not text:
+        raise ImageFileError("it does not say where its pictures are, as sheets of today do")
+    cell = files.parse_json(text)
+    xs = [cell["left"] + column * cell["step_x"] for column in range(cell["columns"])]
+    ys = [cell["top"] + row * cell["step_y"] for row in range(cell["rows"])]
+    return [[grid[y : y + cell["height"], x : x + cell["width"]] for x in xs] for y in ys]
 
 
 def _blank(width: int, height: int) -> Image.Image:
@@ -181,10 +164,7 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def _header(labels: Sequence[str], width: int) -> tuple[int, bool]:
-    """Height of the column labels in pixels, and whether they are turned since a word is wider than a column.
-
-    Whole lines high, so that `cut_grid` finds its end.
-    """
+    """Height of the column labels in pixels, and whether they are turned: a word is wider than a column."""
     texts = [_wrapped(label, width) for label in labels]
     is_turned = _widest(line for lines in texts for line in lines) > width and any(labels)
     line_count = -(-_widest(labels) // LABEL_HEIGHT_PX) if is_turned else max(map(len, texts))

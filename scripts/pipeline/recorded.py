@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from scripts.pipeline import files, manifest
 from scripts.pipeline.fingerprint import sha256_file
@@ -30,6 +30,32 @@ def write(workspace: Path, name: str, outputs: Iterable[str]) -> dict[str, str]:
     }
     files.write_json(manifest.stage_folder(workspace, name) / RECORD_NAME, found)
     return found
+
+
+def file_counts(workspace: Path, folders: Iterable[str]) -> dict[str, int]:
+    """How many files there are in each of these folders, by which a vanished one shows."""
+    return {
+        relative: sum(path.is_file() for path in (workspace / relative).iterdir())
+        for relative in folders
+        if (workspace / relative).is_dir()
+    }
+
+
+def vanished(workspace: Path, name: str, record: Mapping[str, Any], outputs: Iterable[str]) -> list[str]:
+    """What a finished stage wrote and is gone: outputs, files of its folders, its list of files.
+
+    Args:
+        workspace, name: of the stage.
+        record: its ``_stage.json``.
+        outputs: that it has under its options.
+    """
+    gone = [relative for relative in outputs if not (workspace / relative).exists()]
+    counts = record.get("file_counts", {})
+    present = file_counts(workspace, counts)
+    gone += [f"files of {folder}" for folder in counts if present.get(folder, 0) < counts[folder]]
+    if "sha256" in record and not (manifest.stage_folder(workspace, name) / RECORD_NAME).exists():
+        gone.append(RECORD_NAME)
+    return gone
 
 
 def digests(recorded: Mapping[str, str], outputs: Iterable[str]) -> dict[str, str]:

@@ -261,12 +261,7 @@ class StageRun:
         )
 
     def _is_up_to_date(self, previous: dict[str, Any]) -> bool:
-        vanished = [relative for relative in self.outputs if not (self.workspace / relative).exists()]
-        counts = previous.get("file_counts", {})
-        present = self._file_counts()
-        vanished += [f"files of {name}" for name in counts if present.get(name, 0) < counts[name]]
-        if "sha256" in previous and not (self.stage.folder / recorded.RECORD_NAME).exists():
-            vanished.append(recorded.RECORD_NAME)
+        vanished = recorded.vanished(self.workspace, self.spec.name, previous, self.outputs)
         if vanished:
             self.stage.log(f"{self.spec.name}: {', '.join(vanished)} vanished; making it again.")
             return False
@@ -276,15 +271,6 @@ class StageRun:
         screen.log(f"{self.spec.name} is up to date ({previous.get('finished', 'earlier')}).")
         self._summarise(screen, previous.get("numbers", {}), previous.get("look_at", []))
         return True
-
-    def _file_counts(self) -> dict[str, int]:
-        """How many files there are in each folder of results, by which a vanished one shows."""
-        folders = [self.workspace / relative for relative in self.spec.clears]
-        return {
-            self.stage.relative(folder): sum(path.is_file() for path in folder.iterdir())
-            for folder in folders
-            if folder.is_dir()
-        }
 
     def _run(
         self,
@@ -322,7 +308,7 @@ class StageRun:
                 "numbers": self.stage.numbers,
                 "look_at": self.stage.look_at,
                 "outputs": list(self.outputs),
-                "file_counts": self._file_counts(),
+                "file_counts": recorded.file_counts(self.workspace, self.spec.clears),
                 "sha256": recorded.digests(written, (*self.outputs, *self.spec.item_folders)),
             }
             self.stage.record = record

@@ -16,7 +16,7 @@ from scripts.pipeline import REPOSITORY, fingerprint, locks, manifest, recorded,
 from scripts.regeneration import generator_file
 from tests.faults.injection import obey_permissions
 from tests.processes import ScriptProcess, wait_until
-from tests.scripts.explore_workspace import make_workspace
+from tests.scripts.pages.explore_workspace import make_workspace
 
 SCRIPTS = REPOSITORY / "scripts"
 MAKERS = {"04_compute_property_scores": faces.STATISTICS, "06_fine_tune_v2": generator_file("v2")}

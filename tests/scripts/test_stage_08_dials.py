@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scripts.exploring.explorer import ExploreError, Explorer
+from scripts.pages.explorer.explorer import ExploreError, Explorer
 from scripts.pipeline.options import resolve_options
-from tests.scripts.explore_workspace import make_tool, make_workspace, properties, run_command
+from tests.scripts.pages.explore_workspace import make_tool, make_workspace, properties, run_command
 
 NAME = "08_regenerate_images"
 stage = importlib.import_module(f"scripts.{NAME}")

@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from scripts import faces
+from scripts.evaluation_generators import UnfittedBaseError
 from scripts.evaluation_readings import VersionReadings
 from scripts.pipeline import REPOSITORY, Stage, files, run_stage
 from scripts.pipeline.interrupts import StopRequest
@@ -222,3 +223,19 @@ def _read_together() -> dict[str, int]:
 def test_several_processes_know_what_they_made_together(tmp_path: Path) -> None:
     assert _read_together() == {}
     assert in_processes(2, tmp_path, _read_together) == [{"v1": 3 * 7}] * 2
+
+
+def test_why_a_version_is_left_out_is_a_key_of_the_results(run, workspace: Path, monkeypatch) -> None:
+    evaluated = evaluate.evaluate
+
+    def without_base(stage: object, options: object, readings: object, sizes: object) -> dict:
+        if readings.version == "base":
+            raise UnfittedBaseError("It has too few pictures.")
+        return evaluated(stage, options, readings, sizes)
+
+    monkeypatch.setattr(evaluate, "evaluate", without_base)
+    assert run(*SIZES, "--force") == 0
+    results = json.loads((workspace / evaluate.RESULTS).read_text())
+    assert results.pop("left_out") == {"base": "It has too few pictures."}
+    assert list(results) == ["v1"]
+    assert set(pd.read_csv(workspace / evaluate.TABLE)["version"]) == {"v1"}

@@ -1,0 +1,48 @@
+"""The explorer's page over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from werkzeug.wrappers import Request, Response
+
+from scripts.pages.explorer.explorer import LARGEST_PHOTOGRAPH_BYTES, ExploreError, Explorer
+from scripts.pages.server import Action, PageServer, json_response
+from scripts.pipeline import UserError
+
+
+class ExploreServer(PageServer):
+    """Serves one explorer on 127.0.0.1, to as many tabs as are open: each sends its whole setting.
+
+    Args:
+        explorer: makes the pictures.
+        port: 0 takes any free one.
+
+    Raises:
+        UserError: the port is taken.
+    """
+
+    page = Path(__file__).with_name("page")
+    only_newest_page = False
+    largest_message_bytes = LARGEST_PHOTOGRAPH_BYTES * 4 // 3 + 4096  # base64, with its name
+    refusals = (ExploreError, UserError)
+    stale_page = "explore was started again since this page was opened. Reload to go on here."
+    write_failure = "The photograph could not be kept ({error}). Free some space or mend the folder."
+
+    def __init__(self, explorer: Explorer, port: int) -> None:
+        super().__init__(port)
+        self.explorer = explorer
+
+    def get(self, request: Request) -> Response:
+        """What the page is built from."""
+        return json_response(self.explorer.state()) if request.path == "/api/state" else super().get(request)
+
+    def actions(self) -> Mapping[str, Action]:
+        """Pictures, strips, photographs, close."""
+        return {
+            **super().actions(),
+            "/api/picture": self.explorer.picture,
+            "/api/strip": self.explorer.strip,
+            "/api/photograph": self.explorer.photograph,
+        }

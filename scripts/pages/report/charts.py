@@ -1,0 +1,140 @@
+"""Small charts as paths of SVG. The template draws them in the colours of the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from scripts.pages.report.results import TrainingLog
+from segmentation.property_table import PROPERTIES
+
+LEFT, RIGHT, TOP, BOTTOM = 52, 250, 10, 98  # of what is drawn, in an SVG of 260 x 120
+HISTOGRAM_LEFT = 10
+MOST_POINTS = 240
+LOG_FROM_RATIO = 40.0
+HISTOGRAM_EDGE, HISTOGRAM_BINS = 3.5, 28
+
+Points = Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart.
+
+    Attributes:
+        title, aside: above it; label: what it shows, for those who do not see it.
+        paths: class and path of each line.
+        texts: x, y, anchor and text of each.
+    """
+
+    title: str
+    aside: str
+    label: str
+    paths: list[tuple[str, str]]
+    texts: list[tuple[float, float, str, str]]
+
+
+@dataclass(frozen=True)
+class Panels:
+    """Small charts side by side under one caption."""
+
+    caption: str
+    charts: list[Chart]
+
+
+def training_panels(log: TrainingLog) -> Panels:
+    """One chart per measure of the log, with its last value."""
+    charts = []
+    for name, curves in log.curves.items():
+        last = [spell(ys[-1]) for _, ys in curves if ys]
+        label = f"{name} of {log.title} over {log.x_name}s, at last {', '.join(last)}"
+        kind = "line second" if name.startswith("valid") else "line"
+        lines = [points for curve in curves if (points := _finite(*curve))]
+        if lines:
+            paths, texts = _lines(lines, kind, log.x_name)
+            charts.append(Chart(name, "" if len(last) > 1 else last[-1], label, paths, texts))
+    folds = max((len(curves) for curves in log.curves.values()), default=1)
+    per_fold = f", one line per fold ({folds})" if folds > 1 else ""
+    return Panels(f"Training of {log.title}{per_fold}.", charts)
+
+
+def score_panels(scores: Mapping[str, Sequence[float]]) -> Panels | None:
+    """One histogram per property, in standard deviations, with the normal curve of as many scores.
+
+    Args:
+        scores: property -> normalised scores of the training labels; none: None is returned.
+    """
+    if not scores:
+        return None
+    charts = []
+    for prop in PROPERTIES:
+        values = scores[prop.name]
+        label = f"Histogram of {len(values)} scores: {prop.meaning}"
+        middle = (HISTOGRAM_LEFT + RIGHT) / 2
+        marks = ((HISTOGRAM_LEFT, "start", prop.low), (middle, "middle", "mean"), (RIGHT, "end", prop.high))
+        texts = [(x, BOTTOM + 15, anchor, text) for x, anchor, text in marks]
+        charts.append(Chart(prop.name, "", label, _histogram(values), texts))
+    count = len(next(iter(scores.values())))
+    caption = (
+        f"Scores of the {count} training labels, in deviations from the mean; the line is the normal curve."
+    )
+    return Panels(caption, charts)
+
+
+def spell(value: float) -> str:
+    """A number in few characters."""
+    if value and (abs(value) < 1e-3 or abs(value) >= 1e5):
+        return f"{value:.0e}"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _finite(xs: Sequence[float], ys: Sequence[float]) -> Points:
+    """The finite points, thinned out; the last one stays."""
+    points = [(x, y) for x, y in zip(xs, ys, strict=True) if math.isfinite(x) and math.isfinite(y)]
+    thinned = points[:: max(1, math.ceil(len(points) / MOST_POINTS))]
+    return thinned if thinned[-1:] == points[-1:] else [*thinned, points[-1]]
+
+
+def _lines(
+    lines: Sequence[Points], kind: str, x_name: str
+) -> tuple[list[tuple[str, str]], list[tuple[float, float, str, str]]]:
+    """Paths and texts of lines over one pair of axes, logarithmic where positive values span decades."""
+    all_x, all_y = zip(*(point for points in lines for point in points), strict=True)
+    low, high, x_low, x_high = min(all_y), max(all_y), min(all_x), max(all_x)
+    is_log = low > 0 and high / low > LOG_FROM_RATIO
+    scale = math.log if is_log else float
+
+    def place(x: float, y: float) -> str:
+        across = (x - x_low) / (x_high - x_low) if x_high > x_low else 0.5
+        up = (scale(y) - scale(low)) / (scale(high) - scale(low)) if high > low else 0.5
+        return f"{LEFT + across * (RIGHT - LEFT):.1f},{BOTTOM - up * (BOTTOM - TOP):.1f}"
+
+    paths = [("axis", f"M{LEFT} {TOP}V{BOTTOM}H{RIGHT}")]
+    for points in lines:
+        path = "M" + " ".join(place(x, y) for x, y in points)
+        paths.append((kind, path) if len(points) > 1 else (f"{kind} dot", f"{path}h0"))
+    texts = [(LEFT - 5, TOP + 4, "end", spell(high)), (RIGHT, BOTTOM + 15, "end", f"{x_name} {x_high:,.0f}")]
+    texts += [(LEFT - 5, BOTTOM + 3, "end", spell(low))] if high > low else []
+    return paths, texts + ([(LEFT, BOTTOM + 15, "start", "log scale")] if is_log else [])
+
+
+def _histogram(values: Sequence[float]) -> list[tuple[str, str]]:
+    """Bars, normal curve and axis."""
+    width, step = 2 * HISTOGRAM_EDGE / HISTOGRAM_BINS, (RIGHT - HISTOGRAM_LEFT) / HISTOGRAM_BINS
+    counts = [0] * HISTOGRAM_BINS
+    for value in values:
+        counts[min(max(int((value + HISTOGRAM_EDGE) / width), 0), HISTOGRAM_BINS - 1)] += 1
+    edges = [-HISTOGRAM_EDGE + n * width / 2 for n in range(2 * HISTOGRAM_BINS + 1)]
+    curve = [len(values) * width * math.exp(-0.5 * x * x) / math.sqrt(2 * math.pi) for x in edges]
+    scale = (BOTTOM - TOP) / max(*counts, *curve, 1)
+    bars = "".join(
+        f"M{HISTOGRAM_LEFT + n * step:.1f},{BOTTOM}v{-count * scale:.1f}h{step - 0.8:.1f}V{BOTTOM}z"
+        for n, count in enumerate(counts)
+        if count
+    )
+    tops = [
+        f"{HISTOGRAM_LEFT + n * step / 2:.1f},{BOTTOM - value * scale:.1f}" for n, value in enumerate(curve)
+    ]
+    axis = f"M{HISTOGRAM_LEFT} {BOTTOM}H{RIGHT}"
+    return [("bar", bars), ("line second", "M" + " ".join(tops)), ("axis", axis)]

@@ -1,0 +1,193 @@
+"""Local pages: static files and JSON messages over HTTP, for one person on this machine only.
+
+A page is a folder with an ``index.html``; a script adds what it answers with a server of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import webbrowser
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from werkzeug.exceptions import HTTPException, abort
+from werkzeug.sansio.utils import host_is_trusted
+from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.utils import send_from_directory
+from werkzeug.wrappers import Request, Response
+
+from scripts.pipeline import UserError, files
+
+HOST = "127.0.0.1"
+HOST_NAMES = ("127.0.0.1", "localhost")
+TOKEN_HEADER = "X-Page-Token"
+CLOSE_PATH = "/api/close"
+POLL_S = 0.3
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; script-src 'self'; "
+    "style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    # Pictures keep their names when they are generated anew: nothing may come from an earlier visit.
+    "Cache-Control": "no-store",
+}
+
+Value = dict[str, Any]
+Action = Callable[[Value], Value]
+
+
+class PageServer:
+    """Serves one page on 127.0.0.1.
+
+    A page shows a token with its messages, so that no other site can send any.
+
+    Attributes:
+        page: folder of the static files; ``{{token}}`` in ``index.html`` becomes the token.
+        only_newest_page: only the page that was opened last may send messages: each gets a token of its own
+            and the one before loses its right, so that two tabs cannot mix what they say. False: all may.
+        largest_message_bytes: longer messages are refused.
+        refusals: exceptions that are answered with their text.
+        stale_page: answer to a page that has lost its right.
+        write_failure: answer if an action cannot write its files; ``{error}`` is the reason.
+        token: what a page has to show now.
+        closing: True once the page was closed by its button.
+
+    Args:
+        port: 0 takes any free one.
+
+    Raises:
+        UserError: the port is taken.
+    """
+
+    page: Path
+    only_newest_page = True
+    largest_message_bytes = 1 << 16
+    refusals: tuple[type[Exception], ...] = (UserError,)
+    stale_page = "This page was opened again elsewhere, or its script was restarted. Reload to go on here."
+    write_failure = "It could not be written ({error}). Free some space or mend the folder, then try again."
+
+    def __init__(self, port: int) -> None:
+        try:
+            listening = socket.create_server((HOST, port))
+        except (OSError, OverflowError) as error:
+            raise UserError(
+                f"port {port} of {HOST} cannot be used ({error}), so the page cannot be opened there. Give "
+                "another --port, or --port 0 for any that is free."
+            ) from error
+        with listening:
+            self._http = make_server(
+                HOST, port, self, threaded=True, request_handler=_Connection, fd=listening.fileno()
+            )
+        self._http.timeout = POLL_S
+        self.port: int = self._http.port
+        self.address = f"http://{HOST}:{self.port}/"
+        self.closing = False
+        self.token = secrets.token_urlsafe(16)
+
+    def __enter__(self) -> PageServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.server_close()
+
+    def serve_until(self, check_stop: Callable[[], None]) -> None:
+        """Answer requests until the page is closed by its button; ``check_stop`` raises to end earlier."""
+        while not self.closing:
+            check_stop()
+            self._http.handle_request()
+
+    def get(self, request: Request) -> Response:
+        """Answer a GET request for anything but the page and its files."""
+        abort(HTTPStatus.NOT_FOUND, f"there is no {request.path}")
+
+    def actions(self) -> Mapping[str, Action]:
+        """Path of a POST request -> what it does with the message; the result is sent as JSON."""
+        return {CLOSE_PATH: lambda _: {}}
+
+    @Request.application
+    def __call__(self, request: Request) -> Response:
+        """Answer any request; what is refused or fails is told in one readable sentence."""
+        try:
+            response = self._respond(request)
+        except HTTPException as error:
+            response = json_response({"error": error.description}, error.code)
+        except self.refusals as error:
+            response = json_response({"error": str(error)}, HTTPStatus.CONFLICT)
+        except OSError as error:
+            message = self.write_failure.format(error=error)
+            response = json_response({"error": message}, HTTPStatus.INSUFFICIENT_STORAGE)
+        response.headers.update(SECURITY_HEADERS)
+        return response
+
+    def _respond(self, request: Request) -> Response:
+        # A foreign site may have pointed its own name here, or send from where it is.
+        host = request.headers.get("Host", "")
+        is_local = host_is_trusted(host, HOST_NAMES)
+        if not is_local or request.headers.get("Origin", f"http://{host}") != f"http://{host}":
+            abort(HTTPStatus.FORBIDDEN, f"this page answers as {' or '.join(HOST_NAMES)} only")
+        if request.method == "POST":
+            return self._act(request)
+        if request.method != "GET":
+            abort(HTTPStatus.METHOD_NOT_ALLOWED)
+        if request.path == "/":
+            return self._index(request)
+        if request.path.startswith("/page/"):
+            return send_from_directory(self.page, request.path.removeprefix("/page/"), request.environ)
+        return self.get(request)
+
+    def _index(self, request: Request) -> Response:
+        """The page itself, with its token; only as a document of its own, not inside or from another."""
+        if request.headers.get("Sec-Fetch-Dest", "document") != "document":
+            abort(HTTPStatus.FORBIDDEN, "the page is opened by itself only")
+        if self.only_newest_page:
+            self.token = secrets.token_urlsafe(16)
+        text = (self.page / "index.html").read_text(encoding="utf-8")
+        return Response(text.replace("{{token}}", self.token), mimetype="text/html")
+
+    def _act(self, request: Request) -> Response:
+        """What a message asks for: a JSON object, with the page's token."""
+        length, token = request.content_length, request.headers.get(TOKEN_HEADER, "")
+        if length is None or length > self.largest_message_bytes:
+            abort(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the message has no length, or is too long")
+        if not secrets.compare_digest(token.encode("utf-8"), self.token.encode("utf-8")):
+            abort(HTTPStatus.FORBIDDEN, self.stale_page)
+        try:
+            message = files.parse_json(request.get_data())
+        except files.TextFileError:
+            abort(HTTPStatus.BAD_REQUEST, "the message is no JSON object")
+        action = self.actions().get(request.path)
+        if action is None:
+            abort(HTTPStatus.NOT_FOUND, f"there is no {request.path}")
+        response = json_response(action(message))
+        if request.path == CLOSE_PATH:
+            response.call_on_close(lambda: setattr(self, "closing", True))  # once the answer has been sent
+        return response
+
+
+class _Connection(WSGIRequestHandler):
+    """One request. None is printed: the terminal is for messages that matter."""
+
+    disable_nagle_algorithm = True  # headers and body are two packets; the second must not wait
+
+    def log(self, type: str, message: str, *args: Any) -> None:
+        pass
+
+
+def json_response(value: Value, status: int | None = None) -> Response:
+    """A JSON object."""
+    return Response(json.dumps(value), status, mimetype="application/json")
+
+
+def open_browser(address: str) -> None:
+    """Open the page in a browser with windows; one for the console would take over this terminal."""
+    try:
+        browser = webbrowser.get()
+    except webbrowser.Error:
+        return  # there is none; the address has been printed
+    if type(browser) is not webbrowser.GenericBrowser:
+        browser.open(address)

@@ -1,0 +1,117 @@
+"""A workspace with tiny generators of every version, to explore."""
+
+import base64
+import io
+import json
+import runpy
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+
+from scripts import faces
+from scripts.pages.explorer.explorer import Explorer
+from scripts.pages.explorer.server import ExploreServer
+from scripts.pipeline import REPOSITORY, Tool, ToolOptions
+from scripts.pipeline.interrupts import StopRequest
+from segmentation.normalization import fit
+from segmentation.property_table import LABEL_ALGORITHM, PROPERTY_NAMES
+from stylegan_modified.stylegan_generator import transplant
+from stylegan_modified.stylegan_generator_v3 import Encoder, EncoderConfig
+from tests.scripts.pages.page_serving import answering
+from tests.stylegan_modified import tiny
+
+
+def make_workspace(root: Path) -> Path:
+    """Score statistics, four generators whose dials do something, property CNN and encoder."""
+    scores = np.random.default_rng(0).normal(size=(200, len(PROPERTY_NAMES)))
+    statistics = {f"algorithm_{LABEL_ALGORITHM}": fit(scores, np.ones(scores.shape, bool)).to_dict()}
+    (root / faces.STATISTICS).parent.mkdir(parents=True)
+    (root / faces.STATISTICS).write_text(json.dumps(statistics))
+    base, model = tiny.base_generator(), tiny.dial_generator()
+    v1 = transplant(base)
+    torch.manual_seed(5)
+    with torch.no_grad():
+        v1.mapping.label_weight.normal_()
+        for parameter in model.dials.parameters():
+            parameter.normal_(0, 0.1)
+    encoder = Encoder(EncoderConfig(tiny.RESOLUTION, tiny.Z_DIM, width=0.25, hidden=32))
+    save(root, faces.BASE, {"generator": base.state_dict(), "config": base.config})
+    save(root, faces.GENERATOR_FILES["v1"], v1.checkpoint())
+    for version in ("v2", "v3"):
+        save(root, faces.GENERATOR_FILES[version], model.checkpoint())
+    save(root, faces.PROPERTY_CNN, model.property_cnn.checkpoint())
+    save(root, faces.ENCODER, encoder.checkpoint())
+    return root
+
+
+def save(root: Path, relative: str, content: dict) -> None:
+    """Write a file of weights."""
+    (root / relative).parent.mkdir(parents=True, exist_ok=True)
+    torch.save(content, root / relative)
+
+
+def make_tool(root: Path) -> Tool:
+    """The running script, as its modules see it."""
+    return Tool("explore", ToolOptions(workspace=root, device="cpu", quiet=True), StopRequest())
+
+
+def properties(**turned: float) -> dict[str, float]:
+    """All dials at zero but those given."""
+    return dict.fromkeys(PROPERTY_NAMES, 0.0) | turned
+
+
+def photograph(width: int = tiny.RESOLUTION, height: int = tiny.RESOLUTION) -> bytes:
+    """A PNG with smooth random colours."""
+    rng = np.random.default_rng(1)
+    small = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
+    buffer = io.BytesIO()
+    small.resize((width, height), Image.Resampling.BICUBIC).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def upload(content: bytes, name: str = "my face.png") -> dict[str, str]:
+    """The message that sends a photograph."""
+    return {"name": name, "content": base64.b64encode(content).decode()}
+
+
+def read_png(text: str) -> Image.Image:
+    """A picture of an answer."""
+    return Image.open(io.BytesIO(base64.b64decode(text)))
+
+
+def pixels(text: str) -> np.ndarray:
+    """A picture of an answer, uint8 [H, W, 3]."""
+    return np.asarray(read_png(text))
+
+
+@contextmanager
+def serving(explorer: Explorer, port: int = 0) -> Iterator[ExploreServer]:
+    """A server of the explorer's page that answers."""
+    with answering(ExploreServer(explorer, port)) as server:
+        yield server
+
+
+def run_command(command: str, *arguments: object) -> int:
+    """Run a copied command line, with more arguments, in this process; its exit code."""
+    _, script, *words = shlex.split(command)
+    path = str(REPOSITORY / script)
+    with mock.patch.object(sys, "argv", [path, *words, *map(str, arguments)]):
+        try:
+            runpy.run_path(path, run_name="__main__")
+        except SystemExit as end:
+            return end.code or 0
+    raise AssertionError(f"{script} ended without an exit code")
+
+
+def regenerated(workspace: Path, count: int = 1) -> list[np.ndarray]:
+    """So many pictures that 08 has just made; they stand at the top of its table."""
+    table = pd.read_csv(workspace / "stylegan_modified/synthesize_results/images.csv").head(count)
+    return [np.asarray(Image.open(workspace / name)) for name in table["file"]]

@@ -1,0 +1,275 @@
+"""The report: states, what was left out, curves, escaping, one file without requests, honest about gaps."""
+
+import base64
+import io
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from scripts import report
+from scripts.pages.report.page import Run, read_run
+from scripts.pages.report.page import page as written
+from scripts.pages.report.results import training_log
+from scripts.pipeline import files, manifest, run_tool
+from scripts.pipeline.image_files import ImageFileError
+from scripts.pipeline.layers import REPOSITORY
+from scripts.pipeline.pictures import labelled_grid, read_grid
+from tests.scripts.pages import report_workspace
+from tests.scripts.pages.report_workspace import HOSTILE, SIZE, picture
+
+VOID = {"img", "meta", "br"}
+
+
+class Page(HTMLParser):
+    """Checks the nesting of a page and collects what the tests ask for."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data if self.open[-1:] != ["style"] else ""
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        """Attributes of all elements with this tag."""
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace to copy; drawing one takes longer."""
+    return report_workspace.make_workspace(tmp_path_factory.mktemp("report") / "workspace")
+
+
+@pytest.fixture
+def workspace(original: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(original, tmp_path / "workspace")
+
+
+@pytest.fixture
+def write_report(capsys: pytest.CaptureFixture) -> Callable[[Path], tuple[int, str]]:
+    """Runs the script; returns its exit code and what it printed."""
+
+    def write(workspace: Path) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as exit_info:
+            run_tool(report.Options, report.run, argv=["--workspace", str(workspace)])
+        captured = capsys.readouterr()
+        return exit_info.value.code, captured.out + captured.err
+
+    return write
+
+
+def run_of(workspace: Path) -> Run:
+    return read_run(workspace, workspace / "logs")
+
+
+def test_one_file_without_requests_scripts_or_live_markup(workspace: Path, write_report: Callable) -> None:
+    code, printed = write_report(workspace)
+    assert code == 0, printed
+    text = (workspace / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert HOSTILE in page.text, "shown as text"
+    assert HOSTILE not in text
+    assert not page.named("script") and not page.named("link")
+    assert not any(key.startswith("on") for _, attributes in page.elements for key in attributes)
+    assert all(image["src"].startswith("data:image/") and image["alt"] for image in page.named("img"))
+    assert not re.search(r"https?://|url\(|@import", text)
+    targets = {link["href"] for link in page.named("a")}
+    names = {attributes.get("id") for _, attributes in page.elements}
+    assert targets and all(target.startswith("#") and target[1:] in names for target in targets)
+    assert len(page.named("figure")) == len(page.named("figcaption"))
+    assert not list(workspace.glob(".tmp-*"))
+
+
+def test_it_tells_the_run(workspace: Path, write_report: Callable) -> None:
+    write_report(workspace)
+    page = Page((workspace / "report.html").read_text(encoding="utf-8"))
+    assert "Of 10 people that the original generator drew, the filter kept 6." in page.text
+    assert "v1 reaches 78 % of the goals" in page.text
+    assert "06, 07, 08 never ran" in page.text
+    assert "python scripts/02_filter_candidates.py --preset smoke --workspace" in page.text
+    for words in (
+        "0123456789",
+        "seed 7",
+        "python 3.11.7",
+        "12 s on cpu",
+        "1,234 done",
+        "killed, complete",
+        "d_loss",
+        "odd<name>",
+    ):
+        assert words in page.text
+    hero = next(image for image in page.named("img") if "eyes are open" in image["alt"])
+    strip = Image.open(io.BytesIO(base64.b64decode(hero["src"].split(",")[1])))
+    assert strip.size == (5 * SIZE + 8, SIZE)
+    assert [round(np.asarray(strip)[SIZE // 2, k * (SIZE + 2) + SIZE // 2].mean()) for k in range(5)] == list(
+        range(5)
+    )
+
+
+def test_what_mends_a_stale_result(workspace: Path) -> None:
+    """A file that is gone needs another run; one that was made from something else a new start."""
+    report_workspace.write_record(workspace, "09_evaluate", command="python scripts/09_evaluate.py")
+    (workspace / "evaluation/results.json").unlink()
+    text = Page(written(run_of(workspace), "today")).text
+    assert "To make it again: python scripts/09_evaluate.py" in text and "--force" not in text
+    record = manifest.read(workspace, "09_evaluate")
+    record["options"]["latents"]["value"] = 8
+    manifest.write(workspace, "09_evaluate", record)
+    text = Page(written(run_of(workspace), "today")).text
+    assert "--latents: was 100, is 8, so this result no longer follows" in text
+    assert "To make it again: python scripts/09_evaluate.py --force" in text
+
+
+def test_what_was_left_out_and_why(workspace: Path) -> None:
+    run = run_of(workspace)
+    rows = [(row.stage, row.count, row.why) for row in run.left_out()]
+    assert rows == [
+        ("02", 1, f"failed: {HOSTILE}"),
+        ("02", 1, "not a woman with probability 0.7"),
+        ("02", 1, "not of good quality with probability 0.9"),
+        ("02", 1, "neither woman nor of good quality"),
+        ("03", 1, "no_face: nothing found"),
+        ("04", 1, "mouth cannot be measured"),
+        ("09", 1, "it has no encoder."),
+    ]
+    assert run.results.funnel() == {
+        "candidates drawn": 10,
+        "kept by the filter": 6,
+        "faces parsed": 5,
+        "with all seven scores": 4,
+    }
+    report_workspace.write_record(
+        workspace, "05_fine_tune_v1", counts={"toys": {"done": 3, "skipped": 1, "failed": 2}}
+    )
+    assert ("05", 2) in [(row.stage, row.count) for row in run_of(workspace).left_out()]
+
+
+def test_curves_of_steps_and_of_folds(workspace: Path) -> None:
+    log = run_of(workspace).results.training("v1", "stylegan_modified/train_log_v1.csv")
+    ((xs, ys),) = log.curves["d_loss"]
+    assert (log.x_name, xs[:2], ys[0]) == ("step", [10.0, 20.0], 0.1)
+    assert np.isnan(log.curves["g_loss"][0][1][0])
+    table = pd.DataFrame(
+        {"fold": [0, 0, 0, 1], "attempt": [0, 0, 1, 0], "epoch": [0, 1, 0, 0], "valid_loss": [3, 2, 1, "?"]}
+    )
+    folds = training_log("gender", table)
+    assert folds.x_name == "epoch"
+    assert list(folds.curves) == ["valid_loss"]
+    assert folds.curves["valid_loss"] == [([1, 2, 3], [3.0, 2.0, 1.0])]
+
+
+@pytest.mark.parametrize(
+    ("relative", "content", "said"),
+    [
+        ("evaluation/results.json", b"{", "evaluation/results.json is not what 09_evaluate writes"),
+        ("evaluation/results.json", b'{"v1": {"mae": {"eyes": 1}}}', "is not what 09_evaluate writes"),
+        ("segmentation/faces.csv", b"\xff\xfe", "segmentation/faces.csv is not a readable UTF-8 CSV"),
+        ("evaluation/strips_v2.png", b"not a picture", "strips_v2.png cannot be read"),
+        ("stylegan/candidates_sheet.png", b"", "candidates_sheet.png cannot be read"),
+        ("stylegan_modified/previews/v1_000020.png", b"\x89PNG", "There is no filmstrip of v1"),
+        ("_stages/02_filter_candidates/_stage.json", b"[]", "02 never ran"),
+    ],
+)
+def test_damaged_files_leave_a_note(
+    workspace: Path, write_report: Callable, relative: str, content: bytes, said: str
+) -> None:
+    (workspace / relative).write_bytes(content)
+    code, printed = write_report(workspace)
+    assert code == 0, printed
+    text = Page((workspace / "report.html").read_text(encoding="utf-8")).text
+    assert said.replace("02 never ran", "02, 06, 07, 08 never ran") in text
+
+
+def test_a_run_that_has_just_begun(workspace: Path, tmp_path: Path, write_report: Callable) -> None:
+    begun = tmp_path / "begun"
+    shutil.copytree(workspace / "_stages/00_fetch_weights", begun / "_stages/00_fetch_weights")
+    code, printed = write_report(begun)
+    assert code == 0, printed
+    text = Page((begun / "report.html").read_text(encoding="utf-8")).text
+    assert "stylegan/stylegan_model.pth is gone" in text
+    assert "no generator with dials has been trained here" in text
+
+
+def test_before_the_evaluation_the_dials_are_those_of_the_newest_version(workspace: Path) -> None:
+    shutil.rmtree(workspace / "evaluation")
+    previews = workspace / "stylegan_modified/previews"
+    shutil.copy(previews / "v1_000100.png", previews / "v1.png")
+    (previews / "v2.png").write_bytes(b"damaged")
+    page = Page(written(run_of(workspace), "today"))
+    assert "One person, by v1" in page.text
+    hero = next(image for image in page.named("img") if "eyes are open" in image["alt"])
+    assert (hero["width"], hero["height"]) == (str(3 * SIZE + 4), str(SIZE))
+
+
+def test_an_empty_workspace_is_refused_with_the_command(tmp_path: Path, write_report: Callable) -> None:
+    code, printed = write_report(tmp_path / "nothing")
+    assert code == 3
+    assert "nothing to report" in printed
+    assert "00_fetch_weights.py --workspace" in printed
+    assert not (tmp_path / "nothing/report.html").exists()
+
+
+@pytest.mark.parametrize("title", ["t", ""])
+def test_a_stored_grid_says_where_its_pictures_are(tmp_path: Path, title: str) -> None:
+    """Also where the labels are as wide as a picture, and the pictures are no squares and enlarged."""
+    rows = [[picture(10 * row + column, 16)[:12] for column in range(6)] for row in range(3)]
+    grid = labelled_grid(rows, ["a very long label"] * 3, ["x"] * 6, scale=2, title=title)
+    files.save_image(tmp_path / "grid.png", grid)
+    found = np.array(read_grid(tmp_path / "grid.png"))
+    np.testing.assert_array_equal(found[:, :, ::2, ::2], rows)
+    assert found.shape == (3, 6, 24, 32, 3)
+    files.save_image(tmp_path / "sheet.png", np.asarray(grid))
+    with pytest.raises(ImageFileError, match="does not say where its pictures are"):
+        read_grid(tmp_path / "sheet.png")
+
+
+def test_strips_that_cannot_be_taken_apart_are_shown_whole(workspace: Path) -> None:
+    path = workspace / "evaluation/strips_v1.png"
+    with Image.open(path) as strips:
+        files.save_image(path, np.asarray(strips))
+    page = Page(written(run_of(workspace), "today"))
+    assert any(image["alt"] == "Every dial, low to high, by v1." for image in page.named("img"))
+
+
+@pytest.mark.parametrize("report_code", [0, 5])
+def test_run_all_ends_with_the_report(tmp_path: Path, report_code: int) -> None:
+    scripts = tmp_path / "scripts"
+    (scripts / "presets").mkdir(parents=True)
+    (scripts / "presets/embedded.toml").touch()
+    shutil.copy(REPOSITORY / "scripts/run_all.sh", scripts)
+    (scripts / "ensure_venv.sh").write_text(f"PYTHON={shlex.quote(sys.executable)}\nensure_venv() {{ :; }}\n")
+    (scripts / "00_first.py").touch()
+    (scripts / "01_second.py").write_text("raise SystemExit(1)")
+    note = f'import json, sys\nprint("report:", json.dumps(sys.argv[1:]))\nsys.exit({report_code})\n'
+    (scripts / "report.py").write_text(note)
+    command = ["bash", str(scripts / "run_all.sh"), "--to", "00", "--workspace", str(tmp_path / "my run")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    assert result.returncode == 0, result.stderr
+    given = json.loads(re.search("^report: (.*)$", result.stdout, re.MULTILINE)[1])
+    assert given == ["--preset", "embedded", "--workspace", str(tmp_path / "my run")]
+    assert re.search(r"\d s  scripts/report\.py", result.stdout)
+    assert ("could not be written (exit code 5)" in result.stderr) == (report_code == 5)
