@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
