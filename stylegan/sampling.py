@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylegan.stylegan_generator import StyleGANGenerator
+from stylegan.interface import Generator
 
 
 def sample_z(img_nos: Sequence[int], seed: int, z_dim: int) -> Tensor:
@@ -17,7 +17,7 @@ def sample_z(img_nos: Sequence[int], seed: int, z_dim: int) -> Tensor:
 
 @torch.inference_mode()
 def synthesize(
-    generator: StyleGANGenerator,
+    generator: Generator,
     z: Tensor,
     *,
     batch_size: int = 64,
@@ -30,7 +30,7 @@ def synthesize(
     """
     if generator.training:
         raise ValueError("sampling needs a generator in eval mode; call .eval() first")
-    device = next(generator.parameters()).device
+    device = next(generator.mapping.parameters()).device
     for part in z.split(batch_size):
         found = generator(part.to(device), trunc_psi=trunc_psi, trunc_layers=trunc_layers)
         yield {name: value.cpu() for name, value in found.items()}

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stylegan.interface import Generator
 from stylegan.layers import (
     ConstantLayer,
     EqualizedConv,
@@ -56,6 +57,36 @@ def mix_styles(wp: Tensor, other: Tensor, probability: Tensor | float, layer_cou
     return torch.where(mixed[:, :, None], other, wp)
 
 
+def styles_of(
+    generator: Generator,
+    z: Tensor,
+    trunc_psi: float | None,
+    trunc_layers: int | None,
+    style_mixing_prob: float,
+    update_w_avg: bool,
+    layer_count: int,
+) -> tuple[Tensor, Tensor]:
+    """The first half of a generator, common to all of them: w [N,w_dim] and wp [N,layers,w_dim] of z.
+
+    Args:
+        layer_count: layers in use, for style mixing; the others as in `StyleGANGenerator.forward`.
+    Raises:
+        ValueError: z has another width, or style mixing or `update_w_avg` is asked for in eval mode.
+    """
+    if z.ndim != 2 or z.shape[1] != generator.z_space_dim:
+        raise ValueError(f"z must be [N,{generator.z_space_dim}], but it is {list(z.shape)}")
+    if not generator.training and (style_mixing_prob > 0 or update_w_avg):
+        raise ValueError("style mixing and the average of w belong to training mode; call .train() first")
+    w = generator.mapping(z)
+    wp = generator.truncation(w, trunc_psi, trunc_layers)
+    if update_w_avg:
+        generator.truncation.update_average(w)
+    if style_mixing_prob > 0:
+        other = generator.truncation(generator.mapping(torch.randn_like(z)), trunc_psi, trunc_layers)
+        wp = mix_styles(wp, other, style_mixing_prob, layer_count)
+    return w, wp
+
+
 class MappingNetwork(nn.Module):
     """z [N,input_dim] -> w [N,output_dim] through dense layers `dense0`, `dense1`, ...
 
@@ -79,15 +110,13 @@ class MappingNetwork(nn.Module):
         return w
 
 
-class Truncation(nn.Module):
+class TruncationTrick:
     """Hands w to every layer, pulled towards the average w in the first layers if asked."""
 
-    def __init__(self, w_space_dim: int, layer_count: int) -> None:
-        super().__init__()
-        self.layer_count = layer_count
-        self.register_buffer("w_avg", torch.zeros(w_space_dim))
+    layer_count: int
+    w_avg: Tensor
 
-    def forward(self, w: Tensor, psi: float | None = None, layers: int | None = None) -> Tensor:
+    def truncate(self, w: Tensor, psi: float | None = None, layers: int | None = None) -> Tensor:
         """Return wp [N,layers,w_dim] of w [N,w_dim] (or of a wp, which is truncated likewise).
 
         Args:
@@ -105,6 +134,19 @@ class Truncation(nn.Module):
     def update_average(self, w: Tensor) -> None:
         """Move w_avg towards the mean of a training batch w [N,w_dim]."""
         self.w_avg.lerp_(w.detach().float().mean(dim=0), 1.0 - W_AVG_DECAY)
+
+
+class Truncation(TruncationTrick, nn.Module):
+    """The truncation trick as a module that keeps the average w."""
+
+    def __init__(self, w_space_dim: int, layer_count: int) -> None:
+        super().__init__()
+        self.layer_count = layer_count
+        self.register_buffer("w_avg", torch.zeros(w_space_dim))
+
+    def forward(self, w: Tensor, psi: float | None = None, layers: int | None = None) -> Tensor:
+        """See `truncate`."""
+        return self.truncate(w, psi, layers)
 
 
 class SynthesisNetwork(nn.Module):
@@ -237,19 +279,7 @@ class StyleGANGenerator(nn.Module):
         Raises:
             ValueError: z has another width, or style mixing or `update_w_avg` is asked for in eval mode.
         """
-        if z.ndim != 2 or z.shape[1] != self.z_space_dim:
-            raise ValueError(f"z must be [N,{self.z_space_dim}], but it is {list(z.shape)}")
-        if not self.training and (style_mixing_prob > 0 or update_w_avg):
-            raise ValueError("style mixing and the average of w belong to training mode; call .train() first")
-        w = self.mapping(z)
-        wp = self.truncation(w, trunc_psi, trunc_layers)
-        if update_w_avg:
-            self.truncation.update_average(w)
-        if style_mixing_prob > 0:
-            other = self.truncation(self.mapping(torch.randn_like(z)), trunc_psi, trunc_layers)
-            layer_count = active_layer_count(
-                self.resolution, float(self.synthesis.lod) if lod is None else lod
-            )
-            wp = mix_styles(wp, other, style_mixing_prob, layer_count)
+        layer_count = active_layer_count(self.resolution, float(self.synthesis.lod) if lod is None else lod)
+        w, wp = styles_of(self, z, trunc_psi, trunc_layers, style_mixing_prob, update_w_avg, layer_count)
         image = self.synthesis(wp, lod=lod, randomize_noise=randomize_noise)
         return {"z": z, "w": w, "wp": wp, "image": image}
