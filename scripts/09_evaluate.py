@@ -97,7 +97,7 @@ def inputs(options: Options) -> tuple[Input, ...]:
         for item in items:
             chosen = version in options.versions
             if chosen or not options.versions:
-                asked = Input(item.path, item.made_by, optional=not chosen, note=item.note)
+                asked = Input(item.path, item.made_by, optional=item.optional or not chosen, note=item.note)
                 found.setdefault(item.path, asked)
                 if chosen:
                     found[item.path] = asked

@@ -17,7 +17,8 @@ HOW_TO_MAKE_V1_DOCUMENT = (
     f"{faces.GENERATOR_FILES['v1']} to {V1_DOCUMENT} of this one."
 )
 BASE_INPUT = Input(faces.BASE, made_by="00_fetch_weights")
-CNN_INPUT = Input(faces.PROPERTY_CNN, made_by="06_fine_tune_v2")
+# Only generators with dials need it: those of the document's recipe, and published ones, have none.
+CNN_INPUT = Input(faces.PROPERTY_CNN, made_by="06_fine_tune_v2", optional=True)
 ENCODER_INPUT = Input(faces.ENCODER, made_by="07_fine_tune_v3")
 FILES = {
     "base": (BASE_INPUT, LATENT_INPUT),
@@ -43,7 +44,7 @@ def available_versions(stage: Stage) -> list[str]:
     return [
         version
         for version, inputs in FILES.items()
-        if all(item.locate(stage.workspace).exists() for item in inputs)
+        if all(item.optional or item.locate(stage.workspace).exists() for item in inputs)
     ]
 
 
@@ -79,11 +80,11 @@ def load_version(stage: Stage, version: str) -> nn.Module:
         return linear_dials(stage)
     if version != "v1_document":
         return faces.load_generator(stage, version)
-    from stylegan.checkpoint import CheckpointError, load_checkpoint
-    from stylegan_modified.stylegan_generator import build_conditioned_generator
+    from stylegan.checkpoint import CheckpointError
+    from stylegan_modified.generator_files import load_conditioned
 
     with stage.foreseen(CheckpointError, OSError, mend=HOW_TO_MAKE_V1_DOCUMENT):
-        return build_conditioned_generator(load_checkpoint(stage.workspace / V1_DOCUMENT)).to(stage.device)
+        return load_conditioned(stage.workspace / V1_DOCUMENT).to(stage.device)
 
 
 def linear_dials(stage: Stage) -> nn.Module:

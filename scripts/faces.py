@@ -208,23 +208,25 @@ def load_generator(tool: Tool, version: str) -> nn.Module:
     device.
     """
     from stylegan.checkpoint import CheckpointError, load_checkpoint
+    from stylegan_modified.generator_files import load_conditioned, load_dialled
     from stylegan_modified.property_cnn import PropertyCNN
     from stylegan_modified.stylegan_generator import build_conditioned_generator
-    from stylegan_modified.stylegan_generator_v2 import DialGenerator
 
+    relative = BASE if version == "base" else GENERATOR_FILES[version]
+    path = tool.workspace / relative
+    tool.check_unchanged(relative)
     if version in ("base", "v1"):
-        relative = BASE if version == "base" else GENERATOR_FILES["v1"]
-        tool.check_unchanged(relative)
         with tool.foreseen(CheckpointError, OSError):
-            return build_conditioned_generator(load_checkpoint(tool.workspace / relative)).to(tool.device)
+            if version == "v1":
+                return load_conditioned(path).to(tool.device)
+            return build_conditioned_generator(load_checkpoint(path)).to(tool.device)
+
+    def load_reader() -> PropertyCNN:
+        return PropertyCNN.from_checkpoint(load_torch_file(tool, PROPERTY_CNN, "06_fine_tune_v2"))
+
     maker = "06_fine_tune_v2" if version == "v2" else "07_fine_tune_v3"
     with tool.foreseen(ValueError, mend=tool.command(maker, "--force")):
-        stored = load_torch_file(tool, GENERATOR_FILES[version], maker)
-        if "generator" in stored:  # the document's recipe: a conditioned generator, as in v1
-            path = tool.workspace / GENERATOR_FILES[version]
-            return build_conditioned_generator(load_checkpoint(path)).to(tool.device)
-        reader = PropertyCNN.from_checkpoint(load_torch_file(tool, PROPERTY_CNN, "06_fine_tune_v2"))
-        return DialGenerator.from_checkpoint(stored, reader).to(tool.device)
+        return load_dialled(path, load_reader).to(tool.device)
 
 
 def load_encoder(tool: Tool) -> tuple[Encoder, PropertyCNN]:

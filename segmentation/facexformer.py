@@ -18,7 +18,14 @@ from torch import Tensor, nn
 from torchvision.models.swin_transformer import SwinTransformer
 
 from segmentation.transformer import MLP, LayerNorm2d, RandomFourierPosition, TwoWayTransformer
-from stylegan.weights_file import WeightsFileError, read_json_entry, read_safetensors, read_torch
+from stylegan.nested_tables import find_tables
+from stylegan.weights_file import (
+    WeightsFileError,
+    is_safetensors,
+    read_json_entry,
+    read_safetensors,
+    read_torch,
+)
 
 TASKS: dict[str, int] = {
     "landmarks": 136,
@@ -32,6 +39,8 @@ TASKS: dict[str, int] = {
 }
 """Output name to size, in the order of the tokens (the segmentation has one token per class)."""
 
+PUBLISHED = "state_dict_backbone"
+FIRST_ENTRY = "backbone.0.0.0.weight"  # by which its table is known, if a file calls it otherwise
 SINGLE_TASKS = tuple(task for task in TASKS if task != "segmentation")
 _MODULE_NAMES = {task: task for task in SINGLE_TASKS} | {"headpose": "pose", "attributes": "attribute"}
 
@@ -245,7 +254,7 @@ def load_facexformer(path: Path) -> FaceXFormer:
     """Reads a parser from the published checkpoint or from a safetensors file of ours.
 
     Args:
-        path: the published `model.pt` (a dict with the key `state_dict_backbone`), or a `.safetensors` file
+        path: the published `model.pt` (a dict with the key `state_dict_backbone`), or a safetensors file
             whose metadata entry `config` describes a `FaceXFormerConfig`, and `trained_tasks` names the
             outputs it was trained for, with commas between them; without that entry: the segmentation.
 
@@ -259,7 +268,7 @@ def load_facexformer(path: Path) -> FaceXFormer:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no parser at {path}")
-    if path.suffix == ".safetensors":
+    if is_safetensors(path):
         config, trained_tasks, state = _read_safetensors(path)
     else:
         config, trained_tasks, state = FaceXFormerConfig(), tuple(TASKS), _read_published(path)
@@ -306,18 +315,16 @@ def _read_published(path: Path) -> dict[str, Tensor]:
         content = read_torch(path)
     except WeightsFileError as error:
         raise FaceXFormerWeightsError(str(error)) from error
-    if not isinstance(content, dict) or not isinstance(content.get("state_dict_backbone"), dict):
+    tables = find_tables(content)
+    state = tables.get(PUBLISHED) or next((table for table in tables.values() if FIRST_ENTRY in table), None)
+    if state is None:
         found = (
             ", ".join(map(str, list(content)[:5])) if isinstance(content, dict) else type(content).__name__
         )
         raise FaceXFormerWeightsError(
-            f"{path} is no FaceXFormer checkpoint: it should have the key 'state_dict_backbone', "
-            f"but has {found}"
+            f"{path} is no FaceXFormer checkpoint: it should have the key {PUBLISHED!r}, but has {found}"
         )
-    state = content["state_dict_backbone"]
-    return {
-        str(key).removeprefix("module."): value for key, value in state.items() if isinstance(value, Tensor)
-    }
+    return state
 
 
 def _check_entries(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

@@ -1,7 +1,7 @@
 """Reading and writing of StyleGAN weights.
 
 `load_checkpoint` says what it found: files in the shape that GenForce publishes (`generator`,
-`discriminator`, `generator_smooth`, perhaps under `models`, perhaps with `module.` before every name), bare
+`discriminator`, `generator_smooth`), the same tables nested under other names (see `nested_tables`), bare
 tables of one network's weights, generators fine-tuned with a label matrix, and the files written here.
 """
 
@@ -19,20 +19,21 @@ from typing import Any
 from safetensors.torch import save
 from torch import Tensor
 
+from stylegan.nested_tables import find_tables, is_averaged
 from stylegan.recognition import (
     CheckpointError,
     Recognised,
-    looks_like_discriminator,
-    recognise_discriminator,
-    recognise_generator,
+    State,
+    explain_unknown,
+    kind_of,
+    recognise,
 )
 from stylegan.stylegan_discriminator import StyleGANDiscriminator
 from stylegan.stylegan_generator import StyleGANGenerator
 from stylegan.weights_file import (
     WeightsFileError,
     read_json_entry,
-    read_safetensors,
-    read_torch,
+    read_weights,
     write_torch,
 )
 
@@ -47,10 +48,7 @@ __all__ = [
 ]
 
 NETWORKS = ("generator", "discriminator", "generator_smooth")
-WRAPPERS = ("models", "model", "state_dict", "state_dicts")
-PARALLEL_PREFIX = "module."
-
-State = dict[str, Tensor]
+DIALS = "dial_generator"  # what files of `stylegan_modified` hold that a generator alone would lose
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ class Checkpoint:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read weights from `.safetensors`, or from a torch file without running code in it.
+    """Read weights from safetensors or a torch file, whatever the name says, without running code in it.
 
     Half-precision entries become float32.
 
@@ -90,16 +88,16 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def _interpret(content: Mapping[str, Any], metadata: dict[str, Any]) -> Checkpoint:
-    states = _find_states(content)
-    found: dict[str, Recognised] = {}
-    for name, state in states.items():
-        if name == "discriminator":
-            found[name] = recognise_discriminator(state, metadata.get("discriminator_config"))
-        else:
-            found[name] = recognise_generator(state, metadata.get("config"))
+    if DIALS in content:
+        raise CheckpointError("it holds a generator with dials (v2 or v3), which is more than a StyleGAN.")
+    tables = find_tables(content)
+    if not tables:
+        held = ", ".join(f"`{name}` ({type(value).__name__})" for name, value in content.items())
+        raise CheckpointError(f"it holds no table of weights, only {held[:200] or 'nothing'}.")
+    found = _recognise_all(tables, metadata)
     generators = [found[name] for name in ("generator", "generator_smooth") if name in found]
-    if len(generators) == 2 and generators[0] != generators[1]:
-        raise CheckpointError("its generator and its averaged generator (`generator_smooth`) differ in size.")
+    if len(generators) == 2 and generators[0].config != generators[1].config:
+        raise CheckpointError("its generator and its averaged generator differ in size.")
     extra: dict[str, Any] = {"metadata": metadata}
     for network in found.values():
         extra |= network.extra
@@ -110,8 +108,29 @@ def _interpret(content: Mapping[str, Any], metadata: dict[str, Any]) -> Checkpoi
         config=generators[0].config if generators else {},
         discriminator_config=found["discriminator"].config if "discriminator" in found else {},
         extra=extra,
-        **states,
+        **{name: network.state for name, network in found.items()},
     )
+
+
+def _recognise_all(tables: Mapping[str, State], metadata: Mapping[str, Any]) -> dict[str, Recognised]:
+    """The networks among the tables of a file, by their name in `NETWORKS`."""
+    found: dict[str, Recognised] = {}
+    places: dict[str, str] = {}
+    for place, state in tables.items():
+        kind = kind_of(state)
+        if kind is None:
+            continue
+        name = "generator_smooth" if kind == "generator" and is_averaged(place) else kind
+        if name in found:
+            raise CheckpointError(
+                f"it holds two networks of one kind, {places[name]} and `{place}`. Save the wanted one alone."
+            )
+        stored = metadata.get("discriminator_config" if kind == "discriminator" else "config")
+        found[name] = recognise(kind, state, stored)
+        places[name] = f"`{place}`" if place else "its own entries"
+    if not found:
+        raise CheckpointError(explain_unknown(tables.values()))
+    return found
 
 
 def _describe(found: Mapping[str, Recognised], conditioned: bool, extra: Mapping[str, Any]) -> str:
@@ -130,58 +149,18 @@ def _describe(found: Mapping[str, Recognised], conditioned: bool, extra: Mapping
     return f"{kind} at {size}x{size}{latent}: {names}"
 
 
-def _find_states(content: Mapping[str, Any]) -> dict[str, State]:
-    """Tables of weights by network, from whatever nesting they have."""
-    for wrapper in WRAPPERS:
-        inner = content.get(wrapper)
-        if isinstance(inner, Mapping) and not any(name in content for name in NETWORKS):
-            return _find_states(inner)
-    nested = {name: content[name] for name in NETWORKS if isinstance(content.get(name), Mapping)}
-    if not nested:
-        tensors = {key: value for key, value in content.items() if isinstance(value, Tensor)}
-        tensors = _strip_prefix(tensors)
-        heads = {name: _below(tensors, f"{name}.") for name in NETWORKS}
-        nested = {name: state for name, state in heads.items() if state}
-        if not nested:
-            bare = "discriminator" if looks_like_discriminator(tensors) else "generator"
-            nested = {bare: tensors}
-    return {name: _clean(state) for name, state in nested.items()}
-
-
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> State:
-    return {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
-
-
-def _strip_prefix(state: Mapping[str, Any]) -> dict[str, Any]:
-    if state and all(str(key).startswith(PARALLEL_PREFIX) for key in state):
-        return {str(key)[len(PARALLEL_PREFIX) :]: value for key, value in state.items()}
-    return dict(state)
-
-
-def _clean(state: Mapping[str, Any]) -> State:
-    """One network's weights, without `module.` and in float32."""
-    stray = [str(key) for key, value in state.items() if not isinstance(value, Tensor)]
-    if stray:
-        raise CheckpointError(f"`{stray[0]}` is no tensor, so this is not a table of weights.")
-    return {
-        str(key): value.float() if value.is_floating_point() else value
-        for key, value in _strip_prefix(state).items()
-    }
-
-
 def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, Any]]:
     """Contents of a weights file, and what it says about itself."""
     try:
-        if path.suffix == ".safetensors":
-            tensors, entries = read_safetensors(path)
-            return tensors, read_json_entry(path, entries, "metadata")
-        content = read_torch(path)
+        content, entries = read_weights(path)
+        metadata = read_json_entry(path, entries, "metadata")
     except WeightsFileError as error:
         raise CheckpointError(str(error)) from error
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not a table of weights.")
-    metadata = content.get("metadata")
-    return content, dict(metadata) if isinstance(metadata, Mapping) else {}
+    # Files of the fine-tuned generators have the configuration beside the weights.
+    stored = content.get("metadata", {"config": content["config"]} if "config" in content else {})
+    return content, metadata or (dict(stored) if isinstance(stored, Mapping) else {})
 
 
 def build_generator(checkpoint: Checkpoint, smooth: bool = True) -> StyleGANGenerator:

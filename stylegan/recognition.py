@@ -1,11 +1,15 @@
-"""Recognising networks by the names and shapes of their entries."""
+"""Recognising networks by the names and shapes of their entries.
+
+`recognise` is the one place where a table of weights becomes a network of this package: another layout is one
+more case in `kind_of` and in `recognise`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +18,8 @@ from stylegan.stylegan_discriminator import StyleGANDiscriminator
 from stylegan.stylegan_generator import StyleGANGenerator
 
 Shapes = dict[str, tuple[int, ...]]
+State = dict[str, Tensor]
+Kind = Literal["generator", "discriminator"]
 
 LABEL_WEIGHT = "mapping.label_weight"
 FIRST_DENSE = "mapping.dense0.weight"
@@ -33,8 +39,11 @@ class CheckpointError(ValueError):
 
 @dataclass(frozen=True)
 class Recognised:
-    """A network found in a file: constructor arguments, and how it differs from the original StyleGAN."""
+    """A network found in a file: its weights under the names of this package, in float32, constructor
+    arguments, and how it differs from the original StyleGAN.
+    """
 
+    state: State
     config: dict[str, Any]
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -45,6 +54,38 @@ class Recognised:
 
 def shapes_of(state: Mapping[str, Tensor]) -> Shapes:
     return {name: tuple(value.shape) for name, value in state.items()}
+
+
+def kind_of(state: Mapping[str, Tensor]) -> Kind | None:
+    """Which network a table of weights seems to be; None for optimizer states and networks of other kinds."""
+    if any(name.startswith("input0.") for name in state):
+        return "discriminator"
+    if any(name.startswith(("mapping.", "synthesis.", "truncation.")) for name in state):
+        return "generator"
+    return None
+
+
+def recognise(kind: Kind, state: Mapping[str, Tensor], stored: Mapping[str, Any] | None = None) -> Recognised:
+    """The network that a table of weights holds.
+
+    Args:
+        stored: configuration that the file itself names; it adds what shapes do not tell.
+
+    Raises:
+        CheckpointError: it is none of those that this package has; the nearest one is named.
+    """
+    find = recognise_discriminator if kind == "discriminator" else recognise_generator
+    return find(state, stored)
+
+
+def explain_unknown(tables: Iterable[Mapping[str, Tensor]]) -> str:
+    """What the most telling, or the largest, of several tables is; none is a network of this package."""
+    telling = max(tables, key=lambda table: (any(name in table for name in OTHER_NETWORKS), len(table)))
+    return _nearest(shapes_of(telling))
+
+
+def _in_float32(state: Mapping[str, Tensor]) -> State:
+    return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
 
 
 def recognise_generator(state: Mapping[str, Tensor], stored: Mapping[str, Any] | None = None) -> Recognised:
@@ -83,7 +124,7 @@ def recognise_generator(state: Mapping[str, Tensor], stored: Mapping[str, Any] |
         expected[FIRST_DENSE] = (config["mapping_fmaps"], z_dim + extra["label_size"])
     name = "a StyleGAN v1 generator" + (" with a label matrix" if extra else "")
     _compare(shapes, expected, f"{name} at {config['resolution']}x{config['resolution']}")
-    return Recognised(config, extra)
+    return Recognised(_in_float32(state), config, extra)
 
 
 def recognise_discriminator(
@@ -120,12 +161,7 @@ def recognise_discriminator(
         expected[last] = shapes[last]
     name = "a StyleGAN v1 discriminator" + (" with properties" if extra else "")
     _compare(shapes, expected, f"{name} at {resolution}x{resolution}")
-    return Recognised(config, extra)
-
-
-def looks_like_discriminator(state: Mapping[str, Tensor]) -> bool:
-    """Whether a bare table of weights should be read as a discriminator rather than a generator."""
-    return "input0.weight" in state
+    return Recognised(_in_float32(state), config, extra)
 
 
 def _count(shapes: Shapes, pattern: str) -> int:

@@ -145,7 +145,10 @@ class PropertyCNN(nn.Module):
         fit.
         """
         if not {"property_cnn", "config"} <= set(checkpoint):
-            raise ValueError("this is not a property CNN: it has no entries 'property_cnn' and 'config'")
+            raise ValueError(
+                "this is not a property CNN of this program: it has no entries 'property_cnn' and 'config' "
+                "(the published project's is laid out otherwise and cannot be used)"
+            )
         network = cls(PropertyCNNConfig(**checkpoint["config"]))
         try:
             network.load_state_dict(checkpoint["property_cnn"], strict=True)

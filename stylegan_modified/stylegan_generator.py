@@ -116,8 +116,11 @@ def build_conditioned_generator(checkpoint: Checkpoint) -> ConditionedStyleGANGe
     """
     if checkpoint.kind == "stylegan":
         return transplant(build_generator(checkpoint))
-    if checkpoint.generator is None:
-        raise CheckpointError(f"{checkpoint.description}: it holds no generator")
+    state = checkpoint.generator_smooth or checkpoint.generator
+    if state is None or "label_size" not in checkpoint.extra:
+        raise CheckpointError(f"{checkpoint.description}: it holds no generator with properties")
+    if checkpoint.extra["property_count"] != PROPERTY_COUNT:
+        raise CheckpointError(f"{checkpoint.description}: it does not hear these {PROPERTY_COUNT} properties")
     generator = ConditionedStyleGANGenerator(checkpoint.extra["label_size"], **checkpoint.config)
-    generator.load_state_dict(checkpoint.generator, strict=True)
+    generator.load_state_dict(state, strict=True)
     return generator.eval()

@@ -70,7 +70,10 @@ class Encoder(nn.Module):
         fit.
         """
         if not {"encoder", "config"} <= set(checkpoint):
-            raise ValueError("this is not a v3 encoder: it has no entries 'encoder' and 'config'")
+            raise ValueError(
+                "this is not a v3 encoder of this program: it has no entries 'encoder' and 'config' (the "
+                "published project's encoder is laid out otherwise and cannot be used)"
+            )
         encoder = cls(EncoderConfig(**checkpoint["config"]))
         try:
             encoder.load_state_dict(checkpoint["encoder"], strict=True)

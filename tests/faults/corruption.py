@@ -47,7 +47,8 @@ V2 = ("--version", "v2")
 TABLES = {"align_photos": "aligned/aligned.csv"}
 REGRESSION_RECORD = "cnn/inference_result/property_eyes.json"
 LABELS = "cnn/synthesize_results_quality_and_gender.csv"
-# What leaves a readable picture or network, and what is another one: nobody recorded which it should be.
+# What leaves a readable picture or network, and what is another one: nobody recorded which it should be, and
+# torch compares no checksums.
 UNDETECTABLE = {"bit flipped", "16 bits flipped", "block of zeros", "piece repeated", "a PNG instead"}
 # How scripts say that a record of theirs and what they find do not agree, whichever of them was damaged.
 NOTICED = ("made with other ", "begun with other ", "is not the file that belongs there")
@@ -98,7 +99,7 @@ QUICK = (
 )
 SLOW = (
     Target(own("02_filter_candidates", "journal.csv"), "02_filter_candidates", resumes=True),
-    Target("cnn/models/gender_model_0.pt", "02_filter_candidates", resumes=True),
+    Target("cnn/models/gender_model_0.pt", "02_filter_candidates", is_recorded=False, resumes=True),
     Target(own("01_generate_candidates", "_stage.json"), "02_filter_candidates"),
     Target(own("01_generate_candidates", "outputs.json"), "02_filter_candidates"),
     Target(own("02_filter_candidates", "_stage.json"), "02_filter_candidates", resumes=True),
@@ -133,11 +134,11 @@ SLOW = (
     Target("cnn/models/gender_model_0.pt", "05_fine_tune_v1", is_recorded=False),
     Target("stylegan_modified/identity_network.safetensors", "05_fine_tune_v1"),
     Target("judge/oracle.safetensors", "05_fine_tune_v1"),
-    Target("stylegan_modified/checkpoints/v1.pt", "05_fine_tune_v1", resumes=True),
+    Target("stylegan_modified/checkpoints/v1.pt", "05_fine_tune_v1", is_recorded=False, resumes=True),
     Target("stylegan_modified/stylegan_gen_fine_tuned_v1.pth", "06_fine_tune_v2"),
     Target("stylegan_modified/stylegan_gen_fine_tuned_v1.pth", "06_fine_tune_v2", is_recorded=False),
     Target("stylegan_modified/checkpoints/v2_pool.npz", "06_fine_tune_v2", resumes=True),
-    Target("stylegan_modified/checkpoints/v2.pt", "06_fine_tune_v2", resumes=True),
+    Target("stylegan_modified/checkpoints/v2.pt", "06_fine_tune_v2", is_recorded=False, resumes=True),
     Target("stylegan_modified/stylegan_gen_fine_tuned_v2.pth", "07_fine_tune_v3"),
     Target(
         "stylegan_modified/stylegan_gen_fine_tuned_v2.pth",

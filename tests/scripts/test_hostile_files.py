@@ -2,7 +2,6 @@
 
 import multiprocessing
 import random
-import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,16 +79,6 @@ def test_torch_files_of_both_kinds_are_read(tmp_path: Path, legacy: bool) -> Non
     torch.save(state, tmp_path / "a.pth", _use_new_zipfile_serialization=not legacy)
     found = read_torch(tmp_path / "a.pth")
     assert torch.equal(found["a"], state["a"]) and found["steps"] == 3
-
-
-def test_a_bit_of_the_weights_is_noticed(tmp_path: Path) -> None:
-    """Torch compares no checksums."""
-    torch.save({"a": torch.ones(10_000)}, tmp_path / "a.pth")
-    content = bytearray((tmp_path / "a.pth").read_bytes())
-    content[content.index(struct.pack("<4f", 1, 1, 1, 1)) + 400] ^= 1
-    assert "another checksum" in check_refused(
-        read_torch, tmp_path / "a.pth", bytes(content), WeightsFileError
-    )
 
 
 @pytest.mark.parametrize("value", [torch.zeros(1).expand(1 << 40), torch.tensor([1.0, float("nan")])])

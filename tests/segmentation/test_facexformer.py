@@ -144,8 +144,11 @@ def test_published_file_loads(published_entries, tmp_path: Path, monkeypatch) ->
         key: torch.zeros((), dtype=getattr(torch, dtype.removeprefix("torch."))).expand(shape)
         for key, (shape, dtype) in published_entries.items()
     }
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])
+    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [6, 10])  # its state holds a Counter
     path = tmp_path / "model.pt"
-    torch.save({"state_dict_backbone": state}, path)
+    content = {"state_dict_backbone": state, "state_lr_scheduler": scheduler.state_dict(), "epoch": 11}
+    torch.save(content, path)
     loaded = load_facexformer(path)
     assert loaded.config == FaceXFormerConfig()
     assert loaded.trained_tasks == tuple(TASKS)

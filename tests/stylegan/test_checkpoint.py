@@ -1,6 +1,7 @@
 """Every kind of weights file is recognised or refused with a reason."""
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -211,8 +212,60 @@ def test_missing_file_and_other_contents(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "none.pth")
     with pytest.raises(CheckpointError, match="holds a list"):
         load_checkpoint(_save(tmp_path, [1, 2]))
-    with pytest.raises(CheckpointError, match="`mapping` is no tensor"):
+    with pytest.raises(CheckpointError, match=r"no table of weights, only `generator` \(dict\)"):
         load_checkpoint(_save(tmp_path, {"generator": {"mapping": 3}}))
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda g, d: {"epoch": 3, "g_ema": g, "d": d},
+        lambda g, d: {"state_dict": {"G_ema": g, "D": d}, "args": {"lr": 1e-3}},
+        lambda g, d: {"state_dict": {**{f"g_ema.{k}": v for k, v in g.items()}, **_below("d", d)}},
+        lambda g, d: {"models": [{"generator_ema": {f"module.{k}": v for k, v in g.items()}}, d]},
+        lambda g, d: {"model": {**_below("module.ema", g), **_below("module.netD", d)}, "step": 1},
+    ],
+)
+def test_nested_tables_are_looked_into(tmp_path: Path, wrap: Callable[[dict, dict], object]) -> None:
+    """Under whatever names; optimizer states beside them are no networks."""
+    generator, discriminator = tiny.generator().state_dict(), tiny.discriminator().state_dict()
+    content = wrap(generator, discriminator) | {"optim": {"state": {0: {"exp_avg": torch.ones(3)}}}}
+    found = load_checkpoint(_save(tmp_path, content))
+    assert found.generator is None
+    for mine, theirs in ((generator, found.generator_smooth), (discriminator, found.discriminator)):
+        assert mine.keys() == theirs.keys() and all(torch.equal(mine[k], theirs[k]) for k in mine)
+
+
+def _below(name: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {f"{name}.{key}": value for key, value in state.items()}
+
+
+def test_two_generators_are_not_chosen_between(tmp_path: Path) -> None:
+    one, other = tiny.generator().state_dict(), tiny.generator().state_dict()
+    with pytest.raises(CheckpointError, match=r"`stages\.0` and `stages\.1`"):
+        load_checkpoint(_save(tmp_path, {"stages": [one, other]}))
+
+
+def test_a_network_of_another_kind_is_named_wherever_it_is(tmp_path: Path) -> None:
+    foreign = {"convs.0.conv.modulation.weight": torch.zeros(2)}
+    with pytest.raises(CheckpointError, match="StyleGAN2 generator"):
+        load_checkpoint(_save(tmp_path, {"d": {f"x{n}": torch.zeros(1) for n in range(9)}, "g_ema": foreign}))
+
+
+def test_the_configuration_beside_the_weights_counts(tmp_path: Path) -> None:
+    """As files of fine-tuned generators have it; shapes do not tell the learning-rate multiplier."""
+    generator = tiny.generator(mapping_lr_mul=0.1)
+    found = load_checkpoint(
+        _save(tmp_path, {"generator": generator.state_dict(), "config": generator.config})
+    )
+    assert found.config["mapping_lr_mul"] == 0.1
+
+
+@pytest.mark.parametrize("name", ["weights.pth", "weights.pt", "weights"])
+def test_safetensors_under_another_name(tmp_path: Path, name: str) -> None:
+    save_checkpoint(tmp_path / "a.safetensors", **_networks(), metadata={"note": "kept"})
+    (tmp_path / "a.safetensors").rename(tmp_path / name)
+    assert load_checkpoint(tmp_path / name).extra["metadata"] == {"note": "kept"}
 
 
 def test_a_failed_write_leaves_the_earlier_file(tmp_path: Path) -> None:
