@@ -7,7 +7,7 @@ The layers work in whatever floating-point type the incoming features have, so t
 """
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,11 @@ LEAKY_SLOPE = 0.2
 CONV_GAIN = math.sqrt(2.0)
 TRANSPOSED_FROM_RESOLUTION = 128
 NORM_EPSILON = 1e-8
+OPENMMLAB_NORM_EPSILON = 1e-5
 ROW_LENGTH = 256  # numbers that a row of `_Rows` has at most
+
+Variant = Literal["genforce", "openmmlab"]
+"""Whose arithmetic the networks have; what differs is said where it does."""
 
 
 def upsample(x: Tensor) -> Tensor:
@@ -165,7 +169,14 @@ class _StyledActivation(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, noise: Tensor, strength: Tensor, bias: Tensor, gain: Tensor, shift: Tensor
+        ctx: Any,
+        x: Tensor,
+        noise: Tensor,
+        strength: Tensor,
+        bias: Tensor,
+        gain: Tensor,
+        shift: Tensor,
+        epsilon: float,
     ) -> Tensor:
         count, channels, height, width = x.shape
         rows = _Rows(count, height * width, channels)
@@ -179,7 +190,7 @@ class _StyledActivation(torch.autograd.Function):
             mean = rows.sum(activated) / (height * width)
             centred = activated - rows.spread(mean, x.dtype)
             variance = rows.sum(centred.square()) / (height * width)
-            inverse_std = torch.rsqrt(variance + NORM_EPSILON)
+            inverse_std = torch.rsqrt(variance + epsilon)
             styled = torch.addcmul(
                 rows.spread(shift, x.dtype), centred, rows.spread(gain * inverse_std, x.dtype)
             )
@@ -206,11 +217,17 @@ class _StyledActivation(torch.autograd.Function):
         grad_strength = noise @ grad_x.view(-1, channels)
         grad_bias = rows.sum(grad_x).sum(dim=0)
         grad_x = grad_x.view(count, height, width, channels).permute(0, 3, 1, 2)
-        return grad_x, None, grad_strength.float(), grad_bias, product * inverse_std, grad_shift
+        return grad_x, None, grad_strength.float(), grad_bias, product * inverse_std, grad_shift, None
 
 
 def styled_activation(
-    x: Tensor, noise: Tensor, strength: Tensor, bias: Tensor, gain: Tensor, shift: Tensor
+    x: Tensor,
+    noise: Tensor,
+    strength: Tensor,
+    bias: Tensor,
+    gain: Tensor,
+    shift: Tensor,
+    epsilon: float = NORM_EPSILON,
 ) -> Tensor:
     """Add noise and bias, apply leaky ReLU, normalise every channel over its pixels, scale and shift it.
 
@@ -219,15 +236,23 @@ def styled_activation(
         noise: [N,1,H,W].
         strength, bias: [C], factor on the noise and constant.
         gain, shift: [N,C] float32, what the style asks for.
+        epsilon: added to the variance that is divided by.
     """
-    return _StyledActivation.apply(x, noise, strength, bias, gain, shift)
+    return _StyledActivation.apply(x, noise, strength, bias, gain, shift, epsilon)
+
+
+def norm_epsilon(variant: Variant) -> float:
+    return OPENMMLAB_NORM_EPSILON if variant == "openmmlab" else NORM_EPSILON
 
 
 class ConstantLayer(nn.Module):
     """First layer of the synthesis network: a learned 4x4 picture instead of a convolution."""
 
-    def __init__(self, channels: int, w_space_dim: int, resolution: int = 4) -> None:
+    def __init__(
+        self, channels: int, w_space_dim: int, resolution: int = 4, variant: Variant = "genforce"
+    ) -> None:
         super().__init__()
+        self.epsilon = norm_epsilon(variant)
         self.const = nn.Parameter(torch.ones(1, channels, resolution, resolution))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.apply_noise = NoiseInjection(resolution, channels)
@@ -236,7 +261,8 @@ class ConstantLayer(nn.Module):
     def forward(self, w: Tensor, randomize_noise: bool) -> Tensor:
         x = self.const.expand(w.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
         noise = self.apply_noise(len(w), randomize_noise)
-        return styled_activation(x, noise, self.apply_noise.weight, self.bias, *self.style(w))
+        strength = self.apply_noise.weight
+        return styled_activation(x, noise, strength, self.bias, *self.style(w), self.epsilon)
 
 
 class SynthesisLayer(nn.Module):
@@ -245,12 +271,22 @@ class SynthesisLayer(nn.Module):
     Args:
         resolution: pixels per side after the layer.
         up: the incoming features have half that resolution.
+        variant: in "openmmlab", bias and leaky ReLU follow the up-convolution, and another leaky ReLU the
+            blur and the noise.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, resolution: int, w_space_dim: int, up: bool
+        self,
+        in_channels: int,
+        out_channels: int,
+        resolution: int,
+        w_space_dim: int,
+        up: bool,
+        variant: Variant = "genforce",
     ) -> None:
         super().__init__()
+        self.epsilon = norm_epsilon(variant)
+        self.activate_before_blur = up and variant == "openmmlab"
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.apply_noise = NoiseInjection(resolution, out_channels)
@@ -265,14 +301,19 @@ class SynthesisLayer(nn.Module):
             self.register_buffer("smear", smear_matrix(self.scale, flip), persistent=False)
 
     def forward(self, x: Tensor, w: Tensor, randomize_noise: bool) -> Tensor:
+        bias = self.bias
         if self.up:
             # Equal to a 3x3 convolution of the picture with repeated pixels, at less than half the work.
             kernel = smear_kernel(self.weight, self.smear).transpose(0, 1)
-            x = self.blur(F.conv_transpose2d(x, kernel, stride=2, padding=1))
+            x = F.conv_transpose2d(x, kernel, stride=2, padding=1)
+            if self.activate_before_blur:
+                x = F.leaky_relu(x + self.bias.to(x.dtype)[:, None, None], LEAKY_SLOPE)
+                bias = torch.zeros_like(bias)
+            x = self.blur(x)
         else:
             x = F.conv2d(x, self.weight * self.scale, padding=1)
         noise = self.apply_noise(len(w), randomize_noise)
-        return styled_activation(x, noise, self.apply_noise.weight, self.bias, *self.style(w))
+        return styled_activation(x, noise, self.apply_noise.weight, bias, *self.style(w), self.epsilon)
 
 
 class EqualizedConv(nn.Module):

@@ -1,36 +1,61 @@
 """Recognising networks by the names and shapes of their entries.
 
-`recognise` is the one place where a table of weights becomes a network of this package: another layout is one
-more case in `kind_of` and in `recognise`.
+`recognise` is the one place where a table of weights becomes a network of this package. Names of other
+programs are turned into ours first, see `stylegan.layouts`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from stylegan.layouts import Converted, LayoutError, layout_of
+from stylegan.sampling import sample_z
+from stylegan.stylegan2_discriminator import StyleGAN2Discriminator
+from stylegan.stylegan2_generator import StyleGAN2Generator
 from stylegan.stylegan_discriminator import StyleGANDiscriminator
 from stylegan.stylegan_generator import StyleGANGenerator
 
 Shapes = dict[str, tuple[int, ...]]
 State = dict[str, Tensor]
 Kind = Literal["generator", "discriminator"]
+Architecture = Literal["stylegan", "stylegan2"]
 
 LABEL_WEIGHT = "mapping.label_weight"
 FIRST_DENSE = "mapping.dense0.weight"
+STYLEGAN2_DISCRIMINATOR = re.compile(r"b\d+\.(fromrgb|conv[01]?|skip|fc|out)\.")
 SHOWN_DIFFERENCES = 3
+AVERAGED_W = 10_000  # z of seeds 0, 1, ... whose w are averaged where a file has no average
+AVERAGE_BATCH = 1000
+NO_AVERAGE = f"the file has no average w (for truncation); it was computed from seeds 0 to {AVERAGED_W - 1}"
+TAKE = "Take StyleGAN2-ADA's ffhq.pkl of NVIDIA, or OpenMMLab's styleganv1_ffhq_256_*.pth, instead"
 # Entries that give away networks which this package does not read.
 OTHER_NETWORKS = {
-    "synthesis.b4.const": "a StyleGAN2 or StyleGAN3 generator (NVIDIA)",
-    "synthesis.early_layer.const": "a StyleGAN2 generator (GenForce)",
-    "convs.0.conv.modulation.weight": "a StyleGAN2 generator (rosinality)",
+    "mapping.embed.weight": f"a generator that draws by class labels, which this package does not do. {TAKE}",
+    "synthesis.input.weight": f"a StyleGAN3 generator (NVIDIA). {TAKE}",
+    "synthesis.early_layer.const": f"a StyleGAN2 generator (GenForce). {TAKE}",
+    "output0.weight": f"a ProGAN generator (GenForce), which has no W space. {TAKE}",
+    "output0.conv.weight": f"a ProGAN generator (InterFaceGAN), which has no W space. {TAKE}",
+    "noise2feat.linear.weight_orig": f"a ProGAN generator (OpenMMLab), which has no W space. {TAKE}",
+    "shared_embedding.weight": f"a BigGAN generator (OpenMMLab), which has no W space. {TAKE}",
+    "shared.weight": f"a BigGAN generator, which has no W space. {TAKE}",
     "backbone.0.0.0.weight": "a FaceXFormer face parser",
 }
+
+
+GENERATORS: dict[Architecture, type] = {"stylegan": StyleGANGenerator, "stylegan2": StyleGAN2Generator}
+DISCRIMINATORS: dict[Architecture, type] = {
+    "stylegan": StyleGANDiscriminator,
+    "stylegan2": StyleGAN2Discriminator,
+}
+TITLES: dict[Architecture, str] = {"stylegan": "StyleGAN v1", "stylegan2": "StyleGAN2"}
+AVERAGES: dict[Architecture, str] = {"stylegan": "truncation.w_avg", "stylegan2": "mapping.w_avg"}
 
 
 class CheckpointError(ValueError):
@@ -46,6 +71,11 @@ class Recognised:
     state: State
     config: dict[str, Any]
     extra: dict[str, Any] = field(default_factory=dict)
+    architecture: Architecture = "stylegan"
+    program: str = ""
+    """Whose names the weights had; empty for ours."""
+    notes: tuple[str, ...] = ()
+    """What was missing and made up, what was turned."""
 
     @property
     def conditioned(self) -> bool:
@@ -58,7 +88,10 @@ def shapes_of(state: Mapping[str, Tensor]) -> Shapes:
 
 def kind_of(state: Mapping[str, Tensor]) -> Kind | None:
     """Which network a table of weights seems to be; None for optimizer states and networks of other kinds."""
-    if any(name.startswith("input0.") for name in state):
+    layout = layout_of(state)
+    if layout is not None:
+        return layout.kind
+    if any(name.startswith("input0.") or STYLEGAN2_DISCRIMINATOR.match(name) for name in state):
         return "discriminator"
     if any(name.startswith(("mapping.", "synthesis.", "truncation.")) for name in state):
         return "generator"
@@ -74,8 +107,46 @@ def recognise(kind: Kind, state: Mapping[str, Tensor], stored: Mapping[str, Any]
     Raises:
         CheckpointError: it is none of those that this package has; the nearest one is named.
     """
-    find = recognise_discriminator if kind == "discriminator" else recognise_generator
-    return find(state, stored)
+    layout = layout_of(state)
+    try:
+        weights = _in_float32(state)
+        converted = layout.convert(weights) if layout is not None else Converted("", weights)
+    except LayoutError as error:
+        raise CheckpointError(str(error)) from error
+    names = converted.state
+    if kind == "generator":
+        is_second = any(name.startswith("synthesis.b") for name in names)
+        find = recognise_stylegan2_generator if is_second else recognise_generator
+    else:
+        is_second = any(STYLEGAN2_DISCRIMINATOR.match(name) for name in names)
+        find = recognise_stylegan2_discriminator if is_second else recognise_discriminator
+    try:
+        found = find(names, {**(stored or {}), **converted.config})
+    except CheckpointError as error:
+        program = f"read as {converted.program} writes it, " if converted.program else ""
+        raise CheckpointError(f"{program}{error}") from error
+    notes = converted.notes
+    if converted.missing_average:
+        found = _with_average(found)
+        notes = (NO_AVERAGE, *notes)
+    return replace(found, program=converted.program, notes=notes)
+
+
+@torch.no_grad()
+def _with_average(found: Recognised) -> Recognised:
+    """The same generator with its average w, which its file lacks.
+
+    Computed in float64, so that the float32 result, and with it the weights id, is that of any machine.
+    """
+    network, name = GENERATORS[found.architecture], AVERAGES[found.architecture]
+    generator = network(**found.config)
+    generator.load_state_dict(found.state, strict=True)
+    mapping = generator.mapping.double()
+    total = torch.zeros(generator.w_space_dim, dtype=torch.float64)
+    for start in range(0, AVERAGED_W, AVERAGE_BATCH):
+        z = sample_z(range(start, start + AVERAGE_BATCH), 0, generator.z_space_dim)
+        total += mapping(z.double()).sum(dim=0)
+    return replace(found, state=found.state | {name: (total / AVERAGED_W).float()})
 
 
 def explain_unknown(tables: Iterable[Mapping[str, Tensor]]) -> str:
@@ -164,6 +235,68 @@ def recognise_discriminator(
     return Recognised(_in_float32(state), config, extra)
 
 
+def recognise_stylegan2_generator(
+    state: Mapping[str, Tensor], stored: Mapping[str, Any] | None = None
+) -> Recognised:
+    """Find the configuration of a StyleGAN2 generator. Arguments and errors as in `recognise_generator`."""
+    shapes = shapes_of(state)
+    sizes = _sizes(shapes, "synthesis.b{}.conv1.weight")
+    dense = _count(shapes, "mapping.fc{}.weight")
+    if len(sizes) < 2 or dense < 1 or "mapping.w_avg" not in shapes or "mapping.embed.weight" in shapes:
+        raise CheckpointError(_nearest(shapes))
+    config = {
+        "resolution": sizes[-1],
+        "z_space_dim": shapes["mapping.fc0.weight"][-1],
+        "w_space_dim": _first(shapes, "mapping.w_avg"),
+        "mapping_layers": dense,
+        **_widths_config([_first(shapes, f"synthesis.b{size}.conv1.weight") for size in sizes], sizes),
+        "image_channels": _first(shapes, "synthesis.b4.torgb.weight"),
+    }
+    return _fitting(StyleGAN2Generator, "generator", state, config, stored)
+
+
+def recognise_stylegan2_discriminator(
+    state: Mapping[str, Tensor], stored: Mapping[str, Any] | None = None
+) -> Recognised:
+    """Find the configuration of a StyleGAN2 discriminator."""
+    shapes = shapes_of(state)
+    sizes = [size for size in _sizes({**shapes, "b4.conv0.weight": ()}, "b{}.conv0.weight") if size > 4]
+    if not sizes or "b4.conv.weight" not in shapes:
+        raise CheckpointError(_nearest(shapes))
+    widths = [_first(shapes, "b4.conv.weight"), *(_first(shapes, f"b{size}.conv0.weight") for size in sizes)]
+    colours = shapes.get(f"b{sizes[-1]}.fromrgb.weight", (0, 0))
+    config = {
+        "resolution": sizes[-1],
+        **_widths_config(widths, [4, *sizes]),
+        "image_channels": colours[1] if len(colours) > 1 else 0,
+    }
+    return _fitting(StyleGAN2Discriminator, "discriminator", state, config, stored)
+
+
+def _fitting(
+    network: type,
+    kind: Kind,
+    state: Mapping[str, Tensor],
+    config: dict[str, Any],
+    stored: Mapping[str, Any] | None,
+) -> Recognised:
+    """A StyleGAN2 network whose entries are those of its configuration."""
+    config |= {name: value for name, value in (stored or {}).items() if name not in config}
+    config = _without_unknown(config, network)
+    shapes, size = shapes_of(state), config["resolution"]
+    _compare(shapes, _expected_shapes(network, config, shapes), f"a StyleGAN2 {kind} at {size}x{size}")
+    return Recognised(_in_float32(state), config, architecture="stylegan2")
+
+
+def _sizes(shapes: Shapes, pattern: str) -> list[int]:
+    """Resolutions, from 4 on and doubling, for which there is an entry."""
+    size, sizes = 4, []
+    while pattern.format(size) in shapes:
+        sizes.append(size)
+        size *= 2
+    return sizes
+
+
 def _count(shapes: Shapes, pattern: str) -> int:
     count = 0
     while pattern.format(count) in shapes:
@@ -220,10 +353,12 @@ def _compare(found: Shapes, expected: Shapes, name: str) -> None:
 def _known_networks() -> dict[str, frozenset[str]]:
     known = {}
     for resolution in (32, 64, 128, 256, 512, 1024):
-        for name, network in (("generator", StyleGANGenerator), ("discriminator", StyleGANDiscriminator)):
-            with torch.device("meta"):
-                keys = network(resolution, fmaps_base=resolution, fmaps_max=1).state_dict()
-            known[f"a StyleGAN v1 {name} at {resolution}x{resolution}"] = frozenset(keys)
+        for networks, kind in ((GENERATORS, "generator"), (DISCRIMINATORS, "discriminator")):
+            for architecture, network in networks.items():
+                with torch.device("meta"):
+                    keys = network(resolution, fmaps_base=resolution, fmaps_max=1).state_dict()
+                name = f"a {TITLES[architecture]} {kind} at {resolution}x{resolution}"
+                known[name] = frozenset(keys)
     return known
 
 
@@ -231,14 +366,14 @@ def _nearest(shapes: Shapes) -> str:
     """Name the known network whose entry names overlap most with these."""
     for entry, name in OTHER_NETWORKS.items():
         if entry in shapes:
-            return f"it holds {name} (`{entry}`), not a StyleGAN v1 network."
+            return f"it holds {name} (its entry `{entry}` says so)."
     found = frozenset(shapes)
     overlap, name = max(
         (len(found & keys) / len(found | keys), name) for name, keys in _known_networks().items()
     )
     if overlap < 0.05:
         first = ", ".join(f"`{key}`" for key in list(shapes)[:SHOWN_DIFFERENCES]) or "no entries"
-        return f"it holds no StyleGAN v1 network: its entries are called {first} and so on."
+        return f"it holds no StyleGAN network: its entries are called {first} and so on."
     keys = _known_networks()[name]
     missing = [f"`{key}` is missing" for key in sorted(keys - found)]
     surplus = [f"`{key}` does not belong there" for key in sorted(found - keys)]

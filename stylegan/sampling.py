@@ -11,7 +11,8 @@ from stylegan.interface import Generator
 
 def sample_z(img_nos: Sequence[int], seed: int, z_dim: int) -> Tensor:
     """Latents [N,z_dim] float32 from N(0, I); that of image n comes from a CPU generator seeded seed + n."""
-    rows = [torch.randn(z_dim, generator=torch.Generator().manual_seed(seed + int(n))) for n in img_nos]
+    rng = torch.Generator()
+    rows = [torch.randn(z_dim, generator=rng.manual_seed(seed + int(n))) for n in img_nos]
     return torch.stack(rows) if rows else torch.empty(0, z_dim)
 
 

@@ -4,7 +4,7 @@ Compatible with GenForce checkpoints: same entry names, same arithmetic, strict 
 """
 
 import math
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from stylegan.layers import (
     EqualizedConv,
     EqualizedDense,
     SynthesisLayer,
+    Variant,
     pixel_norm,
     upsample,
 )
@@ -32,6 +33,17 @@ def check_resolution(resolution: int) -> None:
     """Raise ValueError unless the resolution is a power of two from 8 to 1024."""
     if not 8 <= resolution <= 1024 or resolution & (resolution - 1):
         raise ValueError(f"resolution must be a power of two from 8 to 1024, but it is {resolution}")
+
+
+def variant_entry(variant: Variant) -> dict[str, Any]:
+    """What a configuration says of a variant: nothing of the usual one, so that older files compare equal.
+
+    Raises:
+        ValueError: there is no such variant.
+    """
+    if variant not in get_args(Variant):
+        raise ValueError(f"variant must be one of {', '.join(get_args(Variant))}, but it is {variant!r}")
+    return {} if variant == "genforce" else {"variant": variant}
 
 
 def active_layer_count(resolution: int, lod: float) -> int:
@@ -153,7 +165,13 @@ class SynthesisNetwork(nn.Module):
     """wp [N,layers,w_dim] -> image [N,channels,resolution,resolution], about [-1,1]."""
 
     def __init__(
-        self, resolution: int, w_space_dim: int, fmaps_base: int, fmaps_max: int, image_channels: int
+        self,
+        resolution: int,
+        w_space_dim: int,
+        fmaps_base: int,
+        fmaps_max: int,
+        image_channels: int,
+        variant: Variant = "genforce",
     ) -> None:
         super().__init__()
         self.resolution = resolution
@@ -164,14 +182,13 @@ class SynthesisNetwork(nn.Module):
             size = START_RESOLUTION << block
             previous, width = width, channel_count(size, fmaps_base, fmaps_max)
             first = (
-                SynthesisLayer(previous, width, size, w_space_dim, up=True)
+                SynthesisLayer(previous, width, size, w_space_dim, up=True, variant=variant)
                 if block
-                else ConstantLayer(width, w_space_dim, START_RESOLUTION)
+                else ConstantLayer(width, w_space_dim, START_RESOLUTION, variant)
             )
             self.add_module(f"layer{2 * block}", first)
-            self.add_module(
-                f"layer{2 * block + 1}", SynthesisLayer(width, width, size, w_space_dim, up=False)
-            )
+            second = SynthesisLayer(width, width, size, w_space_dim, up=False, variant=variant)
+            self.add_module(f"layer{2 * block + 1}", second)
             to_rgb = EqualizedConv(width, image_channels, kernel_size=1, gain=1.0, activate=False)
             self.add_module(f"output{block}", to_rgb)
 
@@ -218,6 +235,7 @@ class StyleGANGenerator(nn.Module):
         mapping_layers, mapping_fmaps, mapping_lr_mul: depth, width and multiplier of the mapping network.
         fmaps_base, fmaps_max: a layer at resolution r has min(fmaps_base / r, fmaps_max) feature maps.
         image_channels: channels of the picture (3 = RGB).
+        variant: whose arithmetic, see `SynthesisLayer`; in `config` where it is not "genforce".
         mapping: a mapping network to use instead of the usual one.
     """
 
@@ -232,6 +250,7 @@ class StyleGANGenerator(nn.Module):
         fmaps_base: int = 16384,
         fmaps_max: int = 512,
         image_channels: int = 3,
+        variant: Variant = "genforce",
         mapping: MappingNetwork | None = None,
     ) -> None:
         super().__init__()
@@ -246,6 +265,7 @@ class StyleGANGenerator(nn.Module):
             "fmaps_base": fmaps_base,
             "fmaps_max": fmaps_max,
             "image_channels": image_channels,
+            **variant_entry(variant),
         }
         self.resolution = resolution
         self.z_space_dim = z_space_dim
@@ -255,7 +275,9 @@ class StyleGANGenerator(nn.Module):
             z_space_dim, w_space_dim, mapping_fmaps, mapping_layers, mapping_lr_mul
         )
         self.truncation = Truncation(w_space_dim, self.layer_count)
-        self.synthesis = SynthesisNetwork(resolution, w_space_dim, fmaps_base, fmaps_max, image_channels)
+        self.synthesis = SynthesisNetwork(
+            resolution, w_space_dim, fmaps_base, fmaps_max, image_channels, variant
+        )
 
     def forward(
         self,
