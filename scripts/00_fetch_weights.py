@@ -1,10 +1,10 @@
 """Put the preset's weights and labels into the workspace: from the bundle, a folder or the network."""
 
-import shutil
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -24,10 +24,24 @@ from scripts.pipeline import (
     run_stage,
 )
 from scripts.pipeline.layers import shared_table
+from scripts.stages.weight_files import (
+    ORIGINS,
+    UNKNOWN,
+    Given,
+    WeightFile,
+    is_same,
+    load_base,
+    look_through,
+    put,
+    read_origins,
+)
+
+if TYPE_CHECKING:
+    from stylegan.checkpoint import Checkpoint
 
 BUNDLE = "data/embedded"
 RECORD_NAME = "files.json"
-IN_PLACE = "in place already"
+IN_PLACE = UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -35,42 +49,10 @@ class Options(StageOptions):
     """Put the preset's weights and labels into the workspace: from the bundle, a folder or the network."""
 
     from_folder: Annotated[Path | None, tyro.conf.arg(aliases=["--from"])] = option(
-        None, help="folder with files fetched by hand; looked at before the network", affects_results=False
+        None,
+        help="folder with files fetched by hand, or one file of weights; looked at before all other sources",
+        affects_results=False,
     )
-
-
-@dataclass(frozen=True)
-class WeightFile:
-    """One entry of the preset's ``[[weights]]``: a file of the workspace and where it may come from.
-
-    Attributes:
-        path: where it goes, relative to the workspace.
-        bundled: its name in ``data/embedded``; another suffix means that it is converted.
-        package: its path among the installed packages.
-        urls: https sources, the preferred first.
-        names: names under which ``--from`` may hold it, beside its own.
-        size_bytes: its size, 0 if unknown.
-        sha256: its checksum; if empty, that of the first file is recorded and checked from then on.
-        is_stylegan: it must load as a StyleGAN checkpoint.
-        user_may_edit: never overwritten once it differs from what was put there, nor removed by ``--force``.
-        found_at: where people usually find it.
-    """
-
-    path: str
-    bundled: str = ""
-    package: str = ""
-    urls: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-    size_bytes: int = 0
-    sha256: str = ""
-    is_stylegan: bool = False
-    user_may_edit: bool = False
-    found_at: str = ""
-
-    @property
-    def name(self) -> str:
-        """File name without folders."""
-        return self.path.rsplit("/", 1)[-1]
 
 
 def weight_files(options: Options) -> tuple[WeightFile, ...]:
@@ -98,17 +80,23 @@ def outputs(options: Options) -> tuple[str, ...]:
     return tuple(file.path for file in weight_files(options) if not file.user_may_edit)
 
 
-SPEC = StageSpec("00_fetch_weights", inputs, outputs, next_script="01_generate_candidates")
-
-
 class Fetcher:
     """Puts files into place and remembers what was put there."""
 
     def __init__(self, stage: Stage, options: Options) -> None:
         self.stage = stage
         self.options = options
+        self.wanted = weight_files(options)
         self.record_path = stage.folder / RECORD_NAME
         self.record = self._read_record()
+        self.origins = read_origins(stage)
+        self.description = ""
+
+    @cached_property
+    def given(self) -> Given:
+        """What ``--from`` holds."""
+        source = self.options.from_folder
+        return look_through(source, self.wanted) if source is not None else Given({}, {})
 
     def _read_record(self) -> dict[str, str]:
         """Checksums of what was put into place before, by path."""
@@ -136,11 +124,11 @@ class Fetcher:
         target = self.stage.path(file.path)
         if target.exists() and not (file.user_may_edit and self._is_untouched(file, target)):
             return self._accept_present(file, target)
-        for source in (self._from_folder, self._from_bundle, self._from_package, self._from_network):
-            origin = source(file, target)
-            if origin:
-                self._remember(file, target)
-                return origin
+        for source in (self._from_given, self._from_bundle, self._from_package, self._from_network):
+            done = source(file, target)
+            if done:
+                self._remember(file, target, done)
+                return done
         raise UserError(f"no source has {file.name}.")
 
     def _is_untouched(self, file: WeightFile, target: Path) -> bool:
@@ -148,9 +136,10 @@ class Fetcher:
 
     def _is_as_given(self, file: WeightFile, target: Path) -> bool:
         """True for a copy of a source, also if a killed run put it there and could not remember it."""
-        sources = [*self._in_folder(file), *([REPOSITORY / BUNDLE / file.bundled] if file.bundled else [])]
+        given = self._given(file)
+        bundled = REPOSITORY / BUNDLE / file.bundled if file.bundled else None
         digest = fingerprint.sha256_file(target)
-        return any(fingerprint.sha256_file(source) == digest for source in sources)
+        return digest in [fingerprint.sha256_file(source) for source in (given, bundled) if source]
 
     def _check(self, file: WeightFile) -> downloads.Check:
         known = file.sha256 or ("" if self.options.force or file.bundled else self.record.get(file.path, ""))
@@ -158,6 +147,16 @@ class Fetcher:
 
     def _accept_present(self, file: WeightFile, target: Path) -> str:
         """Keep a file that is in place already, whoever put it there."""
+        self._check_present(file, target)
+        self._look_into(file, target)
+        self.refuse_others(file)
+        if not file.user_may_edit or self._is_as_given(file, target):
+            self._remember(file, target)
+            return IN_PLACE
+        return f"{IN_PLACE}, and kept as it is: it belongs to you"
+
+    def _check_present(self, file: WeightFile, target: Path) -> None:
+        """Raise `UserError` if what is in place is not what belongs there."""
         complaint = "" if file.user_may_edit else self._check(file).complaint(target)
         if complaint:
             again = self.stage.command(self.stage.name, "--force")
@@ -165,45 +164,38 @@ class Fetcher:
                 f"{target} is not the file that belongs there: {complaint}. Later stages would work with "
                 f"other weights than their results say. Fetch it anew:\n    {again}"
             )
-        self._validate(file, target)
-        if not file.user_may_edit or self._is_as_given(file, target):
-            self._remember(file, target)
-        return IN_PLACE
 
-    def _in_folder(self, file: WeightFile) -> list[Path]:
-        """Files of ``--from`` that have one of its names, the best first."""
-        folder = self.options.from_folder
-        if folder is None:
-            return []
-        if not folder.is_dir():
-            raise UserError(f"--from {folder} is not a folder. Give the folder that holds the files.")
-        return [path for name in (file.name, *file.names) if (path := folder / name).is_file()]
+    def _given(self, file: WeightFile) -> Path | None:
+        """The file that a person gives for an entry: in ``--from``, or beside its place in another format."""
+        target = self.stage.workspace / file.path
+        beside = [target.with_name(name) for name in file.accepted_names if name != file.name]
+        return self.given.found.get(file.path) or next((path for path in beside if path.is_file()), None)
 
-    def _from_folder(self, file: WeightFile, target: Path) -> str:
-        for source in self._in_folder(file):
-            self._place(file, source, target)
-            return f"copied from {source}"
-        return ""
+    def refuse_others(self, file: WeightFile) -> None:
+        """Raise `UserError` if a person gives another file for an entry than the one in place."""
+        target, given = self.stage.workspace / file.path, self._given(file)
+        if given is None or file.user_may_edit or not target.exists():
+            return
+        self._check_present(file, target)
+        with self.stage.foreseen(ValueError):
+            if is_same(file, given, target):
+                return
+        source = () if self.options.from_folder is None else ("--from", str(self.options.from_folder))
+        again = self.stage.command(self.stage.name, *source, "--force")
+        raise UserError(
+            f"{given} is another file than {file.path} of the workspace "
+            f"({self.origins.get(file.path, UNKNOWN)}), which would go on being used. To use yours:\n"
+            f"    {again}\nTo keep both, give another --workspace."
+        )
+
+    def _from_given(self, file: WeightFile, target: Path) -> str:
+        given = self._given(file)
+        return f"{self._place(file, given, target)} from {given}" if given else ""
 
     def _from_bundle(self, file: WeightFile, target: Path) -> str:
         if not file.bundled:
             return ""
-        source = REPOSITORY / BUNDLE / file.bundled
-        if source.suffix == target.suffix:
-            self._place(file, source, target)
-            return f"copied from {BUNDLE}"
-        from stylegan.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-
-        with self.stage.foreseen(CheckpointError, mend="git checkout -- data/embedded brings it back."):
-            checkpoint = load_checkpoint(source)
-        save_checkpoint(
-            target,
-            generator=checkpoint.generator,
-            discriminator=checkpoint.discriminator,
-            generator_smooth=checkpoint.generator_smooth,
-            metadata=checkpoint.extra["metadata"],
-        )
-        return f"converted from {BUNDLE}"
+        return f"{self._place(file, REPOSITORY / BUNDLE / file.bundled, target)} from {BUNDLE}"
 
     def _from_package(self, file: WeightFile, target: Path) -> str:
         if not file.package:
@@ -215,8 +207,7 @@ class Fetcher:
         source = Path(found.origin).parent / inside if found and found.origin else None
         if source is None or not source.is_file():
             return ""
-        self._place(file, source, target)
-        return f"copied from the package {package}"
+        return f"{self._place(file, source, target)} from the package {package}"
 
     def _from_network(self, file: WeightFile, target: Path) -> str:
         from tqdm import tqdm
@@ -236,11 +227,21 @@ class Fetcher:
                 except downloads.DownloadError as error:
                     reasons.append(str(error))
                     continue
-            self._validate(file, part)
+            self._look_into(file, part, url)
             files.sync_file(part)
             part.replace(target)
             return f"downloaded from {url}"
         raise UserError("\n      ".join([self._wanted(file), *reasons]))
+
+    def generator(self) -> dict[str, str]:
+        """Which generator the run works with, for a person: what it is, its weights, where they are from."""
+        from stylegan.checkpoint import weights_id
+
+        file = next((file for file in self.wanted if file.is_stylegan), None)
+        if file is None:
+            return {}
+        weights = weights_id(self.stage.workspace / file.path)
+        return {"generator": f"{self.description}; weights {weights}, {self.origins.get(file.path, UNKNOWN)}"}
 
     def _wanted(self, file: WeightFile) -> str:
         """What the user should place where."""
@@ -249,30 +250,72 @@ class Fetcher:
         checksum = f"sha256 {file.sha256}" if file.sha256 else "sha256 not published"
         return f"{file.path}: a file called {names} ({size}, {checksum}), usually found at {file.found_at}"
 
-    def _place(self, file: WeightFile, source: Path, target: Path) -> None:
-        """Copy, check and rename, in this order."""
+    def _place(self, file: WeightFile, source: Path, target: Path) -> str:
+        """Check and copy a file, or convert it where its format is not that of its place; returns which."""
+        return put(self.check_source(file, source), source, target)
+
+    def check_source(self, file: WeightFile, source: Path) -> "Checkpoint | None":
+        """What `_look_into` finds in a source; `UserError` if it is not the right file."""
         complaint = self._check(file).complaint(source)
         if complaint:
             raise UserError(
                 f"{source} is not the file that belongs to {file.path}: {complaint}. It is truncated or "
                 "another version. Replace it by the right one and run the same command again."
             )
-        with files.atomic_path(target) as temporary:
-            shutil.copyfile(source, temporary)
-            self._validate(file, temporary)
+        return self._look_into(file, source)
 
-    def _validate(self, file: WeightFile, path: Path) -> None:
-        """Look into a StyleGAN checkpoint: a wrong network should be named here, not three stages later."""
+    def _look_into(self, file: WeightFile, path: Path, shown: str = "") -> "Checkpoint | None":
+        """Read a StyleGAN checkpoint: a wrong network should be named here, not three stages later.
+
+        Args:
+            shown: what the person knows the file by, if not by its path.
+        """
         if not file.is_stylegan:
-            return
-        from stylegan.checkpoint import CheckpointError, load_checkpoint
+            return None
+        from stylegan.checkpoint import CheckpointError
 
-        with self.stage.foreseen(CheckpointError):
-            self.stage.log(f"  {file.path}: {load_checkpoint(path).description}")
+        try:
+            checkpoint = load_base(path)
+        except CheckpointError as error:
+            raise UserError(str(error).replace(str(path), shown or str(path))) from error
+        self.description = checkpoint.description
+        self.stage.log(f"  {file.path}: {self.description}")
+        if checkpoint.discriminator is None:
+            self.stage.log("  it has no discriminator, without which 05_fine_tune_v1 cannot start")
+        return checkpoint
 
-    def _remember(self, file: WeightFile, target: Path) -> None:
+    def _remember(self, file: WeightFile, target: Path, source: str = UNKNOWN) -> None:
         self.record[file.path] = fingerprint.sha256_file(target)
         files.write_json(self.record_path, self.record)
+        if source != UNKNOWN:
+            self.origins[file.path] = source
+            files.write_json(self.stage.folder / ORIGINS, self.origins)
+
+
+def check(stage: Stage, options: Options) -> None:
+    """Raise `UserError` for a ``--from`` that gives nothing or, before ``--force``, wrong files."""
+    fetcher = Fetcher(stage, options)
+    for file in fetcher.wanted:
+        given = fetcher.given.found.get(file.path)
+        if given is not None and options.force:
+            fetcher.check_source(file, given)
+
+
+def confirm(stage: Stage, options: Options) -> None:
+    """Raise `UserError` if the complete result is not made of the files that a person gives."""
+    fetcher = Fetcher(stage, options)
+    for file in fetcher.wanted:
+        fetcher.refuse_others(file)
+
+
+SPEC = StageSpec(
+    "00_fetch_weights",
+    inputs,
+    outputs,
+    next_script="01_generate_candidates",
+    check=check,
+    confirm=confirm,
+)
 
 
 def run(stage: Stage, options: Options) -> None:
@@ -280,12 +323,14 @@ def run(stage: Stage, options: Options) -> None:
     fetcher = Fetcher(stage, options)
     missing: list[str] = []
     present = 0
-    wanted = weight_files(options)
+    wanted = fetcher.wanted
+    for path, why in fetcher.given.unused.items():
+        stage.log(f"not used: {path}{f' ({why})' if why else ''}")
     for file in wanted:
         stage.check_stop()
         try:
             outcome = fetcher.fetch(file)
-            present += outcome == IN_PLACE
+            present += outcome.startswith(IN_PLACE)
             stage.log(f"{file.path}: {outcome}")
         except UserError as error:
             missing.append(str(error))
@@ -298,7 +343,8 @@ def run(stage: Stage, options: Options) -> None:
             + stage.command(stage.name, "--from", "FOLDER")
         )
     total = sum((stage.workspace / file.path).stat().st_size for file in wanted)
-    stage.finish({"files": str(len(wanted)), "size": f"{total / 1e6:.1f} MB"}, [file.path for file in wanted])
+    numbers = {"files": str(len(wanted)), "size": f"{total / 1e6:.1f} MB"}
+    stage.finish(numbers | fetcher.generator(), [file.path for file in wanted])
 
 
 if __name__ == "__main__":

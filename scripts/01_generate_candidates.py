@@ -13,6 +13,7 @@ from scripts.pipeline import Input, Journal, Stage, StageSpec, option
 from scripts.pipeline.image_files import read_image
 from scripts.pipeline.shard_runner import run_sharded_stage
 from scripts.pipeline.shards import ItemWork, ShardedOptions
+from scripts.stages.weight_files import UNKNOWN, read_origins
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,7 +76,7 @@ def load_generator(stage: Stage) -> "StyleGANGenerator":
     mend = f"Fetch it anew: {stage.command('00_fetch_weights', '--force')}"
     with stage.foreseen(CheckpointError, mend=mend):
         checkpoint = load_checkpoint(stage.workspace / WEIGHTS)
-        stage.log(f"{WEIGHTS}: {checkpoint.description}")
+        stage.log(f"{WEIGHTS}: {checkpoint.description}, {read_origins(stage).get(WEIGHTS, UNKNOWN)}")
         return build_generator(checkpoint, smooth=True).to(stage.device)
 
 
@@ -154,7 +155,7 @@ def finish(stage: Stage, options: Options, candidates: "pd.DataFrame") -> None:
         {
             "images": f"{len(candidates)} of {generator.resolution} px",
             "seeds": f"from {options.seed}",
-            "weights": identity,
+            "weights": f"{identity}, {read_origins(stage).get(WEIGHTS, UNKNOWN)}",
         },
         [SHEET, CANDIDATES, IMAGES],
     )

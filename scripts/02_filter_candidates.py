@@ -1,5 +1,6 @@
 """Train the gender and quality networks on the hand labels and keep the candidates that pass both."""
 
+import contextlib
 import errno
 import os
 import sys
@@ -13,6 +14,8 @@ from scripts import excluded_pictures, filter_folds, filter_pictures, hand_label
 from scripts.candidate_images import CandidateImages, check_images
 from scripts.fast_memory import keep_freed_memory
 from scripts.pipeline import Input, Stage, StageOptions, StageSpec, UserError, files, option, run_stage
+from scripts.pipeline.image_files import ImageFileError, image_size
+from scripts.stages import filter_networks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +96,7 @@ def inputs(options: Options) -> tuple[Input, ...]:
 def outputs(options: Options) -> tuple[str, ...]:
     """Networks of all folds, logs, tables and the folder of kept pictures."""
     models = tuple(
-        filter_folds.model_path(name, fold) for name in PROPERTIES for fold in range(options.fold_count)
+        filter_networks.model_path(name, fold) for name in PROPERTIES for fold in range(options.fold_count)
     )
     inference = tuple(f"cnn/inference_result/{name}.csv" for name in PROPERTIES)
     return (*models, *filter_folds.log_paths(), *inference, ALL_IMAGES, FILTERED)
@@ -107,18 +110,32 @@ def read_inputs(stage: Stage, options: Options) -> "tuple[pd.DataFrame, pd.DataF
     return candidates, labels, excluded_pictures.find_excluded(stage, candidates, options.exclude)
 
 
+def picture_size(stage: Stage, candidates: "pd.DataFrame") -> int:
+    """Width in pixels of the first candidate that can be read; 0 if there is none."""
+    for path in candidates["img_path"]:
+        with contextlib.suppress(ImageFileError):
+            return image_size(stage.workspace / path)[0]
+    return 0
+
+
 def check(stage: Stage, options: Options) -> None:
-    """Raise `UserError` for bad labels, vanished pictures and wrong exclusions before earlier results go."""
-    read_inputs(stage, options)
+    """Raise `UserError` for bad labels, vanished pictures, wrong exclusions, and networks of the user that
+    cannot be used, before earlier results go.
+    """
+    candidates, _, _ = read_inputs(stage, options)
+    networks = [(name, fold) for name in PROPERTIES for fold in range(options.fold_count)]
+    seen_size = options.image_size or picture_size(stage, candidates)
+    filter_networks.check_given(stage, networks, seen_size)
 
 
 SPEC = StageSpec(
     name="02_filter_candidates",
     inputs=inputs,
     outputs=outputs,
-    clears=("cnn/models", "cnn/log", "cnn/inference_result", FILTERED, *filter_pictures.SHEETS),
+    clears=(filter_networks.FOLDER, "cnn/log", "cnn/inference_result", FILTERED, *filter_pictures.SHEETS),
     next_script="03_segment_faces",
     check=check,
+    keeps=filter_networks.belonging_to_the_user,
     version=2,
 )
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from scripts.filter_pictures import evaluation_figure
 from scripts.hand_labels import PROPERTIES
 from scripts.pipeline import Journal, Stage
+from scripts.stages import filter_networks
+from scripts.stages.filter_networks import model_path
 from scripts.stored_rows import StoredRows
 from scripts.training_events import TrainingEvents, followed_epochs
 
@@ -27,12 +29,12 @@ COLUMNS = (
     *("fold", "property", "status", "attempts", "epochs", "best_attempt", "best_epoch"),
     *("valid_loss", "valid_accuracy", "valid_auroc", "seconds"),
 )
+EPOCH_COLUMNS = (
+    *("fold", "attempt", "epoch", "learning_rate", "train_loss"),
+    *("valid_loss", "valid_accuracy", "valid_auroc"),
+)
 SEED_STEP = {"gender": 0, "quality": 100}
-
-
-def model_path(name: str, fold: int) -> str:
-    """Workspace-relative path of one network."""
-    return f"cnn/models/{name}_model_{fold}.pt"
+GIVEN = "given"  # status of a network that a person brought
 
 
 def figure_paths() -> tuple[str, ...]:
@@ -59,15 +61,20 @@ def train(
     Returns:
         The ensemble of each property, and figures to report: name -> text.
     """
+    import pandas as pd
+
     judges, figures, numbers = {}, {}, {}
     total = len(PROPERTIES) * options.fold_count
     trained = 0
     with stage.journal(COLUMNS, key="fold") as journal, stage.progress(total, "folds") as progress:
+        filter_networks.begin(stage, (model_path(*fold.rsplit("_", 1)) for fold in journal.rows))
         for name in PROPERTIES:
             trainer = _FoldTrainer(stage, options, name, labels, images, journal)
             for number in range(options.fold_count):
                 trained += trainer.train(number)
                 progress.update()
+            if not (stage.workspace / EPOCH_DETAIL.format(name)).exists():  # every network was given
+                stage.write_csv(EPOCH_DETAIL.format(name), pd.DataFrame(columns=EPOCH_COLUMNS))
             judges[name] = trainer.ensemble()
             numbers[name], figures[f"{name}, out of fold"] = trainer.evaluate()
         summary = journal.frame()
@@ -76,6 +83,8 @@ def train(
     for name in PROPERTIES:
         rows = summary[summary["property"] == name].drop(columns="property")
         rows["fold"] = rows["fold"].str.rsplit("_", n=1).str[-1].astype(int)
+        whole = ["best_attempt", "best_epoch"]
+        rows[whole] = rows[whole].astype("Int64")  # a given network has none
         stage.write_csv(TRAIN_LOG.format(name), rows.sort_values("fold"))
     return judges, figures | _trouble(summary)
 
@@ -85,6 +94,9 @@ def _trouble(summary: pd.DataFrame) -> dict[str, str]:
     from cnn.training import ABOVE_LIMIT
 
     figures = {}
+    given = summary.loc[summary["status"] == GIVEN, "fold"].tolist()
+    if given:
+        figures["networks not trained here"] = f"{', '.join(given)} (used as they are)"
     retried = summary[summary["attempts"] > 1]
     if len(retried):
         texts = [
@@ -163,9 +175,14 @@ class _FoldTrainer:
             )
 
     def train(self, number: int) -> bool:
-        """Train a fold unless an earlier run finished it, and say so; the row comes after its files."""
+        """Train a fold unless an earlier run finished it or a person brought its network, and say so; the row
+        comes after its files.
+        """
         key = f"{self.name}_{number}"
         if key in self.journal and self._is_there(number):
+            return False
+        if filter_networks.is_given(self.stage, model_path(self.name, number)):
+            self._use_given(key, model_path(self.name, number))
             return False
         from cnn.training import train_fold
 
@@ -186,6 +203,19 @@ class _FoldTrainer:
             self.journal.append(row)
         return True
 
+    def _use_given(self, key: str, relative: str) -> None:
+        """Take a person's own network as it is, as the document does with every file that is there."""
+        self.stage.log(
+            f"{key}: {relative} was not trained here and is used as it is; move it away to have it trained"
+        )
+        if key not in self.journal:
+            unknown = dict.fromkeys(COLUMNS)
+            self.journal.append(
+                unknown
+                | {"fold": key, "property": self.name, "status": GIVEN}
+                | {"attempts": 0, "epochs": 0, "seconds": 0.0}
+            )
+
     def ensemble(self) -> Ensemble:
         """The networks of all folds, read back from their files."""
         from cnn.ensemble import Ensemble
@@ -202,7 +232,8 @@ class _FoldTrainer:
     def evaluate(self) -> tuple[dict[str, Any], str]:
         """Judge each labelled picture by the network that did not train on it: table, figure, numbers, text.
 
-        The epoch that is kept was chosen on these same pictures, so the figures are a little too good.
+        The epoch that is kept was chosen on these same pictures, so the figures are a little too good. Which
+        pictures a given network learned from is not known.
         """
         import pandas as pd
 
@@ -214,7 +245,11 @@ class _FoldTrainer:
         table = pd.DataFrame({"img_no": self.img_no, "label": self.targets, "probability": probability})
         self.stage.write_csv(OUT_OF_FOLD.format(self.name), table)
         found = evaluate(probability, self.targets, self.threshold)
-        figure = evaluation_figure(found, self.name, "networks on labelled pictures they did not train on")
+        given = any(
+            row["property"] == self.name and row["status"] == GIVEN for row in self.journal.rows.values()
+        )
+        unseen = "they did not train on" if not given else "that given ones may have trained on"
+        figure = evaluation_figure(found, self.name, f"networks on labelled pictures {unseen}")
         self.stage.save_figure(EVALUATION.format(self.name), figure)
         with TrainingEvents.of(self.stage, f"{self.name}_evaluation") as events:
             events.begin(0)
@@ -224,6 +259,7 @@ class _FoldTrainer:
         text = (
             f"AUROC {found.auroc:.3f}, accuracy {found.accuracy:.3f}, BCE {loss:.3f}, calibration error "
             f"{found.reliability.expected_calibration_error:.3f} on {found.count} labels"
+            + (", which given networks may have learned from" if given else "")
         )
         return numbers, text
 
@@ -238,12 +274,16 @@ class _FoldTrainer:
             self.stage.log(f"{self.name}_{number}: {text}")
         self._save_epochs(number, result)
         extra = {"property": self.name, "fold": number, "seed": self.seed + number, **result.best.row()}
-        with self.stage.atomic(model_path(self.name, number)) as temporary:
+        relative = model_path(self.name, number)
+        with self.stage.atomic(relative) as temporary:
             save_filter_cnn(temporary, result.model, extra)
+            filter_networks.remember(self.stage, relative, temporary)
 
     def _is_there(self, number: int) -> bool:
-        """Whether a fold's network and its epochs are where its row says."""
+        """Whether a fold's network and, if it was trained here, its epochs are where its row says."""
         path = EPOCH_DETAIL.format(self.name)
+        if self.journal.rows[f"{self.name}_{number}"]["status"] == GIVEN:
+            return (self.stage.workspace / model_path(self.name, number)).exists()
         if not all((self.stage.workspace / each).exists() for each in (model_path(self.name, number), path)):
             return False
         return number in set(self.stage.read_csv(path, ("fold",))["fold"])

@@ -50,6 +50,8 @@ class Options(ToolOptions):
     def __post_init__(self) -> None:
         if self.count < 1:
             raise ValueError("--count must be at least 1.")
+        if self.from_workspace and self.weights != REPOSITORY / generated_pictures.WEIGHTS:
+            raise ValueError("--from-workspace labels the pictures that are there, so --weights has no say.")
 
 
 def regenerated(tool: Tool, options: Options) -> "tuple[np.ndarray, str, int]":

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.pipeline import Interrupted, Tool, ToolOptions, UserError, option, run_tool
+from scripts.pipeline import REPOSITORY, Interrupted, Tool, ToolOptions, UserError, option, run_tool
+from scripts.pipeline.console import short_path
 
 if TYPE_CHECKING:
     from stylegan.training import TrainingImages
@@ -85,6 +86,21 @@ def run(tool: Tool, options: Options) -> None:
         train(tool, options, out)
 
 
+def next_commands(tool: Tool, out: Path) -> tuple[str, str]:
+    """The commands that bring the weights in a folder into the row of scripts, up to the candidates.
+
+    The workspace is the one given, or one beside the training: the usual one has the bundled generator.
+    """
+    workspace: tuple[str, ...] = ()
+    if tool.options.workspace is None:
+        own = REPOSITORY / "data/runs/mine" if out.is_relative_to(tool.workspace) else out.parent
+        workspace = ("--workspace", short_path(own))
+    return (
+        tool.command("00_fetch_weights", *workspace, "--from", short_path(out)),
+        tool.command("01_generate_candidates", *workspace),
+    )
+
+
 def train(tool: Tool, options: Options, out: Path) -> None:
     """Read the plan and the images, train, and write the results into ``out``."""
     from scripts.stylegan_run import TrainingRun, in_the_first_process, load_images
@@ -110,6 +126,8 @@ def train(tool: Tool, options: Options, out: Path) -> None:
         training.loop()
     images = f"{trainer.counters.images / 1000:.1f} thousand images"
     tool.finish({"trained on": images}, [str(out / name) for name in ("preview.png", "filmstrip.png")])
+    if tool.writes and not tool.stop_requested:
+        tool.log("\n    ".join(["to make faces with dials of this generator:", *next_commands(tool, out)]))
     if options.bundle is not None and trainer.finished and tool.writes:
         training.bundle(options.bundle.resolve())
     processes.wait()  # torchrun stops the first one, which still measures and writes, once another is gone

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -154,9 +154,14 @@ def copy_file(source: Path, target: Path) -> None:
         shutil.copyfile(source, temporary)
 
 
-def remove(path: Path) -> None:
-    """Remove a file, a link or a whole folder; fine if there is none."""
-    if path.is_dir() and not path.is_symlink():
+def remove(path: Path, kept: Collection[Path] = ()) -> None:
+    """Remove a file, a link or a whole folder but for some files; fine if there is none."""
+    if any(path in file.parents for file in kept):
+        for inner in path.iterdir():
+            remove(inner, kept)
+    elif path in kept:
+        return
+    elif path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

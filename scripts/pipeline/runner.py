@@ -178,8 +178,11 @@ class StageRun:
                 self.spec.check(self.stage, self.options)
             if previous is not None and not self.options.force:
                 self._check_same(previous, depends_on)
-                if previous["state"] == "complete" and self._is_up_to_date(previous):
-                    return
+                if previous["state"] == "complete":
+                    if self.spec.confirm is not None:
+                        self.spec.confirm(self.stage, self.options)
+                    if self._is_up_to_date(previous):
+                        return
             with locks.changing(self.workspace, self.spec.name):
                 if self.options.force:
                     self._clear()
@@ -208,10 +211,11 @@ class StageRun:
 
     def _clear(self) -> None:
         """Remove everything that the stage made, the journals first: they vouch for the rest."""
+        kept = {self.workspace / relative for relative in self.spec.keeps(self.stage)}
         self._remove_journals()
         files.remove(self.stage.folder / manifest.MANIFEST_NAME)
         for relative in (*self.outputs, *self.spec.clears):
-            files.remove(self.workspace / relative)
+            files.remove(self.workspace / relative, kept)
 
     def _check_same(self, previous: dict[str, Any], depends_on: dict[str, Any]) -> None:
         if previous["fingerprint"] == fingerprint.fingerprint(depends_on):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,9 +43,12 @@ class StageSpec:
         outputs: files (workspace-relative) that exist when it is complete; or a function of the options.
         item_folders: folders of the pictures that its rows vouch for; recorded with a hash, like the outputs.
         clears: folders and files removed, together with outputs and journals, by ``--force``.
+        keeps: which of those (workspace-relative) belong to the user, so that ``--force`` leaves them.
         next_script: name of the script to run next, empty at the end of the row.
         check: looks at the inputs and raises `UserError`, before anything is removed or recorded; called with
             the stage and its options, and not at all where the result is complete.
+        confirm: called instead where the result is complete; raises `UserError` if the command line names a
+            source that the result was not made of.
         several_processes: torchrun may run it in several processes, which share its work.
         version: raised by the author when the same options give another result than before.
     """
@@ -55,8 +58,10 @@ class StageSpec:
     outputs: tuple[str, ...] | Callable[[Any], tuple[str, ...]] = ()
     item_folders: tuple[str, ...] = ()
     clears: tuple[str, ...] = ()
+    keeps: Callable[[Any], Collection[str]] = lambda stage: ()
     next_script: str = ""
     check: Callable[[Any, Any], None] | None = None
+    confirm: Callable[[Any, Any], None] | None = None
     several_processes: bool = False
     version: int = 1
 

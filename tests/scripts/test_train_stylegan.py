@@ -1,6 +1,9 @@
 """The training script: from a folder of pictures to weights that load, and its messages."""
 
 import csv
+import runpy
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,8 +14,15 @@ import torch
 from PIL import Image
 
 from scripts import fast_memory, stylegan_run, train_stylegan, training_images
-from scripts.pipeline import UserError, run_tool
-from stylegan.checkpoint import build_discriminator, build_generator, load_checkpoint, save_checkpoint
+from scripts.pipeline import REPOSITORY, Tool, UserError, run_tool
+from scripts.pipeline.interrupts import StopRequest
+from stylegan.checkpoint import (
+    build_discriminator,
+    build_generator,
+    load_checkpoint,
+    save_checkpoint,
+    weights_id,
+)
 from tests.stylegan import tiny
 
 PHASE = """
@@ -79,6 +89,34 @@ def pictures(tmp_path: Path) -> Path:
 def _log(out: Path) -> list[dict[str, str]]:
     with (out / "train_log.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def test_it_ends_with_the_commands_that_bring_its_weights_into_the_row(
+    train: Train, pictures: Path, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture
+) -> None:
+    assert train(PLAN, "--folder", pictures, "--kid-kimg", 0, out="mine/base generator") == 0
+    said = capsys.readouterr().out
+    fetch, generate = (
+        shlex.split(line)[1:] for line in said.splitlines() if line.startswith("    ") and "scripts/0" in line
+    )
+    assert generate[0].endswith("01_generate_candidates.py")
+    monkeypatch.setattr(sys, "argv", fetch)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(REPOSITORY / "scripts" / Path(fetch[0]).name), run_name="__main__")
+    assert not ended.value.code
+    mine = weights_id(tmp_path / "mine/base generator/stylegan_model.safetensors")
+    assert weights_id(tmp_path / "ws/stylegan/stylegan_model.pth") == mine
+    assert f"weights {mine}, converted from " in capsys.readouterr().out
+
+
+def test_the_usual_workspace_belongs_to_the_bundled_generator(tmp_path: Path) -> None:
+    tool = Tool("train_stylegan", train_stylegan.Options(), StopRequest(), has_log=False)
+    for out, workspace in (
+        (tool.workspace / "base_generator", REPOSITORY / "data/runs/mine"),
+        (tmp_path / "mine/base", tmp_path / "mine"),
+    ):
+        words = [shlex.split(command) for command in train_stylegan.next_commands(tool, out)]
+        assert [Path(line[line.index("--workspace") + 1]).resolve() for line in words] == [workspace] * 2
 
 
 def test_training_on_a_folder_with_one_bad_picture(

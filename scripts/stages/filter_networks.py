@@ -1,0 +1,105 @@
+"""Whose the filter stage's networks are: trained here, or a person's own, which are used and never lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from scripts.pipeline import Stage, UserError, files
+from scripts.pipeline.fingerprint import sha256_file
+
+FOLDER = "cnn/models"
+TRAINED = "networks.json"
+
+
+def model_path(name: str, fold: int | str) -> str:
+    """Workspace-relative path of one network."""
+    return f"{FOLDER}/{name}_model_{fold}.pt"
+
+
+def begin(stage: Stage, relatives: Iterable[str]) -> None:
+    """Start the record in a workspace that has none: `relatives` are the networks trained there already."""
+    if not (stage.folder / TRAINED).exists():
+        present = [relative for relative in relatives if (stage.workspace / relative).is_file()]
+        digests = {relative: sha256_file(stage.workspace / relative) for relative in present}
+        files.write_json(stage.folder / TRAINED, digests)
+
+
+def remember(stage: Stage, relative: str, network: Path) -> None:
+    """Record the contents of a network that was trained here, before it gets its name."""
+    path = stage.folder / TRAINED
+    files.write_json(path, {**files.read_json(path), relative: sha256_file(network)})
+
+
+def is_given(stage: Stage, relative: str) -> bool:
+    """Whether a file is there that this stage did not write: the document trains only what is missing."""
+    path = stage.workspace / relative
+    return path.is_file() and sha256_file(path) != _trained(stage, relative)
+
+
+def belonging_to_the_user(stage: Stage) -> set[str]:
+    """Files of the folder of networks that ``--force`` must leave: those that this stage did not write.
+
+    One in a place where it wrote and that can no longer be read was damaged, and is no person's.
+    """
+    folder = stage.workspace / FOLDER
+    present = (f"{FOLDER}/{path.name}" for path in folder.iterdir()) if folder.is_dir() else ()
+    return {
+        relative
+        for relative in present
+        if is_given(stage, relative) and not (_trained(stage, relative) and _is_damaged(stage, relative))
+    }
+
+
+def check_given(stage: Stage, networks: Iterable[tuple[str, int]], image_size: int) -> None:
+    """Raise `UserError` if a person's own network cannot judge these pictures; it is not overwritten.
+
+    Args:
+        networks: property and fold of each.
+        image_size: height and width of the pictures that the networks see.
+    """
+    kept = belonging_to_the_user(stage) if stage.options.force else None
+    for name, fold in networks:
+        relative = model_path(name, fold)
+        if relative in kept if kept is not None else is_given(stage, relative):
+            complaint = _complaint(stage, relative, name, image_size)
+            if complaint:
+                raise UserError(
+                    f"{stage.workspace / relative} was not trained here, so it is not overwritten, and it "
+                    f"cannot be used: {complaint}. Move it away to have this network trained, and give the "
+                    "same command again."
+                )
+
+
+def _complaint(stage: Stage, relative: str, name: str = "", image_size: int | None = None) -> str:
+    """Why a file cannot be used as a network, or as one for a property; empty if it can."""
+    from cnn.models import load_filter_cnn
+
+    try:
+        network, extra = load_filter_cnn(stage.workspace / relative)
+    except (ValueError, OSError) as error:
+        return str(error).rstrip(".")
+    if name and extra.get("property", name) != name:
+        return f"it judges {extra['property']}, not {name}"
+    if image_size is not None and network.config.image_size > image_size:
+        return f"it sees pictures of {network.config.image_size} px, and these have {image_size}"
+    return ""
+
+
+def _is_damaged(stage: Stage, relative: str) -> bool:
+    """Whether a file is no whole torch file; one that holds foreign objects is whole, and somebody's."""
+    from stylegan.weights_file import WeightsFileError, read_torch
+
+    try:
+        read_torch(stage.workspace / relative)
+    except WeightsFileError as error:
+        return "foreign code" not in str(error)
+    return False
+
+
+def _trained(stage: Stage, relative: str) -> str:
+    """Checksum with which this stage wrote a file; empty if it never did."""
+    try:
+        return str(files.read_json(stage.folder / TRAINED).get(relative, ""))
+    except (FileNotFoundError, files.TextFileError):  # a workspace of before there was this record
+        return stage.recorded_sha256(relative)
