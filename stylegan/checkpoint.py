@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save
 from torch import Tensor
 
@@ -49,6 +50,7 @@ __all__ = [
     "CheckpointError",
     "build_discriminator",
     "build_generator",
+    "fresh_discriminator",
     "load_checkpoint",
     "save_checkpoint",
     "weights_id",
@@ -218,6 +220,17 @@ def build_discriminator(checkpoint: Checkpoint) -> StyleGANDiscriminator | Style
     discriminator = DISCRIMINATORS[checkpoint.architecture](**checkpoint.discriminator_config)
     discriminator.load_state_dict(checkpoint.discriminator, strict=True)
     return discriminator.eval()
+
+
+def fresh_discriminator(
+    checkpoint: Checkpoint, seed: int = 0
+) -> StyleGANDiscriminator | StyleGAN2Discriminator:
+    """An untrained discriminator of the size of a checkpoint's generator, for files that have none."""
+    names = ("resolution", "fmaps_base", "fmaps_max", "image_channels")
+    config = {name: checkpoint.config[name] for name in names}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return DISCRIMINATORS[checkpoint.architecture](**config).eval()
 
 
 @contextmanager
