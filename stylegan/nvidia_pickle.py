@@ -31,7 +31,7 @@ TORCH_MAGIC = b"l\xfc\x9cF\xf9 j\xa8P\x19"  # a number that begins torch's files
 HEAD_BYTES = 32
 NETWORKS = ("G", "D", "G_ema")
 NUMBERS = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
-SOUND_ACTIVATIONS = {"lrelu", "linear"}
+ACTIVATIONS = {"lrelu", "linear"}
 STYLEGAN3_MODULE = "SynthesisInput"
 TAKE = "Take a StyleGAN2-ADA pickle instead: NVIDIA's ffhq.pkl, or a training's network-snapshot-*.pkl."
 
@@ -67,14 +67,9 @@ class _Module:
                 found |= {f"{prefix}{name}": t for name, t in tensors.items() if isinstance(t, Tensor)}
         return found
 
-    def value(self, name: str) -> set[Any]:
-        """All values of an attribute in the network."""
-        return {
-            module.attributes[name]
-            for _, module in self.modules()
-            if isinstance(module.attributes.get(name), (str, int, float, type(None)))
-            and name in module.attributes
-        }
+    def values(self, name: str) -> set[Any]:
+        """All values that an attribute has in the network."""
+        return {module.attributes[name] for _, module in self.modules() if name in module.attributes}
 
 
 class _Settings(dict):
@@ -105,7 +100,9 @@ def _module(meta: Mapping[str, Any]) -> _Module:
 
 
 def _storage(content: bytes) -> Tensor:
-    """All numbers of a storage, [n]; they are a torch file of their own."""
+    """All numbers of a storage, [n]; they are a torch file of their own, of the kind that cannot be packed."""
+    if TORCH_MAGIC not in content[:HEAD_BYTES]:
+        raise ValueError("no storage")
     found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     if not isinstance(found, torch.storage.TypedStorage):
         raise ValueError("no storage")
@@ -117,7 +114,7 @@ def _tensor(numbers: Tensor, offset: int, size: tuple[int, ...], stride: tuple[i
     count, last = math.prod(size), offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if min(offset, *size, *stride, 0) < 0 or count > numbers.numel() or (count and last >= numbers.numel()):
         raise ValueError("a tensor larger than its storage")
-    return numbers.as_strided(size, stride, offset).clone(memory_format=torch.contiguous_format)
+    return numbers.as_strided(size, stride, offset)
 
 
 def _parameter(data: Tensor, *_: Any) -> Tensor:
@@ -192,9 +189,9 @@ def _check_arithmetic(name: str, network: _Module) -> None:
         raise NvidiaPickleError(
             f"its {name} is a StyleGAN3 network, which this package does not have. {TAKE}"
         )
-    if any(network.value("c_dim")):
+    if any(network.values("c_dim")):
         raise NvidiaPickleError(f"its {name} draws by class labels, which this package does not do. {TAKE}")
-    others = network.value("activation") - SOUND_ACTIVATIONS
+    others = network.values("activation") - ACTIVATIONS
     if others:
         raise NvidiaPickleError(
             f"its {name} has the activation {others.pop()!r}; only lrelu is known. {TAKE}"
@@ -212,12 +209,12 @@ def _metadata(networks: Mapping[str, _Module]) -> dict[str, Any]:
     metadata: dict[str, Any] = {}
     for name, network in networks.items():
         found: dict[str, Any] = {}
-        clamps = network.value("conv_clamp") - ({None} if name == "D" else set())
+        clamps = network.values("conv_clamp") - ({None} if name == "D" else set())
         if len(clamps) > 1:
             raise NvidiaPickleError(f"the layers of its {name} are clamped differently. {TAKE}")
         found["conv_clamp"] = next(iter(clamps), None)
         if name == "D":
-            groups = [size for size in network.value("group_size") if isinstance(size, int)]
+            groups = [size for size in network.values("group_size") if isinstance(size, int)]
             found |= {"minibatch_std_group_size": groups[0]} if groups else {}
         metadata["discriminator_config" if name == "D" else "config"] = found
     return metadata
