@@ -57,7 +57,10 @@ __all__ = [
 ]
 
 NETWORKS = ("generator", "discriminator", "generator_smooth")
-AVERAGE_BESIDE = "latent_avg"  # rosinality's average w, an entry beside the table of its generator
+# Entries beside the table of a network that belong to it: rosinality's average w, and how far OpenMMLab's
+# growing networks had grown.
+GROWTH = ("_curr_scale_int", "_curr_transition_weight")
+BESIDE = {"generator": ("latent_avg", *GROWTH), "discriminator": GROWTH}
 DIALS = "dial_generator"  # what files of `stylegan_modified` hold that a generator alone would lose
 
 
@@ -143,8 +146,7 @@ def _recognise_all(tables: Mapping[str, State], metadata: Mapping[str, Any]) -> 
             continue
         name = "generator_smooth" if kind == "generator" and is_averaged(place) else kind
         beside = tables.get(place.rpartition(".")[0], {})
-        if kind == "generator" and AVERAGE_BESIDE in beside:
-            state = {**state, AVERAGE_BESIDE: beside[AVERAGE_BESIDE]}
+        state = {**state, **{name: beside[name] for name in BESIDE[kind] if name in beside}}
         if name in found:
             raise CheckpointError(
                 f"it holds two networks of one kind, {places[name]} and `{place}`. Save the wanted one alone."

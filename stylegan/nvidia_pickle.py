@@ -100,7 +100,7 @@ def _module(meta: Mapping[str, Any]) -> _Module:
 
 
 def _storage(content: bytes) -> Tensor:
-    """All numbers of a storage, [n]; they are a torch file of their own, of the kind that cannot be packed."""
+    """All numbers of a storage, [n]: a torch file of its own, of the kind that cannot be packed."""
     if TORCH_MAGIC not in content[:HEAD_BYTES]:
         raise ValueError("no storage")
     found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)

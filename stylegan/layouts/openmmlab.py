@@ -35,6 +35,20 @@ TURNED_COLOURS = (
 ROOT = math.sqrt(2.0)
 
 
+def _level_of_detail(state: Mapping[str, Tensor], block_count: int) -> Tensor:
+    """`lod` of networks that had grown so far: 0 where they are finished, which published ones are."""
+    size = state.get("_curr_scale_int", torch.tensor(resolution_of(block_count - 1)))
+    shown = state.get("_curr_transition_weight", torch.ones(()))
+    level = math.log2(resolution_of(block_count - 1) / max(int(size), 4)) + 1.0 - float(shown)
+    return torch.tensor(min(max(level, 0.0), block_count - 1.0))
+
+
+def _unfinished(lod: Tensor) -> tuple[str, ...]:
+    return (
+        () if lod == 0 else (f"its training had not reached the last resolution (level of detail {lod:g})",)
+    )
+
+
 def _times_root(value: Tensor) -> Tensor:
     return value * ROOT
 
@@ -54,7 +68,9 @@ def _synthesis(block: int, number: int) -> str:
     return f"synthesis.layer{2 * block + number - 1}"
 
 
+GROWTH_RULE = Rule(r"_curr_(?:scale_int|transition_weight)", None)
 V1_GENERATOR_RULES = (
+    GROWTH_RULE,
     Rule(r"style_mapping\.(\d+)\.linear\.weight_orig", lambda i: f"mapping.dense{i - 1}.weight", _over_root),
     Rule(r"style_mapping\.(\d+)\.bias", lambda i: f"mapping.dense{i - 1}.bias"),
     Rule(r"convs\.0\.conv1\.input", lambda: "synthesis.layer0.const"),
@@ -80,8 +96,9 @@ V1_GENERATOR_RULES = (
 
 def convert_v1_generator(state: Mapping[str, Tensor]) -> Converted:
     renamed = rename(state, V1_GENERATOR_RULES, PROGRAM)
-    renamed["synthesis.lod"] = torch.zeros(())
-    for block in range(count(state, r"to_rgbs\.(\d+)\.conv\.bias")):
+    block_count = count(state, r"to_rgbs\.(\d+)\.conv\.bias")
+    lod = renamed["synthesis.lod"] = _level_of_detail(state, block_count)
+    for block in range(block_count):
         up = _synthesis(block, 1)
         if block and f"{up}.weight" in renamed:
             channels = len(renamed[f"{up}.weight"])
@@ -95,7 +112,9 @@ def convert_v1_generator(state: Mapping[str, Tensor]) -> Converted:
             strength = f"{layer}.apply_noise.weight"
             if strength in renamed and f"{layer}.bias" in renamed:
                 renamed[strength] = renamed[strength].expand(len(renamed[f"{layer}.bias"])).clone()
-    converted = Converted(PROGRAM, with_turned_colours(renamed), dict(VARIANT), (TURNED_COLOURS,))
+    converted = Converted(
+        PROGRAM, with_turned_colours(renamed), dict(VARIANT), (TURNED_COLOURS, *_unfinished(lod))
+    )
     return with_average(converted, "truncation.w_avg", _last_dense(renamed))
 
 
@@ -107,6 +126,7 @@ def _last_dense(state: State) -> str:
 def _v1_discriminator_rules(last: int) -> tuple[Rule, ...]:
     """Rules for a discriminator whose 4x4 block has this number."""
     return (
+        GROWTH_RULE,
         Rule(r"from_rgb\.(\d+)\.conv\.weight_orig", lambda i: f"input{i}.weight"),
         Rule(r"from_rgb\.(\d+)\.conv\.bias", lambda i: f"input{i}.bias"),
         Rule(r"convs\.(\d+)\.0\.conv\.weight_orig", lambda i: f"layer{2 * i}.weight"),
@@ -128,7 +148,7 @@ def _flat(value: Tensor) -> Tensor:
 def convert_v1_discriminator(state: Mapping[str, Tensor]) -> Converted:
     last = count(state, r"from_rgb\.\d+\.conv\.bias") - 1
     renamed = rename(state, _v1_discriminator_rules(last), PROGRAM)
-    renamed["lod"] = torch.zeros(())
+    renamed["lod"] = _level_of_detail(state, last + 1)
     for block in range(last):
         weight = f"layer{2 * block + 1}.weight"
         if weight in renamed:

@@ -176,6 +176,23 @@ def test_interfacegan_with_the_other_kinds_of_kernels(tmp_path: Path) -> None:
     assert torch.equal(usual, turned)
 
 
+@torch.no_grad()
+def test_unfinished_growing_network_draws_what_it_has_learned(tmp_path: Path) -> None:
+    path = LAYOUTS / "mmgen_stylegan1_tiny_128.pth"
+    content = torch.load(path, weights_only=True)
+    content["state_dict"]["_curr_scale_int"] = torch.tensor(64, dtype=torch.int32)
+    content["state_dict"]["_curr_transition_weight"] = torch.tensor(0.25)
+    torch.save(content, tmp_path / "unfinished.pth")
+    found = load_checkpoint(tmp_path / "unfinished.pth")
+    assert [note for note in found.notes if "not reached the last resolution" in note]
+    z = torch.randn(2, 32)
+    finished = build_generator(load_checkpoint(path))
+    # 64 px, where a quarter is the new resolution's, three quarters those of 32 px enlarged.
+    expected = torch.lerp(finished(z, lod=2.0)["image"], finished(z, lod=1.0)["image"], 0.25)
+    assert torch.allclose(build_generator(found)(z)["image"], expected, atol=1e-5)
+    assert float(build_discriminator(found).lod) == 1.75
+
+
 PUBLISHED = {
     "mmgen_stylegan1_256": (recognise_generator, recognise_discriminator, "generator_ema."),
     "mmgen_stylegan2_256": (
