@@ -11,8 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.pipeline import Input, Journal, Stage, StageSpec, option
 from scripts.pipeline.image_files import read_image
-from scripts.pipeline.shard_runner import run_sharded_stage
-from scripts.pipeline.shards import ItemWork, ShardedOptions
+from scripts.pipeline.items import ItemOptions, ItemWork, run_item_stage
 from scripts.stages.weight_files import UNKNOWN, read_origins
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ SHEET_COLUMNS = 12
 
 
 @dataclass(frozen=True)
-class Options(ShardedOptions):
+class Options(ItemOptions):
     """Generate candidate faces with the original StyleGAN, one seed per image."""
 
     count: int = option(2000, help="images to generate")
@@ -61,6 +60,7 @@ SPEC = StageSpec(
     item_folders=(IMAGES,),
     clears=(IMAGES,),
     next_script="02_filter_candidates",
+    several_processes=True,
 )
 
 
@@ -176,4 +176,4 @@ WORK = ItemWork(
 
 
 if __name__ == "__main__":
-    run_sharded_stage(SPEC, Options, WORK)
+    run_item_stage(SPEC, Options, WORK)

@@ -15,8 +15,7 @@ from scripts.face_segmenter import AGREEMENT, Segmented, Segmenter
 from scripts.face_sheets import SEGMENTED, SHEETS, result_path, save_sheets
 from scripts.fast_memory import keep_freed_memory
 from scripts.pipeline import Input, Journal, Stage, StageSpec, option
-from scripts.pipeline.shard_runner import run_sharded_stage
-from scripts.pipeline.shards import ItemWork, ShardedOptions
+from scripts.pipeline.items import ItemOptions, ItemWork, run_item_stage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +31,7 @@ PROBE_COUNT = 8
 
 
 @dataclass(frozen=True)
-class Options(ShardedOptions):
+class Options(ItemOptions):
     """Find the face in every kept picture and assign a class (skin, eyes, hair) to each of its pixels."""
 
     parser: str = option(
@@ -79,6 +78,7 @@ SPEC = StageSpec(
     item_folders=(SEGMENTED,),
     clears=(SEGMENTED,),
     next_script="04_compute_property_scores",
+    several_processes=True,
     version=2,
 )
 
@@ -140,7 +140,7 @@ def make_faces(stage: Stage, options: Options, batches: Sequence[Sequence[int]],
         detection=(options.detection_size, options.min_face, options.margin),
         with_attributes=options.extras,
     )
-    # The first pictures of all, whatever is missing: parts and resumed runs must choose alike.
+    # The first pictures of all, whatever is missing: all processes and resumed runs must choose alike.
     probes = [read_picture(stage.workspace / path) for path in list(paths.values())[:PROBE_COUNT]]
     mend = "Close other programs, or use another --device."
     with stage.foreseen(NotEnoughMemoryError, mend=mend):
@@ -229,4 +229,4 @@ WORK = ItemWork(
 
 
 if __name__ == "__main__":
-    run_sharded_stage(SPEC, Options, WORK)
+    run_item_stage(SPEC, Options, WORK)

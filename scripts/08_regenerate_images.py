@@ -14,8 +14,19 @@ from typing import TYPE_CHECKING, Any, Literal
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts import faces, photographs, regeneration
-from scripts.pipeline import MissingInputError, Tool, ToolOptions, UsageError, files, locks, option, run_tool
+from scripts.pipeline import (
+    MissingInputError,
+    Tool,
+    ToolOptions,
+    UsageError,
+    files,
+    locks,
+    option,
+    run_tool,
+    tables,
+)
 from scripts.regeneration import Person, Photograph, Regenerator, Request, parse_sweep
+from scripts.stages.pictures import short_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +35,7 @@ if TYPE_CHECKING:
 FOLDER = "stylegan_modified/synthesize_results"
 LARGEST_SEED = 2**63
 MOST_PEOPLE = 1_000_000
+LONGEST_STEM_BYTES = 60  # of a photograph's name in those of its pictures
 GRID_PICTURES = 240  # in grid.png at the most; all others are files of their own
 PROPERTY_HELP = "normalised, 0 = mean of the training pictures; not given: median, or the photograph's own"
 
@@ -131,16 +143,20 @@ def list_cells(
 
 
 def person_name(person: Person) -> str:
-    """Who it is, in file names."""
-    if isinstance(person, Photograph):
-        return "photo_" + re.sub(r"[^\w-]+", "-", person.path.stem)
-    return f"seed{person:06d}"
+    """Who it is, in file names. Photographs of many cameras are called the same, so a part of the content's
+    hash tells them apart; the explorer's copies have it in their own names.
+    """
+    if not isinstance(person, Photograph):
+        return f"seed{person:06d}"
+    digest = person.sha256[:10]
+    stem = re.sub(r"[^\w-]+", "-", person.path.stem.removesuffix(f"_{digest}"))
+    return f"photo_{short_name(stem, LONGEST_STEM_BYTES)}_{digest}"
 
 
 def picture_name(version: str, person: Person, given: str, label: str) -> str:
     """A name that says what the picture shows, so that the same picture always has the same name."""
     swept = f"_{label.replace(' ', '')}" if label else ""
-    return f"{version}_{person_name(person)}{given}{swept}.png"
+    return short_name(f"{version}_{person_name(person)}{given}{swept}") + ".png"
 
 
 def generate(
@@ -240,6 +256,7 @@ def regenerate(tool: Tool, options: Options) -> None:
     import numpy as np
 
     statistics = faces.load_statistics(tool)
+    earlier = read_earlier(tool.workspace / FOLDER / "images.csv")
     regenerator = Regenerator(tool, options.version, options.trunc_psi, options.corrections)
     people = list_people(tool, options, regenerator)
     rows, columns = list_cells(options, people, faces.sweep_levels(statistics)[2])
@@ -255,7 +272,7 @@ def regenerate(tool: Tool, options: Options) -> None:
             read.append(judge(images))
     if judge is not None:
         add_measured(table, *(np.concatenate(part) for part in zip(*read, strict=True)))
-    tool.write_csv(f"{FOLDER}/images.csv", table.round(4))
+    tool.write_csv(f"{FOLDER}/images.csv", with_earlier(table.round(4), earlier, tool.workspace / FOLDER))
     tool.save_image(f"{FOLDER}/grid.png", picture_grid(shown_rows, columns, shown, options.scale))
     tool.count("pictures", len(cells))
     tool.finish({"pictures": f"{len(cells)} of {len(rows)} people"}, [f"{FOLDER}/grid.png"])
@@ -270,6 +287,25 @@ def regenerate(tool: Tool, options: Options) -> None:
             rows_of = table[table["label"].str.startswith(f"{name} ")]
             r = rows_of[f"{name}_requested"].corr(rows_of[f"{name}_measured"])
             tool.log(f"  {name}: requested against measured r {r:.3f} (n = {len(rows_of)} pictures)")
+
+
+def read_earlier(path: Path) -> pd.DataFrame | None:
+    """The table of earlier calls; None if there is none, `UserError` if it is damaged."""
+    if not path.exists():
+        return None
+    return tables.read_csv(path, ("file", "version"), f"Move it away and give the same command again: {path}")
+
+
+def with_earlier(table: pd.DataFrame, earlier: pd.DataFrame | None, folder: Path) -> pd.DataFrame:
+    """The rows of this call, then those of earlier ones whose pictures are still in the folder and theirs."""
+    import pandas as pd
+
+    if earlier is None:
+        return table
+    made = set(table["file"])
+    is_there = [name not in made and (folder / Path(str(name)).name).is_file() for name in earlier["file"]]
+    whole = pd.concat([table, earlier[is_there]], ignore_index=True)
+    return whole.astype({"seed": "Int64"}) if "seed" in whole else whole
 
 
 def add_measured(table: pd.DataFrame, values: np.ndarray, valid: np.ndarray) -> None:

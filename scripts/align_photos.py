@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.face_pictures import read_picture
 from scripts.pipeline import (
     REPOSITORY,
     Journal,
@@ -26,10 +24,11 @@ from scripts.pipeline import (
 )
 from scripts.pipeline.console import short_path
 from scripts.pipeline.fingerprint import differences
-from scripts.pipeline.image_files import read_image
+from scripts.pipeline.image_files import ImageFileError, read_image
 from scripts.pipeline.options import results_options
 from scripts.pipeline.pictures import contact_sheet
 from scripts.pipeline.tables import write_csv
+from scripts.stages.pictures import find_pictures, read_ahead, short_name, state_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,9 +38,7 @@ if TYPE_CHECKING:
 
 FACES, TABLE, SHEET = "faces", "aligned.csv", "contact_sheet.png"
 RECORD, JOURNAL = "align_photos.json", "journal.csv"
-VERSION = 1
-# Pillow does not read HEIC; listed all the same, so that such a photograph is reported and not passed over.
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif"}
+VERSION = 2
 POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 COLUMNS = (
     *("source", "face", "file", "status", "reason", "x0", "y0", "x1", "y1", "probability"),
@@ -69,7 +66,7 @@ class Options(ToolOptions):
     min_face: float = option(64.0, help="smallest face to take: side of its box in the photograph, pixels")
     min_probability: float = option(0.9, help="lowest confidence of the detector, 0 to 1")
     min_sharpness: float = option(
-        0.02, help="lowest sharpness (0.02: as if blurred with a sigma of 3.5 px at 256 px; sharp ones: 0.5)"
+        0.02, help="lowest sharpness (0.02: as if blurred with a sigma of 3.5 px at 256 px; sharp ones: 0.1)"
     )
     max_padding: float = option(
         0.3, help="largest share of the aligned picture that may lie outside the photograph"
@@ -90,57 +87,30 @@ class Options(ToolOptions):
             raise ValueError("--min-face must be positive and --detection-size at least 64.")
 
 
-def list_photos(folder: Path, output: Path) -> dict[str, Path]:
+def list_photos(tool: Tool, folder: Path, output: Path) -> dict[str, Path]:
     """Pictures of a folder and its subfolders, but not those in `output`: what identifies one -> its path.
 
     A picture is identified by its path in the folder, its size and the time of its last change, so that one
     that was replaced is worked on anew.
 
     Raises:
-        UserError: no such folder, no picture in it, or a name that is not valid text.
+        UserError: no such folder, no picture in it, or it is `output` as well.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder, so there is nothing to align. Give --photos FOLDER.")
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in SUFFIXES or output in path.parents or not path.is_file():
-            continue
-        relative = path.relative_to(folder).as_posix()
-        if not relative.isprintable():
-            raise UserError(
-                f"The name {relative!r} in {folder} has characters that a table cannot hold. Rename the file."
-            )
-        state = path.stat()
-        found[json.dumps([relative, state.st_size, state.st_mtime_ns])] = path
-    if not found:
+    found = find_pictures(folder, output)
+    found.tell(tool.log)
+    if not found.pictures:
         raise UserError(
-            f"{folder} holds no picture ({', '.join(sorted(SUFFIXES))}), so there is nothing to align. "
-            "Give --photos another folder."
+            f"{folder} holds no picture, so there is nothing to align. Give --photos another folder."
         )
-    return found
+    return {json.dumps(state_of(name, path)): path for name, path in found.pictures.items()}
 
 
-def read_photo(path: Path) -> np.ndarray | str:
-    """uint8 [H, W, 3] RGB, turned as its EXIF orientation says; or the reason why it cannot be read."""
-    photo = read_picture(path)
-    if isinstance(photo, str) and path.suffix.lower() in {".heic", ".heif"}:
-        return "HEIC is not read; convert it to JPEG"
-    if not isinstance(photo, str) and max(photo.shape) > MAX_SIDE_PX:
-        return f"too large: a side has more than {MAX_SIDE_PX:,} pixels"
+def read_photo(path: Path) -> np.ndarray:
+    """uint8 [H, W, 3] RGB, turned as its EXIF orientation says; `ImageFileError` if it cannot be used."""
+    photo = read_image(path)
+    if max(photo.shape) > MAX_SIDE_PX:
+        raise ImageFileError(f"too large: a side has more than {MAX_SIDE_PX:,} pixels")
     return photo
-
-
-def read_ahead(photos: Mapping[str, Path]) -> Iterator[tuple[str, np.ndarray | str]]:
-    """Photographs or reasons; the next one is decoded while this one is worked on."""
-    with ThreadPoolExecutor(1) as reader:
-        waiting = None
-        for key, path in photos.items():
-            coming = key, reader.submit(read_photo, path)
-            if waiting is not None:
-                yield waiting[0], waiting[1].result()
-            waiting = coming
-        if waiting is not None:
-            yield waiting[0], waiting[1].result()
 
 
 class Aligner:
@@ -149,10 +119,8 @@ class Aligner:
     def __init__(self, finder: FaceFinder, options: Options, output: Path) -> None:
         self.finder, self.options, self.output = finder, options, output
 
-    def __call__(self, relative: str, photo: np.ndarray | str) -> list[dict[str, Any]]:
+    def __call__(self, relative: str, photo: np.ndarray) -> list[dict[str, Any]]:
         """Writes the usable faces of a photograph; returns its rows of the table, one at least."""
-        if isinstance(photo, str):
-            return [{"source": relative, "status": "unreadable", "reason": photo}]
         faces = self.finder(photo)
         if not faces:
             return [{"source": relative, "status": "no_face", "reason": "the detector finds no face"}]
@@ -180,7 +148,8 @@ class Aligner:
         }
         status, reason = self._judge(row, face)
         if status == "ok":
-            row["file"] = f"{FACES}/{relative}_{number}.png"
+            name = PurePosixPath(relative)
+            row["file"] = f"{FACES}/{name.with_name(short_name(name.name))}_{number}.png"
             files.save_image(self.output / row["file"], aligned)
         return row | {"status": status, "reason": reason}
 
@@ -249,8 +218,12 @@ def align_all(
     with journal_file as journal:
         missing = {key: path for key, path in photos.items() if key not in journal}
         with tool.progress(len(photos), "photographs", len(photos) - len(missing)) as progress:
-            for key, photo in read_ahead(missing):
-                rows = aligner(json.loads(key)[0], photo)
+            for key, photo in read_ahead(missing, lambda key: read_photo(missing[key])):
+                source = json.loads(key)[0]
+                try:
+                    rows = aligner(source, photo.result())
+                except ImageFileError as error:
+                    rows = [{"source": source, "status": "unreadable", "reason": str(error)}]
                 journal.append({"photo": key, "faces": json.dumps(rows)})
                 progress.update()
         stored = {key: json.loads(row["faces"]) for key, row in journal.rows.items()}
@@ -297,7 +270,7 @@ def run(tool: Tool, options: Options) -> None:
             "It needs a folder of photographs. Type\n    python scripts/align_photos.py --photos FOLDER"
         )
     output = options.output.resolve() if options.output else tool.workspace / "aligned"
-    photos = list_photos(options.photos.resolve(), output)
+    photos = list_photos(tool, options.photos.resolve(), output)
     with tool.alone_in(output, "another --output"):
         align(tool, options, output, photos)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from scripts.hand_labels import CANDIDATES
 from scripts.pipeline import Stage, UserError
 from scripts.pipeline.image_files import ImageFileError, image_size, read_image
+from scripts.stages.pictures import read_ahead
 from scripts.stored_rows import RowStore, StoredRows
 
 if TYPE_CHECKING:
@@ -90,14 +90,9 @@ class CandidateImages:
 
     def batches(self, img_nos: list[int], batch_size: int) -> Iterator[tuple[list[int], np.ndarray]]:
         """`read` batch by batch; the next ones are decoded while the caller works on this one."""
-        coming: deque[Future[tuple[list[int], np.ndarray]]] = deque()
-        with ThreadPoolExecutor(1) as ahead:
-            for start in range(0, len(img_nos), batch_size):
-                coming.append(ahead.submit(self.read, img_nos[start : start + batch_size]))
-                if len(coming) > BATCHES_AHEAD:
-                    yield coming.popleft().result()
-            while coming:
-                yield coming.popleft().result()
+        parts = (img_nos[start : start + batch_size] for start in range(0, len(img_nos), batch_size))
+        for _, batch in read_ahead(parts, self.read, BATCHES_AHEAD):
+            yield batch.result()
 
     def store(self, img_nos: list[int], device: torch.device) -> tuple[list[int], StoredRows]:
         """Numbers and pictures uint8 [N, 3, size, size] of those that can be read; they stay on the disk.

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import filecmp
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.face_pictures import PICTURE_SUFFIXES
 from scripts.pipeline import Input, Stage, UserError, files, tables
+from scripts.stages.pictures import find_pictures, plain_text, some_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NAME_COLUMNS = ("img_name", "img_path", "img_no")
+# The number of a picture, whatever a program made of its name: 000005.jpg, 5, 000005 (1).png, and the words
+# that systems add to a copy in any language: "000005 - Copy.jpg", "000005 copy 2.jpg".
+NUMBERED = re.compile(r"0*([0-9]{1,18})( ?\([0-9]+\)|( -)? [^\W\d_]+( ?\(?[0-9]+\)?)?)?(\.[A-Za-z]+)?")
 
 
 def inputs(sources: Sequence[Path]) -> tuple[Input, ...]:
@@ -23,7 +27,7 @@ def inputs(sources: Sequence[Path]) -> tuple[Input, ...]:
 
 
 def find_excluded(stage: Stage, candidates: pd.DataFrame, sources: Sequence[Path]) -> dict[int, str]:
-    """Candidates that the sources rule out.
+    """Candidates that the sources rule out; names that are no candidate's are told.
 
     Args:
         candidates: columns `img_no` and `img_path`.
@@ -36,31 +40,44 @@ def find_excluded(stage: Stage, candidates: pd.DataFrame, sources: Sequence[Path
     Raises:
         UserError: a source cannot be read, names no candidate, or has another picture of the same name.
     """
-    numbers = {
-        Path(path).name: n for n, path in zip(candidates["img_no"], candidates["img_path"], strict=True)
-    }
     paths = dict(zip(candidates["img_no"], candidates["img_path"], strict=True))
+    numbers = {Path(path).name.casefold(): n for n, path in paths.items()}
     excluded: dict[int, str] = {}
     for source in sources:
-        names = _names_in_folder(source) if source.is_dir() else _names_in_file(source, paths)
-        found = {numbers[name]: str(source) for name in names if name in numbers}
+        copies = find_pictures(source, deep=False).pictures if source.is_dir() else {}
+        names = list(copies) if source.is_dir() else _names_in_file(source)
+        found = {name: n for name in names if (n := _number(name, numbers, paths)) is not None}
         if not found:
             raise UserError(
-                f"--exclude {source} names none of the {len(numbers)} candidates, so it would exclude nobody "
+                f"--exclude {source} names none of the {len(paths)} candidates, so it would exclude nobody "
                 "without a word. Names look like 000123.jpg; is it the list of another run?"
             )
-        if source.is_dir():
-            _check_same_pictures(stage, source, {n: paths[n] for n in found})
-        excluded |= found
+        if unknown := [plain_text(name) for name in names if name not in found]:
+            stage.log(
+                f"--exclude {source}: {len(unknown)} of {len(names)} names are no candidate's and exclude "
+                f"nobody ({some_of(unknown)})"
+            )
+        _check_same_pictures(stage, {copies[name]: paths[n] for name, n in found.items() if name in copies})
+        excluded |= dict.fromkeys(found.values(), str(source))
     return excluded
 
 
-def _names_in_folder(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES}
+def _number(name: str, numbers: Mapping[str, int], known: Mapping[int, str]) -> int | None:
+    """The candidate that a name means; None if it means none.
+
+    Args:
+        numbers: file name, casefolded -> img_no.
+        known: img_no of every candidate.
+    """
+    last = re.split(r"[/\\]", name)[-1].strip()
+    if last.casefold() in numbers:
+        return numbers[last.casefold()]
+    match = NUMBERED.fullmatch(last)
+    return int(match[1]) if match and int(match[1]) in known else None
 
 
-def _names_in_file(source: Path, paths: dict[int, str]) -> set[str]:
-    """File names in a CSV's name column, or one per line."""
+def _names_in_file(source: Path) -> list[str]:
+    """What stands in a CSV's name column, or one name per line."""
     if source.suffix.lower() != ".csv":
         try:
             lines = files.read_text(source).splitlines()
@@ -69,7 +86,7 @@ def _names_in_file(source: Path, paths: dict[int, str]) -> set[str]:
                 f"--exclude {source} is no UTF-8 text ({error}), so no names can be read from it. "
                 "Give a file with one picture name per line, a CSV, or a folder."
             ) from error
-        return {Path(line.strip()).name for line in lines if line.strip()}
+        return [line.strip() for line in lines if line.strip()]
     table = tables.read_csv(source)
     column = next((name for name in NAME_COLUMNS if name in table.columns), None)
     if column is None:
@@ -77,17 +94,19 @@ def _names_in_file(source: Path, paths: dict[int, str]) -> set[str]:
             f"--exclude {source} has none of the columns {', '.join(NAME_COLUMNS)}, so it does not say which "
             "pictures it means. Name the column, or give one picture name per line in a .txt file."
         )
-    if column == "img_no":
-        return {Path(paths[n]).name for n in table[column] if n in paths}
-    return {Path(str(name)).name for name in table[column].dropna()}
+    return [str(name) for name in table[column].dropna()]
 
 
-def _check_same_pictures(stage: Stage, folder: Path, found: dict[int, str]) -> None:
-    """A picture of another run with the same number must not rule out a candidate."""
-    for path in found.values():
-        if not filecmp.cmp(stage.workspace / path, folder / Path(path).name, shallow=False):
+def _check_same_pictures(stage: Stage, copies: Mapping[Path, str]) -> None:
+    """A picture of another run with the same number must not rule out a candidate.
+
+    Args:
+        copies: file in the excluding folder -> the candidate that it means, relative to the workspace.
+    """
+    for copy, path in copies.items():
+        if not filecmp.cmp(stage.workspace / path, copy, shallow=False):
             raise UserError(
-                f"--exclude {folder}: {Path(path).name} is not the candidate of that name, so the folder "
+                f"--exclude {copy.parent}: {copy.name} is not the candidate of that name, so the folder "
                 "belongs to another run and would exclude the wrong people. Copy pictures of this run there, "
                 "or list the names in a text file."
             )

@@ -1,18 +1,17 @@
 """Pictures for the segmentation: which there are, and their pixels batch by batch."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from scripts.pipeline import Stage, UserError
 from scripts.pipeline.image_files import ImageFileError, read_image
+from scripts.stages.pictures import find_pictures, read_ahead
 
 if TYPE_CHECKING:
     import numpy as np
 
 PICTURES = "stylegan/synthesize_results_filtered"
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 Picture: TypeAlias = "np.ndarray | str"
 """uint8 [H, W, 3] RGB, or the reason why there is none."""
@@ -25,9 +24,7 @@ def list_pictures(stage: Stage) -> dict[int, str]:
         UserError: no picture, a name that is no number, or two pictures of one number.
     """
     found: dict[int, str] = {}
-    for path in sorted((stage.workspace / PICTURES).iterdir()):
-        if path.suffix.lower() not in PICTURE_SUFFIXES or path.name.startswith("."):
-            continue
+    for path in find_pictures(stage.workspace / PICTURES, deep=False).pictures.values():
         relative = stage.relative(path)
         if not (path.stem.isascii() and path.stem.isdecimal()):
             raise UserError(
@@ -64,9 +61,5 @@ def decoded_batches(
     def decode(batch: Sequence[int]) -> list[Picture]:
         return [read_picture(stage.workspace / paths[n], stage.recorded_sha256(paths[n])) for n in batch]
 
-    with ThreadPoolExecutor(1) as reader:
-        ahead: Future | None = None
-        for batch, following in zip(batches, [*batches[1:], None], strict=True):
-            decoded = ahead.result() if ahead is not None else decode(batch)
-            ahead = reader.submit(decode, following) if following is not None else None
-            yield batch, decoded
+    for batch, decoded in read_ahead(batches, decode):
+        yield batch, decoded.result()

@@ -1,4 +1,6 @@
-"""Judges a face parser: on held-out portraits against the truth, on generated pictures against itself."""
+"""Judges a face parser: on held-out portraits or photographs against the truth, on generated pictures against
+itself.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,8 @@ CONFUSION_FIGURE = "confusion.png"
 AGREEMENT_SHEET = "least_agreement.png"
 
 
-class _PortraitFace(NamedTuple):
-    """A face of a portrait: crop uint8 [224, 224, 3] and label maps uint8 [224, 224]."""
+class _KnownFace(NamedTuple):
+    """A face whose truth is known: crop uint8 [224, 224, 3] and label maps uint8 [224, 224]."""
 
     face: np.ndarray
     predicted: np.ndarray
@@ -62,18 +64,48 @@ def judge_on_portraits(tool: Tool, parser: FaceXFormer, count: int, folder: str)
     Raises:
         UserError: the detector found no face.
     """
-    import numpy as np
-
     from segmentation.face_crop import FaceCropper
-    from segmentation.parser_evaluation import compare_with_truth
 
     cropper = FaceCropper(tool.device)
-    found: list[_PortraitFace] = []
+    found: list[_KnownFace] = []
     with tool.progress(count, "portraits") as progress:
         for start in range(0, count, PICTURES_AT_ONCE):
             stop = min(start + PICTURES_AT_ONCE, count)
             found += _parse_portraits(parser, cropper, range(HELD_OUT_SEED + start, HELD_OUT_SEED + stop))
             progress.update(stop - start)
+    figures = _report(tool, found, count, folder)
+    tool.log(f"Portraits of {PICTURE_SIZE_PX} px; truth drawn at {TRUTH_SIZE_PX} px.")
+    return figures
+
+
+def judge_on_pairs(
+    tool: Tool, parser: FaceXFormer, images: np.ndarray, label_maps: np.ndarray, folder: str
+) -> dict[str, Any]:
+    """The same on pictures with masks, such as photographs, whose truth has the size of the pictures.
+
+    Args:
+        tool, parser, folder: see `judge_on_portraits`.
+        images: uint8 [N, S, S, 3].
+        label_maps: uint8 [N, S, S].
+    """
+    from segmentation.face_crop import FaceCropper
+
+    cropper = FaceCropper(tool.device)
+    found: list[_KnownFace] = []
+    with tool.progress(len(images), "pictures") as progress:
+        for start in range(0, len(images), PICTURES_AT_ONCE):
+            part = slice(start, start + PICTURES_AT_ONCE)
+            found += _parse_known(parser, cropper, images[part], (label_maps[part], label_maps[part]))
+            progress.update(len(images[part]))
+    return _report(tool, found, len(images), folder)
+
+
+def _report(tool: Tool, found: Sequence[_KnownFace], count: int, folder: str) -> dict[str, Any]:
+    """Figures of parsed faces, written and printed; `count` pictures were looked at."""
+    import numpy as np
+
+    from segmentation.parser_evaluation import compare_with_truth
+
     _check_found(len(found), count)
     _, predicted, fine_truth, picture_truth = (np.stack(part) for part in zip(*found, strict=True))
     figures = compare_with_truth(predicted, fine_truth, picture_truth)
@@ -82,29 +114,41 @@ def judge_on_portraits(tool: Tool, parser: FaceXFormer, count: int, folder: str)
     _save_confusion(tool, figures, folder)
     _log_figures(tool, figures)
     share = len(found) / count
-    tool.log(f"Faces found in {share:.1%} of {count} held-out portraits of {PICTURE_SIZE_PX} px.")
+    tool.log(f"Faces found in {share:.1%} of {count} held-out pictures.")
     return {**figures.to_dict(), "faces_found": share}
 
 
-def _parse_portraits(parser: FaceXFormer, cropper: FaceCropper, seeds: Sequence[int]) -> list[_PortraitFace]:
-    import numpy as np
-
+def _parse_portraits(parser: FaceXFormer, cropper: FaceCropper, seeds: Sequence[int]) -> list[_KnownFace]:
     from data import portraits
-    from segmentation.parser_training import crop_label_map
-    from segmentation.parsing import parse_faces
 
     drawn = portraits.render_many(seeds, PICTURE_SIZE_PX)
     fine_maps = portraits.render_many(seeds, TRUTH_SIZE_PX).label_maps
-    crops = cropper([jpeg_round_trip(image) for image in drawn.images])
+    images = [jpeg_round_trip(image) for image in drawn.images]
+    return _parse_known(parser, cropper, images, (fine_maps, drawn.label_maps))
+
+
+def _parse_known(
+    parser: FaceXFormer,
+    cropper: FaceCropper,
+    images: Sequence[np.ndarray],
+    truths: tuple[np.ndarray, np.ndarray],
+) -> list[_KnownFace]:
+    """Parse pictures whose label maps are known, finely and at the pictures' own size; faces found alone."""
+    import numpy as np
+
+    from segmentation.parser_training import crop_label_map
+    from segmentation.parsing import parse_faces
+
+    crops = cropper(list(images))
     rows = [row for row, crop in enumerate(crops) if crop is not None]
     if not rows:
         return []
     predicted = parse_faces(parser, np.stack([crops[row].image for row in rows])).label_maps
     faces = []
     for row, label_map in zip(rows, predicted, strict=True):
-        box = np.array(crops[row].box) / PICTURE_SIZE_PX
-        truths = [crop_label_map(maps[row], box) for maps in (fine_maps, drawn.label_maps)]
-        faces.append(_PortraitFace(crops[row].image, label_map, *truths))
+        box = np.array(crops[row].box) / images[row].shape[0]
+        known = [crop_label_map(maps[row], box) for maps in truths]
+        faces.append(_KnownFace(crops[row].image, label_map, *known))
     return faces
 
 
@@ -230,7 +274,7 @@ def confusion_figure(figures: ParserFigures) -> Figure:
         text_kw={"fontsize": 8},
     )
     axes.set(xlabel="parser", ylabel="truth")
-    axes.set_title(f"share of each true class, {figures.count} faces, truth drawn at {TRUTH_SIZE_PX} px")
+    axes.set_title(f"share of each true class, {figures.count} faces")
     return figure
 
 
@@ -239,10 +283,10 @@ def _log_figures(tool: Tool, figures: ParserFigures) -> None:
 
     from segmentation.face_classes import CLASS_NAMES
 
-    truths = (f"{TRUTH_SIZE_PX} px", f"{PICTURE_SIZE_PX} px", "ceiling")
+    truths = ("finer", "of its size", "ceiling")
     columns = (figures.iou, figures.iou_at_picture_size, figures.ceiling)
-    tool.log(f"{'IoU against the truth at':24}" + "".join(f"{title:>9}" for title in truths))
+    tool.log(f"{'IoU against a truth':24}" + "".join(f"{title:>12}" for title in truths))
     for name, *values in zip(CLASS_NAMES, *columns, strict=True):
-        tool.log(f"{name.replace('_', ' '):24}" + "".join(f"{value:9.3f}" for value in values))
-    means = "".join(f"{np.nanmean(values):9.4f}" for values in columns)
+        tool.log(f"{name.replace('_', ' '):24}" + "".join(f"{value:12.3f}" for value in values))
+    means = "".join(f"{np.nanmean(values):12.4f}" for values in columns)
     tool.log(f"{f'mean (n = {figures.count})':24}{means}")

@@ -6,8 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts import face_pictures, faces
+from scripts import faces
 from scripts.pipeline import Tool, UserError, tables
+from scripts.pipeline.fingerprint import sha256_file
+from scripts.pipeline.image_files import ImageFileError, read_image
 from scripts.regeneration import Photograph
 
 if TYPE_CHECKING:
@@ -49,13 +51,17 @@ class PhotographEncoder:
         from stylegan.sampling import from_uint8
         from stylegan_modified.editing import encode_pictures
 
-        photo = face_pictures.read_picture(path)
-        if isinstance(photo, str):
-            raise UserError(f"{path.name} cannot be edited: {photo}. Give a JPEG or PNG picture of a face.")
+        try:
+            photo = read_image(path)
+        except ImageFileError as error:
+            raise UserError(
+                f"{path.name} cannot be edited: {error}. Give a JPEG or PNG picture of a face."
+            ) from error
         picture, framing = self.frame(photo)
         image = from_uint8(picture[None]).to(self.tool.device)
         found = encode_pictures(self._model, self._encoder, self._reader, image, self._identity)
-        return Photograph(path, picture, framing, found.z[0].cpu(), tuple(found.own[0].tolist()))
+        own = tuple(found.own[0].tolist())
+        return Photograph(path, sha256_file(path), picture, framing, found.z[0].cpu(), own)
 
     def frame(self, photo: np.ndarray) -> tuple[np.ndarray, str]:
         """Cut a photograph uint8 [H, W, 3] as the training pictures are: uint8 [R, R, 3], and how, in words.

@@ -71,6 +71,7 @@ class Photograph:
 
     Attributes:
         path: its file.
+        sha256: of the file.
         picture: as the encoder saw it, uint8 [R, R, 3].
         framing: how the file was cut to that, in words.
         z: latent of the person, float32 [z_dim] on the CPU.
@@ -78,6 +79,7 @@ class Photograph:
     """
 
     path: Path
+    sha256: str
     picture: np.ndarray
     framing: str
     z: Tensor

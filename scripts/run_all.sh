@@ -16,8 +16,8 @@ interrupted goes on where it was. At the end it writes report.html into the work
   --from NN         number of the first script, such as 03 (default: the first there is)
   --to NN           number of the last script (default: the last there is)
   --workspace DIR   folder of all files of the run (default: data/runs/<preset>)
-  --processes N     processes of this machine, such as its GPUs, that share the work of 05, 06, 07 and 09
-                    (torchrun) and, as shards, of 01 and 03 (default: 1)
+  --processes N     processes of this machine, such as its GPUs, that share the work of 01, 03, 05, 06, 07
+                    and 09 (default: 1)
 
 Options of single scripts go into a preset; or run the script itself: see scripts/NN_*.py --help.
 TEXT
@@ -89,34 +89,14 @@ arguments=(--preset "$preset")
 echo "Preset $preset, quality $quality, workspace ${workspace:-$PWD/data/runs/$preset}. Scripts:"
 printf '  %s\n' "${plan[@]}"
 
-# Shards take a GPU each unless the preset names a device; under torchrun the scripts divide them themselves.
-gpus=0
-if [ "$processes" -gt 1 ] && ! grep -q '^device = ' "scripts/presets/$preset.toml"; then
-    gpus="$("$PYTHON" -c "import torch; print(torch.cuda.device_count())")"
-    [[ "$gpus" =~ ^[0-9]+$ ]] || gpus=0
-fi
-
 # Starts a script in as many processes as were asked for, where it can share its work among them.
 run_script() {
-    local script="$1" number="${1:8:2}" pids=() code=0 shard_code words
-    if [ "$processes" -eq 1 ] || [[ ! "$number" =~ ^(01|03|05|06|07|09)$ ]]; then
-        "$PYTHON" "$script" "${arguments[@]}"
-    elif [[ "$number" =~ ^(01|03)$ ]]; then
-        for shard in $(seq "$processes"); do
-            words=("${arguments[@]}" --shard "$shard/$processes")
-            [ "$gpus" -eq 0 ] || words+=(--device "cuda:$(((shard - 1) % gpus))")
-            "$PYTHON" "$script" "${words[@]}" &
-            pids+=($!)
-        done
-        for pid in "${pids[@]}"; do
-            shard_code=0
-            wait "$pid" || shard_code=$?
-            [ "$shard_code" -eq 0 ] || code=$shard_code
-        done
-        return "$code"
-    else
+    local script="$1"
+    if [ "$processes" -gt 1 ] && [[ "$script" =~ /(01|03|05|06|07|09)_ ]]; then
         "$PYTHON" -m torch.distributed.run --standalone --nproc-per-node "$processes" \
             "$script" "${arguments[@]}"
+    else
+        "$PYTHON" "$script" "${arguments[@]}"
     fi
 }
 

@@ -1,23 +1,30 @@
-"""Train the small face parser of the embedded preset on drawn portraits; resumable, minutes on one core."""
+"""Train the small face parser on drawn portraits, or on pictures with masks; resumable, minutes on one core.
 
+    python scripts/train_parser.py
+    python scripts/train_parser.py --pairs PHOTOGRAPHS --init data/embedded/segmentation_model.safetensors \\
+        --picture-size-px 256 --held-out 100 --steps 6000 --learning-rate 1e-3 --output parser.safetensors
+"""
+
+import hashlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.fast_memory import keep_freed_memory
 from scripts.generated_pictures import PARSER
-from scripts.parser_judgement import judge_on_portraits
-from scripts.pipeline import REPOSITORY, Tool, files, option, run_tool
+from scripts.parser_judgement import judge_on_pairs, judge_on_portraits
+from scripts.pipeline import REPOSITORY, Tool, UserError, files, option, run_tool
 from scripts.pipeline.array_files import ArrayFileError, read_arrays
 from scripts.training_loop import TrainingLoop, TrainingToolOptions, stored_command
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from scripts.parser_pairs import Pairs
     from segmentation.facexformer import FaceXFormer
     from segmentation.parser_training import ParserBatches
 
@@ -30,22 +37,28 @@ COLUMNS = ("loss", "learning_rate")
 
 @dataclass(frozen=True)
 class Options(TrainingToolOptions):
-    """Train the small face parser of the embedded preset on drawn portraits."""
+    """Train the small face parser on drawn portraits, or on pictures with masks."""
 
     output: Path = option(Path(PARSER), help="weights to write, relative to the repository")
     portraits: int = option(5000, help="training portraits")
     portrait_size_px: int = option(192, help="size at which they are drawn, pixels")
+    pairs: Path | None = option(
+        None, help="train on this folder's images/ and masks/ instead (classes of CelebAMask-HQ or ours)"
+    )
+    picture_size_px: int = option(256, help="size at which pairs are used, pixels")
     steps: int = option(3000, help="optimiser steps")
     batch_size: int = option(8, help="crops per step")
     learning_rate: float = option(1.5e-3, help="peak of the learning rate")
     init: Path | None = option(None, help="weights to start from, such as those of an earlier run")
-    held_out: int = option(500, help="portraits to judge the parser on")
+    held_out: int = option(500, help="portraits, or last pairs by name, to judge the parser on")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.portraits, self.portrait_size_px, self.batch_size, self.held_out) < 1:
+        sizes = (self.portraits, self.portrait_size_px, self.picture_size_px, self.batch_size, self.held_out)
+        if min(sizes) < 1:
             raise ValueError(
-                "--portraits, --portrait-size-px, --batch-size and --held-out must be at least 1."
+                "--portraits, --portrait-size-px, --picture-size-px, --batch-size and --held-out must be at "
+                "least 1."
             )
 
 
@@ -73,6 +86,66 @@ def training_portraits(tool: Tool, options: Options) -> Mapping[str, "np.ndarray
     return arrays
 
 
+class Material(NamedTuple):
+    """What to train and judge on."""
+
+    images: "np.ndarray"
+    """uint8 [N, S, S, 3]."""
+    label_maps: "np.ndarray"
+    """uint8 [N, S, S]."""
+    boxes: "np.ndarray | None"
+    """Where the detector sees the faces, see `ParserBatches`; None: where it would see them."""
+    sizes_px: "Sequence[int]"
+    """Sides to which the pictures are reduced."""
+    held_out: "Pairs | None"
+    """Pairs to judge on; None: portraits."""
+    what: str
+    """In words, for the notes in the weights file."""
+    identity: dict[str, str]
+    """What a checkpoint must agree with beside the options."""
+
+
+def read_material(tool: Tool, options: Options) -> Material:
+    """Portraits, or the pairs of a folder."""
+    from segmentation.parser_training import REDUCED_SIZES_PX
+    from stylegan.parallel import Processes
+
+    if options.pairs is not None:
+        return read_pairs_material(tool, options)
+    if tool.writes:  # the other processes find the portraits in the cache
+        training_portraits(tool, options)
+    Processes.of_this_run().wait()
+    arrays = training_portraits(tool, options)
+    what = f"{options.portraits} portraits of data/portraits, seeds from {TRAINING_SEED}"
+    return Material(arrays["images"], arrays["label_maps"], None, REDUCED_SIZES_PX, None, what, {})
+
+
+def read_pairs_material(tool: Tool, options: Options) -> Material:
+    """All pairs of a folder but the last ones, which are held out, and where the detector sees faces."""
+    import numpy as np
+
+    from scripts.parser_pairs import read_pairs
+    from segmentation.face_crop import FaceCropper
+    from segmentation.parser_training import PHOTOGRAPH_SIZES_PX, face_boxes
+
+    pairs = read_pairs(tool, options.pairs, options.picture_size_px)
+    count = len(pairs.images)
+    if count <= options.held_out:
+        raise UserError(
+            f"{options.pairs} holds {count} pairs and --held-out keeps {options.held_out} back to judge the "
+            f"parser on, so none is left to learn from. Give --held-out {-(-count // 5)}."
+        )
+    training, held_out = pairs.split(options.held_out)
+    boxes = face_boxes(training.label_maps)
+    crops = FaceCropper(tool.device, margin=0.0)(list(training.images))
+    for row, crop in enumerate(crops):
+        if crop is not None:
+            boxes[row] = np.array(crop.box) / options.picture_size_px
+    digest = hashlib.sha256(training.images.tobytes() + training.label_maps.tobytes()).hexdigest()
+    what = f"{len(training.images)} pictures with masks, sha256 {digest[:16]}"
+    return Material(*training, boxes, PHOTOGRAPH_SIZES_PX, held_out, what, {"pairs": digest})
+
+
 def preview(model: "FaceXFormer", batches: "ParserBatches") -> "np.ndarray":
     """What the parser sees in the first batch, uint8 [H, B W, 3]; a step sets the model to training again."""
     import numpy as np
@@ -86,7 +159,8 @@ def preview(model: "FaceXFormer", batches: "ParserBatches") -> "np.ndarray":
 
 def trained_options(options: Options) -> dict[str, Any]:
     """What a checkpoint must agree with to be continued."""
-    names = ("portraits", "portrait_size_px", "steps", "batch_size", "learning_rate", "seed")
+    source = ("portraits", "portrait_size_px") if options.pairs is None else ("picture_size_px", "held_out")
+    names = (*source, "steps", "batch_size", "learning_rate", "seed")
     init = str(options.init) if options.init else ""
     return {name: value for name, value in asdict(options).items() if name in names} | {"init": init}
 
@@ -105,7 +179,11 @@ def whole_command(options: Options) -> str:
     return f"{before} && {command}" if before else command
 
 
-def save_weights(options: Options, model: "FaceXFormer", figures: Mapping[str, Any]) -> Path:
+def _kind(options: Options) -> str:
+    return "portraits" if options.pairs is None else "pictures"
+
+
+def save_weights(options: Options, model: "FaceXFormer", figures: Mapping[str, Any], trained_on: str) -> Path:
     """Write the weights in half precision, with what is needed to make them again."""
     import torch
     from safetensors.torch import save_file
@@ -120,8 +198,8 @@ def save_weights(options: Options, model: "FaceXFormer", figures: Mapping[str, A
         model.config,
         command=whole_command(options),
         seed=str(options.seed),
-        trained_on=f"{options.portraits} portraits of data/portraits, seeds from {TRAINING_SEED}",
-        mean_iou=f"{figures['mean_iou']:.4f} on {figures['count']} held-out portraits",
+        trained_on=trained_on,
+        mean_iou=f"{figures['mean_iou']:.4f} on {figures['count']} held-out {_kind(options)}",
         torch=torch.__version__,
     )
     path = REPOSITORY / options.output
@@ -132,7 +210,7 @@ def save_weights(options: Options, model: "FaceXFormer", figures: Mapping[str, A
 
 
 def run(tool: Tool, options: Options) -> None:
-    """Draw, train, judge, write."""
+    """Read or draw, train, judge, write."""
     with tool.alone_in(tool.workspace / FOLDER):
         train(tool, options)
 
@@ -148,7 +226,6 @@ def train(tool: Tool, options: Options) -> None:
         ParserTraining,
         ParserTrainingOptions,
     )
-    from stylegan.parallel import Processes
 
     keep_freed_memory()
     torch.manual_seed(options.seed)
@@ -157,17 +234,18 @@ def train(tool: Tool, options: Options) -> None:
         kinds = (FileNotFoundError, FaceXFormerWeightsError, RuntimeError)
         with tool.foreseen(*kinds, mend="Give --init weights of this script."):
             model.load_state_dict(load_facexformer(options.init).state_dict(), strict=True)
-    if tool.writes:  # the other processes find the portraits in the cache
-        training_portraits(tool, options)
-    Processes.of_this_run().wait()
-    arrays = training_portraits(tool, options)
-    batches = ParserBatches(arrays["images"], arrays["label_maps"], options.batch_size, options.seed)
+    material = read_material(tool, options)
+    batches = ParserBatches(
+        *(material.images, material.label_maps, options.batch_size, options.seed, material.boxes),
+        material.sizes_px,
+    )
     settings = ParserTrainingOptions(
         steps=options.steps, learning_rate=options.learning_rate, weigh_classes=options.init is None
     )
     trainer = ParserTraining(model, batches, settings)
     loop = TrainingLoop(
-        *(tool, options, trainer, CHECKPOINT, trained_options(options), COLUMNS, options.batch_size),
+        *(tool, options, trainer, CHECKPOINT, trained_options(options) | material.identity, COLUMNS),
+        options.batch_size,
         preview=lambda: preview(model, batches),
     )
     with tool.foreseen(FloatingPointError, mend=f"The last good state is {tool.workspace / CHECKPOINT}."):
@@ -175,11 +253,16 @@ def train(tool: Tool, options: Options) -> None:
     if not tool.writes:
         return
 
-    figures = judge_on_portraits(tool, model.eval(), options.held_out, FOLDER)
+    if material.held_out is None:
+        figures = judge_on_portraits(tool, model.eval(), options.held_out, FOLDER)
+    else:
+        figures = judge_on_pairs(tool, model.eval(), *material.held_out, FOLDER)
     tool.write_json(f"{FOLDER}/results.json", figures)
-    path = save_weights(options, model, figures)
+    path = save_weights(options, model, figures, material.what)
     load_facexformer(path)
-    tool.finish({"mean IoU": f"{figures['mean_iou']:.4f} (n = {figures['count']} portraits)"}, [str(path)])
+    tool.finish(
+        {"mean IoU": f"{figures['mean_iou']:.4f} (n = {figures['count']} {_kind(options)})"}, [str(path)]
+    )
     tool.log(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB). Look at {tool.workspace / FOLDER}.")
 
 

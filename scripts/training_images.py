@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageOps
 
-from scripts.face_pictures import read_picture
 from scripts.pipeline import UserError
 from scripts.pipeline.array_files import ArrayFileError, map_array
 from scripts.pipeline.console import script_command
 from scripts.pipeline.files import TextFileError, atomic_path, read_json, write_json
+from scripts.pipeline.image_files import ImageFileError, read_image
 from scripts.pipeline.tables import read_csv
+from scripts.stages.pictures import find_pictures, read_ahead, some_of, state_of
+from segmentation.face_landmarks import FaceFinder
 
 MINIMUM = 8
-ALIGNED = "aligned.csv"
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+ALIGNED, SHEET = "aligned.csv", "contact_sheet.png"
 CHUNK = 500
+# Of pictures that nobody aligned, so many are searched for faces. A face that is narrower than this share of
+# the square is scenery.
+SEARCHED_COUNT, SEARCHED_PX, SMALLEST_FACE = 64, 256, 0.25
 
 
 def portrait_images(
@@ -100,7 +105,8 @@ def folder_images(
     says how often a picture is shown, relative to the others.
 
     Args:
-        folder: where they are cached, until a name, a size in bytes or a time of change is another one.
+        folder: where they are cached, until a name, a size in bytes or a time of change is another one; it is
+            not searched for pictures.
 
     Returns:
         images [N,size,size,3] uint8, their weights [N] (1 where none are given), and the sha256 of both.
@@ -108,34 +114,34 @@ def folder_images(
     Raises:
         UserError: no such folder, a table of another kind, weights that are none, or too few pictures.
     """
-    from PIL import Image, ImageOps
-
-    if not pictures.is_dir():
-        raise UserError(f"{pictures} is not a folder. Give --folder a folder of pictures.")
-    paths, weights = _usable_paths(pictures, log)
+    found = find_pictures(pictures, folder)
+    is_aligned = (pictures / ALIGNED).is_file()
+    paths, weights = found.pictures, [1.0] * len(found.pictures)
+    if is_aligned:
+        paths, weights = _aligned(pictures / ALIGNED, paths, log)
+    else:
+        found.tell(log)
     final = folder / f"pictures_{size}px.npy"
     listing = folder / f"pictures_{size}px.json"
-    states = [[*_state(path, pictures), weight] for path, weight in zip(paths, weights, strict=True)]
+    states = [[*state_of(name, paths[name]), weight] for name, weight in zip(paths, weights, strict=True)]
     if final.exists() and listing.exists():
         with suppress(TextFileError, KeyError):  # a damaged listing vouches for nothing
             cached = read_json(listing)
             if cached["files"] == states:
                 return _mapped(final), np.array(cached["weights"]), str(cached["sha256"])
-    images, kept = [], []
-    for path, weight in zip(paths, weights, strict=True):
-        pixels = read_picture(path)
-        if isinstance(pixels, str):
-            log(f"left out {path.name}, {pixels}")
-            continue
-        square = ImageOps.fit(Image.fromarray(pixels), (size, size), Image.Resampling.LANCZOS)
-        images.append(np.asarray(square))
-        kept.append(weight)
+    unaligned = None if is_aligned else UnalignedPictures(len(paths))
+    images, kept = _read_squares(paths, weights, size, unaligned, log)
+    command = script_command("align_photos", "--photos", str(pictures), "--output", "ALIGNED")
     if len(images) < MINIMUM:
-        command = script_command("align_photos", "--photos", "PHOTOS", "--output", "ALIGNED")
         raise UserError(
             f"{pictures} holds {len(images)} usable pictures, and a training needs at least {MINIMUM}: fewer "
             "are soon known by heart, and the generator would only repeat them. Add photographs and cut out "
             f"their faces:\n    {command}"
+        )
+    if unaligned is not None:
+        log(
+            f"{unaligned.describe()}. There is no {ALIGNED}, so the generator learns what the squares show, "
+            f"wherever faces are. To cut out the faces of photographs:\n    {command}"
         )
     array = np.stack(images)
     listing.unlink(missing_ok=True)  # beside other images the earlier one would vouch for them
@@ -148,31 +154,91 @@ def folder_images(
     return _mapped(final), np.array(kept), digest.hexdigest()
 
 
-def _state(path: Path, pictures: Path) -> list[str | int]:
-    """Name, bytes and time of the last change: what tells a picture from one that replaced it."""
-    stat = path.stat()
-    return [path.relative_to(pictures).as_posix(), stat.st_size, stat.st_mtime_ns]
+def _read_squares(
+    paths: Mapping[str, Path],
+    weights: Sequence[float],
+    size: int,
+    unaligned: UnalignedPictures | None,
+    log: Callable[[str], None],
+) -> tuple[list[np.ndarray], list[float]]:
+    """Central squares uint8 [size, size, 3] of the pictures that can be read, and the weights of these."""
+    images, kept = [], []
+    ahead = read_ahead(paths, lambda name: read_image(paths[name]))
+    for (name, picture), weight in zip(ahead, weights, strict=True):
+        try:
+            pixels = picture.result()
+        except ImageFileError as error:
+            log(f"left out {name}, {error}")
+            continue
+        images.append(_square(pixels, size))
+        kept.append(weight)
+        if unaligned is not None:
+            unaligned.add(pixels)
+    return images, kept
 
 
-def _usable_paths(pictures: Path, log: Callable[[str], None]) -> tuple[list[Path], list[float]]:
-    """Pictures of a folder, sorted, and their weights; of a table of aligned faces those it calls "ok"."""
-    paths = sorted(p for p in pictures.rglob("*") if p.suffix.lower() in SUFFIXES)
-    table = pictures / ALIGNED
-    if not table.is_file():
-        return paths, [1.0] * len(paths)
+def _square(pixels: np.ndarray, size: int) -> np.ndarray:
+    """The central square of a picture uint8 [H, W, 3] as uint8 [size, size, 3]."""
+    picture = Image.fromarray(pixels)
+    return np.asarray(ImageOps.fit(picture, (size, size), Image.Resampling.LANCZOS))
+
+
+class UnalignedPictures:
+    """Counts, of pictures that nobody aligned, how many are cropped and how many of a sample hold a face.
+
+    Args:
+        count: pictures that may come.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._every = max(1, math.ceil(count / SEARCHED_COUNT))
+        self._count = self._cropped_count = 0
+        self._sample: list[np.ndarray] = []
+
+    def add(self, pixels: np.ndarray) -> None:
+        """Count a picture uint8 [H, W, 3]."""
+        height, width = pixels.shape[:2]
+        if self._count % self._every == 0:
+            self._sample.append(_square(pixels, min(SEARCHED_PX, height, width)))
+        self._count += 1
+        self._cropped_count += height != width
+
+    def describe(self) -> str:
+        """What was found, in words; this searches the sample."""
+        finder = FaceFinder(rotations="never")
+        face_count = 0
+        for square in self._sample:
+            finder.min_face_px = SMALLEST_FACE * len(square)
+            face_count += any(face.probability >= finder.min_probability for face in finder(square))
+        return (
+            f"{self._cropped_count} of {self._count} pictures were cropped to their central square, and "
+            f"{face_count} of {len(self._sample)} that were searched hold a face there"
+        )
+
+
+def _aligned(
+    table: Path, paths: Mapping[str, Path], log: Callable[[str], None]
+) -> tuple[dict[str, Path], list[float]]:
+    """Of the pictures of a folder those that a table of aligned faces calls "ok", and their weights."""
     mend = "Make it again with align_photos.py, or remove it to use every picture of the folder."
     faces = read_csv(table, ("file", "status"), mend)
     usable = faces[faces["status"] == "ok"]
     weights = usable["weight"] if "weight" in usable.columns else np.ones(len(usable))
     try:
-        weight_of = {pictures / name: float(w) for name, w in zip(usable["file"], weights, strict=True)}
+        weight_of = {Path(name).as_posix(): float(w) for name, w in zip(usable["file"], weights, strict=True)}
         if not all(0 < weight < math.inf for weight in weight_of.values()):
             raise ValueError
     except (TypeError, ValueError):
         raise UserError(f"The column weight of {table} must hold numbers above zero. {mend}") from None
-    found = [path for path in paths if path in weight_of]
+    found = {name: path for name, path in paths.items() if name in weight_of}
     log(f"{len(found)} of the {len(faces)} faces in {ALIGNED} are usable")
-    return found, [weight_of[path] for path in found]
+    listed = {*faces["file"], SHEET}
+    others = [name for name in paths if name not in listed]
+    gone = [name for name in weight_of if name not in paths]
+    for names, reason in ((others, f"not in {ALIGNED}"), (gone, f"in {ALIGNED}, but not in the folder")):
+        if names:
+            log(f"left out {some_of(names)}: {reason}")
+    return found, [weight_of[name] for name in found]
 
 
 def weighted_order(weights: np.ndarray) -> np.ndarray | None:

@@ -47,3 +47,21 @@ PALETTE = np.array(
     dtype=np.uint8,
 )
 """RGB colour of each class, as FaceXFormer draws them."""
+
+_CELEBAMASK_CLASSES = np.array(
+    [
+        *(FaceClass.BACKGROUND, FaceClass.SKIN, FaceClass.NOSE, FaceClass.BACKGROUND),  # the last: glasses
+        *(FaceClass.RIGHT_EYE, FaceClass.LEFT_EYE, FaceClass.RIGHT_BROW, FaceClass.LEFT_BROW),
+        *(FaceClass.BACKGROUND, FaceClass.BACKGROUND),  # ears
+        *(FaceClass.INNER_MOUTH, FaceClass.UPPER_LIP, FaceClass.LOWER_LIP, FaceClass.HAIR),
+        *[FaceClass.BACKGROUND] * 5,  # hat, earring, necklace, neck, cloth
+    ],
+    dtype=np.uint8,
+)
+"""Our classes of those of CelebAMask-HQ (Lee et al., CVPR 2020), whose left and right are the person's."""
+CELEBAMASK_COUNT = len(_CELEBAMASK_CLASSES)
+
+
+def from_celebamask(mask: np.ndarray) -> np.ndarray:
+    """A label map uint8 `[H, W]` from a mask uint8 `[H, W]` in the 19 classes of CelebAMask-HQ, 0 to 18."""
+    return _CELEBAMASK_CLASSES[mask]

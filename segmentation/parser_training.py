@@ -1,11 +1,12 @@
-"""Trains a small face parser on drawn portraits, whose label maps are exact.
+"""Trains a small face parser on drawn portraits, whose label maps are exact, or on photographs with masks.
 
 The parser will see pictures of a small GAN: 64 or 128 px, cropped by the face detector and enlarged to
-224 px. So portraits are reduced, blurred, stained, compressed and tinted, and cropped where the detector
+224 px. So pictures are reduced, blurred, stained, compressed and tinted, and cropped where the detector
 would crop them, with jitter.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +44,8 @@ BOX_OFFSET = np.array([0.003, -0.045, 0.008, 0.022])
 BOX_SPREAD = np.array([0.044, 0.091, 0.041, 0.035])
 BOX_MARGIN = 0.25
 
-REDUCED_SIZES_PX = (64, 96, 128, 128, 128)
+REDUCED_SIZES_PX = (64, 96, 128, 128, 128)  # of portraits, which stand for pictures of a small generator
+PHOTOGRAPH_SIZES_PX = (96, 128, 128, 192, 256)
 CHROMA_SAMPLINGS = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420)
 
 
@@ -88,7 +90,15 @@ def _sizes(box: np.ndarray) -> np.ndarray:
 class ParserBatches:
     """Augmented training batches; the batch of step t depends on the seed and t alone."""
 
-    def __init__(self, images: np.ndarray, label_maps: np.ndarray, batch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        images: np.ndarray,
+        label_maps: np.ndarray,
+        batch_size: int,
+        seed: int,
+        boxes: np.ndarray | None = None,
+        sizes_px: Sequence[int] = REDUCED_SIZES_PX,
+    ) -> None:
         """Keeps the pictures.
 
         Args:
@@ -96,10 +106,12 @@ class ParserBatches:
             label_maps: uint8 `[N, S, S]`, classes of `CLASS_NAMES`.
             batch_size: crops per batch.
             seed: of everything random.
+            boxes: float64 `[N, 4]`, where a detector saw the faces, as `face_boxes` has it; None: that.
+            sizes_px: sides to which pictures are reduced, each as often as it stands there.
         """
         self.images, self.label_maps = images, label_maps
-        self.boxes = face_boxes(label_maps)
-        self.batch_size, self.seed = batch_size, seed
+        self.boxes = face_boxes(label_maps) if boxes is None else boxes
+        self.batch_size, self.seed, self.sizes_px = batch_size, seed, sizes_px
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Crops uint8 `[B, 224, 224, 3]` and label maps int64 `[B, 224, 224]`."""
@@ -109,7 +121,7 @@ class ParserBatches:
         return torch.from_numpy(crops), torch.from_numpy(labels.astype(np.int64))
 
     def _crop(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        picture = degrade(self.images[index], rng)
+        picture = degrade(self.images[index], rng, self.sizes_px)
         label_map = self.label_maps[index]
         is_flipped = rng.random() < 0.5
         columns, rows = self._sampling_positions(self.boxes[index], is_flipped, rng)
@@ -169,18 +181,19 @@ def crop_label_map(label_map: np.ndarray, box: np.ndarray) -> np.ndarray:
     return label_map[rows[:, None], columns]
 
 
-def degrade(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Makes a clean drawing look like a small generated picture.
+def degrade(image: np.ndarray, rng: np.random.Generator, sizes_px: Sequence[int]) -> np.ndarray:
+    """Makes a clean picture look like a small generated one.
 
     Args:
         image: uint8 `[S, S, 3]` RGB.
         rng: source of the random choices.
+        sizes_px: sides to choose from.
 
     Returns:
-        uint8 `[R, R, 3]`, R from `REDUCED_SIZES_PX`: reduced, perhaps blurred, stained, noisy, with changed
-        colours, compressed as JPEG.
+        uint8 `[R, R, 3]`, R one of these sides, or S if that is less: reduced, perhaps blurred, stained,
+        noisy, with changed colours, compressed as JPEG.
     """
-    size = min(int(rng.choice(REDUCED_SIZES_PX)), image.shape[0])
+    size = min(int(rng.choice(sizes_px)), image.shape[0])
     picture = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32)
     if rng.random() < 0.5:
         picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.2, 0.9) * size / 64)

@@ -28,6 +28,10 @@ from scripts.pipeline.layers import (
     nearest as nearest,
 )
 
+REMOVED_FLAGS = {
+    "--shard": "several processes now share one run; start it with\n    python -m torch.distributed.run "
+    "--standalone --nproc-per-node N scripts/{name}.py",
+}
 NOT_IN_FILES = {"preset", "quality", "config", "force", "json"}
 
 OptionsT = TypeVar("OptionsT", bound="ToolOptions")
@@ -150,11 +154,20 @@ def resolve_options(
         presets: folder of the preset files.
 
     Raises:
-        UsageError: unknown preset, unknown key or value of the wrong type.
+        UsageError: unknown preset, unknown key, value of the wrong type, or bytes that are no text.
         SystemExit: 0 after ``--help``; 2 after tyro printed what is wrong with the command line.
     """
     import tyro
 
+    for flag, instead in REMOVED_FLAGS.items():
+        if any(word.partition("=")[0] == flag for word in argv):
+            raise UsageError(f"{flag} is no option any more: {instead.format(name=name)}")
+    for word in argv:
+        if any("\ud800" <= character <= "\udfff" for character in word):  # how Python keeps such bytes
+            raise UsageError(
+                f"{word!r} has bytes that are no UTF-8 text, so no record could name it. Rename the file or "
+                "folder."
+            )
     preset, config, quality = _layer_choice(options_class, argv)
     values: dict[str, Any] = {"preset": preset}
     origins = {field.name: "default" for field in dataclasses.fields(options_class)}

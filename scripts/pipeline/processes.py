@@ -74,6 +74,16 @@ class FollowingStage(FollowingTool, Stage):
     """`FollowingTool` for a numbered script."""
 
 
+class SilentStage(Stage):
+    """What a stage that makes items receives in the other processes: it writes its items and says nothing."""
+
+    writes = False
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._console = Console(None, quiet=True)
+
+
 def carry_out(
     name: str, several: bool, execute: Callable[[Run], None], follower: Callable[[], Tool], run: Run
 ) -> None:
@@ -94,7 +104,10 @@ def carry_out(
     if place is None:
         execute(run)
     elif not several:
-        refuse_several(name, "Start it without torchrun.")
+        raise UserError(
+            f"torchrun started {place.count} processes, and {name} cannot share its work among them, so they "
+            "would write the same files. Start it without torchrun."
+        )
     elif place.is_first:
         _lead(execute, run)
     else:
@@ -112,14 +125,20 @@ def one_voice() -> Iterator[None]:
         yield
 
 
-def refuse_several(name: str, advice: str) -> None:
-    """Raise `UserError` if torchrun started several processes."""
-    place = place_among_processes()
-    if place is not None:
-        raise UserError(
-            f"torchrun started {place.count} processes, and {name} cannot share its work among them, so they "
-            f"would write the same files. {advice}"
-        )
+def wait_for_all() -> None:
+    """Return when every process of the run has come this far.
+
+    Raises:
+        ConnectionError: one of them has ended.
+    """
+    if place_among_processes() is None:
+        return
+    from torch import distributed
+
+    try:
+        distributed.barrier()
+    except RuntimeError as error:
+        raise ConnectionError(str(error)) from error
 
 
 def _lead(execute: Callable[[Run], None], run: Run) -> None:
@@ -173,10 +192,7 @@ def _group(device: torch.device) -> Iterator[None]:
     try:
         distributed.init_process_group(backend, timeout=LONGEST_WAIT, device_id=device if uses_gpu else None)
         yield
-        try:
-            distributed.barrier()
-        except RuntimeError as error:
-            raise ConnectionError(str(error)) from error
+        wait_for_all()
     except (ConnectionError, distributed.DistError) as error:
         # gloo puts the place in its own code before the reason, and advice behind it.
         reason = re.sub(r"^\[[^\]]*\]\s*", "", str(error)).split(". ")[0]

@@ -34,6 +34,7 @@ def run_stage(
     options_class: type[OptionsT],
     run: Callable[[Stage, OptionsT], None],
     argv: Sequence[str] | None = None,
+    follower: type[Stage] = FollowingStage,
 ) -> NoReturn:
     """Run a numbered script and leave with its exit code.
 
@@ -42,6 +43,7 @@ def run_stage(
         options_class: its options, a frozen subclass of `StageOptions`.
         run: the work itself; called only if there is something to do.
         argv: command line without the program's name; None: that of the process.
+        follower: what ``run`` receives in all processes but the first where torchrun starts several.
 
     Raises:
         SystemExit: 0 done or up to date, 2 command line, 3 missing input, 4 too many failures, 5 other
@@ -58,8 +60,8 @@ def run_stage(
             outcome.tool = stage_run.stage
             stage_run.execute(work)
 
-        follower = partial(FollowingStage, spec, resolved.options, stop)
-        carry_out(spec.name, spec.several_processes, execute, follower, run)
+        further = partial(follower, spec, resolved.options, stop)
+        carry_out(spec.name, spec.several_processes, execute, further, run)
 
     sys.exit(guard(body, spec.name, arguments))
 

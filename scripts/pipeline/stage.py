@@ -37,7 +37,7 @@ class Tool:
         workspace: absolute path of the folder with all files of the run.
         log_dir: folder of this script's logs: ``logs/<preset>/<name>``, or ``logs/<name>`` inside a workspace
             that was given by hand.
-        writes: False in all processes of a run but the first; these shall make no files of their own.
+        writes: False in all processes of a run but the first, which alone writes results of all.
     """
 
     writes = True
@@ -255,7 +255,7 @@ class Stage(Tool):
     """A running numbered script.
 
     Attributes:
-        record: what ``_stage.json`` says, once the stage (or this part of it) is complete or up to date.
+        record: what ``_stage.json`` says, once the stage is complete or up to date.
     """
 
     def __init__(self, spec: StageSpec, options: StageOptions, stop: StopRequest) -> None:
@@ -347,7 +347,7 @@ class Stage(Tool):
 
     def result(self) -> dict[str, Any]:
         """What came of the run, for ``--json``: the record of this run, or of the one that is up to date."""
-        kept = ("state", "part", "numbers", "counts", "look_at", "outputs")
+        kept = ("state", "numbers", "counts", "look_at", "outputs")
         found = {name: self.record[name] for name in kept if name in self.record}
         if "outputs" in found and self.spec.next_script:
             found["next"] = self.command(self.spec.next_script)

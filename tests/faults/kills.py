@@ -53,8 +53,8 @@ def kill_and_finish(world: World, target: Target, kills: int, seed: str, folder:
         torn = torn_files(folder, undisturbed)
         detail = "; ".join(filter(None, (problem, *torn)))
         outcomes.append(Outcome(f"{target.name} {moment}", not detail, len(torn), detail))
-    result = world.finish(target, folder)
-    detail = "; ".join(differences(folder, undisturbed, target.may_differ))
+    result = world.start(target, folder).wait()
+    detail = "; ".join(differences(folder, undisturbed))
     lost = detail.count(";") + 1 if detail else 0
     if result.returncode or "Traceback" in result.stderr:
         detail, lost = failure(result), 1

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import numpy as np
 import torch
@@ -41,18 +40,12 @@ class Target:
         arguments: of its command line, beside the workspace; ``{folder}`` is the current folder, ``{root}``
             that of the world.
         often_saving: arguments that make it save after each step.
-        begins_with: name of the target whose files it finds; empty for an empty workspace.
-        may_differ: patterns of workspace files that tell how the work was divided, not what came of it.
-        ends: further runs that complete the result, such as the other parts of a divided stage.
     """
 
     name: str
     script: str
     arguments: tuple[str, ...] = ()
     often_saving: tuple[str, ...] = ()
-    begins_with: str = ""
-    may_differ: tuple[str, ...] = ()
-    ends: tuple[tuple[str, ...], ...] = ()
 
     @property
     def path(self) -> Path:
@@ -88,26 +81,7 @@ TRAINERS = (
 )
 
 
-def _in_parts(stage: Target) -> Target:
-    """The first of two parts of a stage; the second one merges."""
-    folder = f"{WORKSPACE}/_stages/{stage.script}"
-    return Target(
-        f"{stage.name} --shard",
-        stage.script,
-        (*stage.arguments, "--shard", "1/2"),
-        may_differ=(
-            f"{folder}/parts/*",
-            f"{folder}/*.csv",
-            f"*/{stage.script}/options.json",
-            f"{folder}/_stage.json",
-        ),
-        ends=(("--shard", "2/2"),),
-        begins_with=stage.name,
-    )
-
-
-DIVIDED = tuple(_in_parts(stage) for stage in STAGES if stage.name in ("01", "03"))
-TARGETS = (*STAGES, *TRAINERS, *DIVIDED)
+TARGETS = (*STAGES, *TRAINERS)
 
 
 @dataclass(frozen=True)
@@ -164,24 +138,15 @@ class World:
 
     def undisturbed(self, target: Target) -> Path:
         """Folder with the result of a run that nothing broke. Its files are shared: never write into them."""
-        return self._folder(target.begins_with or target.name, "after")
-
-    def inputs(self, target: Target) -> list[str]:
-        """What a stage has read, relative to the workspace, as its record says; empty without a record."""
-        record = self.undisturbed(target) / WORKSPACE / "_stages" / target.script / "_stage.json"
-        return sorted(json.loads(record.read_text())["depends_on"]["inputs"]) if record.exists() else []
+        return self._folder(target.name, "after")
 
     def cost(self, target: Target) -> Measured:
-        """What the undisturbed run of a target, or of the one that it is a part of, took."""
-        return self.measured[target.begins_with or target.name]
+        """What the undisturbed run of a target took."""
+        return self.measured[target.name]
 
     def begin(self, target: Target, folder: Path) -> Path:
         """Make ``folder`` anew, with what the target finds at its start; returns its workspace."""
-        return self._fill(self._folder(target.begins_with or target.name, "before"), folder)
-
-    def begin_finished(self, target: Target, folder: Path) -> Path:
-        """Make ``folder`` anew, with the target's result in it; returns its workspace."""
-        return self._fill(self.undisturbed(target), folder)
+        return self._fill(self._folder(target.name, "before"), folder)
 
     def start(
         self, target: Target, folder: Path, *more: str, prepare: Callable[[], None] | None = None
@@ -191,14 +156,6 @@ class World:
         given = [word.format(folder=folder, root=self.root) for word in target.arguments]
         arguments = ("--preset", "smoke", *config, "--workspace", WORKSPACE, *given, *more)
         return ScriptProcess(target.path, *arguments, folder=folder, prepare=prepare)
-
-    def finish(self, target: Target, folder: Path) -> CompletedProcess:
-        """Run a script and the parts that complete its result; returns the first failure, or the last run."""
-        result = self.start(target, folder).wait()
-        for more in target.ends:
-            if result.returncode == 0:
-                result = self.start(target, folder, *more).wait()
-        return result
 
     @staticmethod
     def _fill(source: Path, folder: Path) -> Path:
@@ -220,18 +177,6 @@ def copy_tree(source: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     other_disk = source.stat().st_dev != target.stat().st_dev
     shutil.copytree(source, target, copy_function=copy, dirs_exist_ok=True)
-
-
-def by_name(name: str) -> Target:
-    """A target."""
-    return next(target for target in TARGETS if target.name == name)
-
-
-def own_copy(path: Path) -> None:
-    """Part a file from the others that share its contents, so that it can be changed in place."""
-    copied = path.with_name(f"{path.name}.copy")
-    shutil.copy2(path, copied)
-    copied.replace(path)
 
 
 def make_weights(folder: Path) -> None:

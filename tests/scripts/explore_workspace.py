@@ -111,7 +111,7 @@ def run_command(command: str, *arguments: object) -> int:
     raise AssertionError(f"{script} ended without an exit code")
 
 
-def regenerated(workspace: Path) -> list[np.ndarray]:
-    """The pictures that 08 has just made, in the order of its table."""
-    table = pd.read_csv(workspace / "stylegan_modified/synthesize_results/images.csv")
+def regenerated(workspace: Path, count: int = 1) -> list[np.ndarray]:
+    """So many pictures that 08 has just made; they stand at the top of its table."""
+    table = pd.read_csv(workspace / "stylegan_modified/synthesize_results/images.csv").head(count)
     return [np.asarray(Image.open(workspace / name)) for name in table["file"]]

@@ -1,6 +1,5 @@
 """What `_stage.json` and the log say about a run: attempts, counts, seeds, code and hashes."""
 
-import json
 import os
 import signal
 import time
@@ -11,7 +10,7 @@ import pytest
 from scripts.pipeline import accounting, manifest, recorded
 from scripts.pipeline.fingerprint import sha256_file
 from tests.processes import wait_until
-from tests.scripts import toy_sharded_stage, toy_stage
+from tests.scripts import toy_stage
 
 TOY = Path(toy_stage.__file__)
 
@@ -105,26 +104,6 @@ def test_hash_of_a_folder_sees_names_and_contents(tmp_path: Path) -> None:
     changed = recorded.content_hash(tmp_path)
     (tmp_path / "a.jpg").rename(tmp_path / "b.jpg")
     assert len({before, changed, recorded.content_hash(tmp_path)}) == 3
-
-
-def test_a_merged_stage_sums_its_parts(tmp_path: Path) -> None:
-    from scripts.pipeline.shard_runner import run_sharded_stage
-
-    for part in ("1/2", "2/2"):
-        with pytest.raises(SystemExit) as ended:
-            run_sharded_stage(
-                toy_sharded_stage.SPEC,
-                toy_sharded_stage.Options,
-                toy_sharded_stage.WORK,
-                ["--workspace", str(tmp_path), "--shard", part],
-            )
-        assert ended.value.code == 0
-    record = read(tmp_path)
-    assert [known.get("part") for known in record["attempts"]] == ["1/2", "2/2", None]
-    counts = [known["counts"]["images"] for known in record["attempts"]]
-    assert counts[0]["done"] + counts[1]["done"] == 11
-    assert counts[2] == {"done": 0, "skipped": 11, "failed": 0}
-    assert json.loads((tmp_path / "_stages/90_toy/parts/1-of-2/_stage.json").read_text())["items"] == 6
 
 
 def test_the_same_weights_have_the_same_bytes_whatever_the_temporary_name(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The alignment script: files, table, bad photographs, EXIF orientation, resume and other options."""
 
+import os
 import runpy
 import shlex
 import sys
@@ -15,6 +16,7 @@ from data import portraits
 from scripts import train_stylegan, training_plan
 from scripts.pipeline.layers import REPOSITORY
 from scripts.pipeline.options import resolve_options
+from tests.scripts.odd_pictures import with_odd_exif
 
 SCRIPT = REPOSITORY / "scripts/align_photos.py"
 LIMITS = ("--size", "64", "--min-face", "70", "--min-sharpness", "0.03", "--rotations", "never")
@@ -40,7 +42,7 @@ def photos(tmp_path: Path, portrait: Image.Image) -> Path:
     canvas.save(folder / "small.png")
     Image.new("RGB", (90, 70), (90, 120, 150)).save(folder / "empty.png")
     (folder / "broken.jpg").write_bytes((folder / "good.jpg").read_bytes()[:3000])
-    (folder / "phone.HEIC").write_bytes(b"not read")
+    (folder / "phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     (folder / "notes.txt").write_text("no picture")
     return folder
 
@@ -129,6 +131,58 @@ def test_other_options_need_force(align, photos: Path, tmp_path: Path, capsys) -
     (tmp_path / "mine/faces/own.txt").write_text("keep")
     assert align("--output", tmp_path / "mine", "--force") == 5
     assert (tmp_path / "mine/faces/own.txt").exists()
+
+
+def test_odd_names_and_blocks_cost_nobody_else_a_row(
+    align, photos: Path, portrait: Image.Image, tmp_path: Path, capsys
+) -> None:
+    for path in photos.glob("*.*"):
+        path.unlink()
+    long = "x" * 249 + ".png"
+    for name in ("Screenshot 9.41\u202fAM.png", "no\xa0break \u200d.png", "two\nlines.png", long):
+        portrait.save(photos / name)
+    portrait.save(os.fsencode(photos) + b"/caf\xe9.png", "PNG")
+    (photos / "odd.jpg").write_bytes(with_odd_exif(portrait.transpose(Image.Transpose.ROTATE_90)))
+    (photos / "cut.jpg").write_bytes((photos / "odd.jpg").read_bytes()[:3000])
+    (photos / "gone.png").symlink_to(photos / "nowhere.png")
+    for _ in range(2):  # and goes on from its own journal
+        assert align() == 0
+        table = pd.read_csv(tmp_path / "ws/aligned/aligned.csv", keep_default_na=False).set_index("source")
+        status = table["status"].to_dict()
+        assert status.pop("cut.jpg") == "unreadable"
+        assert status == dict.fromkeys(
+            [
+                "album one/good.png",
+                "Screenshot 9.41\u202fAM.png",
+                "no\xa0break \u200d.png",
+                "two\\x0alines.png",
+                "caf\\xe9.png",
+                "odd.jpg",
+                long,
+            ],
+            "ok",
+        )
+        written = [tmp_path / "ws/aligned" / name for name in table["file"] if name]
+        assert len(set(written)) == 7 and all(path.is_file() for path in written)
+        assert "left out gone.png: a link to nothing" in capsys.readouterr().out
+    upright, turned = (
+        Image.open(written[i]) for i in (0, list(table[table.file != ""].index).index("odd.jpg"))
+    )
+    assert np.abs(np.asarray(upright).astype(int) - np.asarray(turned)).mean() < 4
+
+
+def test_results_among_the_photographs_are_none_of_them(align, photos: Path, capsys) -> None:
+    for path in photos.glob("*.*"):
+        path.unlink()
+    for _ in range(2):
+        assert align("--output", photos / "faces of all") == 0
+        assert "1 faces of 64 px from 1 photographs" in capsys.readouterr().out
+    assert align("--output", photos / "others") == 0
+    said = capsys.readouterr().out
+    assert "1 faces of 64 px from 1 photographs" in said
+    assert "left out faces of all: results of align_photos.py" in said
+    assert align("--output", photos) == 5
+    assert "Name another folder for the results" in capsys.readouterr().err
 
 
 def test_nothing_to_align(align, photos: Path, tmp_path: Path, capsys) -> None:

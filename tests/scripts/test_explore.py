@@ -1,6 +1,7 @@
 """The explorer without a browser: pictures, strips, photographs; the same pixels from the command line."""
 
 import http.client
+import io
 import json
 import re
 import threading
@@ -36,6 +37,7 @@ from tests.scripts.explore_workspace import (
     serving,
     upload,
 )
+from tests.scripts.odd_pictures import with_odd_exif
 from tests.stylegan_modified import tiny
 
 SIZE = tiny.RESOLUTION
@@ -90,7 +92,7 @@ def test_a_strip_is_the_sweep_of_the_command(explorer, workspace) -> None:
     clicked = explorer.picture({**message, "properties": message["properties"] | {"pose": values[1]}})
     np.testing.assert_array_equal(pixels(answer["pictures"][1]["png"]), pixels(clicked["png"]))
     assert run_command(answer["command"], "--no-measure", "--quiet") == 0
-    again = regenerated(workspace)
+    again = regenerated(workspace, 5)
     assert len(again) == 5
     for picture, other in zip(answer["pictures"], again, strict=True):
         np.testing.assert_array_equal(pixels(picture["png"]), other)
@@ -174,6 +176,11 @@ def test_pictures_are_made_side_by_side(explorer: Explorer) -> None:
     alone = [explorer.picture(message)["png"] for message in messages]
     with ThreadPoolExecutor(4) as threads:
         assert [answer["png"] for answer in threads.map(explorer.picture, messages)] == alone
+
+
+def test_a_photograph_with_odd_exif_is_taken(explorer: Explorer) -> None:
+    odd = with_odd_exif(Image.open(io.BytesIO(photograph())))
+    assert explorer.photograph(upload(odd, "odd.jpg"))["framing"].startswith("taken as it is")
 
 
 def test_unreadable_photographs_are_refused_and_not_kept(explorer: Explorer, workspace: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from scripts import make_labels
 from scripts.pipeline import REPOSITORY, run_stage
 from stylegan.checkpoint import save_checkpoint, weights_id
 from stylegan_modified.stylegan_generator import transplant
@@ -61,7 +62,7 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tup
         words = ("--workspace", tmp_path / "workspace", "--config", config, "--device", "cpu", *arguments)
         with pytest.raises(SystemExit) as ended:
             if hasattr(script, "WORK"):
-                script.run_sharded_stage(script.SPEC, script.Options, script.WORK, list(map(str, words)))
+                script.run_item_stage(script.SPEC, script.Options, script.WORK, list(map(str, words)))
             else:
                 run_stage(script.SPEC, script.Options, script.run, list(map(str, words)))
         output = capsys.readouterr()
@@ -163,3 +164,8 @@ def test_without_a_source_the_bundled_one_is_named(run: Callable, place: Path) -
     code, said = run("00_fetch_weights")
     assert code == 0
     assert f"weights {weights_id(place)}, converted from data/embedded" in said
+
+
+def test_weights_that_would_have_no_say_are_refused() -> None:
+    with pytest.raises(ValueError, match="--weights has no say"):
+        make_labels.Options(from_workspace=True, weights=Path("mine.safetensors"))

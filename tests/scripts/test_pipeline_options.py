@@ -182,6 +182,12 @@ def test_mistakes_on_the_command_line_exit_2(
     assert argv[0].split()[0] in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [("--shard", "1/2"), ("--shard=1/2",)])
+def test_a_removed_flag_names_what_took_its_place(presets: Path, words: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match=r"torch\.distributed\.run --standalone .* scripts/90_toy\.py"):
+        resolve_options(Options, "90_toy", words, presets)
+
+
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
 def test_numbers_that_are_none(presets: Path, tmp_path: Path, value: str) -> None:
     config = tmp_path / "mine.toml"

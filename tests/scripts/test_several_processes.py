@@ -1,4 +1,5 @@
-"""A stage in several processes: who writes and speaks, up to date, refused, stopped, killed, and restarted.
+"""A stage in several processes: who writes and speaks, up to date, refused, stopped, killed, and restarted;
+items that are dealt out among them.
 
 torchrun's part, a store and a few environment variables, is played by the test, so that processes can be
 forked and have exit codes of their own. `test_end_to_end` has the real one.
@@ -19,6 +20,7 @@ from tests.processes import ScriptProcess, wait_until
 
 PLACED = Path(__file__).with_name("placed_script.py")
 TOY = Path(__file__).with_name("toy_training_stage.py")
+ITEMS = Path(__file__).with_name("toy_item_stage.py")
 CHECKPOINT = "stylegan_modified/checkpoints/toy.pt"
 COMMAND = "-m torch.distributed.run --standalone --nproc-per-node=2"
 
@@ -104,11 +106,9 @@ def test_one_writes_and_speaks_for_all(group, workspace: Path) -> None:
 
 
 def test_what_cannot_run_in_several_processes_says_so(group, workspace: Path) -> None:
-    advised = {"04_compute_property_scores": "without torchrun", "01_generate_candidates": "--shard i/n"}
-    for name, advice in advised.items():
-        results = group(2, script=REPOSITORY / f"scripts/{name}.py").wait()
-        assert codes(results) == [5, 5]
-        assert said(results).count("cannot share its work") == 1 and advice in said(results)
+    results = group(2, script=REPOSITORY / "scripts/04_compute_property_scores.py").wait()
+    assert codes(results) == [5, 5]
+    assert said(results).count("cannot share its work") == 1 and "without torchrun" in said(results)
     assert list(workspace.glob("_stages/*/_stage.json")) == []
 
 
@@ -154,3 +154,91 @@ def test_an_error_of_the_first_process_ends_all(group) -> None:
     results = group(2, "--full-disk").wait()
     assert codes(results) == [5, 5]
     assert said(results).count("disk is full") == 1 and "Traceback" not in said(results)
+
+
+def toys(workspace: Path) -> dict[str, bytes]:
+    """Files of the items and their table by name."""
+    return {path.name: path.read_bytes() for path in sorted((workspace / "toy").rglob("*.*"))}
+
+
+def makers(workspace: Path) -> dict[int, list[str]]:
+    """Toy -> the processes that made it, in their order."""
+    found: dict[int, list[str]] = {}
+    for line in (workspace / "made.log").read_text().splitlines():
+        process, toy = line.split()
+        found.setdefault(int(toy), []).append(process)
+    return found
+
+
+def record_of_items(workspace: Path) -> dict:
+    return json.loads((workspace / "_stages/90_toy/_stage.json").read_text())
+
+
+@pytest.fixture
+def alone(run_script, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What one process makes."""
+    folder = tmp_path_factory.mktemp("alone")
+    assert run_script(ITEMS, "--workspace", folder).returncode == 0
+    return toys(folder)
+
+
+@pytest.mark.parametrize("count", [2, 8])
+def test_items_of_several_processes_are_those_of_one(count: int, group, workspace: Path, alone) -> None:
+    results = group(count, script=ITEMS).wait()
+    assert codes(results) == [0] * count, said(results)
+    assert toys(workspace) == alone
+    made = makers(workspace)
+    assert sorted(made) == list(range(11)) and all(len(by) == 1 for by in made.values())
+    assert len({by[0] for by in made.values()}) == min(count, 6), "batches of two, dealt out"
+    assert [result.stdout for result in results[1:]] == [""] * (count - 1)
+    assert list(workspace.glob("_stages/90_toy/*.csv")) == [workspace / "_stages/90_toy/journal.csv"]
+    record = record_of_items(workspace)
+    assert record["state"] == "complete"
+    assert record["counts"] == {"images": {"done": 11, "skipped": 0, "failed": 0}}
+    again = group(count, script=ITEMS).wait()
+    assert codes(again) == [0] * count and "up to date" in again[0].stdout
+
+
+@pytest.mark.parametrize("further", [1, 2, 3])
+def test_items_of_killed_processes_are_kept_by_any_number(
+    further: int, group, workspace: Path, alone
+) -> None:
+    begun = group(2, "--pause-s", 0.1, script=ITEMS)
+    journals = [workspace / f"_stages/90_toy/journal{of}.csv" for of in ("", "_1")]
+
+    def have_made_some() -> bool:
+        return all(path.exists() and path.read_bytes().count(b"\n") > 2 for path in journals)
+
+    wait_until(have_made_some, begun.processes[0])
+    begun.kill()
+    begun.wait()
+    before = makers(workspace)
+    assert len(before) < 11
+
+    results = group(further, script=ITEMS).wait()
+    assert codes(results) == [0] * further, said(results)
+    assert toys(workspace) == alone
+    made_again = {toy for toy, by in makers(workspace).items() if toy in before and len(by) > 1}
+    assert len(made_again) <= 2, "each process was in the middle of one batch"
+    skipped = record_of_items(workspace)["counts"]["images"]["skipped"]
+    assert skipped >= 4
+
+
+def test_lost_rows_and_files_are_made_again(group, workspace: Path, alone) -> None:
+    assert codes(group(2, script=ITEMS).wait()) == [0, 0]
+    journal = workspace / "_stages/90_toy/journal.csv"
+    journal.write_bytes(journal.read_bytes().rsplit(b"\n", 2)[0] + b"\n7,toy/it")
+    (workspace / "toy/items/000000.txt").unlink()
+    (workspace / "toy/toys.csv").unlink()
+    assert codes(group(2, script=ITEMS).wait()) == [0, 0]
+    assert toys(workspace) == alone
+
+
+def test_a_killed_maker_of_items_ends_the_run_with_one_message(group, workspace: Path) -> None:
+    begun = group(2, "--pause-s", 0.05, script=ITEMS)
+    wait_until(lambda: (workspace / "_stages/90_toy/journal_1.csv").exists(), begun.processes[0])
+    begun.processes[1].kill()
+    results = begun.wait()
+    assert codes(results) == [5, -9]
+    assert said(results).count("another process of this run has ended") == 1
+    assert "--nproc-per-node=2" in said(results) and not (workspace / "toy/toys.csv").exists()

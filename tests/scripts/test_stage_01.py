@@ -2,7 +2,6 @@
 
 import csv
 import importlib
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -143,24 +142,3 @@ def test_new_weights_make_the_candidates_stale(run_script, workspace: Path) -> N
     stale = run_script(SCRIPT, *arguments)
     assert stale.returncode == 5
     assert f"input {WEIGHTS}" in stale.stderr
-
-
-def test_parts_that_run_at_once_give_the_same_bytes(
-    start_script, run_script, workspace: Path, tmp_path: Path
-) -> None:
-    def results(place: Path) -> dict[str, bytes]:
-        paths = (path for path in (place / "stylegan").rglob("*") if path.is_file())
-        return {str(path.relative_to(place)): path.read_bytes() for path in paths}
-
-    alone = tmp_path / "alone"
-    shutil.copytree(workspace, alone)
-    arguments = ("--count", 11, "--batch-size", 2)
-    assert run_script(SCRIPT, "--workspace", alone, *arguments).returncode == 0
-    parts = [
-        start_script(SCRIPT, "--workspace", workspace, *arguments, "--shard", f"{part}/3")
-        for part in (1, 2, 3)
-    ]
-    ended = [part.wait(120) for part in parts]
-    assert [one.returncode for one in ended] == [0, 0, 0], [one.stderr for one in ended]
-    assert results(workspace) == results(alone)
-    assert len(results(alone)) == 11 + 4

@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ import torch
 from PIL import Image
 
 from cnn.models import FilterCNN, gender_config, quality_config, save_filter_cnn
-from scripts import hand_labels
+from scripts import excluded_pictures, hand_labels
 from scripts.pipeline.layers import REPOSITORY
 from tests.processes import wait_until
 
@@ -250,6 +251,32 @@ def test_men_are_kept_unless_excluded(workspace: Path, in_process: Callable, tmp
     assert table["kept"].head(LABEL_COUNT).tolist() == expected.head(LABEL_COUNT).tolist()
     sure = table[(table["source"] == "network") & (table["kept"] == 1)]
     assert (sure["gender"] <= 0.0001).all()
+
+
+def test_names_as_people_and_systems_write_them_exclude_the_same_people(tmp_path: Path) -> None:
+    """What names nobody is told, so that nobody who is meant to be out stays in without a word."""
+    results = tmp_path / "stylegan/synthesize_results"
+    results.mkdir(parents=True)
+    paths = [f"stylegan/synthesize_results/{n:06d}.jpg" for n in range(12)]
+    for n, path in enumerate(paths):
+        Image.new("RGB", (8, 8), (n, 0, 0)).save(tmp_path / path)
+    candidates = pd.DataFrame({"img_no": range(12), "img_path": paths})
+    said: list[str] = []
+    stage = SimpleNamespace(workspace=tmp_path, log=said.append)
+    names = ["00001.jpg", "000002.JPG", r"D:\men\000003.jpg", "/home/me/000004.jpg", "5", "000006 (1).jpg"]
+    names += ["000007 - Kopie (2).jpg", "000008 \ubcf5\uc0ac\ubcf8.jpg", "000009.png"]
+    unknown = ["IMG_0010.jpg", "000012.jpg", "000010_mask.png"]
+    (tmp_path / "men.txt").write_text("\n".join(names + unknown), encoding="utf-8")
+    (tmp_path / "copies").mkdir()
+    shutil.copy(results / "000011.jpg", tmp_path / "copies/000011 copy.jpg")
+    shutil.copy(results / "000011.jpg", tmp_path / "copies/holiday.jpg")
+    sources = [tmp_path / "men.txt", tmp_path / "copies"]
+    excluded = excluded_pictures.find_excluded(stage, candidates, sources)
+    assert list(excluded) == [*range(1, 10), 11]
+    assert [text.partition(": ")[2] for text in said] == [
+        f"3 of 12 names are no candidate's and exclude nobody ({', '.join(unknown)})",
+        "1 of 2 names are no candidate's and exclude nobody (holiday.jpg)",
+    ]
 
 
 def test_exclusions_that_cannot_be_meant_are_refused(

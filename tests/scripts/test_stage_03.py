@@ -174,25 +174,6 @@ def test_mistakes_are_explained(run_stage_03, workspace: Path, capsys) -> None:
     assert "00_fetch_weights" in capsys.readouterr().err
 
 
-def results(workspace: Path) -> dict[str, bytes]:
-    """Every file that the stage leaves, but for its records and logs."""
-    paths = [*(workspace / "segmentation").glob("faces*"), *(workspace / SEGMENTED).iterdir()]
-    return {str(path.relative_to(workspace)): path.read_bytes() for path in paths}
-
-
-def test_parts_give_the_same_bytes(run_stage_03, workspace: Path, capsys) -> None:
-    accepted = ("--max-failures", 0.3)
-    assert run_stage_03(*accepted) == 0
-    whole = results(workspace)
-    assert run_stage_03(*accepted, "--force", "--shard", "2/2") == 0
-    assert not (workspace / "segmentation/faces.csv").exists()
-    for path in (workspace / SEGMENTED).iterdir():
-        path.unlink()
-    assert run_stage_03(*accepted, "--shard", "1/2") == 0
-    assert "in no part, or their files are gone" in capsys.readouterr().out
-    assert results(workspace) == whole
-
-
 def test_pictures_of_every_kind(run_stage_03, workspace: Path) -> None:
     kept = workspace / "stylegan/synthesize_results_filtered"
     for path in kept.iterdir():

@@ -4,17 +4,22 @@ import json
 import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
+from data import portraits
+from scripts.parser_pairs import read_pairs
 from scripts.pipeline.layers import REPOSITORY
 from segmentation.face_classes import CLASS_NAMES
 from segmentation.facexformer import load_facexformer
 from stylegan.checkpoint import save_checkpoint
 from stylegan.stylegan_generator import StyleGANGenerator
+from stylegan.weights_file import read_safetensors
 
 
 def call(monkeypatch: pytest.MonkeyPatch, name: str, *arguments: object) -> int:
@@ -74,3 +79,57 @@ def test_pictures_without_faces_and_missing_parsers(
     assert "found no face in any of 2 pictures" in capsys.readouterr().err
     assert call(monkeypatch, "validate_parser", *arguments, "--parser", tmp_path / "none.safetensors") == 5
     assert "python scripts/train_parser.py" in capsys.readouterr().err
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """Portraits with their masks in the 19 classes of CelebAMask-HQ, and files that are no pairs."""
+    drawn = portraits.render_many(range(50, 54), 64)
+    # background, skin, right and left brow, right and left eye, nose, upper lip, inner mouth, lower lip, hair
+    theirs = np.array([0, 1, 7, 6, 5, 4, 2, 11, 10, 12, 13], np.uint8)
+    folder = tmp_path / "pairs"
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir(parents=True)
+    for number, (image, label_map) in enumerate(zip(drawn.images, drawn.label_maps, strict=True)):
+        Image.fromarray(image).save(folder / f"images/{number}.png")
+        mask = Image.fromarray(theirs[label_map])
+        mask.resize((128, 128), Image.Resampling.NEAREST).save(folder / f"masks/{number}.png")
+    Image.fromarray(drawn.images[0]).save(folder / "images/lonely.png")
+    Image.fromarray(drawn.images[0, :32]).save(folder / "images/wide.png")
+    Image.fromarray(theirs[drawn.label_maps[0]]).save(folder / "masks/wide.png")
+    Image.fromarray(drawn.images[0]).save(folder / "images/0_other.png")
+    Image.fromarray(np.full((64, 64), 40, np.uint8)).save(folder / "masks/0_other.png")
+    return folder
+
+
+def test_masks_of_celebamask_are_read_with_left_and_right_of_the_picture(pairs: Path) -> None:
+    said: list[str] = []
+    found = read_pairs(SimpleNamespace(log=said.append), pairs, 64)
+    drawn = portraits.render_many(range(50, 54), 64)
+    np.testing.assert_array_equal(found.images, drawn.images)
+    np.testing.assert_array_equal(found.label_maps, drawn.label_maps)
+    assert [text for text in said if "lonely" in text and "no mask" in text]
+    assert [text for text in said if "wide" in text and "64 x 32" in text]
+    assert [text for text in said if "0_other" in text and "0 to 18" in text]
+    training, held_out = found.split(1)
+    assert len(training.images) == 3 and np.array_equal(held_out.images[0], drawn.images[3])
+
+
+def test_training_on_pairs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pairs: Path, capsys) -> None:
+    output = tmp_path / "parser.safetensors"
+    arguments = ("--workspace", tmp_path, "--output", output, "--pairs", pairs, "--picture-size-px", 64)
+    arguments += ("--steps", 1, "--batch-size", 1, "--log-every", 1)
+    assert call(monkeypatch, "train_parser", *arguments, "--held-out", 4) == 5
+    assert "Give --held-out 1." in capsys.readouterr().err
+    assert call(monkeypatch, "train_parser", *arguments, "--held-out", 2) == 0, capsys.readouterr()
+    check_pictures_and_confusion(tmp_path / "train_parser")
+    figures = json.loads((tmp_path / "train_parser/results.json").read_text())
+    assert figures["count"] == 2 and figures["mean_ceiling"] == 1
+    metadata = read_safetensors(output)[1]
+    assert metadata["trained_on"].startswith("2 pictures with masks, sha256 ")
+    assert metadata["mean_iou"].endswith("on 2 held-out pictures")
+    (pairs / "masks/0.png").unlink()
+    assert call(monkeypatch, "train_parser", *arguments, "--held-out", 2) == 5
+    assert "cannot be continued" in capsys.readouterr().err
+    assert call(monkeypatch, "train_parser", "--pairs", tmp_path, "--workspace", tmp_path) == 5
+    assert "masks/NAME.png" in capsys.readouterr().err

@@ -111,6 +111,14 @@ def test_sharpness_falls_with_blur_and_ignores_contrast_and_size() -> None:
     assert sharpness(np.full((9, 9, 3), 7, np.uint8), whole) == 0
 
 
+def test_noise_is_no_sharpness() -> None:
+    face = portraits.render_many([3], 256).images[0]
+    whole = Similarity(1 + 0j, 0j)
+    noise = np.random.default_rng(0).normal(0, 4, face.shape)
+    noisy = np.clip(cv2.GaussianBlur(face, (0, 0), 8.6) + noise, 0, 255).astype(np.uint8)
+    assert 2 * sharpness(noisy, whole) < 0.02 < sharpness(face, whole) / 2
+
+
 def test_only_different_faces_are_distinct() -> None:
     first, same, other = turned(0, 1, 100 + 100j), turned(180, 1.1, 100 + 110j), turned(0, 1, 300 + 100j)
     assert distinct([first, same, other], 61) == [0, 2]

@@ -1,27 +1,39 @@
-"""A numbered script that makes text files and can be divided into parts."""
+"""A numbered script that makes text files, in one process or several."""
 
 import os
+import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from scripts.pipeline import Journal, Stage, StageSpec, option
-from scripts.pipeline.shards import ItemWork, ShardedOptions
+from scripts.pipeline.items import ItemOptions, ItemWork, run_item_stage
 
 COLUMNS = ("img_no", "img_path", "company")
 TABLE = "toy/toys.csv"
 
 
 @dataclass(frozen=True)
-class Options(ShardedOptions):
+class Options(ItemOptions):
     """Make toys."""
 
     count: int = option(11, help="toys to make")
     factor: int = option(1, help="value per toy")
     batch_size: int = option(2, help="toys made at once", affects_results=False)
     stop_after: int = option(0, help="stop after as many toys; 0: never", affects_results=False)
+    pause_s: float = option(0.0, help="seconds per toy", affects_results=False)
 
 
-SPEC = StageSpec(name="90_toy", outputs=(TABLE,), clears=("toy/items",), next_script="91_sell")
+SPEC = StageSpec(
+    name="90_toy",
+    outputs=(TABLE,),
+    clears=("toy/items",),
+    next_script="91_sell",
+    several_processes=True,
+)
 
 
 def toy_path(img_no: int) -> str:
@@ -37,6 +49,7 @@ def make(stage: Stage, options: Options, batches: Sequence[Sequence[int]], journ
         for img_no in batch:
             if options.stop_after and made == options.stop_after:
                 raise KeyboardInterrupt
+            time.sleep(options.pause_s)
             with stage.atomic(toy_path(img_no)) as temporary:
                 temporary.write_text(f"{company} times {options.factor}")
             with stage.path("made.log").open("a") as log:
@@ -64,3 +77,7 @@ WORK = ItemWork(
     make=make,
     finish=finish,
 )
+
+
+if __name__ == "__main__":
+    run_item_stage(SPEC, Options, WORK)

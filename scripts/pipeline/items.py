@@ -1,0 +1,122 @@
+"""Stages that make items (`img_no`) batch by batch, in one process or, under torchrun, in several.
+
+The batches are those of one fixed grid; process r of n takes the batches r, r + n, ... A batch that was
+interrupted is calculated again as a whole. So every item is calculated in the same company, and the result is
+the same byte for byte however many processes made it (on machines that round alike).
+
+Each process appends to a journal of its own. The first one adds the rows of the others to its own, at the
+end and, where a run was killed, at the start of the next one, and writes the tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from scripts.pipeline import files
+from scripts.pipeline.journal import Journal
+from scripts.pipeline.launch import place_among_processes
+from scripts.pipeline.options import StageOptions, option
+from scripts.pipeline.processes import SilentStage, wait_for_all
+from scripts.pipeline.runner import run_stage
+from scripts.pipeline.spec import StageSpec
+from scripts.pipeline.stage import Stage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+JOURNAL = "journal"
+
+
+@dataclass(frozen=True)
+class ItemOptions(StageOptions):
+    """Options of a stage that makes items."""
+
+    batch_size: int = option(32, help="items calculated at once", affects_results=False)
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError("--batch-size must be at least 1.")
+
+
+@dataclass(frozen=True)
+class ItemWork:
+    """What a stage does with its items, apart from how they are divided.
+
+    Attributes:
+        columns: of the journal and the table, ``img_no`` among them.
+        keys: all items (``img_no``) in order.
+        files: workspace-relative files that a row vouches for; an item without them is made again.
+        make: makes the items of the batches, and appends a row for each that the journal lacks.
+        finish: writes tables and pictures from the rows of all items.
+        unit: what the items are, plural.
+    """
+
+    columns: Callable[[Any], Sequence[str]]
+    keys: Callable[[Stage, Any], Sequence[int]]
+    files: Callable[[Mapping[str, str]], Sequence[str]]
+    make: Callable[[Stage, Any, Sequence[Sequence[int]], Journal], None]
+    finish: Callable[[Stage, Any, pd.DataFrame], None]
+    unit: str = "images"
+
+
+def run_item_stage(
+    spec: StageSpec, options_class: type[ItemOptions], work: ItemWork, argv: Sequence[str] | None = None
+) -> NoReturn:
+    """`run_stage` for a stage that makes items; see there for the exit codes."""
+    run_stage(spec, options_class, partial(_run, work), argv, follower=SilentStage)
+
+
+def _run(work: ItemWork, stage: Stage, options: ItemOptions) -> None:
+    place = place_among_processes()
+    rank, count = (place.rank, place.count) if place else (0, 1)
+    columns, keys = work.columns(options), work.keys(stage, options)
+
+    def share(rows: Mapping[int, Mapping[str, str]]) -> list[list[int]]:
+        """Batches of this process with an item whose row or files are not there."""
+        starts = range(rank * options.batch_size, len(keys), count * options.batch_size)
+        batches = [list(keys[start : start + options.batch_size]) for start in starts]
+
+        def is_made(key: int) -> bool:
+            return key in rows and all((stage.workspace / name).exists() for name in work.files(rows[key]))
+
+        return [batch for batch in batches if not all(map(is_made, batch))]
+
+    if rank > 0:
+        wait_for_all()
+        merged = Journal(stage.folder / f"{JOURNAL}.csv", columns, checked=True)
+        merged.read()
+        with stage.journal(columns, name=f"{JOURNAL}_{rank}") as journal:
+            work.make(stage, options, share(merged.rows), journal)
+        wait_for_all()
+        return
+    with stage.journal(columns) as journal:
+        _take_rows_of_others(stage, journal)
+        wait_for_all()
+        known = set(journal.rows)
+        work.make(stage, options, share(journal.rows), journal)
+        wait_for_all()
+        _take_rows_of_others(stage, journal)
+        _count(stage, work.unit, journal, known, keys)
+        table = journal.frame()
+    work.finish(stage, options, table[table["img_no"].isin(set(keys))].reset_index(drop=True))
+
+
+def _take_rows_of_others(stage: Stage, journal: Journal) -> None:
+    """Add the rows that other processes of this run, or of one that was killed, have written."""
+    for path in sorted(stage.folder.glob(f"{JOURNAL}_*.csv")):
+        other = Journal(path, journal.columns, checked=True)
+        other.read()
+        for key, row in other.rows.items():
+            if key not in journal:
+                journal.append(row)
+        files.remove(path)
+
+
+def _count(stage: Stage, unit: str, journal: Journal, known: set[int], keys: Iterable[int]) -> None:
+    """Count the items: made in this run, taken over (their rows were known), and failed in any run."""
+    failed = {key for key in keys if journal.rows[key].get("status", "ok") != "ok"}
+    skipped = (set(keys) & known) - failed
+    stage.count(unit, len(set(keys) - failed - skipped), len(skipped), len(failed))

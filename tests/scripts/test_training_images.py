@@ -1,0 +1,80 @@
+"""The pictures of a training: which count, in which order, and what a checkpoint remembers of them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data import portraits
+from scripts import stylegan_run, train_stylegan
+from scripts.training_images import folder_images
+from tests.scripts.odd_pictures import with_odd_exif
+
+# What a training on `aligned` is resumed by. Another value would refuse every checkpoint that people have.
+WHAT = "9 pictures, sha256 c565926ab38eedf8"
+
+
+@pytest.fixture
+def aligned(tmp_path: Path) -> Path:
+    """Ten JPEGs, two of them in a subfolder, and the table that calls nine of them usable."""
+    folder = tmp_path / "pictures"
+    (folder / "a.jpg.d").mkdir(parents=True)
+    steps = np.add.outer(np.arange(24), np.arange(24))
+    names = [*(f"{i}.jpg" for i in range(8)), "a.jpg.d/0.jpg", "a.jpg.d/10.jpg"]
+    for i, name in enumerate(names):
+        pixels = np.stack([steps * 5, steps[::-1] * 4 + i, np.full((24, 24), 20 * i)], axis=-1)
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / name, quality=95, subsampling=0)
+    rows = [f"{name},{'unsure' if i == 3 else 'ok'},{1 + (i > 5)}" for i, name in enumerate(names)]
+    (folder / "aligned.csv").write_text("\n".join(["file,status,weight", *rows]) + "\n")
+    return folder
+
+
+def test_a_checkpoint_knows_the_same_pictures_again(aligned: Path, tmp_path: Path) -> None:
+    options = train_stylegan.Options(folder=aligned)
+    for _ in range(2):  # read, and from the cache
+        images, what = stylegan_run.load_images(None, options, 16, tmp_path / "out", print)
+        assert what == WHAT
+        assert np.asarray(images.images).shape == (9, 16, 16, 3)
+
+
+def test_unaligned_photographs_are_counted_before_they_are_learned(tmp_path: Path) -> None:
+    """Faces at the left edge of wide pictures lie outside the central square."""
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    faces = portraits.render_many(range(4), 128).images
+    for i in range(8):
+        wide = Image.new("RGB", (330, 128), (90, 120, 150))
+        wide.paste(Image.fromarray(faces[i % 4]), (0 if i < 5 else 101, 0))
+        wide.save(folder / f"{i}.tif")
+    Image.fromarray(faces[0]).save(folder / "square.jfif")
+    said: list[str] = []
+    assert len(folder_images(folder, 16, tmp_path / "out", said.append)[0]) == 9
+    assert "8 of 9 pictures were cropped" in said[-1] and "4 of 9 that were searched hold a face" in said[-1]
+    assert f"align_photos.py --photos {folder}" in said[-1]
+
+
+def test_what_a_training_does_not_use_is_named(aligned: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (24, 24)).save(aligned / "added.jpg")
+    Image.new("RGB", (24, 24)).save(aligned / "contact_sheet.png")
+    (aligned / "0.jpg").unlink()
+    said: list[str] = []
+    assert len(folder_images(aligned, 16, tmp_path / "out", said.append)[0]) == 8
+    assert "left out added.jpg: not in aligned.csv" in said
+    assert "left out 0.jpg: in aligned.csv, but not in the folder" in said
+
+    (aligned / "aligned.csv").rename(aligned / "other.csv")
+    (aligned / "odd.jpg").write_bytes(with_odd_exif(Image.new("RGB", (24, 24))))
+    (aligned / "gone.jpg").symlink_to("nowhere")
+    said.clear()
+    images, _, _ = folder_images(aligned, 16, tmp_path / "out", said.append)
+    assert len(images) == 12
+    assert "left out gone.jpg: a link to nothing" in said and "left out other.csv: no picture" in said
+
+
+def test_previews_among_the_pictures_are_none_of_them(aligned: Path) -> None:
+    (aligned / "aligned.csv").unlink()
+    out = aligned / "training"
+    first = folder_images(aligned, 16, out, print)[2]
+    Image.new("RGB", (64, 64)).save(out / "preview.png")
+    assert folder_images(aligned, 16, out, print)[2] == first
