@@ -21,19 +21,15 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from stylegan.nested_tables import find_tables, is_averaged
-from stylegan.recognition import (
+from stylegan.known_networks import (
     DISCRIMINATORS,
     GENERATORS,
     TITLES,
     Architecture,
-    CheckpointError,
-    Recognised,
-    State,
     explain_unknown,
-    kind_of,
-    recognise,
 )
+from stylegan.nested_tables import find_tables, is_averaged
+from stylegan.recognition import CheckpointError, Recognised, State, kind_of, recognise
 from stylegan.stylegan2_discriminator import StyleGAN2Discriminator
 from stylegan.stylegan2_generator import StyleGAN2Generator
 from stylegan.stylegan_discriminator import StyleGANDiscriminator

@@ -7,14 +7,21 @@ programs are turned into ours first, see `stylegan.layouts`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from stylegan.known_networks import (
+    GENERATORS,
+    SHOWN_DIFFERENCES,
+    Architecture,
+    Shapes,
+    nearest_network,
+    shapes_of,
+)
 from stylegan.layouts import Converted, LayoutError, layout_of
 from stylegan.sampling import sample_z
 from stylegan.stylegan2_discriminator import StyleGAN2Discriminator
@@ -22,39 +29,15 @@ from stylegan.stylegan2_generator import StyleGAN2Generator
 from stylegan.stylegan_discriminator import StyleGANDiscriminator
 from stylegan.stylegan_generator import StyleGANGenerator
 
-Shapes = dict[str, tuple[int, ...]]
 State = dict[str, Tensor]
 Kind = Literal["generator", "discriminator"]
-Architecture = Literal["stylegan", "stylegan2"]
 
 LABEL_WEIGHT = "mapping.label_weight"
 FIRST_DENSE = "mapping.dense0.weight"
 STYLEGAN2_DISCRIMINATOR = re.compile(r"b\d+\.(fromrgb|conv[01]?|skip|fc|out)\.")
-SHOWN_DIFFERENCES = 3
 AVERAGED_W = 10_000  # z of seeds 0, 1, ... whose w are averaged where a file has no average
 AVERAGE_BATCH = 1000
 NO_AVERAGE = f"the file has no average w (for truncation); it was computed from seeds 0 to {AVERAGED_W - 1}"
-TAKE = "Take StyleGAN2-ADA's ffhq.pkl of NVIDIA, or OpenMMLab's styleganv1_ffhq_256_*.pth, instead"
-# Entries that give away networks which this package does not read.
-OTHER_NETWORKS = {
-    "mapping.embed.weight": f"a generator that draws by class labels, which this package does not do. {TAKE}",
-    "synthesis.input.weight": f"a StyleGAN3 generator (NVIDIA). {TAKE}",
-    "synthesis.early_layer.const": f"a StyleGAN2 generator (GenForce). {TAKE}",
-    "output0.weight": f"a ProGAN generator (GenForce), which has no W space. {TAKE}",
-    "output0.conv.weight": f"a ProGAN generator (InterFaceGAN), which has no W space. {TAKE}",
-    "noise2feat.linear.weight_orig": f"a ProGAN generator (OpenMMLab), which has no W space. {TAKE}",
-    "shared_embedding.weight": f"a BigGAN generator (OpenMMLab), which has no W space. {TAKE}",
-    "shared.weight": f"a BigGAN generator, which has no W space. {TAKE}",
-    "backbone.0.0.0.weight": "a FaceXFormer face parser",
-}
-
-
-GENERATORS: dict[Architecture, type] = {"stylegan": StyleGANGenerator, "stylegan2": StyleGAN2Generator}
-DISCRIMINATORS: dict[Architecture, type] = {
-    "stylegan": StyleGANDiscriminator,
-    "stylegan2": StyleGAN2Discriminator,
-}
-TITLES: dict[Architecture, str] = {"stylegan": "StyleGAN v1", "stylegan2": "StyleGAN2"}
 AVERAGES: dict[Architecture, str] = {"stylegan": "truncation.w_avg", "stylegan2": "mapping.w_avg"}
 
 
@@ -80,10 +63,6 @@ class Recognised:
     @property
     def conditioned(self) -> bool:
         return bool(self.extra)
-
-
-def shapes_of(state: Mapping[str, Tensor]) -> Shapes:
-    return {name: tuple(value.shape) for name, value in state.items()}
 
 
 def kind_of(state: Mapping[str, Tensor]) -> Kind | None:
@@ -149,12 +128,6 @@ def _with_average(found: Recognised) -> Recognised:
     return replace(found, state=found.state | {name: (total / AVERAGED_W).float()})
 
 
-def explain_unknown(tables: Iterable[Mapping[str, Tensor]]) -> str:
-    """What the most telling, or the largest, of several tables is; none is a network of this package."""
-    telling = max(tables, key=lambda table: (any(name in table for name in OTHER_NETWORKS), len(table)))
-    return _nearest(shapes_of(telling))
-
-
 def _in_float32(state: Mapping[str, Tensor]) -> State:
     return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
 
@@ -171,7 +144,7 @@ def recognise_generator(state: Mapping[str, Tensor], stored: Mapping[str, Any] |
     blocks = _count(shapes, "synthesis.output{}.weight")
     dense = _count(shapes, "mapping.dense{}.weight")
     if blocks < 2 or dense < 1 or "truncation.w_avg" not in shapes:
-        raise CheckpointError(_nearest(shapes))
+        raise CheckpointError(nearest_network(shapes))
     extra: dict[str, Any] = {}
     z_dim = shapes[FIRST_DENSE][-1]
     if LABEL_WEIGHT in shapes and len(shapes[LABEL_WEIGHT]) == 2:
@@ -210,7 +183,7 @@ def recognise_discriminator(
     blocks = _count(shapes, "input{}.weight")
     last = f"layer{2 * blocks}.weight"
     if blocks < 2 or last not in shapes:
-        raise CheckpointError(_nearest(shapes))
+        raise CheckpointError(nearest_network(shapes))
     widths = [_first(shapes, f"input{block}.weight") for block in range(blocks)]
     resolution = 4 << (blocks - 1)
     config = {
@@ -243,7 +216,7 @@ def recognise_stylegan2_generator(
     sizes = _sizes(shapes, "synthesis.b{}.conv1.weight")
     dense = _count(shapes, "mapping.fc{}.weight")
     if len(sizes) < 2 or dense < 1 or "mapping.w_avg" not in shapes or "mapping.embed.weight" in shapes:
-        raise CheckpointError(_nearest(shapes))
+        raise CheckpointError(nearest_network(shapes))
     config = {
         "resolution": sizes[-1],
         "z_space_dim": shapes["mapping.fc0.weight"][-1],
@@ -262,7 +235,7 @@ def recognise_stylegan2_discriminator(
     shapes = shapes_of(state)
     sizes = [size for size in _sizes({**shapes, "b4.conv0.weight": ()}, "b{}.conv0.weight") if size > 4]
     if not sizes or "b4.conv.weight" not in shapes:
-        raise CheckpointError(_nearest(shapes))
+        raise CheckpointError(nearest_network(shapes))
     widths = [_first(shapes, "b4.conv.weight"), *(_first(shapes, f"b{size}.conv0.weight") for size in sizes)]
     colours = shapes.get(f"b{sizes[-1]}.fromrgb.weight", (0, 0))
     config = {
@@ -329,7 +302,7 @@ def _expected_shapes(network: type, config: dict[str, Any], found: Shapes) -> Sh
         with torch.device("meta"):
             return shapes_of(network(**config).state_dict())
     except (ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:
-        raise CheckpointError(f"{_nearest(found)} Its sizes make no sense ({error}).") from error
+        raise CheckpointError(f"{nearest_network(found)} Its sizes make no sense ({error}).") from error
 
 
 def _compare(found: Shapes, expected: Shapes, name: str) -> None:
@@ -347,35 +320,3 @@ def _compare(found: Shapes, expected: Shapes, name: str) -> None:
         more = len(differences) - SHOWN_DIFFERENCES
         rest = f"; and {more} more differences" if more > 0 else ""
         raise CheckpointError(f"it looks like {name}, but {shown}{rest}.")
-
-
-@cache
-def _known_networks() -> dict[str, frozenset[str]]:
-    known = {}
-    for resolution in (32, 64, 128, 256, 512, 1024):
-        for networks, kind in ((GENERATORS, "generator"), (DISCRIMINATORS, "discriminator")):
-            for architecture, network in networks.items():
-                with torch.device("meta"):
-                    keys = network(resolution, fmaps_base=resolution, fmaps_max=1).state_dict()
-                name = f"a {TITLES[architecture]} {kind} at {resolution}x{resolution}"
-                known[name] = frozenset(keys)
-    return known
-
-
-def _nearest(shapes: Shapes) -> str:
-    """Name the known network whose entry names overlap most with these."""
-    for entry, name in OTHER_NETWORKS.items():
-        if entry in shapes:
-            return f"it holds {name} (its entry `{entry}` says so)."
-    found = frozenset(shapes)
-    overlap, name = max(
-        (len(found & keys) / len(found | keys), name) for name, keys in _known_networks().items()
-    )
-    if overlap < 0.05:
-        first = ", ".join(f"`{key}`" for key in list(shapes)[:SHOWN_DIFFERENCES]) or "no entries"
-        return f"it holds no StyleGAN network: its entries are called {first} and so on."
-    keys = _known_networks()[name]
-    missing = [f"`{key}` is missing" for key in sorted(keys - found)]
-    surplus = [f"`{key}` does not belong there" for key in sorted(found - keys)]
-    shown = "; ".join((missing + surplus)[:SHOWN_DIFFERENCES])
-    return f"the nearest known network is {name} ({overlap:.0%} of the entry names), but {shown}."

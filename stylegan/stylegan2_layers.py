@@ -120,8 +120,8 @@ class SynthesisLayer(nn.Module):
         else:
             x = F.conv2d(x, self.weight, padding=1)
         # Channels last, as the features: what is added decides the memory format of the sum.
-        noise = self.noise(len(w), randomize_noise)
-        offset = ACTIVATION_GAIN * (noise[..., None] + self.bias).permute(0, 3, 1, 2)
+        noise = self.noise(len(w), randomize_noise) * ACTIVATION_GAIN
+        offset = (noise[..., None] + self.bias * ACTIVATION_GAIN).permute(0, 3, 1, 2)
         x = torch.addcmul(offset.to(x.dtype), x, demodulation.to(x.dtype)[:, :, None, None])
         return clamp(F.leaky_relu_(x, LEAKY_SLOPE), self.conv_clamp)
 
