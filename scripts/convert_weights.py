@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -29,8 +29,12 @@ EXAMPLE = "Type\n    python scripts/convert_weights.py ffhq.pkl ffhq.safetensors
 class Options(ToolOptions):
     """Turn a StyleGAN weights file of any known program into one of ours, and show what it draws."""
 
-    file: tyro.conf.Positional[Path] = option(Path(), help="GenForce, NVIDIA (.pkl), OpenMMLab, ...")
-    output: tyro.conf.Positional[Path] = option(Path(), help="the .safetensors file to write")
+    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")] = option(
+        Path(), help="weights of GenForce, OpenMMLab, InterFaceGAN, rosinality, or NVIDIA's StyleGAN2-ADA"
+    )
+    output: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT.safetensors")] = option(
+        Path(), help="the file to write; the samples lie beside it, as .png"
+    )
     seed: int = option(0, help="sample n of the 16 is drawn from seed SEED + n")
     trunc_psi: float = option(0.7, help="truncation of the samples: 1 none, 0 the average")
     turn_colours: bool = option(False, help="exchange red and blue, where the samples show blue faces")
