@@ -282,7 +282,7 @@ class Fetcher:
         self.description = checkpoint.description
         self.stage.log(f"  {file.path}: {self.description}")
         if checkpoint.discriminator is None:
-            self.stage.log("  it has no discriminator, without which 05_fine_tune_v1 cannot start")
+            self.stage.log("  it has no discriminator; 05_fine_tune_v1 starts with an untrained one")
         return checkpoint
 
     def _remember(self, file: WeightFile, target: Path, source: str = UNKNOWN) -> None:

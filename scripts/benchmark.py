@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from scripts.benchmarks import Measurement
 
-AREAS = ("stylegan", "cnn", "segmentation", "scores")
+AREAS = ("stylegan", "stylegan2", "cnn", "segmentation", "scores")
 RESULT = "benchmark/results.json"
 
 

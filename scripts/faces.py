@@ -151,13 +151,29 @@ def sweep_levels(statistics: ScoreStatistics) -> np.ndarray:
 
 
 def load_base(tool: Tool) -> tuple[nn.Module, nn.Module]:
-    """The original generator and discriminator on the stage's device, in eval mode."""
-    from stylegan.checkpoint import CheckpointError, build_discriminator, build_generator, load_checkpoint
+    """The original generator and discriminator on the stage's device, in eval mode.
+
+    Where the file has no discriminator, an untrained one takes its place: only 05's comparison needs it.
+    """
+    from stylegan.checkpoint import (
+        CheckpointError,
+        build_discriminator,
+        build_generator,
+        fresh_discriminator,
+        load_checkpoint,
+    )
 
     tool.check_unchanged(BASE)
     with tool.foreseen(CheckpointError, OSError, mend=tool.command("00_fetch_weights", "--force")):
         checkpoint = load_checkpoint(tool.workspace / BASE)
-        return build_generator(checkpoint).to(tool.device), build_discriminator(checkpoint).to(tool.device)
+        generator = build_generator(checkpoint).to(tool.device)
+        if checkpoint.discriminator is not None:
+            return generator, build_discriminator(checkpoint).to(tool.device)
+    tool.log(
+        f"{BASE} has no discriminator, so an untrained one takes its place. 05_fine_tune_v1 trains the dense "
+        "layers of it, so its comparison of pictures and properties is weaker; nothing else needs it."
+    )
+    return generator, fresh_discriminator(checkpoint).to(tool.device)
 
 
 def load_filter(tool: Tool, name: str) -> nn.Module:

@@ -1,1 +1,1 @@
-"""The original StyleGAN v1: networks, checkpoints, sampling and training."""
+"""The original StyleGAN, v1 and v2: networks, checkpoints, sampling and training."""

@@ -2,7 +2,8 @@
 
 `load_checkpoint` says what it found: files in the shape that GenForce publishes (`generator`,
 `discriminator`, `generator_smooth`), the same tables nested under other names (see `nested_tables`), bare
-tables of one network's weights, generators fine-tuned with a label matrix, and the files written here.
+tables of one network's weights, NVIDIA's pickles, the layouts of other programs (see `layouts`), generators
+fine-tuned with a label matrix, and the files written here.
 """
 
 from __future__ import annotations
@@ -16,18 +17,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from stylegan.nested_tables import find_tables, is_averaged
-from stylegan.recognition import (
-    CheckpointError,
-    Recognised,
-    State,
+from stylegan.known_networks import (
+    DISCRIMINATORS,
+    GENERATORS,
+    TITLES,
+    Architecture,
     explain_unknown,
-    kind_of,
-    recognise,
 )
+from stylegan.nested_tables import find_tables, is_averaged
+from stylegan.recognition import CheckpointError, Recognised, State, kind_of, recognise
+from stylegan.stylegan2_discriminator import StyleGAN2Discriminator
+from stylegan.stylegan2_generator import StyleGAN2Generator
 from stylegan.stylegan_discriminator import StyleGANDiscriminator
 from stylegan.stylegan_generator import StyleGANGenerator
 from stylegan.weights_file import (
@@ -42,12 +46,17 @@ __all__ = [
     "CheckpointError",
     "build_discriminator",
     "build_generator",
+    "fresh_discriminator",
     "load_checkpoint",
     "save_checkpoint",
     "weights_id",
 ]
 
 NETWORKS = ("generator", "discriminator", "generator_smooth")
+# Entries beside the table of a network that belong to it: rosinality's average w, and how far OpenMMLab's
+# growing networks had grown.
+GROWTH = ("_curr_scale_int", "_curr_transition_weight")
+BESIDE = {"generator": ("latent_avg", *GROWTH), "discriminator": GROWTH}
 DIALS = "dial_generator"  # what files of `stylegan_modified` hold that a generator alone would lose
 
 
@@ -56,19 +65,26 @@ class Checkpoint:
     """Weights that were read from a file."""
 
     kind: str
-    """"stylegan", or "stylegan_conditioned" when a network takes property values besides."""
+    """"stylegan" or "stylegan2", or "stylegan_conditioned" when a network takes property values besides."""
     description: str
     """One sentence: what was found."""
     config: dict[str, Any]
-    """Arguments for `StyleGANGenerator` (empty when there is no generator)."""
+    """Arguments for the generator (empty when there is none)."""
     discriminator_config: dict[str, Any]
-    """Arguments for `StyleGANDiscriminator` (empty when there is none)."""
+    """Arguments for the discriminator (empty when there is none)."""
     generator: State | None = None
     discriminator: State | None = None
     generator_smooth: State | None = None
+    notes: tuple[str, ...] = ()
+    """Sentences on what the file lacked and how that was made up, and on what was turned."""
     extra: dict[str, Any] = field(default_factory=dict)
     """`metadata` of the file; for conditioned networks `property_count`, `label_size` (columns that the label
     matrix adds to z) and `conditioning` of the discriminator."""
+
+    @property
+    def architecture(self) -> Architecture:
+        """Which generation of networks."""
+        return "stylegan2" if self.kind == "stylegan2" else "stylegan"
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -101,10 +117,14 @@ def _interpret(content: Mapping[str, Any], metadata: dict[str, Any]) -> Checkpoi
     extra: dict[str, Any] = {"metadata": metadata}
     for network in found.values():
         extra |= network.extra
+    architectures = {network.architecture for network in found.values()}
+    if len(architectures) > 1:
+        raise CheckpointError("it mixes networks of StyleGAN v1 and StyleGAN2. Save those of one kind alone.")
     conditioned = any(network.conditioned for network in found.values())
     return Checkpoint(
-        kind="stylegan_conditioned" if conditioned else "stylegan",
+        kind="stylegan_conditioned" if conditioned else architectures.pop(),
         description=_describe(found, conditioned, extra),
+        notes=tuple(dict.fromkeys(note for network in found.values() for note in network.notes)),
         config=generators[0].config if generators else {},
         discriminator_config=found["discriminator"].config if "discriminator" in found else {},
         extra=extra,
@@ -121,6 +141,8 @@ def _recognise_all(tables: Mapping[str, State], metadata: Mapping[str, Any]) -> 
         if kind is None:
             continue
         name = "generator_smooth" if kind == "generator" and is_averaged(place) else kind
+        beside = tables.get(place.rpartition(".")[0], {})
+        state = {**state, **{name: beside[name] for name in BESIDE[kind] if name in beside}}
         if name in found:
             raise CheckpointError(
                 f"it holds two networks of one kind, {places[name]} and `{place}`. Save the wanted one alone."
@@ -139,14 +161,17 @@ def _describe(found: Mapping[str, Recognised], conditioned: bool, extra: Mapping
         "discriminator": "discriminator",
         "generator_smooth": "averaged generator",
     }
-    config = next(iter(found.values())).config
-    size = config["resolution"]
+    first = next(iter(found.values()))
+    size = first.config["resolution"]
     latent = next(
         (f", z of {n.config['z_space_dim']}" for n in found.values() if "z_space_dim" in n.config), ""
     )
     names = " and ".join(titles[name] for name in NETWORKS if name in found)
-    kind = f"StyleGAN v1 with {extra.get('property_count')} properties" if conditioned else "StyleGAN v1"
-    return f"{kind} at {size}x{size}{latent}: {names}"
+    kind = TITLES[first.architecture]
+    if conditioned:
+        kind += f" with {extra.get('property_count')} properties"
+    program = f" (file of {first.program})" if first.program else ""
+    return f"{kind} at {size}x{size}{latent}: {names}{program}"
 
 
 def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, Any]]:
@@ -163,7 +188,7 @@ def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, Any]]:
     return content, metadata or (dict(stored) if isinstance(stored, Mapping) else {})
 
 
-def build_generator(checkpoint: Checkpoint, smooth: bool = True) -> StyleGANGenerator:
+def build_generator(checkpoint: Checkpoint, smooth: bool = True) -> StyleGANGenerator | StyleGAN2Generator:
     """The generator of a checkpoint in eval mode; the averaged one if there is one and `smooth`.
 
     Raises:
@@ -177,12 +202,12 @@ def build_generator(checkpoint: Checkpoint, smooth: bool = True) -> StyleGANGene
         raise CheckpointError(
             f"{checkpoint.description}: this generator takes properties; an original StyleGAN is needed here."
         )
-    generator = StyleGANGenerator(**checkpoint.config)
+    generator = GENERATORS[checkpoint.architecture](**checkpoint.config)
     generator.load_state_dict(state, strict=True)
     return generator.eval()
 
 
-def build_discriminator(checkpoint: Checkpoint) -> StyleGANDiscriminator:
+def build_discriminator(checkpoint: Checkpoint) -> StyleGANDiscriminator | StyleGAN2Discriminator:
     """The discriminator of a checkpoint in eval mode. CheckpointError as in `build_generator`."""
     if checkpoint.discriminator is None:
         raise CheckpointError(f"No discriminator was found ({checkpoint.description}).")
@@ -190,9 +215,20 @@ def build_discriminator(checkpoint: Checkpoint) -> StyleGANDiscriminator:
         raise CheckpointError(
             f"{checkpoint.description}: this discriminator takes properties; an original one is needed here."
         )
-    discriminator = StyleGANDiscriminator(**checkpoint.discriminator_config)
+    discriminator = DISCRIMINATORS[checkpoint.architecture](**checkpoint.discriminator_config)
     discriminator.load_state_dict(checkpoint.discriminator, strict=True)
     return discriminator.eval()
+
+
+def fresh_discriminator(
+    checkpoint: Checkpoint, seed: int = 0
+) -> StyleGANDiscriminator | StyleGAN2Discriminator:
+    """An untrained discriminator of the size of a checkpoint's generator, for files that have none."""
+    names = ("resolution", "fmaps_base", "fmaps_max", "image_channels")
+    config = {name: checkpoint.config[name] for name in names}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return DISCRIMINATORS[checkpoint.architecture](**config).eval()
 
 
 @contextmanager

@@ -7,17 +7,20 @@ The layers work in whatever floating-point type the incoming features have, so t
 """
 
 import math
-from typing import Any
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LEAKY_SLOPE = 0.2
+from stylegan.styled_activation import LEAKY_SLOPE, NORM_EPSILON, styled_activation
+
 CONV_GAIN = math.sqrt(2.0)
 TRANSPOSED_FROM_RESOLUTION = 128
-NORM_EPSILON = 1e-8
-ROW_LENGTH = 256  # numbers that a row of `_Rows` has at most
+OPENMMLAB_NORM_EPSILON = 1e-5
+
+Variant = Literal["genforce", "openmmlab"]
+"""Whose arithmetic the networks have; what differs is said where it does."""
 
 
 def upsample(x: Tensor) -> Tensor:
@@ -126,108 +129,18 @@ class StyleModulation(nn.Module):
         return scale + 1.0, shift
 
 
-class _Rows:
-    """Features [N,H,W,C] seen as [N,rows,length]: several pixels side by side in each row.
-
-    Vector instructions want long rows: with one pixel of 16 channels per row, an operation of a value per
-    channel with the features takes ten times as long on a CPU.
-    """
-
-    def __init__(self, count: int, pixels: int, channels: int) -> None:
-        self.count, self.channels, self.repeats = count, channels, 1
-        while channels * self.repeats * 2 <= ROW_LENGTH and pixels % (self.repeats * 2) == 0:
-            self.repeats *= 2
-
-    def view(self, x: Tensor) -> Tensor:
-        return x.reshape(self.count, -1, self.channels * self.repeats)
-
-    def spread(self, values: Tensor, dtype: torch.dtype) -> Tensor:
-        """Lay out values [N,C] so that they meet their channels in `view`."""
-        wide = values.to(dtype).unsqueeze(1).expand(-1, self.repeats, -1)
-        return wide.reshape(self.count, 1, -1)
-
-    def sum(self, rows: Tensor) -> Tensor:
-        """Sum over the pixels, [N,rows,length] -> [N,C] float32.
-
-        Sums of a part of the pixels are left in the type of the features (they accumulate in float32 anyhow):
-        asking for float32 at once would first write a float32 copy of everything.
-        """
-        parts = rows.view(self.count, self.repeats, -1, self.channels).sum(dim=2)
-        return parts.float().sum(dim=1)
-
-
-class _StyledActivation(torch.autograd.Function):
-    """Noise, bias, leaky ReLU, instance norm and style in few passes, with a gradient in closed form.
-
-    These layers cost memory traffic, not arithmetic; automatic differentiation would make twice the passes.
-    Cannot be differentiated twice.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, noise: Tensor, strength: Tensor, bias: Tensor, gain: Tensor, shift: Tensor
-    ) -> Tensor:
-        count, channels, height, width = x.shape
-        rows = _Rows(count, height * width, channels)
-        with torch.autocast(x.device.type, enabled=False):
-            noise = noise.to(x.dtype).flatten()
-            # Noise and bias at once, as the product of a thin and a flat matrix.
-            factors = torch.stack([noise, torch.ones_like(noise)], dim=1)
-            pixels = x.permute(0, 2, 3, 1).reshape(-1, channels)
-            activated = torch.addmm(pixels, factors, torch.stack([strength, bias]).to(x.dtype))
-            activated = rows.view(F.leaky_relu_(activated, LEAKY_SLOPE))
-            mean = rows.sum(activated) / (height * width)
-            centred = activated - rows.spread(mean, x.dtype)
-            variance = rows.sum(centred.square()) / (height * width)
-            inverse_std = torch.rsqrt(variance + NORM_EPSILON)
-            styled = torch.addcmul(
-                rows.spread(shift, x.dtype), centred, rows.spread(gain * inverse_std, x.dtype)
-            )
-        ctx.rows = rows
-        ctx.save_for_backward(activated, centred, noise, gain, inverse_std)
-        return styled.view(count, height, width, channels).permute(0, 3, 1, 2)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        activated, centred, noise, gain, inverse_std = ctx.saved_tensors
-        rows: _Rows = ctx.rows
-        count, channels, height, width = grad.shape
-        grad = rows.view(grad.permute(0, 2, 3, 1))
-        grad_shift = rows.sum(grad)
-        product = rows.sum(grad * centred)
-        factor = gain * inverse_std
-        offset = -factor * grad_shift / (height * width)
-        pull = -factor * inverse_std.square() * product / (height * width)
-        grad_x = torch.addcmul(
-            rows.spread(offset, grad.dtype), grad, rows.spread(factor, grad.dtype)
-        ).addcmul_(centred, rows.spread(pull, grad.dtype))
-        grad_x = torch.ops.aten.leaky_relu_backward(grad_x, activated, LEAKY_SLOPE, True)
-        grad_strength = noise @ grad_x.view(-1, channels)
-        grad_bias = rows.sum(grad_x).sum(dim=0)
-        grad_x = grad_x.view(count, height, width, channels).permute(0, 3, 1, 2)
-        return grad_x, None, grad_strength.float(), grad_bias, product * inverse_std, grad_shift
-
-
-def styled_activation(
-    x: Tensor, noise: Tensor, strength: Tensor, bias: Tensor, gain: Tensor, shift: Tensor
-) -> Tensor:
-    """Add noise and bias, apply leaky ReLU, normalise every channel over its pixels, scale and shift it.
-
-    Args:
-        x: features [N,C,H,W], float32 or bfloat16; the result has the same type, channels last.
-        noise: [N,1,H,W].
-        strength, bias: [C], factor on the noise and constant.
-        gain, shift: [N,C] float32, what the style asks for.
-    """
-    return _StyledActivation.apply(x, noise, strength, bias, gain, shift)
+def norm_epsilon(variant: Variant) -> float:
+    return OPENMMLAB_NORM_EPSILON if variant == "openmmlab" else NORM_EPSILON
 
 
 class ConstantLayer(nn.Module):
     """First layer of the synthesis network: a learned 4x4 picture instead of a convolution."""
 
-    def __init__(self, channels: int, w_space_dim: int, resolution: int = 4) -> None:
+    def __init__(
+        self, channels: int, w_space_dim: int, resolution: int = 4, variant: Variant = "genforce"
+    ) -> None:
         super().__init__()
+        self.epsilon = norm_epsilon(variant)
         self.const = nn.Parameter(torch.ones(1, channels, resolution, resolution))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.apply_noise = NoiseInjection(resolution, channels)
@@ -236,7 +149,8 @@ class ConstantLayer(nn.Module):
     def forward(self, w: Tensor, randomize_noise: bool) -> Tensor:
         x = self.const.expand(w.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
         noise = self.apply_noise(len(w), randomize_noise)
-        return styled_activation(x, noise, self.apply_noise.weight, self.bias, *self.style(w))
+        strength = self.apply_noise.weight
+        return styled_activation(x, noise, strength, self.bias, *self.style(w), self.epsilon)
 
 
 class SynthesisLayer(nn.Module):
@@ -245,12 +159,22 @@ class SynthesisLayer(nn.Module):
     Args:
         resolution: pixels per side after the layer.
         up: the incoming features have half that resolution.
+        variant: in "openmmlab", bias and leaky ReLU follow the up-convolution, and another leaky ReLU the
+            blur and the noise.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, resolution: int, w_space_dim: int, up: bool
+        self,
+        in_channels: int,
+        out_channels: int,
+        resolution: int,
+        w_space_dim: int,
+        up: bool,
+        variant: Variant = "genforce",
     ) -> None:
         super().__init__()
+        self.epsilon = norm_epsilon(variant)
+        self.activate_before_blur = up and variant == "openmmlab"
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.apply_noise = NoiseInjection(resolution, out_channels)
@@ -265,14 +189,19 @@ class SynthesisLayer(nn.Module):
             self.register_buffer("smear", smear_matrix(self.scale, flip), persistent=False)
 
     def forward(self, x: Tensor, w: Tensor, randomize_noise: bool) -> Tensor:
+        bias = self.bias
         if self.up:
             # Equal to a 3x3 convolution of the picture with repeated pixels, at less than half the work.
             kernel = smear_kernel(self.weight, self.smear).transpose(0, 1)
-            x = self.blur(F.conv_transpose2d(x, kernel, stride=2, padding=1))
+            x = F.conv_transpose2d(x, kernel, stride=2, padding=1)
+            if self.activate_before_blur:
+                x = F.leaky_relu(x + self.bias.to(x.dtype)[:, None, None], LEAKY_SLOPE)
+                bias = torch.zeros_like(bias)
+            x = self.blur(x)
         else:
             x = F.conv2d(x, self.weight * self.scale, padding=1)
         noise = self.apply_noise(len(w), randomize_noise)
-        return styled_activation(x, noise, self.apply_noise.weight, self.bias, *self.style(w))
+        return styled_activation(x, noise, self.apply_noise.weight, bias, *self.style(w), self.epsilon)
 
 
 class EqualizedConv(nn.Module):

@@ -1,36 +1,44 @@
 """Recognising networks by the names and shapes of their entries.
 
-`recognise` is the one place where a table of weights becomes a network of this package: another layout is one
-more case in `kind_of` and in `recognise`.
+`recognise` is the one place where a table of weights becomes a network of this package. Names of other
+programs are turned into ours first, see `stylegan.layouts`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import cache
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from stylegan.known_networks import (
+    GENERATORS,
+    SHOWN_DIFFERENCES,
+    Architecture,
+    Shapes,
+    nearest_network,
+    shapes_of,
+)
+from stylegan.layouts import Converted, LayoutError, layout_of
+from stylegan.sampling import sample_z
+from stylegan.stylegan2_discriminator import StyleGAN2Discriminator
+from stylegan.stylegan2_generator import StyleGAN2Generator
 from stylegan.stylegan_discriminator import StyleGANDiscriminator
 from stylegan.stylegan_generator import StyleGANGenerator
 
-Shapes = dict[str, tuple[int, ...]]
 State = dict[str, Tensor]
 Kind = Literal["generator", "discriminator"]
 
 LABEL_WEIGHT = "mapping.label_weight"
 FIRST_DENSE = "mapping.dense0.weight"
-SHOWN_DIFFERENCES = 3
-# Entries that give away networks which this package does not read.
-OTHER_NETWORKS = {
-    "synthesis.b4.const": "a StyleGAN2 or StyleGAN3 generator (NVIDIA)",
-    "synthesis.early_layer.const": "a StyleGAN2 generator (GenForce)",
-    "convs.0.conv.modulation.weight": "a StyleGAN2 generator (rosinality)",
-    "backbone.0.0.0.weight": "a FaceXFormer face parser",
-}
+STYLEGAN2_DISCRIMINATOR = re.compile(r"b\d+\.(fromrgb|conv[01]?|skip|fc|out)\.")
+AVERAGED_W = 10_000  # z of seeds 0, 1, ... whose w are averaged where a file has no average
+AVERAGE_BATCH = 1000
+NO_AVERAGE = f"the file has no average w (for truncation); it was computed from seeds 0 to {AVERAGED_W - 1}"
+AVERAGES: dict[Architecture, str] = {"stylegan": "truncation.w_avg", "stylegan2": "mapping.w_avg"}
 
 
 class CheckpointError(ValueError):
@@ -46,19 +54,23 @@ class Recognised:
     state: State
     config: dict[str, Any]
     extra: dict[str, Any] = field(default_factory=dict)
+    architecture: Architecture = "stylegan"
+    program: str = ""
+    """Whose names the weights had; empty for ours."""
+    notes: tuple[str, ...] = ()
+    """What was missing and made up, what was turned."""
 
     @property
     def conditioned(self) -> bool:
         return bool(self.extra)
 
 
-def shapes_of(state: Mapping[str, Tensor]) -> Shapes:
-    return {name: tuple(value.shape) for name, value in state.items()}
-
-
 def kind_of(state: Mapping[str, Tensor]) -> Kind | None:
     """Which network a table of weights seems to be; None for optimizer states and networks of other kinds."""
-    if any(name.startswith("input0.") for name in state):
+    layout = layout_of(state)
+    if layout is not None:
+        return layout.kind
+    if any(name.startswith("input0.") or STYLEGAN2_DISCRIMINATOR.match(name) for name in state):
         return "discriminator"
     if any(name.startswith(("mapping.", "synthesis.", "truncation.")) for name in state):
         return "generator"
@@ -74,14 +86,46 @@ def recognise(kind: Kind, state: Mapping[str, Tensor], stored: Mapping[str, Any]
     Raises:
         CheckpointError: it is none of those that this package has; the nearest one is named.
     """
-    find = recognise_discriminator if kind == "discriminator" else recognise_generator
-    return find(state, stored)
+    layout = layout_of(state)
+    try:
+        weights = _in_float32(state)
+        converted = layout.convert(weights) if layout is not None else Converted("", weights)
+    except LayoutError as error:
+        raise CheckpointError(str(error)) from error
+    names = converted.state
+    if kind == "generator":
+        is_second = any(name.startswith("synthesis.b") for name in names)
+        find = recognise_stylegan2_generator if is_second else recognise_generator
+    else:
+        is_second = any(STYLEGAN2_DISCRIMINATOR.match(name) for name in names)
+        find = recognise_stylegan2_discriminator if is_second else recognise_discriminator
+    try:
+        found = find(names, {**(stored or {}), **converted.config})
+    except CheckpointError as error:
+        program = f"read as {converted.program} writes it, " if converted.program else ""
+        raise CheckpointError(f"{program}{error}") from error
+    notes = converted.notes
+    if converted.missing_average:
+        found = _with_average(found)
+        notes = (NO_AVERAGE, *notes)
+    return replace(found, program=converted.program, notes=notes)
 
 
-def explain_unknown(tables: Iterable[Mapping[str, Tensor]]) -> str:
-    """What the most telling, or the largest, of several tables is; none is a network of this package."""
-    telling = max(tables, key=lambda table: (any(name in table for name in OTHER_NETWORKS), len(table)))
-    return _nearest(shapes_of(telling))
+@torch.no_grad()
+def _with_average(found: Recognised) -> Recognised:
+    """The same generator with its average w, which its file lacks.
+
+    Computed in float64, so that the float32 result, and with it the weights id, is that of any machine.
+    """
+    network, name = GENERATORS[found.architecture], AVERAGES[found.architecture]
+    generator = network(**found.config)
+    generator.load_state_dict(found.state, strict=True)
+    mapping = generator.mapping.double()
+    total = torch.zeros(generator.w_space_dim, dtype=torch.float64)
+    for start in range(0, AVERAGED_W, AVERAGE_BATCH):
+        z = sample_z(range(start, start + AVERAGE_BATCH), 0, generator.z_space_dim)
+        total += mapping(z.double()).sum(dim=0)
+    return replace(found, state=found.state | {name: (total / AVERAGED_W).float()})
 
 
 def _in_float32(state: Mapping[str, Tensor]) -> State:
@@ -100,7 +144,7 @@ def recognise_generator(state: Mapping[str, Tensor], stored: Mapping[str, Any] |
     blocks = _count(shapes, "synthesis.output{}.weight")
     dense = _count(shapes, "mapping.dense{}.weight")
     if blocks < 2 or dense < 1 or "truncation.w_avg" not in shapes:
-        raise CheckpointError(_nearest(shapes))
+        raise CheckpointError(nearest_network(shapes))
     extra: dict[str, Any] = {}
     z_dim = shapes[FIRST_DENSE][-1]
     if LABEL_WEIGHT in shapes and len(shapes[LABEL_WEIGHT]) == 2:
@@ -139,7 +183,7 @@ def recognise_discriminator(
     blocks = _count(shapes, "input{}.weight")
     last = f"layer{2 * blocks}.weight"
     if blocks < 2 or last not in shapes:
-        raise CheckpointError(_nearest(shapes))
+        raise CheckpointError(nearest_network(shapes))
     widths = [_first(shapes, f"input{block}.weight") for block in range(blocks)]
     resolution = 4 << (blocks - 1)
     config = {
@@ -162,6 +206,68 @@ def recognise_discriminator(
     name = "a StyleGAN v1 discriminator" + (" with properties" if extra else "")
     _compare(shapes, expected, f"{name} at {resolution}x{resolution}")
     return Recognised(_in_float32(state), config, extra)
+
+
+def recognise_stylegan2_generator(
+    state: Mapping[str, Tensor], stored: Mapping[str, Any] | None = None
+) -> Recognised:
+    """Find the configuration of a StyleGAN2 generator. Arguments and errors as in `recognise_generator`."""
+    shapes = shapes_of(state)
+    sizes = _sizes(shapes, "synthesis.b{}.conv1.weight")
+    dense = _count(shapes, "mapping.fc{}.weight")
+    if len(sizes) < 2 or dense < 1 or "mapping.w_avg" not in shapes or "mapping.embed.weight" in shapes:
+        raise CheckpointError(nearest_network(shapes))
+    config = {
+        "resolution": sizes[-1],
+        "z_space_dim": shapes["mapping.fc0.weight"][-1],
+        "w_space_dim": _first(shapes, "mapping.w_avg"),
+        "mapping_layers": dense,
+        **_widths_config([_first(shapes, f"synthesis.b{size}.conv1.weight") for size in sizes], sizes),
+        "image_channels": _first(shapes, "synthesis.b4.torgb.weight"),
+    }
+    return _fitting(StyleGAN2Generator, "generator", state, config, stored)
+
+
+def recognise_stylegan2_discriminator(
+    state: Mapping[str, Tensor], stored: Mapping[str, Any] | None = None
+) -> Recognised:
+    """Find the configuration of a StyleGAN2 discriminator."""
+    shapes = shapes_of(state)
+    sizes = [size for size in _sizes({**shapes, "b4.conv0.weight": ()}, "b{}.conv0.weight") if size > 4]
+    if not sizes or "b4.conv.weight" not in shapes:
+        raise CheckpointError(nearest_network(shapes))
+    widths = [_first(shapes, "b4.conv.weight"), *(_first(shapes, f"b{size}.conv0.weight") for size in sizes)]
+    colours = shapes.get(f"b{sizes[-1]}.fromrgb.weight", (0, 0))
+    config = {
+        "resolution": sizes[-1],
+        **_widths_config(widths, [4, *sizes]),
+        "image_channels": colours[1] if len(colours) > 1 else 0,
+    }
+    return _fitting(StyleGAN2Discriminator, "discriminator", state, config, stored)
+
+
+def _fitting(
+    network: type,
+    kind: Kind,
+    state: Mapping[str, Tensor],
+    config: dict[str, Any],
+    stored: Mapping[str, Any] | None,
+) -> Recognised:
+    """A StyleGAN2 network whose entries are those of its configuration."""
+    config |= {name: value for name, value in (stored or {}).items() if name not in config}
+    config = _without_unknown(config, network)
+    shapes, size = shapes_of(state), config["resolution"]
+    _compare(shapes, _expected_shapes(network, config, shapes), f"a StyleGAN2 {kind} at {size}x{size}")
+    return Recognised(_in_float32(state), config, architecture="stylegan2")
+
+
+def _sizes(shapes: Shapes, pattern: str) -> list[int]:
+    """Resolutions, from 4 on and doubling, for which there is an entry."""
+    size, sizes = 4, []
+    while pattern.format(size) in shapes:
+        sizes.append(size)
+        size *= 2
+    return sizes
 
 
 def _count(shapes: Shapes, pattern: str) -> int:
@@ -196,7 +302,7 @@ def _expected_shapes(network: type, config: dict[str, Any], found: Shapes) -> Sh
         with torch.device("meta"):
             return shapes_of(network(**config).state_dict())
     except (ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:
-        raise CheckpointError(f"{_nearest(found)} Its sizes make no sense ({error}).") from error
+        raise CheckpointError(f"{nearest_network(found)} Its sizes make no sense ({error}).") from error
 
 
 def _compare(found: Shapes, expected: Shapes, name: str) -> None:
@@ -214,33 +320,3 @@ def _compare(found: Shapes, expected: Shapes, name: str) -> None:
         more = len(differences) - SHOWN_DIFFERENCES
         rest = f"; and {more} more differences" if more > 0 else ""
         raise CheckpointError(f"it looks like {name}, but {shown}{rest}.")
-
-
-@cache
-def _known_networks() -> dict[str, frozenset[str]]:
-    known = {}
-    for resolution in (32, 64, 128, 256, 512, 1024):
-        for name, network in (("generator", StyleGANGenerator), ("discriminator", StyleGANDiscriminator)):
-            with torch.device("meta"):
-                keys = network(resolution, fmaps_base=resolution, fmaps_max=1).state_dict()
-            known[f"a StyleGAN v1 {name} at {resolution}x{resolution}"] = frozenset(keys)
-    return known
-
-
-def _nearest(shapes: Shapes) -> str:
-    """Name the known network whose entry names overlap most with these."""
-    for entry, name in OTHER_NETWORKS.items():
-        if entry in shapes:
-            return f"it holds {name} (`{entry}`), not a StyleGAN v1 network."
-    found = frozenset(shapes)
-    overlap, name = max(
-        (len(found & keys) / len(found | keys), name) for name, keys in _known_networks().items()
-    )
-    if overlap < 0.05:
-        first = ", ".join(f"`{key}`" for key in list(shapes)[:SHOWN_DIFFERENCES]) or "no entries"
-        return f"it holds no StyleGAN v1 network: its entries are called {first} and so on."
-    keys = _known_networks()[name]
-    missing = [f"`{key}` is missing" for key in sorted(keys - found)]
-    surplus = [f"`{key}` does not belong there" for key in sorted(found - keys)]
-    shown = "; ".join((missing + surplus)[:SHOWN_DIFFERENCES])
-    return f"the nearest known network is {name} ({overlap:.0%} of the entry names), but {shown}."

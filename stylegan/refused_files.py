@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 from pathlib import Path
 
 AGAIN = "Get the file again from its source."
 TABLES_ONLY = "Only tables of weights are read; nothing in the file was run. Where the program that made it"
 HEAD_BYTES = 1 << 16
-UNSAFE = re.compile(r"Unsupported global: GLOBAL ([\w.]+)")
-NEWER_PICKLE = re.compile(rb"\x80[\x03-\x05]")
+UNSAFE = re.compile(r"[Uu]nsupported (?:global: )?GLOBAL ([\w.]+)")  # the latter where a module is blocked
 
 # Patterns of how files begin that are no weights files: what they are, and what to do.
 OTHER_FILES: tuple[tuple[bytes, str, str], ...] = (
@@ -32,14 +30,10 @@ OTHER_FILES: tuple[tuple[bytes, str, str], ...] = (
 # Names inside a refused pickle: what it holds, and what to do.
 OBJECTS: tuple[tuple[str, str, str], ...] = (
     (
-        "torch_utils.persistence",
-        "it holds whole networks of NVIDIA's StyleGAN2-ADA or StyleGAN3 program, with that program's code",
-        "is installed, save the table alone: torch.save({'g_ema': G_ema.state_dict()}, 'weights.pth')",
-    ),
-    (
         "dnnlib.tflib",
         "it holds TensorFlow networks of NVIDIA's StyleGAN or StyleGAN2 program",
-        "is installed, convert it to PyTorch with a converter for that program, and save its state_dict.",
+        "is installed, convert it to PyTorch and save its state_dict; or take a pickle of StyleGAN2-ADA, the "
+        "PyTorch program, instead, such as NVIDIA's ffhq.pkl.",
     ),
     (
         "numpy",
@@ -71,10 +65,9 @@ def refusal(path: Path, error: Exception) -> str:
             return f"cannot be read: {what}. {mend}"
     found = UNSAFE.search(str(error))
     name = found[1] if found else ""
-    # Torch's reader gives up on pickles of newer protocols before it has seen a name.
-    if not name and not (isinstance(error, pickle.UnpicklingError) and NEWER_PICKLE.match(head)):
+    if not name:
         return f"cannot be read: it is damaged, cut off, or no weights file. {AGAIN}"
-    text = name or head.decode("latin-1")
-    what, mend = next(((what, mend) for part, what, mend in OBJECTS if part in text), OTHER_OBJECTS)
-    named = f" (first {name})" if name else ""
-    return f"is refused: {what}{named}, and reading those could run foreign code. {TABLES_ONLY} {mend}"
+    what, mend = next(((what, mend) for part, what, mend in OBJECTS if part in name), OTHER_OBJECTS)
+    return (
+        f"is refused: {what} (first {name}), and reading those could run foreign code. {TABLES_ONLY} {mend}"
+    )

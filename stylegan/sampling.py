@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stylegan.interface import Generator
 from stylegan.seeds import PICTURES
-from stylegan.stylegan_generator import StyleGANGenerator
 
 
 def sample_z(img_nos: Sequence[int], seed: int, z_dim: int) -> Tensor:
@@ -19,13 +19,14 @@ def sample_z(img_nos: Sequence[int], seed: int, z_dim: int) -> Tensor:
     outside = [seed + int(n) for n in img_nos if seed + int(n) not in PICTURES]
     if outside:
         raise ValueError(f"{outside[0]} is no seed of a picture; they go from 0 to {PICTURES.stop - 1}")
-    rows = [torch.randn(z_dim, generator=torch.Generator().manual_seed(seed + int(n))) for n in img_nos]
+    rng = torch.Generator()
+    rows = [torch.randn(z_dim, generator=rng.manual_seed(seed + int(n))) for n in img_nos]
     return torch.stack(rows) if rows else torch.empty(0, z_dim)
 
 
 @torch.inference_mode()
 def synthesize(
-    generator: StyleGANGenerator,
+    generator: Generator,
     z: Tensor,
     *,
     batch_size: int = 64,
@@ -38,7 +39,7 @@ def synthesize(
     """
     if generator.training:
         raise ValueError("sampling needs a generator in eval mode; call .eval() first")
-    device = next(generator.parameters()).device
+    device = next(generator.mapping.parameters()).device
     for part in z.split(batch_size):
         found = generator(part.to(device), trunc_psi=trunc_psi, trunc_layers=trunc_layers)
         yield {name: value.cpu() for name, value in found.items()}

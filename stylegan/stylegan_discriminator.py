@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stylegan.layers import EqualizedConv, EqualizedDense, MinibatchStd, downsample
-from stylegan.stylegan_generator import START_RESOLUTION, channel_count, check_resolution
+from stylegan.layers import EqualizedConv, EqualizedDense, MinibatchStd, Variant, downsample
+from stylegan.stylegan_generator import START_RESOLUTION, channel_count, check_resolution, variant_entry
 
 
 class StyleGANDiscriminator(nn.Module):
@@ -18,6 +18,8 @@ class StyleGANDiscriminator(nn.Module):
         fmaps_base, fmaps_max: a layer at resolution r has min(fmaps_base / r, fmaps_max) feature maps.
         minibatch_std_group_size: images per group of the minibatch standard deviation.
         image_channels: channels of the picture (3 = RGB).
+        variant: whose arithmetic. In "openmmlab", images come in through 3x3 convolutions, the width changes
+            in the first layer of a block, and the layer before the last is linear.
     """
 
     def __init__(
@@ -27,6 +29,7 @@ class StyleGANDiscriminator(nn.Module):
         fmaps_max: int = 512,
         minibatch_std_group_size: int = 4,
         image_channels: int = 3,
+        variant: Variant = "genforce",
     ) -> None:
         super().__init__()
         check_resolution(resolution)
@@ -36,7 +39,9 @@ class StyleGANDiscriminator(nn.Module):
             "fmaps_max": fmaps_max,
             "minibatch_std_group_size": minibatch_std_group_size,
             "image_channels": image_channels,
+            **variant_entry(variant),
         }
+        usual = variant == "genforce"
         self.resolution = resolution
         self.block_count = int(math.log2(resolution)) - 1
         self.register_buffer("lod", torch.zeros(()))
@@ -44,15 +49,19 @@ class StyleGANDiscriminator(nn.Module):
         for block in range(self.block_count):
             size = resolution >> block
             width = channel_count(size, fmaps_base, fmaps_max)
-            self.add_module(f"input{block}", EqualizedConv(image_channels, width, kernel_size=1))
+            self.add_module(
+                f"input{block}", EqualizedConv(image_channels, width, kernel_size=1 if usual else 3)
+            )
             if size > START_RESOLUTION:
                 narrow = channel_count(size // 2, fmaps_base, fmaps_max)
-                self.add_module(f"layer{2 * block}", EqualizedConv(width, width))
-                down = EqualizedConv(width, narrow, down=True)
-                self.add_module(f"layer{2 * block + 1}", down)
+                between = width if usual else narrow
+                self.add_module(f"layer{2 * block}", EqualizedConv(width, between))
+                self.add_module(f"layer{2 * block + 1}", EqualizedConv(between, narrow, down=True))
         last = 2 * (self.block_count - 1)
         self.add_module(f"layer{last}", EqualizedConv(width + 1, width))
-        self.add_module(f"layer{last + 1}", EqualizedDense(width * START_RESOLUTION**2, width))
+        self.add_module(
+            f"layer{last + 1}", EqualizedDense(width * START_RESOLUTION**2, width, activate=usual)
+        )
         self.add_module(f"layer{last + 2}", EqualizedDense(width, 1, gain=1.0, activate=False))
 
     def features(self, images: Tensor, lod: float | None = None) -> Tensor:

@@ -4,16 +4,18 @@ Compatible with GenForce checkpoints: same entry names, same arithmetic, strict 
 """
 
 import math
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
+from stylegan.interface import Generator
 from stylegan.layers import (
     ConstantLayer,
     EqualizedConv,
     EqualizedDense,
     SynthesisLayer,
+    Variant,
     pixel_norm,
     upsample,
 )
@@ -31,6 +33,17 @@ def check_resolution(resolution: int) -> None:
     """Raise ValueError unless the resolution is a power of two from 8 to 1024."""
     if not 8 <= resolution <= 1024 or resolution & (resolution - 1):
         raise ValueError(f"resolution must be a power of two from 8 to 1024, but it is {resolution}")
+
+
+def variant_entry(variant: Variant) -> dict[str, Any]:
+    """What a configuration says of a variant: nothing of the usual one, so that older files compare equal.
+
+    Raises:
+        ValueError: there is no such variant.
+    """
+    if variant not in get_args(Variant):
+        raise ValueError(f"variant must be one of {', '.join(get_args(Variant))}, but it is {variant!r}")
+    return {} if variant == "genforce" else {"variant": variant}
 
 
 def active_layer_count(resolution: int, lod: float) -> int:
@@ -56,6 +69,36 @@ def mix_styles(wp: Tensor, other: Tensor, probability: Tensor | float, layer_cou
     return torch.where(mixed[:, :, None], other, wp)
 
 
+def styles_of(
+    generator: Generator,
+    z: Tensor,
+    trunc_psi: float | None,
+    trunc_layers: int | None,
+    style_mixing_prob: float,
+    update_w_avg: bool,
+    layer_count: int,
+) -> tuple[Tensor, Tensor]:
+    """The first half of a generator, common to all of them: w [N,w_dim] and wp [N,layers,w_dim] of z.
+
+    Args:
+        layer_count: layers in use, for style mixing; the others as in `StyleGANGenerator.forward`.
+    Raises:
+        ValueError: z has another width, or style mixing or `update_w_avg` is asked for in eval mode.
+    """
+    if z.ndim != 2 or z.shape[1] != generator.z_space_dim:
+        raise ValueError(f"z must be [N,{generator.z_space_dim}], but it is {list(z.shape)}")
+    if not generator.training and (style_mixing_prob > 0 or update_w_avg):
+        raise ValueError("style mixing and the average of w belong to training mode; call .train() first")
+    w = generator.mapping(z)
+    wp = generator.truncation(w, trunc_psi, trunc_layers)
+    if update_w_avg:
+        generator.truncation.update_average(w)
+    if style_mixing_prob > 0:
+        other = generator.truncation(generator.mapping(torch.randn_like(z)), trunc_psi, trunc_layers)
+        wp = mix_styles(wp, other, style_mixing_prob, layer_count)
+    return w, wp
+
+
 class MappingNetwork(nn.Module):
     """z [N,input_dim] -> w [N,output_dim] through dense layers `dense0`, `dense1`, ...
 
@@ -79,15 +122,13 @@ class MappingNetwork(nn.Module):
         return w
 
 
-class Truncation(nn.Module):
+class TruncationTrick:
     """Hands w to every layer, pulled towards the average w in the first layers if asked."""
 
-    def __init__(self, w_space_dim: int, layer_count: int) -> None:
-        super().__init__()
-        self.layer_count = layer_count
-        self.register_buffer("w_avg", torch.zeros(w_space_dim))
+    layer_count: int
+    w_avg: Tensor
 
-    def forward(self, w: Tensor, psi: float | None = None, layers: int | None = None) -> Tensor:
+    def truncate(self, w: Tensor, psi: float | None = None, layers: int | None = None) -> Tensor:
         """Return wp [N,layers,w_dim] of w [N,w_dim] (or of a wp, which is truncated likewise).
 
         Args:
@@ -107,11 +148,30 @@ class Truncation(nn.Module):
         self.w_avg.lerp_(w.detach().float().mean(dim=0), 1.0 - W_AVG_DECAY)
 
 
+class Truncation(TruncationTrick, nn.Module):
+    """The truncation trick as a module that keeps the average w."""
+
+    def __init__(self, w_space_dim: int, layer_count: int) -> None:
+        super().__init__()
+        self.layer_count = layer_count
+        self.register_buffer("w_avg", torch.zeros(w_space_dim))
+
+    def forward(self, w: Tensor, psi: float | None = None, layers: int | None = None) -> Tensor:
+        """See `truncate`."""
+        return self.truncate(w, psi, layers)
+
+
 class SynthesisNetwork(nn.Module):
     """wp [N,layers,w_dim] -> image [N,channels,resolution,resolution], about [-1,1]."""
 
     def __init__(
-        self, resolution: int, w_space_dim: int, fmaps_base: int, fmaps_max: int, image_channels: int
+        self,
+        resolution: int,
+        w_space_dim: int,
+        fmaps_base: int,
+        fmaps_max: int,
+        image_channels: int,
+        variant: Variant = "genforce",
     ) -> None:
         super().__init__()
         self.resolution = resolution
@@ -122,14 +182,13 @@ class SynthesisNetwork(nn.Module):
             size = START_RESOLUTION << block
             previous, width = width, channel_count(size, fmaps_base, fmaps_max)
             first = (
-                SynthesisLayer(previous, width, size, w_space_dim, up=True)
+                SynthesisLayer(previous, width, size, w_space_dim, up=True, variant=variant)
                 if block
-                else ConstantLayer(width, w_space_dim, START_RESOLUTION)
+                else ConstantLayer(width, w_space_dim, START_RESOLUTION, variant)
             )
             self.add_module(f"layer{2 * block}", first)
-            self.add_module(
-                f"layer{2 * block + 1}", SynthesisLayer(width, width, size, w_space_dim, up=False)
-            )
+            second = SynthesisLayer(width, width, size, w_space_dim, up=False, variant=variant)
+            self.add_module(f"layer{2 * block + 1}", second)
             to_rgb = EqualizedConv(width, image_channels, kernel_size=1, gain=1.0, activate=False)
             self.add_module(f"output{block}", to_rgb)
 
@@ -176,6 +235,7 @@ class StyleGANGenerator(nn.Module):
         mapping_layers, mapping_fmaps, mapping_lr_mul: depth, width and multiplier of the mapping network.
         fmaps_base, fmaps_max: a layer at resolution r has min(fmaps_base / r, fmaps_max) feature maps.
         image_channels: channels of the picture (3 = RGB).
+        variant: whose arithmetic, see `SynthesisLayer`; in `config` where it is not "genforce".
         mapping: a mapping network to use instead of the usual one.
     """
 
@@ -190,6 +250,7 @@ class StyleGANGenerator(nn.Module):
         fmaps_base: int = 16384,
         fmaps_max: int = 512,
         image_channels: int = 3,
+        variant: Variant = "genforce",
         mapping: MappingNetwork | None = None,
     ) -> None:
         super().__init__()
@@ -204,6 +265,7 @@ class StyleGANGenerator(nn.Module):
             "fmaps_base": fmaps_base,
             "fmaps_max": fmaps_max,
             "image_channels": image_channels,
+            **variant_entry(variant),
         }
         self.resolution = resolution
         self.z_space_dim = z_space_dim
@@ -213,7 +275,9 @@ class StyleGANGenerator(nn.Module):
             z_space_dim, w_space_dim, mapping_fmaps, mapping_layers, mapping_lr_mul
         )
         self.truncation = Truncation(w_space_dim, self.layer_count)
-        self.synthesis = SynthesisNetwork(resolution, w_space_dim, fmaps_base, fmaps_max, image_channels)
+        self.synthesis = SynthesisNetwork(
+            resolution, w_space_dim, fmaps_base, fmaps_max, image_channels, variant
+        )
 
     def forward(
         self,
@@ -237,19 +301,7 @@ class StyleGANGenerator(nn.Module):
         Raises:
             ValueError: z has another width, or style mixing or `update_w_avg` is asked for in eval mode.
         """
-        if z.ndim != 2 or z.shape[1] != self.z_space_dim:
-            raise ValueError(f"z must be [N,{self.z_space_dim}], but it is {list(z.shape)}")
-        if not self.training and (style_mixing_prob > 0 or update_w_avg):
-            raise ValueError("style mixing and the average of w belong to training mode; call .train() first")
-        w = self.mapping(z)
-        wp = self.truncation(w, trunc_psi, trunc_layers)
-        if update_w_avg:
-            self.truncation.update_average(w)
-        if style_mixing_prob > 0:
-            other = self.truncation(self.mapping(torch.randn_like(z)), trunc_psi, trunc_layers)
-            layer_count = active_layer_count(
-                self.resolution, float(self.synthesis.lod) if lod is None else lod
-            )
-            wp = mix_styles(wp, other, style_mixing_prob, layer_count)
+        layer_count = active_layer_count(self.resolution, float(self.synthesis.lod) if lod is None else lod)
+        w, wp = styles_of(self, z, trunc_psi, trunc_layers, style_mixing_prob, update_w_avg, layer_count)
         image = self.synthesis(wp, lod=lod, randomize_noise=randomize_noise)
         return {"z": z, "w": w, "wp": wp, "image": image}

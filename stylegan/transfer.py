@@ -26,6 +26,12 @@ def transfer_weights(
         CheckpointError: a network is missing, takes properties, or differs in anything but the resolution.
     """
     check_transferable(checkpoint)
+    theirs, ours = (config.get("variant", "genforce") for config in (checkpoint.config, generator.config))
+    if theirs != ours:  # the entries would fit, and the pictures be others
+        raise CheckpointError(
+            f"The networks of the file have the arithmetic of {theirs}, the plan's that of {ours}. Leave "
+            "`variant` out of the plan."
+        )
     own = checkpoint.generator or checkpoint.generator_smooth
     average = checkpoint.generator_smooth or checkpoint.generator
     _copy(own, generator, "generator")
@@ -37,6 +43,8 @@ def transfer_weights(
 def check_transferable(checkpoint: Checkpoint) -> None:
     """Raise CheckpointError unless the file holds an original generator and discriminator."""
     what = checkpoint.description
+    if checkpoint.kind == "stylegan2":
+        raise CheckpointError(f"{what}: a training of StyleGAN v1 starts from weights of StyleGAN v1.")
     if checkpoint.kind != "stylegan":
         raise CheckpointError(f"{what}: its networks take properties; a training starts from original ones.")
     if checkpoint.generator is None and checkpoint.generator_smooth is None:

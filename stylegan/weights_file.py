@@ -1,4 +1,4 @@
-"""The one reader of weights files: torch files and safetensors, told apart by their contents.
+"""The one reader of weights files: torch's, safetensors and NVIDIA's pickles, told apart by their contents.
 
 Torch's safe reader decides what may be read. Checked besides: archives are not packed, tensors are no larger
 than the file, and all numbers are finite.
@@ -6,6 +6,7 @@ than the file, and all numbers are finite.
 
 from __future__ import annotations
 
+import argparse
 import json
 import pickle
 import warnings
@@ -18,6 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from stylegan.nvidia_pickle import NvidiaPickleError, is_pickle, read_nvidia_pickle
 from stylegan.refused_files import AGAIN, refusal
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "build_to_fit",
     "is_safetensors",
     "read_json_entry",
+    "read_pickle",
     "read_safetensors",
     "read_torch",
     "read_weights",
@@ -55,14 +58,33 @@ def is_safetensors(path: Path) -> bool:
 
 
 def read_weights(path: Path) -> tuple[Any, dict[str, str]]:
-    """Contents of a weights file of either kind, whatever its name, and the text entries of safetensors.
+    """Contents of a weights file of any kind, whatever its name, and the text entries of safetensors.
 
     Raises:
-        WeightsFileError, PermissionError: as `read_torch` and `read_safetensors`.
+        WeightsFileError, PermissionError: as `read_torch`, `read_safetensors` and `read_pickle`.
     """
     if Path(path).is_file() and is_safetensors(path):
         return read_safetensors(path)
+    if Path(path).is_file() and is_pickle(path):
+        return read_pickle(path)
     return read_torch(path), {}
+
+
+def read_pickle(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, str]]:
+    """Tables of the networks in a pickle of NVIDIA's program, and their configuration as a text entry.
+
+    Raises:
+        WeightsFileError: damaged or cut off, other networks, names that such pickles do not need, or numbers
+            that are not finite.
+        PermissionError: it may not be read.
+    """
+
+    def read() -> tuple[dict[str, dict[str, Tensor]], dict[str, str]]:
+        tables, metadata = read_nvidia_pickle(path)
+        _check_tensors(path, _tensors_in(tables))
+        return tables, {"metadata": json.dumps(metadata)}
+
+    return _read(path, read)
 
 
 def read_torch(path: Path) -> Any:
@@ -81,7 +103,9 @@ def read_torch(path: Path) -> Any:
                     raise WeightsFileError("its entries are compressed, which no weights file needs")
         with warnings.catch_warnings(), Path(path).open("rb") as file:  # of a path, torch reads the suffix
             warnings.simplefilter("ignore")  # about pickles of other programs, which a refusal explains
-            content = torch.load(file, map_location="cpu", weights_only=True)
+            # Settings of a training that lie beside its weights: a record of plain values, as a table is.
+            with torch.serialization.safe_globals([argparse.Namespace]):
+                content = torch.load(file, map_location="cpu", weights_only=True)
         _check_tensors(path, _tensors_in(content))
         return content
 
@@ -162,6 +186,8 @@ def _read(path: Path, read: Callable[[], ContentT]) -> ContentT:
         raise
     except WeightsFileError as error:
         raise WeightsFileError(f"{path} is refused: {error}. {AGAIN}") from error
+    except NvidiaPickleError as error:
+        raise WeightsFileError(f"{path} is refused: {error}") from error
     except UNREADABLE as error:
         raise WeightsFileError(f"{path} {refusal(path, error)}") from error
 

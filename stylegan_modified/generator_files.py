@@ -20,7 +20,7 @@ def load_conditioned(path: Path) -> ConditionedStyleGANGenerator:
         CheckpointError: damaged, another network, or an original StyleGAN, whose dials would do nothing.
     """
     checkpoint = load_checkpoint(path)
-    if checkpoint.kind == "stylegan":
+    if checkpoint.kind != "stylegan_conditioned":
         raise CheckpointError(
             f"{path} cannot be used: it is {checkpoint.description}, and that hears no properties, so every "
             "dial would do nothing."

@@ -116,6 +116,8 @@ def build_conditioned_generator(checkpoint: Checkpoint) -> ConditionedStyleGANGe
     Raises:
         CheckpointError: the checkpoint holds no generator that fits.
     """
+    if checkpoint.kind == "stylegan2":
+        raise CheckpointError(f"{checkpoint.description}: a StyleGAN v1 generator is needed here.")
     if checkpoint.kind == "stylegan":
         return transplant(build_generator(checkpoint))
     state = checkpoint.generator_smooth or checkpoint.generator

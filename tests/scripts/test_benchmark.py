@@ -1,5 +1,6 @@
 """The benchmark prints a table, writes its figures, and tells a failed comparison from a figure."""
 
+import copy
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -8,8 +9,9 @@ import pytest
 import torch
 
 from scripts import benchmark
-from scripts.benchmarks import Measurement
+from scripts.benchmarks import Measurement, plain_stylegan2
 from scripts.pipeline import UserError, files
+from tests.stylegan import tiny
 
 
 class _Tool:
@@ -65,3 +67,14 @@ def test_ways_that_disagree_give_no_figures(monkeypatch: pytest.MonkeyPatch, tmp
 def test_unknown_area_is_refused() -> None:
     with pytest.raises(ValueError, match="stylegan"):
         benchmark.Options(only=("typo",))
+
+
+@torch.no_grad()
+def test_plain_stylegan2_draws_the_same() -> None:
+    ours = tiny.stylegan2_generator(conv_clamp=1.0)
+    for name, parameter in ours.named_parameters():
+        if name.endswith("noise_strength"):
+            parameter.fill_(0.3)
+    plain = plain_stylegan2.write_plainly(copy.deepcopy(ours))
+    z = torch.randn(3, 8)
+    assert torch.allclose(ours(z)["image"], plain(z)["image"], atol=1e-5)

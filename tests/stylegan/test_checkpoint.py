@@ -165,9 +165,13 @@ def test_half_a_generator_is_refused_with_the_nearest_network(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("entry", "name"),
     [
-        ("synthesis.b4.const", "StyleGAN2 or StyleGAN3"),
+        ("synthesis.input.weight", r"StyleGAN3.*Take StyleGAN2-ADA's ffhq\.pkl"),
+        ("synthesis.early_layer.const", r"StyleGAN2 generator \(GenForce\).*Take"),
+        ("output0.weight", "ProGAN.*no W space.*Take"),
+        ("noise2feat.linear.weight_orig", "ProGAN.*no W space.*Take"),
+        ("shared.weight", "BigGAN.*no W space.*Take"),
         ("backbone.0.0.0.weight", "FaceXFormer"),
-        ("conv1.weight", "no StyleGAN v1 network"),
+        ("conv1.weight", "no StyleGAN network"),
     ],
 )
 def test_other_networks_are_refused_by_name(tmp_path: Path, entry: str, name: str) -> None:
@@ -247,7 +251,7 @@ def test_two_generators_are_not_chosen_between(tmp_path: Path) -> None:
 
 
 def test_a_network_of_another_kind_is_named_wherever_it_is(tmp_path: Path) -> None:
-    foreign = {"convs.0.conv.modulation.weight": torch.zeros(2)}
+    foreign = {"synthesis.early_layer.const": torch.zeros(2)}
     with pytest.raises(CheckpointError, match="StyleGAN2 generator"):
         load_checkpoint(_save(tmp_path, {"d": {f"x{n}": torch.zeros(1) for n in range(9)}, "g_ema": foreign}))
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from scripts.benchmarks import plain_stylegan
-from stylegan.layers import ConstantLayer, EqualizedConv, MinibatchStd, SynthesisLayer, styled_activation
+from stylegan.layers import ConstantLayer, EqualizedConv, MinibatchStd, SynthesisLayer
+from stylegan.styled_activation import styled_activation
 
 
 def _randomise(layer: nn.Module) -> None:

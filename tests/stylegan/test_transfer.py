@@ -101,6 +101,10 @@ def test_what_does_not_fit_is_refused(weights: Checkpoint) -> None:
         _trainer(weights, generator={"z_space_dim": 4})
     with pytest.raises(TrainingError, match="properties"):
         _trainer(replace(weights, kind="stylegan_conditioned"))
+    with pytest.raises(TrainingError, match="starts from weights of StyleGAN v1"):
+        _trainer(replace(weights, kind="stylegan2"))
+    with pytest.raises(TrainingError, match="arithmetic of openmmlab"):
+        _trainer(replace(weights, config={**weights.config, "variant": "openmmlab"}))
 
 
 def test_freezing_needs_trained_layers(weights: Checkpoint) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.scripts.explore_workspace import make_tool, save
 
 from scripts import faces
 from scripts.pipeline import UserError
@@ -11,7 +12,7 @@ from stylegan.checkpoint import CheckpointError, load_checkpoint
 from stylegan_modified.generator_files import load_conditioned, load_dialled
 from stylegan_modified.stylegan_generator import transplant
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
-from tests.scripts.explore_workspace import make_tool, save
+from tests.stylegan.tiny import stylegan2_generator
 from tests.stylegan_modified import tiny
 
 
@@ -66,3 +67,26 @@ def test_a_generator_of_other_properties_is_refused(tmp_path: Path) -> None:
     torch.save(state, tmp_path / "v1.pth")
     with pytest.raises(CheckpointError, match="with 3 properties.*these 7"):
         load_conditioned(tmp_path / "v1.pth")
+
+
+def test_stylegan2_is_refused_where_v1_is_needed(tmp_path: Path) -> None:
+    state = {"g_ema": stylegan2_generator().state_dict()}
+    save(tmp_path, faces.BASE, state)
+    save(tmp_path, faces.GENERATOR_FILES["v1"], state)
+    for version in ("base", "v1"):
+        with pytest.raises(UserError, match="StyleGAN2 at 16x16"):
+            faces.load_generator(make_tool(tmp_path), version)
+
+
+def test_a_base_without_discriminator_gets_an_untrained_one_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path, faces.BASE, {"generator": tiny.base_generator().state_dict()})
+    tool, lines = make_tool(tmp_path), []
+    monkeypatch.setattr(tool, "log", lines.append)
+    generator, discriminator = faces.load_base(tool)
+    assert "untrained one" in lines[0]
+    assert discriminator.resolution == generator.resolution
+    again = faces.load_base(make_tool(tmp_path))[1]
+    for one, other in zip(discriminator.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, other)
