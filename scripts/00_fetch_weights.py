@@ -22,7 +22,7 @@ from scripts.pipeline import (
     run_stage,
 )
 from scripts.pipeline.layers import shared_table
-from scripts.stages.weight_files import (
+from scripts.stages.fetching.weight_files import (
     ORIGINS,
     UNKNOWN,
     Given,

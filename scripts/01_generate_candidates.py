@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts.pipeline import Input, Journal, Stage, StageSpec, option
 from scripts.pipeline.image_files import read_image
 from scripts.pipeline.items import ItemOptions, ItemWork, run_item_stage
-from scripts.stages.weight_files import UNKNOWN, read_origins
+from scripts.stages.fetching.weight_files import UNKNOWN, read_origins
 from stylegan.seeds import CANDIDATES as SEEDS
 
 if TYPE_CHECKING:

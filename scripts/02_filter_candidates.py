@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts import excluded_pictures, filter_folds, filter_pictures, hand_labels
-from scripts.candidate_images import CandidateImages, check_images
-from scripts.fast_memory import keep_freed_memory
 from scripts.pipeline import Input, Stage, StageOptions, StageSpec, UserError, files, option, run_stage
-from scripts.stages import filter_networks
+from scripts.stages.fast_memory import keep_freed_memory
+from scripts.stages.filtering import (
+    excluded_pictures,
+    filter_folds,
+    filter_networks,
+    filter_pictures,
+    hand_labels,
+)
+from scripts.stages.filtering.candidate_images import CandidateImages, check_images
 
 if TYPE_CHECKING:
     import pandas as pd

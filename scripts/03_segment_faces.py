@@ -10,13 +10,19 @@ from typing import TYPE_CHECKING, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.face_pictures import PICTURES, Picture, decoded_batches, list_pictures, read_picture
-from scripts.face_sheets import SEGMENTED, SHEETS, result_path, save_sheets
-from scripts.fast_memory import keep_freed_memory
 from scripts.pipeline import Input, Journal, Stage, StageSpec, UserError, option
 from scripts.pipeline.items import ItemOptions, ItemWork, run_item_stage
 from scripts.stages import networks
+from scripts.stages.fast_memory import keep_freed_memory
 from scripts.stages.networks import FACES
+from scripts.stages.segmenting.face_pictures import (
+    PICTURES,
+    Picture,
+    decoded_batches,
+    list_pictures,
+    read_picture,
+)
+from scripts.stages.segmenting.face_sheets import SEGMENTED, SHEETS, result_path, save_sheets
 from segmentation.segmenter_settings import SegmenterSettings
 
 if TYPE_CHECKING:

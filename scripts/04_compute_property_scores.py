@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts import score_sources
-from scripts.fast_memory import keep_freed_memory
 from scripts.pipeline import Input, Stage, StageOptions, StageSpec, UserError, option, run_stage
-from scripts.segmented_faces import BOX, FACES, BadPictureError, Item, Pictures, read_item, read_whole
+from scripts.stages.fast_memory import keep_freed_memory
+from scripts.stages.scoring import score_sources
+from scripts.stages.scoring.segmented_faces import (
+    BOX,
+    FACES,
+    BadPictureError,
+    Item,
+    Pictures,
+    read_item,
+    read_whole,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -266,7 +274,7 @@ def read_replaced(stage: Stage, options: Options, raw: "pd.DataFrame") -> dict[i
 
 def draw(stage: Stage, tables: dict[int, "pd.DataFrame"]) -> None:
     """Histograms, correlations, and the pictures with the lowest, median and highest scores."""
-    from scripts import property_plots
+    from scripts.stages.scoring import property_plots
     from segmentation.property_table import PROPERTIES, PROPERTY_NAMES
 
     columns = [f"{name}_score" for name in PROPERTY_NAMES]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts import candidate_latents, faces
-from scripts.fine_tuning_run import FineTuning, FineTuningOptions, check, run_training
 from scripts.pipeline import Stage, StageSpec, option, run_stage
+from scripts.stages import candidate_latents, faces
+from scripts.stages.fine_tuning.fine_tuning_run import FineTuning, FineTuningOptions, check, run_training
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts import candidate_latents, faces
-from scripts.fine_tuning_run import FineTuning, FineTuningOptions, run_training
 from scripts.pipeline import Input, Stage, StageSpec, manifest, option, run_stage
 from scripts.pipeline.array_files import ArrayFileError, read_arrays
 from scripts.pipeline.fingerprint import sha256_file
-from scripts.stages import networks
-from scripts.stored_rows import JoinedRows, StoredRows
+from scripts.stages import candidate_latents, faces, networks
+from scripts.stages.fine_tuning.fine_tuning_run import FineTuning, FineTuningOptions, run_training
+from scripts.stages.stored_rows import JoinedRows, StoredRows
 from stylegan.seeds import PRACTICE, Purpose, derived_seed
 
 if TYPE_CHECKING:

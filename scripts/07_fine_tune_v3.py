@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts import faces
-from scripts.fine_tuning_run import FineTuning, FineTuningOptions
 from scripts.pipeline import Input, Stage, StageSpec, UserError, option, run_stage
-from scripts.stored_rows import store_rows
+from scripts.stages import faces
+from scripts.stages.fine_tuning.fine_tuning_run import FineTuning, FineTuningOptions
+from scripts.stages.stored_rows import store_rows
 from stylegan.seeds import Purpose, derived_seed
 
 if TYPE_CHECKING:

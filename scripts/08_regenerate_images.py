@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts import faces, photographs, regeneration
 from scripts.pipeline import (
     MissingInputError,
     Tool,
@@ -25,9 +24,10 @@ from scripts.pipeline import (
     run_tool,
     tables,
 )
-from scripts.regeneration import Person, Photograph, Regenerator, Request, parse_sweep
-from scripts.stages import networks
+from scripts.stages import faces, networks
 from scripts.stages.pictures import short_name
+from scripts.stages.regenerating import photographs, regeneration
+from scripts.stages.regenerating.regeneration import Person, Photograph, Regenerator, Request, parse_sweep
 from stylegan.seeds import PICTURES
 
 if TYPE_CHECKING:

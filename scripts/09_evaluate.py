@@ -11,15 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts import evaluation_generators, faces
-from scripts.evaluation_editing import (
-    CANDIDATES_PER_GIVEN,
-    ENCODED_PER_EDITED,
-    FIRST_GIVEN,
-    SMALLEST_SEARCH,
-)
-from scripts.evaluation_judges import JUDGE_INPUTS
-from scripts.fast_memory import keep_freed_memory
 from scripts.pipeline import (
     Input,
     MissingInputError,
@@ -32,14 +23,24 @@ from scripts.pipeline import (
     run_stage,
 )
 from scripts.pipeline.layers import nearest
+from scripts.stages import faces
+from scripts.stages.evaluating import evaluation_generators
+from scripts.stages.evaluating.evaluation_editing import (
+    CANDIDATES_PER_GIVEN,
+    ENCODED_PER_EDITED,
+    FIRST_GIVEN,
+    SMALLEST_SEARCH,
+)
+from scripts.stages.evaluating.evaluation_judges import JUDGE_INPUTS
+from scripts.stages.fast_memory import keep_freed_memory
 from scripts.stages.networks import recorded_segmentation
 from stylegan.seeds import EVALUATION, Purpose, derived_seed
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from scripts.evaluation_judges import Judges
-    from scripts.evaluation_readings import Requests, Sizes, VersionReadings
+    from scripts.stages.evaluating.evaluation_judges import Judges
+    from scripts.stages.evaluating.evaluation_readings import Requests, Sizes, VersionReadings
 
 RESULTS = "evaluation/results.json"
 LEFT_OUT = "left_out"  # its key beside the versions: version that could not be evaluated -> reason
@@ -263,7 +264,7 @@ def evaluate(stage: Stage, options: Options, readings: VersionReadings, sizes: S
     Raises:
         UnfittedBaseError: there are too few pictures to fit the linear directions of the base.
     """
-    from scripts.evaluation_report import editing_sheet, strips
+    from scripts.stages.evaluating.evaluation_report import editing_sheet, strips
 
     read = readings.measure(sizes)
     entry = summarise(read, readings.judges, readings.requests, options)
@@ -305,9 +306,9 @@ def read_together(readings: Iterable[VersionReadings], sizes: Sizes) -> dict[str
 
 
 def run(stage: Stage, options: Options) -> None:
-    from scripts import evaluation_report
-    from scripts.evaluation_judges import Judges
-    from scripts.evaluation_readings import Requests, Sizes, VersionReadings
+    from scripts.stages.evaluating import evaluation_report
+    from scripts.stages.evaluating.evaluation_judges import Judges
+    from scripts.stages.evaluating.evaluation_readings import Requests, Sizes, VersionReadings
 
     keep_freed_memory()
     statistics = faces.load_statistics(stage)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.fast_memory import keep_freed_memory
 from scripts.pipeline import Tool, ToolOptions, UserError, accounting, files, option, run_tool
+from scripts.stages.fast_memory import keep_freed_memory
 
 if TYPE_CHECKING:
     import torch
 
-    from scripts.benchmarks import Measurement
+    from scripts.stages.benchmarks import Measurement
 
 AREAS = ("stylegan", "stylegan2", "cnn", "segmentation", "scores")
 RESULT = "benchmark/results.json"
@@ -61,7 +61,7 @@ def run(tool: Tool, options: Options) -> None:
         tool.check_stop()
         tool.log(f"Measuring {area} ...")
         try:
-            module = importlib.import_module(f"scripts.benchmarks.{area}")
+            module = importlib.import_module(f"scripts.stages.benchmarks.{area}")
             measurements += module.measure(tool.device, options.quick)
         except RuntimeError as error:
             raise UserError(

@@ -12,11 +12,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.checking import machine
-from scripts.checking.findings import Finding
-from scripts.checking.leftovers import all_files, leftovers
 from scripts.pipeline import Tool, ToolOptions, UserError, option, run_tool
 from scripts.pipeline.errors import EXIT_FORESEEN
+from scripts.stages.checking import machine
+from scripts.stages.checking.findings import Finding
+from scripts.stages.checking.leftovers import all_files, leftovers
 
 NEEDED_HERE = ("tyro", "numpy", "pandas", "PIL")  # to read options and workspaces
 
@@ -41,7 +41,7 @@ def show(tool: Tool, findings: list[Finding]) -> int:
 
 
 def run(tool: Tool, options: Options) -> None:
-    from scripts.checking.stages import WorkspaceCheck
+    from scripts.stages.checking.stages import WorkspaceCheck
 
     probe = machine.Probe()  # imports torch meanwhile, in a process of its own
     wanted = machine.required(machine.REQUIREMENTS.read_text(encoding="utf-8"))

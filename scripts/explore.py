@@ -30,8 +30,8 @@ class Options(ToolOptions):
 
 def check_inputs(tool: Tool) -> None:
     """Raise `MissingInputError` unless there are score statistics and some generator."""
-    from scripts import faces
-    from scripts.regeneration import MAKERS, generator_file
+    from scripts.stages import faces
+    from scripts.stages.regenerating.regeneration import MAKERS, generator_file
 
     needed = {faces.STATISTICS: "04_compute_property_scores"}
     if not any((tool.workspace / generator_file(version)).exists() for version in MAKERS):

@@ -49,8 +49,8 @@ class Options(ToolOptions):
 
 def chosen_order(options: Options, tool: Tool, scores: "Scores | None") -> "Order":
     """The order asked for; by itself the uncertain ones come first once the networks know this person."""
-    from scripts import hand_labels
     from scripts.pages.labelling import label_table
+    from scripts.stages.filtering import hand_labels
 
     if options.order == "uncertain" and scores is None:
         raise UserError(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts import faces, generated_pictures, hand_labels
 from scripts.pipeline import (
     REPOSITORY,
     Tool,
@@ -19,6 +18,8 @@ from scripts.pipeline import (
     run_tool,
     tables,
 )
+from scripts.stages import faces, generated_pictures
+from scripts.stages.filtering import hand_labels
 
 if TYPE_CHECKING:
     import numpy as np

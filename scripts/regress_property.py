@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts import hand_labels, property_labels, regression_report
-from scripts.candidate_images import CandidateImages
-from scripts.fast_memory import keep_freed_memory
 from scripts.pipeline import MissingInputError, Tool, ToolOptions, UserError, option, run_tool, tables
 from scripts.pipeline.fingerprint import sha256_file
-from scripts.training_events import followed_epochs
+from scripts.stages.fast_memory import keep_freed_memory
+from scripts.stages.filtering import hand_labels
+from scripts.stages.filtering.candidate_images import CandidateImages
+from scripts.stages.scoring import property_labels, regression_report
+from scripts.stages.training_events import followed_epochs
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.fast_memory import keep_freed_memory
-from scripts.generated_pictures import PARSER
-from scripts.parser_judgement import judge_on_pairs, judge_on_portraits
 from scripts.pipeline import REPOSITORY, Tool, UserError, files, option, run_tool
 from scripts.pipeline.array_files import ArrayFileError, read_arrays
-from scripts.training_loop import TrainingLoop, TrainingToolOptions, stored_command
+from scripts.stages.fast_memory import keep_freed_memory
+from scripts.stages.generated_pictures import PARSER
+from scripts.stages.parsing.parser_judgement import judge_on_pairs, judge_on_portraits
+from scripts.stages.training_loop import TrainingLoop, TrainingToolOptions, stored_command
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from scripts.parser_pairs import Pairs
+    from scripts.stages.parsing.parser_pairs import Pairs
     from segmentation.facexformer import FaceXFormer
     from segmentation.parser_training import ParserBatches
 
@@ -124,7 +124,7 @@ def read_pairs_material(tool: Tool, options: Options) -> Material:
     """All pairs of a folder but the last ones, which are held out, and where the detector sees faces."""
     import numpy as np
 
-    from scripts.parser_pairs import read_pairs
+    from scripts.stages.parsing.parser_pairs import read_pairs
     from segmentation.face_crop import FaceCropper
     from segmentation.parser_training import PHOTOGRAPH_SIZES_PX, face_boxes
 

@@ -78,7 +78,7 @@ def run(tool: Tool, options: Options) -> None:
             "It needs pictures to learn from: either --portraits COUNT or --folder PATH. For example:\n"
             f"    {tool.command(tool.name, '--portraits', '40000')}"
         )
-    from scripts.fast_memory import keep_freed_memory
+    from scripts.stages.fast_memory import keep_freed_memory
 
     keep_freed_memory()
     out = options.out.resolve() if options.out else tool.path("base_generator")
@@ -103,8 +103,8 @@ def next_commands(tool: Tool, out: Path) -> tuple[str, str]:
 
 def train(tool: Tool, options: Options, out: Path) -> None:
     """Read the plan and the images, train, and write the results into ``out``."""
-    from scripts.stylegan_run import TrainingRun, in_the_first_process, load_images
-    from scripts.training_plan import read_plan
+    from scripts.stages.base_generator.stylegan_run import TrainingRun, in_the_first_process, load_images
+    from scripts.stages.base_generator.training_plan import read_plan
     from stylegan.parallel import Processes
     from stylegan.training import Trainer, TrainingError
 

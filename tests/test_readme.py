@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 from scripts.pipeline import REPOSITORY
+from scripts.pipeline.layers import SCRIPT_FOLDERS
 from scripts.pipeline.options import resolve_options
 from tests import readme
 
@@ -104,10 +105,8 @@ def test_links_and_named_files_exist(path: Path) -> None:
 @each_readme
 def test_every_script_is_named(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    for script in (REPOSITORY / "scripts").glob("*.py"):
-        if re.search(
-            r"^    run_(stage|sharded_stage|tool)\(", script.read_text(encoding="utf-8"), re.MULTILINE
-        ):
+    for script in (path for folder in SCRIPT_FOLDERS for path in (REPOSITORY / folder).glob("*.py")):
+        if re.search(r"^    run_(stage|item_stage|tool)\(", script.read_text(encoding="utf-8"), re.MULTILINE):
             assert re.search(rf"\b{script.name}\b", text), script.name
 
 
@@ -120,7 +119,9 @@ def test_every_symptom_of_the_common_failures_is_there(path: Path) -> None:
 
 
 def test_the_command_that_needs_no_run_does_what_it_says(tmp_path: Path) -> None:
-    script, arguments = script_call(next(words for words in COMMANDS if "scripts/draw_portraits.py" in words))
+    script, arguments = script_call(
+        next(words for words in COMMANDS if "scripts/bundle/draw_portraits.py" in words)
+    )
     command = [sys.executable, str(script), *arguments]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     assert (tmp_path / "portraits.png").exists()

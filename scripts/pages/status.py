@@ -22,7 +22,7 @@ from scripts.pipeline import (
     fingerprint,
     manifest,
 )
-from scripts.pipeline.layers import convert
+from scripts.pipeline.layers import convert, script_path
 from scripts.pipeline.locks import holder
 from scripts.pipeline.recorded import vanished
 
@@ -77,7 +77,7 @@ class StageStatus:
     @property
     def command(self) -> str:
         """The command line of its last run."""
-        return self.account.get("command", f"python scripts/{self.name}.py")
+        return self.account.get("command", f"python {script_path(self.name)}")
 
     @property
     def mending_command(self) -> str:

@@ -12,7 +12,7 @@ from types import TracebackType
 
 from scripts import short_path
 from scripts.pipeline.launch import place_among_processes
-from scripts.pipeline.layers import REPOSITORY
+from scripts.pipeline.layers import REPOSITORY, script_path
 
 LINE_INTERVAL_S = 30.0
 
@@ -100,7 +100,7 @@ class Progress:
 
 def script_command(name: str, *arguments: str) -> str:
     """The command that runs a script with the interpreter in use, as the user can type it here."""
-    return shlex.join([python_command(), short_path(REPOSITORY / "scripts" / f"{name}.py"), *arguments])
+    return shlex.join([python_command(), short_path(REPOSITORY / script_path(name)), *arguments])
 
 
 def running_command(without: Collection[str] = ()) -> str:

@@ -17,6 +17,7 @@ from scripts.pipeline.files import read_text
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PRESETS = REPOSITORY / "scripts" / "presets"
+SCRIPT_FOLDERS = ("scripts", "scripts/bundle")
 BASE_KEY = "base"
 COMMON_TABLE = "common"
 SHARED_TABLES = ("weights",)
@@ -86,10 +87,16 @@ def shared_table(name: str, preset: str, config: Path | None, presets: Path = PR
     return found
 
 
+def script_path(name: str) -> str:
+    """Path of a script, relative to the repository; one that does not exist counts as one of ``scripts``."""
+    paths = [f"{folder}/{name}.py" for folder in SCRIPT_FOLDERS]
+    return next((path for path in paths if (REPOSITORY / path).is_file()), paths[0])
+
+
 def known_tables(*more_scripts: str) -> set[str]:
     """Names that `read_tables` may find: scripts, plain and ``full``, shared tables and the base preset."""
-    scripts = {script.stem for script in (REPOSITORY / "scripts").glob("*.py")} - {"__init__"}
-    scripts |= {COMMON_TABLE, *more_scripts}
+    paths = (path for folder in SCRIPT_FOLDERS for path in (REPOSITORY / folder).glob("*.py"))
+    scripts = {path.stem for path in paths} - {"__init__"} | {COMMON_TABLE, *more_scripts}
     return scripts | {FULL_PREFIX + script for script in scripts} | {BASE_KEY, FULL_TABLE, *SHARED_TABLES}
 
 

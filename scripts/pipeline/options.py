@@ -24,6 +24,7 @@ from scripts.pipeline.layers import (
     check_tables,
     layer_values,
     read_layers,
+    script_path,
 )
 from scripts.pipeline.layers import (
     nearest as nearest,
@@ -31,7 +32,7 @@ from scripts.pipeline.layers import (
 
 REMOVED_FLAGS = {
     "--shard": "several processes now share one run; start it with\n    python -m torch.distributed.run "
-    "--standalone --nproc-per-node N scripts/{name}.py",
+    "--standalone --nproc-per-node N {script}",
 }
 NOT_IN_FILES = {"preset", "quality", "config", "force", "json"}
 
@@ -174,7 +175,7 @@ def resolve_options(
 
     for flag, instead in REMOVED_FLAGS.items():
         if any(word.partition("=")[0] == flag for word in argv):
-            raise UsageError(f"{flag} is no option any more: {instead.format(name=name)}")
+            raise UsageError(f"{flag} is no option any more: {instead.format(script=script_path(name))}")
     for word in argv:
         if any("\ud800" <= character <= "\udfff" for character in word):  # how Python keeps such bytes
             raise UsageError(
@@ -201,13 +202,13 @@ def resolve_options(
     try:
         options = tyro.cli(
             options_class,
-            prog=f"scripts/{name}.py",
+            prog=script_path(name),
             args=list(argv),
             default=options_class(**values),
         )
         _check_values(options)
     except ValueError as error:
-        raise UsageError(f"{error} See scripts/{name}.py --help.") from error
+        raise UsageError(f"{error} See {script_path(name)} --help.") from error
     origins.update(dict.fromkeys(_named_on_command_line(options_class, argv), "command line"))
     return ResolvedOptions(options, origins)
 

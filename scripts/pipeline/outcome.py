@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from scripts.pipeline.errors import EXIT_INTERRUPTED, EXIT_OK
 from scripts.pipeline.launch import place_among_processes
+from scripts.pipeline.layers import script_path
 from scripts.pipeline.stage import Tool
 
 UNFORESEEN = 1
@@ -52,7 +53,7 @@ class Outcome:
         sys.stdout = self._stdout
         if isinstance(error, SystemExit):
             self.exit_code = int(error.code or 0)
-            self.message = f"the command line has a mistake; see scripts/{self.script}.py --help"
+            self.message = f"the command line has a mistake; see {script_path(self.script)} --help"
         elif error is not None:
             self.message = f"{kind.__name__}: {error}"
         print(json.dumps(self.to_json(), ensure_ascii=False), flush=True)

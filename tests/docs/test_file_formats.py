@@ -18,24 +18,24 @@ READERS = {
     "Image.open": {
         "scripts/pipeline/image_files.py",
         # These read what they have just written themselves, to measure it.
-        "scripts/generated_pictures.py",
-        "scripts/benchmarks/cnn.py",
-        "scripts/benchmarks/segmentation.py",
-        "scripts/training_events.py",
+        "scripts/stages/generated_pictures.py",
+        "scripts/stages/benchmarks/cnn.py",
+        "scripts/stages/benchmarks/segmentation.py",
+        "scripts/stages/training_events.py",
     },
     "cv2.imread": set(),
     "np.load": {"scripts/pipeline/array_files.py"},
     "pd.read_csv": {"scripts/pipeline/tables.py"},
     "csv.reader": {"scripts/pipeline/journal.py"},
     # Its own log; the check of the set-up, which must work where pandas is broken.
-    "csv.DictReader": {"scripts/training_log.py", "scripts/checking/stages.py"},
+    "csv.DictReader": {"scripts/stages/base_generator/training_log.py", "scripts/stages/checking/stages.py"},
     "json.load": set(),
     # Metadata of weights; a row of a journal whose checksum was compared; what its own child process says.
     "json.loads": {
         "scripts/pipeline/files.py",
         "stylegan/weights_file.py",
         "scripts/align_photos.py",
-        "scripts/checking/machine.py",
+        "scripts/stages/checking/machine.py",
     },
     "tomllib.loads": {"scripts/pipeline/layers.py"},
     "pickle.load": set(),

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from scripts.pipeline import REPOSITORY
+from scripts.pipeline.layers import script_path
 from stylegan.checkpoint import build_generator, load_checkpoint, save_checkpoint, weights_id
 from stylegan.sampling import sample_z
 from stylegan.stylegan_discriminator import StyleGANDiscriminator
@@ -50,7 +51,7 @@ class Target:
     @property
     def path(self) -> Path:
         """The script's file."""
-        return REPOSITORY / "scripts" / f"{self.script}.py"
+        return REPOSITORY / script_path(self.script)
 
 
 STAGES = (

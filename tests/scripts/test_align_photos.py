@@ -13,9 +13,10 @@ import pytest
 from PIL import Image, ImageFilter
 
 from data import portraits
-from scripts import train_stylegan, training_plan
+from scripts import train_stylegan
 from scripts.pipeline.layers import REPOSITORY
 from scripts.pipeline.options import resolve_options
+from scripts.stages.base_generator import training_plan
 from tests.scripts.odd_pictures import with_odd_exif
 
 SCRIPT = REPOSITORY / "scripts/align_photos.py"

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from scripts import benchmark
-from scripts.benchmarks import Measurement, plain_stylegan2
 from scripts.pipeline import UserError, files
+from scripts.stages.benchmarks import Measurement, plain_stylegan2
 from tests.stylegan import tiny
 
 
@@ -38,9 +38,9 @@ class _Tool:
 
 
 def _use_area(monkeypatch: pytest.MonkeyPatch, measure: object) -> None:
-    module = ModuleType("scripts.benchmarks.scores")
+    module = ModuleType("scripts.stages.benchmarks.scores")
     module.measure = measure
-    monkeypatch.setitem(sys.modules, "scripts.benchmarks.scores", module)
+    monkeypatch.setitem(sys.modules, "scripts.stages.benchmarks.scores", module)
 
 
 def test_table_and_results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scripts.benchmarks import scores as benchmark
+from scripts.stages.benchmarks import scores as benchmark
 from segmentation.property_scores import compute_scores
 
 

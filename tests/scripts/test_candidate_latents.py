@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from scripts import candidate_latents, faces
 from scripts.pipeline import Stage, StageOptions, StageSpec
 from scripts.pipeline.interrupts import StopRequest
+from scripts.stages import candidate_latents, faces
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified.linear_latents import LinearEditor
 

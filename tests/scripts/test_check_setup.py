@@ -16,10 +16,10 @@ import pytest
 from PIL import Image
 
 from scripts import check_setup
-from scripts.checking import machine, pictures
-from scripts.checking.findings import Finding
 from scripts.pipeline import REPOSITORY, UserError, manifest, run_tool
 from scripts.pipeline.locks import holder, stage_locked
+from scripts.stages.checking import machine, pictures
+from scripts.stages.checking.findings import Finding
 from tests.processes import run
 
 SCRIPTS = REPOSITORY / "scripts"

@@ -13,10 +13,15 @@ import pytest
 
 import scripts
 from scripts.pipeline import console
-from scripts.pipeline.layers import PRESETS, REPOSITORY, known_tables, read_tables
+from scripts.pipeline.layers import PRESETS, REPOSITORY, SCRIPT_FOLDERS, known_tables, read_tables
 
 SCRIPTS = sorted((REPOSITORY / "scripts").glob("[0-9][0-9]_*.py"))
-TOOLS = sorted(path for path in (REPOSITORY / "scripts").glob("*.py") if "run_tool(" in path.read_text())
+TOOLS = sorted(
+    path
+    for folder in SCRIPT_FOLDERS
+    for path in (REPOSITORY / folder).glob("*.py")
+    if "run_tool(" in path.read_text()
+)
 PRESET_FILES = sorted(PRESETS.glob("*.toml"))
 HELP_LIMIT_S = 1.5
 
@@ -114,7 +119,7 @@ def test_json_tells_of_a_missing_input(
 
 
 def test_json_and_quiet_of_a_tool(exit_code, tmp_path: Path, capsys) -> None:
-    script, output = REPOSITORY / "scripts/draw_portraits.py", tmp_path / "sheet.png"
+    script, output = REPOSITORY / "scripts/bundle/draw_portraits.py", tmp_path / "sheet.png"
     arguments = ("--workspace", tmp_path, "--count", 2, "--size", 64, "--output", output)
     assert exit_code(script, *arguments, "--json") == 0
     captured = capsys.readouterr()

@@ -10,7 +10,7 @@ from PIL import Image
 
 from scripts.pipeline.layers import REPOSITORY
 
-SCRIPT = REPOSITORY / "scripts" / "draw_score_geometry.py"
+SCRIPT = REPOSITORY / "scripts/bundle/draw_score_geometry.py"
 
 
 def test_a_figure_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,9 @@ from signal import SIGINT
 import pytest
 from safetensors import SafetensorError
 
-from scripts import faces
 from scripts.pipeline import REPOSITORY, fingerprint, locks, manifest, recorded, runner
-from scripts.regeneration import generator_file
+from scripts.stages import faces
+from scripts.stages.regenerating.regeneration import generator_file
 from tests.faults.injection import obey_permissions
 from tests.processes import ScriptProcess, wait_until
 from tests.scripts.pages.explore_workspace import make_workspace

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from scripts import candidate_latents, evaluation_generators, faces
 from scripts.pipeline import run_stage
 from scripts.pipeline.files import write_json
+from scripts.stages import candidate_latents, faces
+from scripts.stages.evaluating import evaluation_generators
 from segmentation.normalization import fit
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified.fine_tuning import save_atomically

@@ -10,9 +10,9 @@ import torch
 from tensorboard.backend.event_processing import event_accumulator
 from torch import nn
 
-from scripts.fine_tuning_run import run_training
 from scripts.pipeline import Interrupted, Stage, StageOptions, StageSpec
 from scripts.pipeline.interrupts import StopRequest
+from scripts.stages.fine_tuning.fine_tuning_run import run_training
 from stylegan.seeds import Purpose
 from stylegan_modified.fine_tuning import LoopOptions, Trainer
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from data import portraits
-from scripts import training_images
 from scripts.pipeline import UserError, files, fingerprint, locks
+from scripts.stages.base_generator import training_images
 
 
 def refused(message: str) -> AbstractContextManager:

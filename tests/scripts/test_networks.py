@@ -14,12 +14,12 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from data import portraits
-from scripts.face_pictures import read_picture
-from scripts.photographs import PhotographEncoder
 from scripts.pipeline import MissingInputError, Tool, ToolOptions, UserError, manifest
 from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.shard_runner import run_sharded_stage
 from scripts.stages import networks
+from scripts.stages.regenerating.photographs import PhotographEncoder
+from scripts.stages.segmenting.face_pictures import read_picture
 from segmentation import segmenter as segmenter_module
 from segmentation.facexformer import FaceXFormer, safetensors_metadata
 from segmentation.segmenter_settings import SegmenterSettings

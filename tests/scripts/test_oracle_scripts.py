@@ -16,14 +16,13 @@ from safetensors import safe_open
 
 from cnn.oracle import Oracle, OracleConfig, load_oracle, save_oracle
 from data.portraits import TRUTH_NAMES
-from scripts import train_oracle
+from scripts.bundle import train_oracle
 from scripts.pipeline import fingerprint
-from scripts.pipeline.layers import REPOSITORY
+from scripts.pipeline.layers import REPOSITORY, script_path
 from scripts.pipeline.options import resolve_options
 from stylegan.checkpoint import save_checkpoint, weights_id
 from stylegan.stylegan_generator import StyleGANGenerator
 
-SCRIPTS = REPOSITORY / "scripts"
 TRAIN = ("--people", 8, "--held-out", 12, "--people-per-batch", 8, "--stem-channels", 2)
 TRAIN += ("--stage-channels", 4, 4, 4, "--log-every", 1, "--threads", 1)
 
@@ -35,7 +34,7 @@ def in_process(
     """Runs a script as ``__main__`` in this process: exit code and what it printed."""
 
     def run(name: str, *arguments: object) -> tuple[int, str]:
-        script = str(SCRIPTS / f"{name}.py")
+        script = str(REPOSITORY / script_path(name))
         monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
         with pytest.raises(SystemExit) as exit_info:
             runpy.run_path(script, run_name="__main__")
@@ -78,7 +77,7 @@ def test_training_resumes_and_refuses_other_options(in_process: Callable, tmp_pa
         metadata = json.loads(file.metadata()["metadata"])
     words = shlex.split(metadata["command"])
     again = resolve_options(train_oracle.Options, "train_oracle", words[2:]).options
-    assert words[:2] == ["python", "scripts/train_oracle.py"]
+    assert words[:2] == ["python", "scripts/bundle/train_oracle.py"]
     assert (again.people, again.stage_channels, again.trunk) == (8, (4, 4, 4), trunk)
     assert "--first-seed" not in words  # it is the default
     assert set(metadata["figures"]["property_r"]) == set(TRUTH_NAMES[2:])
@@ -102,7 +101,7 @@ def test_training_resumes_and_refuses_other_options(in_process: Callable, tmp_pa
 def test_labels_are_made_for_the_pictures_of_stage_01(
     in_process: Callable, workspace: Path, oracle_path: Path, tmp_path: Path
 ) -> None:
-    from scripts.generated_pictures import jpeg_round_trip
+    from scripts.stages.generated_pictures import jpeg_round_trip
 
     code, text = in_process("01_generate_candidates", "--workspace", workspace, "--count", 12, "--seed", 3)
     assert code == 0, text
@@ -130,7 +129,7 @@ def test_missing_files_name_the_command(in_process: Callable, tmp_path: Path) ->
     missing = tmp_path / "none.safetensors"
     code, text = in_process("make_labels", "--network", missing, "--output", tmp_path)
     assert code == 5
-    assert "python scripts/train_oracle.py" in text
+    assert "python scripts/bundle/train_oracle.py" in text
     assert not list(tmp_path.glob("*.csv"))
 
 

@@ -10,7 +10,7 @@ import pytest
 from scripts.pipeline import StageOptions, UsageError
 from scripts.pipeline.layers import FULL_PREFIX, PRESETS, read_tables
 from scripts.pipeline.options import resolve_options, results_options
-from scripts.regeneration import parse_sweep
+from scripts.stages.regenerating.regeneration import parse_sweep
 
 PRESET = """
 [common]

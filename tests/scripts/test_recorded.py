@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from scripts import faces
 from scripts.pipeline import Input, Stage, StageOptions, StageSpec, UserError, files, manifest, recorded
 from scripts.pipeline.interrupts import StopRequest
+from scripts.stages import faces
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan.weights_file import write_torch
 

@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 
 from cnn.models import FilterCNN, gender_config, quality_config, save_filter_cnn
-from scripts import excluded_pictures, hand_labels
 from scripts.pipeline import UserError
 from scripts.pipeline.layers import REPOSITORY
+from scripts.stages.filtering import excluded_pictures, hand_labels
 from tests.processes import wait_until
 
 SCRIPT = REPOSITORY / "scripts" / "02_filter_candidates.py"

@@ -12,8 +12,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from data import portraits
-from scripts.face_pictures import read_picture
 from scripts.pipeline.layers import REPOSITORY
+from scripts.stages.segmenting.face_pictures import read_picture
 from segmentation.face_attributes import AGE_CLASSES
 from segmentation.face_classes import CLASS_NAMES
 from segmentation.facexformer import (

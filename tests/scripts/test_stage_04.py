@@ -15,11 +15,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from data import portraits
-from scripts import property_plots
 from scripts.pipeline import Tool, ToolOptions
 from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.layers import REPOSITORY
-from scripts.segmented_faces import Item, read_item
+from scripts.stages.scoring import property_plots
+from scripts.stages.scoring.segmented_faces import Item, read_item
 from segmentation.face_classes import FaceClass
 from segmentation.normalization import ScoreStatistics
 from segmentation.property_scores import compute_scores

@@ -13,12 +13,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from scripts import faces
-from scripts.evaluation_generators import UnfittedBaseError
-from scripts.evaluation_readings import VersionReadings
 from scripts.pipeline import REPOSITORY, Stage, files, run_stage
 from scripts.pipeline.interrupts import StopRequest
-from scripts.stages import networks
+from scripts.stages import faces, networks
+from scripts.stages.evaluating.evaluation_generators import UnfittedBaseError
+from scripts.stages.evaluating.evaluation_readings import VersionReadings
 from segmentation.normalization import fit
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan.checkpoint import save_checkpoint

@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 from cnn.oracle import load_oracle, save_oracle
-from scripts import evaluation_editing, faces
-from scripts.evaluation_judges import Judges
 from scripts.pipeline import REPOSITORY, run_stage
-from scripts.stages import networks
+from scripts.stages import faces, networks
+from scripts.stages.evaluating import evaluation_editing
+from scripts.stages.evaluating.evaluation_judges import Judges
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified import editing
 from stylegan_modified.stylegan_generator import transplant

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scripts.stored_rows import JoinedRows, RowStore, StoredRows, store_rows
+from scripts.stages.stored_rows import JoinedRows, RowStore, StoredRows, store_rows
 from stylegan_modified.fine_tuning import TrainingPictures
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (10, 4, 5, 3), np.uint8)

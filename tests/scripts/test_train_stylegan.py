@@ -13,9 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
-from scripts import fast_memory, stylegan_run, train_stylegan, training_images
+from scripts import train_stylegan
 from scripts.pipeline import REPOSITORY, Tool, UserError, run_tool
 from scripts.pipeline.interrupts import StopRequest
+from scripts.stages import fast_memory
+from scripts.stages.base_generator import stylegan_run, training_images
 from stylegan.checkpoint import (
     build_discriminator,
     build_generator,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing import event_accumulator
 
-from scripts.training_events import TrainingEvents
+from scripts.stages.training_events import TrainingEvents
 
 PICTURE = np.full((6, 8, 3), 200, np.uint8)
 

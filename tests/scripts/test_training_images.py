@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from data import portraits
-from scripts import stylegan_run, train_stylegan
-from scripts.training_images import folder_images
+from scripts import train_stylegan
+from scripts.stages.base_generator import stylegan_run
+from scripts.stages.base_generator.training_images import folder_images
 from tests.scripts.odd_pictures import with_odd_exif
 
 # What a training on `aligned` is resumed by. Another value would refuse every checkpoint that people have.

@@ -10,7 +10,7 @@ import torch
 
 from scripts.pipeline import Interrupted, Tool, UserError
 from scripts.pipeline.interrupts import StopRequest
-from scripts.training_loop import TrainingLoop, TrainingToolOptions
+from scripts.stages.training_loop import TrainingLoop, TrainingToolOptions
 from stylegan.parallel import ALONE
 
 CHECKPOINT = "toy/checkpoint.pt"

@@ -15,7 +15,7 @@ from cnn.models import FilterCNN, quality_config
 from scripts.pipeline import manifest
 from scripts.pipeline.layers import REPOSITORY
 
-SCRIPT = REPOSITORY / "scripts" / "validate_filter.py"
+SCRIPT = REPOSITORY / "scripts/bundle/validate_filter.py"
 COUNT, LABELLED = 20, 4
 
 
@@ -83,7 +83,7 @@ def test_a_truth_with_gaps_or_no_result_is_refused(
 
 
 def test_the_benchmark_compares_the_same_network() -> None:
-    benchmark = importlib.import_module("scripts.benchmarks.cnn")
+    benchmark = importlib.import_module("scripts.stages.benchmarks.cnn")
     torch.manual_seed(0)
     network = FilterCNN(quality_config(benchmark.SIZE_PX, width=1 / 32)).eval()
     images = torch.rand(2, 3, benchmark.SIZE_PX, benchmark.SIZE_PX) * 2 - 1

@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from data import portraits
-from scripts.parser_pairs import read_pairs
-from scripts.pipeline.layers import REPOSITORY
+from scripts.pipeline.layers import REPOSITORY, script_path
+from scripts.stages.parsing.parser_pairs import read_pairs
 from segmentation.face_classes import CLASS_NAMES
 from segmentation.facexformer import load_facexformer
 from stylegan.checkpoint import save_checkpoint
@@ -23,7 +23,7 @@ from stylegan.weights_file import read_safetensors
 
 
 def call(monkeypatch: pytest.MonkeyPatch, name: str, *arguments: object) -> int:
-    script = str(REPOSITORY / "scripts" / f"{name}.py")
+    script = str(REPOSITORY / script_path(name))
     monkeypatch.setattr(sys, "argv", [script, "--threads", "1", *map(str, arguments)])
     with pytest.raises(SystemExit) as exit_info:
         runpy.run_path(script, run_name="__main__")

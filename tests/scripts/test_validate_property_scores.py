@@ -12,8 +12,8 @@ import pytest
 from scripts.pipeline.layers import REPOSITORY
 from segmentation.property_table import PROPERTY_NAMES
 
-SCRIPT = REPOSITORY / "scripts" / "validate_property_scores.py"
-tool = importlib.import_module("scripts.validate_property_scores")
+SCRIPT = REPOSITORY / "scripts/bundle/validate_property_scores.py"
+tool = importlib.import_module("scripts.bundle.validate_property_scores")
 
 
 def run(monkeypatch: pytest.MonkeyPatch, workspace: Path, *arguments: object) -> int:

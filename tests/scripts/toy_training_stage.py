@@ -10,8 +10,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import torch
 from torch import nn
 
-from scripts.fine_tuning_run import run_training
 from scripts.pipeline import Input, Stage, StageOptions, StageSpec, option, run_stage
+from scripts.stages.fine_tuning.fine_tuning_run import run_training
 from stylegan_modified.fine_tuning import LoopOptions, Trainer
 
 WEIGHT = "toy/weight.txt"

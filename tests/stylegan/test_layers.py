@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scripts.benchmarks import plain_stylegan
+from scripts.stages.benchmarks import plain_stylegan
 from stylegan.layers import ConstantLayer, EqualizedConv, MinibatchStd, SynthesisLayer
 from stylegan.styled_activation import styled_activation
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from tests.scripts.explore_workspace import make_tool, save
 
-from scripts import faces
 from scripts.pipeline import UserError
+from scripts.stages import faces
 from stylegan.checkpoint import CheckpointError, load_checkpoint
 from stylegan_modified.generator_files import load_conditioned, load_dialled
 from stylegan_modified.stylegan_generator import transplant

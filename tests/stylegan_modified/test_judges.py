@@ -14,13 +14,15 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
+from cnn.identity import load_embedder
 from cnn.oracle import load_oracle
-from scripts import faces, hand_labels, make_labels
+from scripts import make_labels
 from scripts.pipeline import REPOSITORY, Tool, ToolOptions, files, fingerprint
 from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.layers import read_toml
+from scripts.stages import faces
+from scripts.stages.filtering import hand_labels
 from stylegan import seeds
-from stylegan_modified.losses import IdentityEmbedding
 
 EMBEDDED = REPOSITORY / "data" / "embedded"
 ORACLE, IDENTITY = EMBEDDED / "oracle.safetensors", EMBEDDED / "identity_network.safetensors"
@@ -40,9 +42,12 @@ JUDGES = {
 # Functions that the training scripts reach and that may name a judge, with what for.
 USES_OF_JUDGES = {
     ("scripts.06_fine_tune_v2", "draw_practice"),  # label maps and labels, as 03 and 04 make them
-    ("scripts.faces", "load_identity"),  # the reader of such files; see the test of which file it reads
-    ("scripts.fine_tuning_run", "read_sweep"),  # a report, after the training
-    ("scripts.fine_tuning_run", "report_control"),
+    (
+        "scripts.stages.faces",
+        "load_identity",
+    ),  # the reader of such files; see the test of which file it reads
+    ("scripts.stages.fine_tuning.fine_tuning_run", "read_sweep"),  # a report, after the training
+    ("scripts.stages.fine_tuning.fine_tuning_run", "report_control"),
     ("scripts.stages.networks", "build_segmenter"),
     ("scripts.stages.networks", "load_judge"),
     ("scripts.stages.networks", "load_segmenter"),
@@ -149,7 +154,7 @@ def test_the_same_person_loss_looks_with_the_identity_network(tmp_path: Path) ->
     tool = Tool("any", ToolOptions(workspace=tmp_path, device="cpu", quiet=True), StopRequest())
     image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
     loaded = faces.load_identity(tool)
-    judge, known = (IdentityEmbedding(load_oracle(path)) for path in (ORACLE, IDENTITY))
+    judge, known = (load_embedder(path) for path in (ORACLE, IDENTITY))
     with torch.no_grad():
         assert torch.equal(loaded(image), known(image))
         assert not torch.allclose(known(image), judge(image), atol=1e-2)

@@ -14,11 +14,12 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from scripts import faces, photographs
-from scripts.photographs import PhotographEncoder
 from scripts.pipeline import Tool, UserError, files
 from scripts.pipeline.console import running_command
-from scripts.regeneration import (
+from scripts.stages import faces
+from scripts.stages.regenerating import photographs
+from scripts.stages.regenerating.photographs import PhotographEncoder
+from scripts.stages.regenerating.regeneration import (
     MAKERS,
     Person,
     Photograph,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from PIL.PngImagePlugin import PngInfo
 
-    from scripts.regeneration import Regenerated
+    from scripts.stages.regenerating.regeneration import Regenerated
 
 FOLDER = "explorer/photographs"
 LARGEST_PHOTOGRAPH_BYTES = 36 << 20

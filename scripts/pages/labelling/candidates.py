@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scripts.hand_labels import CANDIDATES, PROPERTIES
 from scripts.pages.labelling.answers import Answer
 from scripts.pipeline import MissingInputError, Tool, UserError, fingerprint, manifest, tables
+from scripts.stages.filtering.hand_labels import CANDIDATES, PROPERTIES
 
 FILTER_STAGE = "02_filter_candidates"
 GENERATE_STAGE = "01_generate_candidates"

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts import hand_labels
 from scripts.pages.labelling.answers import FOLDER, Answer, journal_path
 from scripts.pages.labelling.candidates import FILTER_STAGE, GENERATE_STAGE, Candidates
 from scripts.pipeline import Tool, UserError, files, fingerprint, manifest, tables
+from scripts.stages.filtering import hand_labels
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from scripts.hand_labels import CANDIDATES
 from scripts.pages.labelling import label_table
 from scripts.pages.labelling.answers import Answer, AnswerJournal, Order
 from scripts.pages.labelling.candidates import Candidates, Scores
 from scripts.pipeline import Tool
+from scripts.stages.filtering.hand_labels import CANDIDATES
 
 Mode = Literal["label", "check"]
 

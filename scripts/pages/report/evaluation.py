@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.evaluation_report import Cell, Goal, cell, goal_rows
 from scripts.pipeline import files
+from scripts.stages.evaluating.evaluation_report import Cell, Goal, cell, goal_rows
 from segmentation.property_table import PROPERTY_NAMES
 
 RESULTS = "evaluation/results.json"

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from scripts.evaluation_report import LEVEL_NAMES
 from scripts.pipeline.image_files import ImageFileError, read_image
 from scripts.pipeline.pictures import GAP_PX, SHEET_ASPECT, labelled_grid, read_grid
+from scripts.stages.evaluating.evaluation_report import LEVEL_NAMES
 from segmentation.property_table import PROPERTIES, PROPERTY_NAMES, Property
 
 STRIPS = "evaluation/strips_{}.png"

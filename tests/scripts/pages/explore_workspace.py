@@ -16,11 +16,11 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from scripts import faces
 from scripts.pages.explorer.explorer import Explorer
 from scripts.pages.explorer.server import ExploreServer
 from scripts.pipeline import REPOSITORY, Tool, ToolOptions
 from scripts.pipeline.interrupts import StopRequest
+from scripts.stages import faces
 from segmentation.normalization import fit
 from segmentation.property_table import LABEL_ALGORITHM, PROPERTY_NAMES
 from stylegan_modified.stylegan_generator import transplant

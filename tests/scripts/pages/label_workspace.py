@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from scripts import hand_labels
 from scripts.pages.labelling.answers import AnswerJournal
 from scripts.pages.labelling.candidates import load_candidates, load_scores
 from scripts.pages.labelling.session import LabelSession, Plan, open_session
 from scripts.pipeline import Tool, ToolOptions, fingerprint, manifest
 from scripts.pipeline.interrupts import StopRequest
+from scripts.stages.filtering import hand_labels
 
 WEIGHTS_ID, FIRST_SEED, COUNT = "0123456789abcdef", 5, 30
 

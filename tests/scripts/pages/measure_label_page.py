@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 import numpy as np
 
-from scripts import hand_labels
 from scripts.pages.labelling.server import LabelServer
+from scripts.stages.filtering import hand_labels
 from tests.scripts.pages.chromium import Chromium, find_chromium
 from tests.scripts.pages.label_workspace import Sessions
 from tests.scripts.pages.page_serving import answering

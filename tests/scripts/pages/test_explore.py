@@ -17,12 +17,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from scripts import faces, photographs
 from scripts.pages.explorer.explorer import ExploreError, Explorer
 from scripts.pages.explorer.server import ExploreServer
-from scripts.photographs import PhotographEncoder
 from scripts.pipeline import UserError
-from scripts.regeneration import exact
+from scripts.stages import faces
+from scripts.stages.regenerating import photographs
+from scripts.stages.regenerating.photographs import PhotographEncoder
+from scripts.stages.regenerating.regeneration import exact
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified import editing
 from tests.scripts.odd_pictures import with_odd_exif

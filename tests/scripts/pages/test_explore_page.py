@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scripts import faces
 from scripts.pages.explorer.explorer import Explorer
 from scripts.pages.explorer.server import ExploreServer
-from scripts.photographs import PhotographEncoder
 from scripts.pipeline import REPOSITORY
+from scripts.stages import faces
+from scripts.stages.regenerating.photographs import PhotographEncoder
 from stylegan_modified import editing
 from tests.processes import ScriptProcess, wait_until
 from tests.scripts.pages.chromium import Chromium, find_chromium

@@ -13,12 +13,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from scripts import hand_labels
 from scripts.pages.labelling.candidates import load_candidates, load_scores
 from scripts.pages.labelling.lock import page_lock
 from scripts.pages.labelling.session import LabelSession
 from scripts.pipeline import UserError
 from scripts.pipeline.layers import REPOSITORY
+from scripts.stages.filtering import hand_labels
 from tests.scripts.pages.label_workspace import (
     COUNT,
     FIRST_SEED,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from scripts import hand_labels
 from scripts.pages.labelling.server import LabelServer
+from scripts.stages.filtering import hand_labels
 from tests.scripts.pages.chromium import Chromium, find_chromium
 from tests.scripts.pages.label_workspace import Sessions, make_tool, make_workspace
 from tests.scripts.pages.page_serving import answering

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from scripts import hand_labels
 from scripts.pages.labelling.answers import Answer, AnswerJournal, journal_path
 from scripts.pages.labelling.candidates import load_candidates, load_scores
 from scripts.pages.labelling.session import AnswerError, LabelSession
 from scripts.pipeline import UserError
+from scripts.stages.filtering import hand_labels
 from tests.scripts.pages.label_workspace import (
     COUNT,
     FIRST_SEED,

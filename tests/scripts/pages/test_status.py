@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from scripts.checking import stages as checking
 from scripts.pages import status
 from scripts.pipeline import Tool, ToolOptions, manifest
 from scripts.pipeline.interrupts import StopRequest
+from scripts.stages.checking import stages as checking
 from tests.scripts.pages import report_workspace
 
 

@@ -1,0 +1,219 @@
+"""The machine: Python, packages, GPU, memory, disk, and the weights that come with the repository.
+
+Only the standard library is imported here: a broken installation is what this is for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+from scripts import new_environment
+from scripts.pipeline.console import python_command
+from scripts.pipeline.layers import REPOSITORY
+from scripts.stages.checking.findings import Finding
+
+REQUIREMENTS = REPOSITORY / "requirements.txt"
+OPTIONAL_REQUIREMENTS = REPOSITORY / "data/photographs/requirements-judges.txt"
+BUNDLES = ("data/embedded", "data/photographs")
+OLDEST, NEWEST = (3, 10), (3, 13)
+GIB = 2**30
+NEEDED = os.R_OK | os.W_OK | os.X_OK
+PROBE_TIMEOUT_S = 120
+MODULES = (
+    "numpy",
+    "PIL",
+    "pandas",
+    "sklearn",
+    "cv2",
+    "safetensors",
+    "torch",
+    "torchvision",
+    "facenet_pytorch",
+    "onnxruntime",
+)
+REQUIREMENT = re.compile(
+    r'(?P<name>[\w-]+)==(?P<version>[\w.]+)(; *python_version *(?P<sign><|>=) *"(?P<limit>[\d.]+)")?$'
+)
+
+
+def python() -> Finding:
+    """The version of the interpreter."""
+    version = sys.version.split()[0]
+    if OLDEST <= sys.version_info[:2] <= NEWEST:
+        return Finding("Python", f"{version}, {sys.executable}")
+    return Finding("Python", f"{version}; the packages need 3.10 to 3.13", new_environment())
+
+
+def required(text: str) -> dict[str, str]:
+    """Package -> version that ``requirements.txt`` asks of this Python."""
+    wanted = {}
+    for line in text.splitlines():
+        found = REQUIREMENT.match(line.partition("#")[0].strip())
+        if found is None:
+            continue
+        limit = tuple(map(int, (found["limit"] or "0").split(".")))
+        is_newer = sys.version_info[: len(limit)] >= limit
+        if found["sign"] is None or is_newer == (found["sign"] == ">="):
+            wanted[found["name"]] = found["version"]
+    return wanted
+
+
+def packages(wanted: dict[str, str]) -> Finding:
+    """Installed versions against the required ones, without importing anything."""
+    missing, other = [], []
+    for name, version in wanted.items():
+        try:
+            installed = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+            continue
+        if installed.partition("+")[0] != version:  # torch names its build after a plus
+            other.append(f"{name} {installed} instead of {version}")
+    if not missing and not other:
+        return Finding("packages", f"{len(wanted)}, as in requirements.txt")
+    texts = [f"missing: {', '.join(missing)}"] if missing else []
+    mend = f"{python_command()} -m pip install -r {shlex.quote(str(REQUIREMENTS))}"
+    if sys.prefix == sys.base_prefix:  # the system's own Python, which mostly refuses packages
+        mend = new_environment()
+    return Finding("packages", "; ".join([*texts, *other]), mend)
+
+
+def optional_packages(wanted: dict[str, str]) -> Finding:
+    """What only an outside check needs; nothing is to be mended where it is missing."""
+    missing = [name for name in wanted if not _is_installed(name)]
+    if not missing:
+        return Finding("outside landmarks", f"{len(wanted)} packages")
+    command = f"{python_command()} -m pip install -r {shlex.quote(str(OPTIONAL_REQUIREMENTS))}"
+    return Finding("outside landmarks", f"no judge: {', '.join(missing)} missing; if wanted: {command}")
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+class Probe:
+    """A process that imports the packages: one that breaks the interpreter does not break this one."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", str(Path(__file__).with_name("probe.py")), *MODULES],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def findings(self) -> list[Finding]:
+        """Whether every package can be imported, and what torch computes on."""
+        try:
+            output, errors = self._process.communicate(timeout=PROBE_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            output, errors = self._process.communicate()
+        lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+        broken = {line["module"]: line["error"] for line in lines if line.get("error")}
+        finished = {line["module"] for line in lines if "error" in line}
+        if self._process.returncode != 0:
+            unfinished = next((name for name in MODULES if name not in finished), "torch")
+            reason = (errors.strip().splitlines() or [f"exit code {self._process.returncode}"])[-1]
+            broken[unfinished] = reason
+        if broken:
+            names = {"PIL": "pillow", "sklearn": "scikit-learn", "cv2": "opencv-python-headless"}
+            pinned = required(REQUIREMENTS.read_text(encoding="utf-8"))
+            found = [names.get(module, module.replace("_", "-")) for module in broken]
+            again = [f"{name}=={pinned[name]}" for name in found if name in pinned]
+            text = "; ".join(f"{module} cannot be imported: {error}" for module, error in broken.items())
+            words = f"-m pip install --force-reinstall --no-deps {' '.join(again)}"
+            return [Finding("imports", text, f"{python_command()} {words}")]
+        return [Finding("imports", f"{len(finished)} packages work"), Finding("device", lines[-1]["device"])]
+
+
+def memory(needed_gib: float) -> Finding:
+    """Free memory against what the preset takes."""
+    try:
+        text = Path("/proc/meminfo").read_text(encoding="ascii")
+        free = int(re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)[1]) * 1024
+    except (OSError, TypeError):
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    text = f"{free / GIB:.1f} GiB free, the preset takes up to {needed_gib:g}"
+    enough = free >= needed_gib * GIB
+    return Finding("memory", text, "" if enough else "ps aux --sort=-rss | head    # and close what is large")
+
+
+def disk(workspace: Path, needed_gib: float) -> Finding:
+    """Free disk space against what the preset takes beside what the workspace has already."""
+    place = next(folder for folder in (workspace, *workspace.parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    used = sum(map(_size, workspace.rglob("*")))
+    left = max(0.0, needed_gib * GIB - used)
+    text = f"{free / GIB:.1f} GiB free, the preset takes {left / GIB:.1f} more"
+    return Finding(
+        "disk", text, "" if free >= left else f"df -h {shlex.quote(str(place))}    # and free some"
+    )
+
+
+def writing(workspace: Path, logs: Path) -> Finding:
+    """Folders of a workspace and its logs in which a run could not write; asked of the system, not tried."""
+    tops = {top: [path for path in _folders(top) if not os.access(path, NEEDED)] for top in (workspace, logs)}
+    refused = list(dict.fromkeys(path for paths in tops.values() for path in paths))
+    if not refused:
+        return Finding("writing", "every folder of the workspace can be written")
+    text = (
+        f"{len(refused)} folders cannot be written, such as {refused[0]}: what is there can be looked at "
+        "(explore.py; 08 and report.py with --output), but nothing can be made"
+    )
+    is_ours = all(path.stat().st_uid == os.geteuid() for path in refused)
+    if is_ours and not os.statvfs(refused[0]).f_flag & os.ST_RDONLY:
+        folders = shlex.join(str(top) for top, paths in tops.items() if paths)
+        return Finding("writing", text, f"chmod -R u+rwX {folders}")
+    here, copy = shlex.quote(str(workspace)), shlex.quote(f"{workspace.name}_copy")
+    return Finding("writing", text, f"cp -r {here} {copy}    # and go on there, with --workspace {copy}")
+
+
+def _folders(top: Path) -> Iterator[Path]:
+    """A folder and those below it; where it is not there yet, the one in which it would be made."""
+    if not top.is_dir():
+        yield next(folder for folder in top.parents if folder.is_dir())
+    for folder, _, _ in os.walk(top):
+        yield Path(folder)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 for a folder, and for what a run has removed meanwhile."""
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except FileNotFoundError:
+        return 0
+
+
+def bundled_weights() -> Finding:
+    """The files of the repository's bundle against the commit."""
+    command = ["git", "--no-optional-locks", "status", "--porcelain", "--untracked-files=no", "--"]
+    count = sum(path.is_file() for folder in BUNDLES for path in (REPOSITORY / folder).glob("*"))
+    try:
+        found = subprocess.run(
+            [*command, *BUNDLES], cwd=REPOSITORY, capture_output=True, text=True, timeout=30, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        found = None
+    if found is None or found.returncode != 0:
+        return Finding("bundled weights", f"{count} files, not compared: this is no git repository")
+    changed = [line[3:] for line in found.stdout.splitlines()]
+    if not changed:
+        return Finding("bundled weights", f"{count} files in {' and '.join(BUNDLES)}, as committed")
+    names = shlex.join(changed)
+    return Finding(
+        "bundled weights", f"changed or gone: {', '.join(changed)}", f"git checkout HEAD -- {names}"
+    )

@@ -1,0 +1,1 @@
+"""Stage 09: readings, judges and the report of an evaluation."""

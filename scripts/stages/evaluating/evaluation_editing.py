@@ -1,0 +1,151 @@
+"""Given pictures of stage 09: pictures that no training saw are encoded, reconstructed and edited."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from scripts.pipeline import Stage, UserError
+from scripts.stages import faces
+from scripts.stages.evaluating.evaluation_generators import DialledGenerator
+from scripts.stages.evaluating.evaluation_judges import Judges
+from scripts.stages.stored_rows import RowStore
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+    from stylegan_modified.editing import Encoded
+    from stylegan_modified.property_cnn import PropertyCNN
+    from stylegan_modified.stylegan_generator_v3 import Encoder
+
+FIRST_GIVEN = 500_000  # after the first latent of the evaluation
+ENCODED_PER_EDITED = 8  # given pictures that are only encoded, to learn what z says of properties
+CANDIDATES_PER_GIVEN = 20
+SMALLEST_SEARCH = 1000
+
+
+class GivenPictures:
+    """Given pictures of one version: those of the original generator that show a woman in good quality.
+
+    Args:
+        stage: the running script.
+        generator: of the version with the encoder.
+        judges: shared by all versions.
+        levels: float64 [L, 7] settings of each dial.
+        seed: candidate n is made from the seed plus `FIRST_GIVEN` plus n.
+        batch_size: pictures per forward pass.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        generator: DialledGenerator,
+        judges: Judges,
+        levels: np.ndarray,
+        seed: int,
+        batch_size: int,
+    ) -> None:
+        self.stage, self.generator, self.judges, self.levels = stage, generator, judges, levels
+        self.seed, self.batch_size = seed + FIRST_GIVEN, batch_size
+        self._kept = RowStore(stage.workspace)
+        self._kept_count = self._searched = 0
+
+    @cached_property
+    def _base(self) -> nn.Module:
+        return faces.load_base(self.stage)[0]
+
+    @cached_property
+    def _identity(self) -> nn.Module | None:
+        return faces.load_identity(self.stage)
+
+    @cached_property
+    def _networks(self) -> tuple[Encoder, PropertyCNN]:
+        return faces.load_encoder(self.stage)
+
+    def given(self, numbers: range) -> np.ndarray:
+        """Given pictures, uint8 [n, H, W, 3], as JPEGs show them.
+
+        Raises:
+            UserError: hardly any picture of the original generator can be used.
+        """
+        import torch
+
+        limit = max(CANDIDATES_PER_GIVEN * numbers.stop, SMALLEST_SEARCH)
+        while self._kept_count < numbers.stop:
+            if self._searched >= limit:
+                raise UserError(
+                    f"only {self._kept_count} of {self._searched} pictures of the original generator show a "
+                    "woman in good quality, so there is nothing to edit. --editing-pictures 0 leaves it out."
+                )
+            self._search()
+        return self._kept.rows()[torch.tensor(numbers)].numpy()
+
+    def _search(self) -> None:
+        """Keep what is usable of the next candidates."""
+        import numpy as np
+
+        from scripts.stages.generated_pictures import jpeg_round_trip
+        from stylegan.sampling import sample_z, synthesize, to_uint8
+
+        candidates = range(self._searched, self._searched + self.batch_size)
+        z = sample_z(candidates, self.seed, self._base.z_space_dim)
+        for batch in synthesize(self._base, z, batch_size=self.batch_size):
+            images = np.stack([jpeg_round_trip(image) for image in to_uint8(batch["image"])])
+            usable = images[self.judges.would_keep(images)]
+            self._kept.append(usable)
+            self._kept_count += len(usable)
+        self._searched = candidates.stop
+
+    def _on_device(self, images: np.ndarray) -> Tensor:
+        from stylegan.sampling import from_uint8
+
+        return from_uint8(images).to(self.stage.device)
+
+    def read_given(self, numbers: range) -> dict[str, np.ndarray]:
+        """Of each given picture: `z` that the encoder alone finds, `given` properties and, with an oracle,
+        `given_identity`; without being edited.
+        """
+        from stylegan_modified.editing import posterior_mean
+
+        images = self.given(numbers)
+        found = posterior_mean(*self._networks, self._on_device(images))
+        read = self.judges.read(images)
+        identity = {"given_identity": read["identity"]} if "identity" in read else {}
+        return identity | {"z": found.z.cpu().numpy(), "given": self.judges.known(images)}
+
+    def read_edited(self, numbers: range) -> dict[str, np.ndarray]:
+        """Of each given picture the error, properties and identity of its reconstruction and its edits."""
+        import numpy as np
+
+        given, copies, edits = self.pictures(numbers)
+        count, shape = edits.shape[0], edits.shape[1:3]
+        flat = edits.reshape(-1, *edits.shape[3:])
+        found = {
+            "error": np.abs(given.astype(np.float64) - copies).mean(axis=(1, 2, 3)),
+            "reconstructed": self.judges.known(copies),
+            "measured": self.judges.known(flat).reshape(count, *shape, -1),
+        }
+        read = self.judges.read(copies)
+        if "identity" in read:
+            ends = edits[:, :, [0, -1]]
+            shown = self.judges.read(ends.reshape(-1, *ends.shape[3:]))["identity"]
+            found["reconstructed_identity"] = read["identity"]
+            found["edited_identity"] = shown.reshape(*ends.shape[:3], -1)
+        return found
+
+    def pictures(self, numbers: range) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Given pictures and reconstructions, uint8 [n, H, W, 3], and edits [n, 7, L, H, W, 3]."""
+        import torch
+
+        from stylegan_modified.editing import edit_requests, encode_pictures
+        from stylegan_modified.evaluation import render_requests
+
+        given = self.given(numbers)
+        found: Encoded = encode_pictures(
+            self.generator.model, *self._networks, self._on_device(given), self._identity
+        )
+        turned = edit_requests(found.own, torch.from_numpy(self.levels))
+        requests = torch.cat([found.own[:, None], turned.flatten(1, 2)], dim=1).cpu().numpy()
+        images = render_requests(self.generator, found.z, requests, self.batch_size)
+        return given, images[:, 0], images[:, 1:].reshape(*turned.shape[:3], *images.shape[2:])

@@ -1,0 +1,294 @@
+"""Readings of stage 09: pictures of one version are made and read in parts, each of which is a file.
+
+A part is found again by what it depends on (weights, judges, seed, corrections), so an interrupted
+evaluation goes on, and a larger one or one with another version repeats nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.pipeline import Stage, files
+from scripts.pipeline.array_files import ArrayFileError, read_arrays
+from scripts.pipeline.fingerprint import input_state
+from scripts.stages import faces
+from scripts.stages.evaluating.evaluation_editing import ENCODED_PER_EDITED, GivenPictures
+from scripts.stages.evaluating.evaluation_generators import FILES, DialledGenerator, has_encoder
+from scripts.stages.evaluating.evaluation_judges import JUDGE_INPUTS, Judges
+from scripts.stages.networks import recorded_segmentation
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from segmentation.normalization import ScoreStatistics
+
+FOLDER = "evaluation/measured"
+READING_VERSION = 5  # raised when the same weights and settings give other readings than before
+POPULATION_CHUNK = 250
+PROTOCOL_CHUNK = 4
+ENCODING_CHUNK = 96
+FURTHER_PER_LATENT = 14 + 1  # mirrored ends of the dials, and one picture with settings of its own
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured: latents of the sweeps, of the protocol and of the population, given pictures."""
+
+    latents: int
+    protocol: int
+    population: int
+    editing: int
+    chunk: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """Latents `first` to `first + count` of one kind of reading, `pictures` of them in all."""
+
+    kind: str
+    first: int
+    count: int
+    pictures: int
+
+    @property
+    def file(self) -> str:
+        """Name of its file."""
+        return f"{self.kind}_{self.first:06d}_{self.count:03d}.npz"
+
+
+class Requests:
+    """What is asked of every version, from the statistics and the scores of stage 04.
+
+    Attributes:
+        sweep: [7, 5, 7], each property at its 5th to 95th percentile, the others at the median.
+        distinct, index: `sweep` without repetition (see `evaluation.distinct_requests`).
+        protocol: [50, 7], the grid of the reference protocol.
+        levels: [5, 7], the settings of each dial.
+    """
+
+    def __init__(self, stage: Stage, statistics: ScoreStatistics, seed: int) -> None:
+        from stylegan_modified.evaluation import distinct_requests, sweep_requests
+        from stylegan_modified.evaluation_protocol import protocol_requests
+
+        self.levels = faces.sweep_levels(statistics)
+        percentiles = statistics.normalized_percentiles()
+        self.sweep = sweep_requests(self.levels)
+        self.distinct, self.index = distinct_requests(self.sweep)
+        self.protocol = protocol_requests(self.levels[2], percentiles[:, 0], percentiles[:, -1])
+        self._scores = faces.read_scores(stage)[1]
+        self._seed = seed
+
+    def of_population(self, numbers: range) -> np.ndarray:
+        """Properties [n, 7] of population pictures: the scores of a training picture drawn for each."""
+        import numpy as np
+
+        from stylegan.seeds import Purpose, derived_seed
+
+        seeds = [derived_seed(Purpose.EVALUATION_REQUEST, self._seed, number=n) for n in numbers]
+        rows = [np.random.default_rng(seed).integers(len(self._scores)) for seed in seeds]
+        return self._scores[rows]
+
+
+class VersionReadings:
+    """All readings of one version.
+
+    Args:
+        stage: the running script.
+        version: name of the generator.
+        judges, requests: shared by all versions.
+        seed: latent n is made from the seed plus n.
+        corrections: closed-loop corrections of generators that have them.
+        batch_size: pictures per forward pass of the generator.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        version: str,
+        judges: Judges,
+        requests: Requests,
+        seed: int,
+        corrections: int,
+        batch_size: int,
+    ) -> None:
+        self.stage, self.version, self.judges, self.requests = stage, version, judges, requests
+        self.seed, self.corrections, self.batch_size = seed, corrections, batch_size
+        self.weights = {item.path: input_state(item, stage.workspace) for item in FILES[version]}
+        judged_by = {item.path: input_state(item, stage.workspace) for item in JUDGE_INPUTS}
+        read_as = recorded_segmentation(stage).to_json()
+        depends_on = [READING_VERSION, seed, corrections, self.weights, judged_by, read_as]
+        key = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:12]
+        self.folder = f"{FOLDER}/{version}/{key}"
+        self.made = 0  # pictures that this run made
+
+    @cached_property
+    def generator(self) -> DialledGenerator:
+        """The generator, loaded when a picture is needed."""
+        return DialledGenerator(self.stage, self.version, self.corrections)
+
+    @cached_property
+    def editing(self) -> GivenPictures:
+        """Given pictures, for a version that has an encoder."""
+        return GivenPictures(
+            self.stage, self.generator, self.judges, self.requests.levels, self.seed, self.batch_size
+        )
+
+    def plan(self, sizes: Sizes) -> list[Part]:
+        """All parts of an evaluation."""
+        edited = sizes.editing if has_encoder(self.version) else 0
+        edits = self.requests.index.size + 1
+        kinds = (
+            ("sweep", sizes.latents, sizes.chunk, len(self.requests.distinct) + FURTHER_PER_LATENT),
+            ("protocol", sizes.protocol, PROTOCOL_CHUNK, len(self.requests.protocol)),
+            ("population", sizes.population, POPULATION_CHUNK, 1),
+            ("given", ENCODED_PER_EDITED * edited, ENCODING_CHUNK, 1),
+            ("editing", edited, sizes.chunk, edits),
+        )
+        return [
+            Part(kind, first, count, count * per_latent)
+            for kind, total, chunk, per_latent in kinds
+            for first in range(0, total, chunk)
+            for count in [min(chunk, total - first)]
+        ]
+
+    def make(self, parts: list[Part]) -> None:
+        """Make those of these parts that are missing.
+
+        Raises:
+            Interrupted: Ctrl-C; finished parts are kept.
+        """
+        missing = [part for part in parts if not self._path(part).exists()]
+        total, left = (sum(part.pictures for part in group) for group in (parts, missing))
+        readers = {
+            "sweep": self._sweep,
+            "protocol": self._protocol,
+            "population": self._population,
+            "given": lambda numbers: self.editing.read_given(numbers),
+            "editing": lambda numbers: self.editing.read_edited(numbers),
+        }
+        with self.stage.progress(total, f"pictures of {self.version}", done=total - left) as progress:
+            for part in missing:
+                arrays = readers[part.kind](range(part.first, part.first + part.count))
+                files.write_arrays(self._path(part), **arrays)
+                self.made += part.pictures
+                progress.update(part.pictures)
+
+    def measure(self, sizes: Sizes) -> dict[str, dict[str, np.ndarray]]:
+        """Make what is missing; arrays of each kind, joined over its latents in order.
+
+        Raises:
+            Interrupted: Ctrl-C; finished parts are kept.
+        """
+        import numpy as np
+
+        self._remove_other_weights()
+        parts = self.plan(sizes)
+        self.make(parts)
+        total = sum(part.pictures for part in parts)
+        self.stage.count(f"pictures of {self.version}", self.made, total - self.made)
+        joined: dict[str, dict[str, np.ndarray]] = {}
+        for kind in dict.fromkeys(part.kind for part in parts):
+            stored = [self._read(part) for part in parts if part.kind == kind]
+            joined[kind] = {name: np.concatenate([arrays[name] for arrays in stored]) for name in stored[0]}
+        return joined
+
+    def sweep_pictures(self, latents: range) -> np.ndarray:
+        """Sweeps to look at: uint8 [n, 7, 5, H, W, 3]."""
+        return self._render(latents, self.requests.distinct)[:, self.requests.index]
+
+    def _path(self, part: Part) -> Path:
+        return self.stage.workspace / self.folder / part.file
+
+    def _read(self, part: Part) -> dict[str, np.ndarray]:
+        """Arrays of a finished part."""
+        path = self._path(part)
+        with self.stage.foreseen(ArrayFileError, mend="Remove it, and give the same command again."):
+            return read_arrays(path)
+
+    def _remove_other_weights(self) -> None:
+        """Readings of weights that this version no longer has."""
+        folder = self.stage.workspace / self.folder
+        for other in folder.parent.iterdir() if folder.parent.is_dir() else ():
+            if other != folder:
+                files.remove(other)
+
+    def _z(self, latents: range) -> Tensor:
+        from stylegan.sampling import sample_z
+
+        return sample_z(latents, self.seed, self.generator.z_dim).to(self.stage.device)
+
+    def _render(self, latents: range, requests: np.ndarray) -> np.ndarray:
+        from stylegan_modified.evaluation import render_requests
+
+        return render_requests(self.generator, self._z(latents), requests, self.batch_size)
+
+    def _sweep(self, latents: range) -> dict[str, np.ndarray]:
+        import numpy as np
+
+        from stylegan_modified.evaluation_preservation import (
+            changes_outside,
+            differences_of_people,
+            region_chromaticity,
+        )
+
+        images = self._render(latents, self.requests.distinct)
+        count, each = images.shape[:2]
+        flat = images.reshape(-1, *images.shape[2:])
+        values, valid, maps = self.judges.properties.read(flat)
+        known = np.where(valid, values, np.nan).reshape(count, each, -1)
+        maps = maps.reshape(count, each, *maps.shape[1:])
+        index, ends = self.requests.index, self.requests.index[:, [0, -1]]
+        shown = images[:, ends.ravel()]
+        mirrored = self.judges.known_mirrored(shown.reshape(-1, *shown.shape[2:]))
+        changed, between = changes_outside(images[:, ends], maps[:, ends])
+        people = np.concatenate(list(self._population_batches(latents)))
+        colours = region_chromaticity(flat, maps.reshape(-1, *maps.shape[2:]))
+        read = {
+            name: values.reshape(count, each, *values.shape[1:])
+            for name, values in self.judges.read(flat).items()
+            if name != "features"
+        }
+        if "identity" in read:
+            read |= {name: read[name][:, index] for name in ("identity", "properties")}
+        return read | {
+            "measured": known[:, index],
+            "repeated": np.abs(known[:, ends.ravel()] - mirrored.reshape(count, ends.size, -1)),
+            "changed": changed,
+            "between": between,
+            "people": differences_of_people(people, self.judges.properties.label_maps(people)),
+            "chromaticity": colours.reshape(count, each, 2, 2)[:, index],
+        }
+
+    def _protocol(self, latents: range) -> dict[str, np.ndarray]:
+        images = self._render(latents, self.requests.protocol)
+        known = self.judges.known(images.reshape(-1, *images.shape[2:]))
+        return {"measured": known.reshape(*images.shape[:2], -1)}
+
+    def _population(self, latents: range) -> dict[str, np.ndarray]:
+        import numpy as np
+
+        from scripts.stages.generated_pictures import jpeg_round_trip
+
+        images = [jpeg_round_trip(image) for batch in self._population_batches(latents) for image in batch]
+        read = self.judges.read(np.stack(images))
+        return {name: values for name, values in read.items() if name not in ("identity", "properties")}
+
+    def _population_batches(self, latents: range) -> Iterator[np.ndarray]:
+        """Pictures of the population; those of the base show the original generator, its dials at rest."""
+        import torch
+
+        from stylegan.sampling import to_uint8
+
+        z, wanted = self._z(latents), torch.from_numpy(self.requests.of_population(latents))
+        for start in range(0, len(z), self.batch_size):
+            rows = slice(start, start + self.batch_size)
+            asked = None if self.version == "base" else wanted[rows].to(z)
+            with torch.no_grad():
+                yield to_uint8(self.generator(z[rows], asked))

@@ -1,0 +1,1 @@
+"""Stage 00: weights files, recognised by what they hold."""

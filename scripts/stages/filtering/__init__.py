@@ -1,0 +1,1 @@
+"""Stage 02: the networks that filter candidates, and the labels they learn from."""

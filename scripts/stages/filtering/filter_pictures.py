@@ -1,0 +1,128 @@
+"""Pictures that let a person judge the filter: how far to trust it, and whom it keeps and rejects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scripts.pipeline import Stage
+from scripts.stages.filtering.candidate_images import CandidateImages
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from cnn.reliability import Evaluation
+
+KEPT_SHEET, REJECTED_SHEET = "cnn/kept_sheet.png", "cnn/rejected_sheet.png"
+BORDERLINE_SHEET = "cnn/borderline_sheet.png"
+SHEETS = (KEPT_SHEET, REJECTED_SHEET, BORDERLINE_SHEET)
+SHEET_COUNT = 60
+SHEET_COLUMNS = 12
+SHEET_PICTURE_PX = 128
+CLASSES = {"gender": ("man", "woman"), "quality": ("bad", "good")}
+SMALLEST = 1e-6  # the tables round probabilities to six digits
+
+
+def margins(table: pd.DataFrame, options: Any) -> np.ndarray:
+    """How far each picture is from being kept or rejected, in log odds, float64 [N]; negative is rejected.
+
+    The smaller of the distances of gender and quality from their thresholds.
+    """
+    import numpy as np
+
+    def log_odds(probability: Any) -> np.ndarray:
+        clipped = np.clip(np.asarray(probability, np.float64), SMALLEST, 1 - SMALLEST)
+        return np.log(clipped / (1 - clipped))
+
+    distance = log_odds(table["quality"]) - log_odds(options.quality_threshold)
+    if options.keep == "all":
+        return distance
+    gender = table["gender"] if options.keep == "women" else 1 - table["gender"]
+    return np.minimum(distance, log_odds(gender) - log_odds(options.gender_threshold))
+
+
+def save_sheets(stage: Stage, options: Any, images: CandidateImages, table: pd.DataFrame) -> list[str]:
+    """Contact sheets of kept, rejected and borderline pictures, each with its gender and quality.
+
+    Borderline are the pictures nearest to the thresholds among those that the networks judged, from the
+    most clearly rejected to the most clearly kept.
+
+    Returns:
+        Workspace-relative paths of the sheets that have pictures.
+    """
+    from scripts.pipeline.pictures import contact_sheet
+
+    judged = table[table["status"] == "ok"]
+    nearest = judged[judged["source"] == "network"]
+    nearest = nearest.assign(margin=margins(nearest, options))
+    nearest = nearest.loc[nearest["margin"].abs().sort_values().index[:SHEET_COUNT]].sort_values("margin")
+    selections = {
+        KEPT_SHEET: judged[judged["kept"] == 1],
+        REJECTED_SHEET: table[(table["kept"] == 0) & (table["status"] != "failed")],
+        BORDERLINE_SHEET: nearest,
+    }
+    written = []
+    scale = max(1, SHEET_PICTURE_PX // images.picture_size)
+    for relative, rows in selections.items():
+        rows = rows.head(SHEET_COUNT).set_index("img_no")
+        found, pictures = images.read(rows.index.tolist(), images.picture_size)
+        if found:
+            texts = [f"{rows.at[n, 'gender']:.2f} / {rows.at[n, 'quality']:.2f}" for n in found]
+            stage.save_image(relative, contact_sheet(pictures, SHEET_COLUMNS, texts, scale))
+            written.append(relative)
+    return written
+
+
+def evaluation_figure(evaluation: Evaluation, name: str, source: str) -> Figure:
+    """Reliability, ROC and confusion of one property side by side.
+
+    Args:
+        name: `gender` or `quality`.
+        source: whose answers these are and what they are held against, for the title.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12.5, 4.2), layout="constrained")
+    axes = figure.subplots(1, 3)
+    figure.suptitle(f"{name}: {source}, n = {evaluation.count}")
+    _draw_reliability(axes[0], evaluation, CLASSES[name][1])
+    _draw_roc(axes[1], evaluation)
+    _draw_confusion(axes[2], evaluation, CLASSES[name])
+    return figure
+
+
+def _draw_reliability(panel: Axes, evaluation: Evaluation, positive: str) -> None:
+    bins = evaluation.reliability
+    panel.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle="--")
+    panel.plot(bins.predicted, bins.observed, "o-", color="tab:blue", markersize=4)
+    for x, y, count in zip(bins.predicted, bins.observed, bins.counts, strict=True):
+        panel.annotate(str(count), (x, y), textcoords="offset points", xytext=(5, -10), fontsize=8)
+    panel.set(xlim=(-0.03, 1.08), ylim=(-0.08, 1.05), xlabel=f"predicted probability ({positive})")
+    panel.set(ylabel=f"observed share ({positive})")
+    panel.set_title(f"reliability, expected calibration error {bins.expected_calibration_error:.3f}")
+
+
+def _draw_roc(panel: Axes, evaluation: Evaluation) -> None:
+    panel.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle="--")
+    panel.plot(*evaluation.roc, color="tab:blue")
+    marked = (evaluation.confusion[0, 1] / evaluation.confusion[0].sum(), 1 - evaluation.lost_ones)
+    panel.plot(*marked, "o", color="tab:orange", label=f"threshold {evaluation.threshold:g}")
+    panel.set(xlabel="false positive rate", ylabel="true positive rate")
+    panel.set_title(f"ROC, AUROC {evaluation.auroc:.3f}")
+    panel.legend(loc="lower right")
+
+
+def _draw_confusion(panel: Axes, evaluation: Evaluation, classes: tuple[str, str]) -> None:
+    shares = evaluation.confusion / evaluation.confusion.sum(axis=1, keepdims=True)
+    panel.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row in range(2):
+        for column in range(2):
+            text = f"{evaluation.confusion[row, column]}\n{shares[row, column]:.1%}"
+            color = "white" if shares[row, column] > 0.5 else "black"
+            panel.text(column, row, text, ha="center", va="center", color=color)
+    panel.set_xticks([0, 1], [f"below {evaluation.threshold:g}", f"at least {evaluation.threshold:g}"])
+    panel.set_yticks([0, 1], classes)
+    panel.set(xlabel=f"probability ({classes[1]})", ylabel="label")
+    panel.set_title(f"confusion, accuracy at 0.5 {evaluation.accuracy:.3f}")

@@ -1,0 +1,1 @@
+"""train_parser: what a parser learns from and is judged on."""

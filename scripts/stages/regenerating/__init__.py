@@ -1,0 +1,1 @@
+"""Stage 08: new pictures of people and of photographs."""

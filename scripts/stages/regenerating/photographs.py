@@ -1,0 +1,114 @@
+"""Photographs for v3: cut to the frame of the training pictures, and encoded."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.pipeline import Tool, UserError, tables
+from scripts.pipeline.fingerprint import sha256_file
+from scripts.pipeline.image_files import ImageFileError, read_image
+from scripts.stages import faces, networks
+from scripts.stages.networks import FACES
+from scripts.stages.regenerating.regeneration import Photograph
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+    from segmentation.face_alignment import Similarity
+    from segmentation.face_crop import FaceCropper
+
+NO_FACE = "no face found: the centre square"
+SMALLEST_FACE = 0.1  # of the photograph's shorter side
+NEEDED = {faces.ENCODER: "07_fine_tune_v3", faces.PROPERTY_CNN: "06_fine_tune_v2"}
+
+
+class PhotographEncoder:
+    """v3's encoder and the property CNN, loaded once.
+
+    Args:
+        tool: the running script.
+        model: v3's generator.
+
+    Raises:
+        UserError: a network is missing or damaged.
+    """
+
+    def __init__(self, tool: Tool, model: nn.Module) -> None:
+        self.tool, self._model = tool, model
+        self._encoder, self._reader = faces.load_encoder(tool)
+        self._identity = faces.load_identity(tool)
+        self.size = self._encoder.config.resolution
+
+    def __call__(self, path: Path) -> Photograph:
+        """Encode a picture file (see `editing.encode_pictures`).
+
+        Raises:
+            UserError: the file is no readable picture.
+        """
+        from stylegan.sampling import from_uint8
+        from stylegan_modified.editing import encode_pictures
+
+        try:
+            photo = read_image(path)
+        except ImageFileError as error:
+            raise UserError(
+                f"{path.name} cannot be edited: {error}. Give a JPEG or PNG picture of a face."
+            ) from error
+        picture, framing = self.frame(photo)
+        image = from_uint8(picture[None]).to(self.tool.device)
+        found = encode_pictures(self._model, self._encoder, self._reader, image, self._identity)
+        own = tuple(found.own[0].tolist())
+        return Photograph(path, sha256_file(path), picture, framing, found.z[0].cpu(), own)
+
+    def frame(self, photo: np.ndarray) -> tuple[np.ndarray, str]:
+        """Cut a photograph uint8 [H, W, 3] as the training pictures are: uint8 [R, R, 3], and how, in words.
+
+        A picture of exactly that size is taken as it is. Else the detected face is brought to where faces are
+        in the training pictures, and what lies outside the photograph is filled by blurred reflection.
+        """
+        from segmentation.face_alignment import Similarity, cut_out
+
+        height, width = photo.shape[:2]
+        if height == width == self.size:
+            return photo, f"taken as it is, {width} x {height} px"
+        transform = self._face_transform(photo)
+        framing = "cut out around the face"
+        if transform is None:
+            side = min(height, width)
+            offset = complex((width - side) / 2, (height - side) / 2)
+            transform, framing = Similarity(complex(side / 256), offset), NO_FACE
+        picture, _ = cut_out(photo, transform, self.size)
+        return picture, f"{framing}, {self.size} px"
+
+    def _face_transform(self, photo: np.ndarray) -> Similarity | None:
+        """From frame pixels (256 per side) to the photograph: the face's box lands on the usual box."""
+        from segmentation.face_alignment import FRAME_PX, Similarity
+
+        crop = self._cropper([photo])[0]
+        if crop is None or self._usual_box is None:
+            return None
+        left, top, right, _ = crop.box
+        usual_left, usual_top, usual_right = (FRAME_PX * side for side in self._usual_box)
+        factor = (right - left) / (usual_right - usual_left)
+        offset = complex(
+            (left + right) / 2 - factor * (usual_left + usual_right) / 2, top - factor * usual_top
+        )
+        return Similarity(complex(factor), offset)
+
+    @cached_property
+    def _cropper(self) -> FaceCropper:
+        return networks.load_cropper(self.tool, SMALLEST_FACE)
+
+    @cached_property
+    def _usual_box(self) -> tuple[float, float, float] | None:
+        """Medians of the face boxes of the training pictures: left, top, right as shares of the side.
+
+        The lower side is left out: it is often cut off by the end of the picture.
+        """
+        mend = f"Make it anew: {self.tool.command('03_segment_faces', '--force')}"
+        boxes = tables.read_csv(self.tool.workspace / FACES, ("status", "x0", "y0", "x1"), mend)
+        boxes = boxes.loc[boxes["status"] == "ok", ["x0", "y0", "x1"]].median() / self.size
+        return None if boxes.isna().any() else tuple(boxes)

@@ -1,0 +1,213 @@
+"""Pictures of chosen people with chosen properties: the one way in which scripts make them.
+
+A picture depends on the generator, the person, the properties and two settings of the generator; on the CPU
+of one machine the same request, alone in its batch, has the same pixels wherever it is made.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from scripts.pipeline import Tool, UsageError
+from scripts.pipeline.fingerprint import sha256_file
+from scripts.pipeline.layers import nearest
+from scripts.stages import faces
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.PngImagePlugin import PngInfo
+    from torch import Tensor
+
+    from stylegan_modified.stylegan_generator_v2 import Person as Untouched
+
+SCRIPT = "08_regenerate_images"
+MAKERS = {
+    "base": "00_fetch_weights",
+    "v1": "05_fine_tune_v1",
+    "v2": "06_fine_tune_v2",
+    "v3": "07_fine_tune_v3",
+}
+
+
+def generator_file(version: str) -> str:
+    """The generator of a version, relative to the workspace."""
+    return faces.GENERATOR_FILES.get(version, faces.BASE)
+
+
+def exact(value: float) -> str:
+    """A number that reads back unchanged, without an exponent, which command lines take for an option."""
+    return f"{Decimal(repr(value)):f}"
+
+
+def parse_sweep(text: str) -> tuple[str, list[float]]:
+    """'mouth=-2:2:5' -> ('mouth', [-2, -1, 0, 1, 2]); a malformed text is a `UsageError`."""
+    from segmentation.property_table import PROPERTY_NAMES
+
+    name, _, values = text.partition("=")
+    if name not in PROPERTY_NAMES:
+        raise UsageError(f"--sweep {text!r}: there is no property {name!r}. {nearest(name, PROPERTY_NAMES)}")
+    try:
+        first, last, number = values.split(":")
+        start, stop, count = float(first), float(last), int(number)
+        if count < 1 or not math.isfinite(start) or not math.isfinite(stop):
+            raise ValueError("no sweep")
+        return name, [start + (stop - start) * i / max(count - 1, 1) for i in range(count)]
+    except ValueError:
+        raise UsageError(
+            f"--sweep {text!r} is not property=start:stop:count, such as mouth=-2:2:7."
+        ) from None
+
+
+@dataclass(frozen=True, eq=False)
+class Photograph:
+    """A picture that v3's encoder has read.
+
+    Attributes:
+        path: its file.
+        sha256: of the file.
+        picture: as the encoder saw it, uint8 [R, R, 3].
+        framing: how the file was cut to that, in words.
+        z: latent of the person, float32 [z_dim] on the CPU.
+        own: the seven properties that the picture has, normalised, as the property CNN reads them.
+    """
+
+    path: Path
+    sha256: str
+    picture: np.ndarray
+    framing: str
+    z: Tensor
+    own: tuple[float, ...]
+
+
+Person: TypeAlias = int | Photograph
+"""A seed, or a photograph."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One picture to make: a person with seven normalised properties in the order of the property table."""
+
+    person: Person
+    properties: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Regenerated:
+    """Pictures uint8 [N, H, W, 3], and the properties [N, 7] that the people have before any dial is turned
+    (None if the generator does not read them).
+    """
+
+    images: np.ndarray
+    own: np.ndarray | None
+
+
+class Regenerator:
+    """A generator of the workspace, loaded once.
+
+    Args:
+        tool: the running script.
+        version: "base" (it ignores the properties), "v1", "v2" or "v3".
+        trunc_psi: truncation of w; 1 none, 0 the average person.
+        corrections: closed-loop corrections of v2 and v3.
+
+    Raises:
+        UserError: its file is missing or damaged.
+    """
+
+    def __init__(self, tool: Tool, version: str, trunc_psi: float = 1.0, corrections: int = 1) -> None:
+        self.tool, self.version = tool, version
+        self.trunc_psi, self.corrections = trunc_psi, corrections
+        self.model = faces.load_generator(tool, version)
+        self._known: tuple[tuple[Person, ...], Untouched] | None = None
+
+    def __call__(self, requests: Sequence[Request]) -> Regenerated:
+        """Make pictures in one forward pass. It may be called from several threads."""
+        import torch
+
+        from stylegan.sampling import to_uint8
+        from stylegan_modified.stylegan_generator_v2 import DialGenerator
+
+        people = tuple(request.person for request in requests)
+        wanted = torch.tensor([request.properties for request in requests]).to(self.tool.device)
+        with torch.inference_mode():
+            if not isinstance(self.model, DialGenerator):
+                made = self.model(self._latents(people), wanted, trunc_psi=self.trunc_psi)
+                return Regenerated(to_uint8(made["image"]), None)
+            untouched = self._untouched(people)
+            turned = self.model.turn_to(untouched, wanted, self.corrections)
+            return Regenerated(to_uint8(turned["image"]), untouched.own.float().cpu().numpy())
+
+    def _untouched(self, people: tuple[Person, ...]) -> Untouched:
+        """These people before any dial is turned. The last ones are kept: mostly only the dials change."""
+        known = self._known
+        if known is None or known[0] != people:
+            known = self._known = (people, self.model.person(self._latents(people), self.trunc_psi))
+        return known[1]
+
+    @cached_property
+    def _weights_sha256(self) -> str:
+        return sha256_file(self.tool.workspace / generator_file(self.version))
+
+    def _latents(self, people: Sequence[Person]) -> Tensor:
+        """Latents [N, z_dim] on the device."""
+        import torch
+
+        from stylegan.sampling import sample_z
+
+        size = self.model.z_space_dim
+        rows = [p.z if isinstance(p, Photograph) else sample_z([p], 0, size)[0] for p in people]
+        return torch.stack(rows).to(self.tool.device)
+
+    def _turned(self, request: Request) -> dict[str, float]:
+        """The dials by name; none for the base generator, which has none."""
+        from segmentation.property_table import PROPERTY_NAMES
+
+        return {} if self.version == "base" else dict(zip(PROPERTY_NAMES, request.properties, strict=True))
+
+    def command(self, request: Request, sweep: str = "") -> str:
+        """Command line that makes the picture, or the pictures of a sweep such as "mouth=-2:2:7".
+
+        The pictures of a sweep are made one by one, since those of a larger batch differ by rounding.
+        """
+
+        words = ["--version", self.version]
+        if isinstance(request.person, Photograph):
+            words += ["--from-image", str(request.person.path)]
+        else:
+            words += ["--seeds", str(request.person)]
+        for name, value in self._turned(request).items():
+            words += [f"--{name.replace('_', '-')}", exact(value)]
+        if sweep:
+            words += ["--sweep", sweep, "--batch-size", "1"]
+        words += ["--trunc-psi", exact(self.trunc_psi), "--corrections", str(self.corrections)]
+        options = self.tool.options
+        if options.device != "auto":
+            words += ["--device", options.device]
+        if options.threads:
+            words += ["--threads", str(options.threads)]
+        return self.tool.command(SCRIPT, *words)
+
+    def metadata(self, request: Request) -> PngInfo:
+        """What a PNG of the picture says about itself: settings as JSON, and the command line."""
+        from PIL.PngImagePlugin import PngInfo
+
+        person = request.person
+        settings = {
+            "version": self.version,
+            **({"from_image": person.path.name} if isinstance(person, Photograph) else {"seed": person}),
+            "properties": self._turned(request),
+            "trunc_psi": self.trunc_psi,
+            "corrections": self.corrections,
+            "weights_sha256": self._weights_sha256,
+        }
+        info = PngInfo()
+        info.add_text("Settings", json.dumps(settings))
+        info.add_itxt("Command", self.command(request))
+        return info

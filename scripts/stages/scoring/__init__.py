@@ -1,0 +1,1 @@
+"""Stage 04: property scores, their plots, and scores learned from labels."""

@@ -1,0 +1,128 @@
+"""Labels of one property that people wrote beside pictures, and which way they run.
+
+The direction of a score is that of the table of properties (segmentation/property_table.py): hand labels
+that run the other way are turned round.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.pipeline import MissingInputError, UserError, tables
+from scripts.stages.filtering.hand_labels import file_names
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NAME_COLUMN = "img_name"
+EXAMPLE_COUNT = 3
+
+
+@dataclass(frozen=True)
+class LabelledProperty:
+    """What a column of hand labels means.
+
+    Attributes:
+        name: property of the one table.
+        column: name of the column.
+        is_reversed: a high label means the low end of the property.
+    """
+
+    name: str
+    column: str
+    is_reversed: bool = False
+
+
+# The five inputs that an earlier project labelled by hand on a scale from 0 to 1 (its tables
+# `train_output_<column>.csv`, its models `input_<column>`). Its hair colour runs from bright to dark.
+HAND_LABELLED_INPUTS = {
+    "input_eyes": LabelledProperty("eyes", "eyes"),
+    "input_hair_color": LabelledProperty("hair_color", "hair_color", is_reversed=True),
+    "input_mouth": LabelledProperty("mouth", "mouth"),
+    "input_background": LabelledProperty("background_mean", "background"),
+    "input_head": LabelledProperty("pose", "head"),
+}
+
+
+def labelled_property(name: str) -> LabelledProperty:
+    """The property that a name on the command line means.
+
+    Args:
+        name: a property of the table, whose labels run as the table says; or one of the five inputs of the
+            earlier project, `input_<column>`, whose labels run as they did there.
+
+    Raises:
+        UserError: there is no such property.
+    """
+    from segmentation.property_table import PROPERTY_NAMES
+
+    if name in HAND_LABELLED_INPUTS:
+        return HAND_LABELLED_INPUTS[name]
+    if name in PROPERTY_NAMES:
+        return LabelledProperty(name, name)
+    raise UserError(
+        f"--property {name} is no property, so nothing says which way its score runs. There are "
+        f"{', '.join(PROPERTY_NAMES)}, and hand labels as an earlier project wrote them: "
+        f"{', '.join(HAND_LABELLED_INPUTS)}."
+    )
+
+
+def load_property_labels(path: Path, column: str, numbers: dict[str, int]) -> pd.DataFrame:
+    """Labels of pictures that are there, checked.
+
+    Args:
+        path: CSV with the columns `img_name` and `column`; others may be.
+        column: the labels, any finite numbers.
+        numbers: file name -> img_no of the pictures that there are.
+
+    Returns:
+        Columns `img_no` and `label` (float64, not all equal), sorted by `img_no`.
+
+    Raises:
+        MissingInputError: there is no such file.
+        UserError: no such column, a label that is no finite number, a picture that is labelled twice or is
+            not there, or labels that are all equal.
+    """
+    import numpy as np
+    import pandas as pd
+
+    if not path.is_file():
+        raise MissingInputError(
+            f"it needs the labels {path}, which is not there. Write a CSV with the columns {NAME_COLUMN} and "
+            f"{column}, one row per labelled picture, and give it with --labels."
+        )
+    mend = f"It needs the columns {NAME_COLUMN} (such as 000123.jpg) and {column} (a number)."
+    table = tables.read_csv(path, (NAME_COLUMN, column), mend)
+    table = table.assign(**{NAME_COLUMN: file_names(table[NAME_COLUMN])})
+    texts = table[column].astype(str).str.replace(",", ".", regex=False)  # decimal commas
+    labels = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64)
+    wrong = table[~np.isfinite(labels)]
+    if len(wrong):
+        first = wrong.iloc[0]
+        raise UserError(
+            f"{path}: {first[NAME_COLUMN]} has the {column} '{first[column]}', which is no number to learn. "
+            f"{len(wrong)} rows are wrong: edit or remove them, then run the same command again."
+        )
+    repeated = table.loc[table[NAME_COLUMN].duplicated(), NAME_COLUMN]
+    if len(repeated):
+        raise UserError(
+            f"{path}: {repeated.iloc[0]} is labelled more than once, and the rows may contradict each other. "
+            "Keep one row per picture, then run the same command again."
+        )
+    img_no = table[NAME_COLUMN].map(numbers)
+    unknown = table.loc[img_no.isna(), NAME_COLUMN].astype(str).tolist()
+    if unknown:
+        raise UserError(
+            f"{path} labels {len(unknown)} pictures that are not among the {len(numbers)} to read "
+            f"({', '.join(unknown[:EXAMPLE_COUNT])}), so it may belong to other people. Remove those rows, "
+            "or choose the pictures that were labelled with --pictures."
+        )
+    if len(table) and labels.min() == labels.max():
+        raise UserError(
+            f"{path}: all {len(table)} labels of {column} are {labels[0]:g}, so there is nothing to tell "
+            "apart. Label pictures that differ."
+        )
+    found = pd.DataFrame({"img_no": img_no.astype("int64"), "label": labels})
+    return found.sort_values("img_no", ignore_index=True)

@@ -1,0 +1,1 @@
+"""Stage 03: faces in pictures, their classes, and the sheets of them."""

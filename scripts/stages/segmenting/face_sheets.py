@@ -1,0 +1,128 @@
+"""Pictures that a person looks at after the segmentation: parsed, unsure and failed faces, with a legend."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from scripts.pipeline import Stage
+from scripts.stages.segmenting.face_pictures import read_picture
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from PIL import Image
+
+SEGMENTED = "segmentation/segmentation_results"
+SHEET = "segmentation/faces_sheet.png"
+UNSURE_SHEET = "segmentation/faces_unsure_sheet.png"
+FAILED_SHEET = "segmentation/faces_failed_sheet.png"
+SHEETS = (SHEET, UNSURE_SHEET, FAILED_SHEET)
+
+SHOWN_KINDS = ("face", "parsing_visualization")
+PARSED_COUNT, UNSURE_COUNT, FAILED_COUNT = 48, 24, 48
+FACE_PX = 112
+PAIR_COLUMNS = 6
+FAILED_PX = 160
+FAILED_COLUMNS = 8
+SWATCH_PX = 14
+LEGEND_HEIGHT_PX = 24
+LEGEND_FONT_PX = 12
+
+
+def result_path(kind: str, img_no: int) -> str:
+    """Workspace-relative path of one of the three pictures of a face."""
+    return f"{SEGMENTED}/{kind}_{img_no:06d}.png"
+
+
+def save_sheets(stage: Stage, table: "pd.DataFrame") -> None:
+    """Write the three contact sheets, from the table of faces and the pictures of the workspace."""
+    import numpy as np
+
+    found = table[table["status"] == "ok"]
+    even = np.linspace(0, max(len(found) - 1, 0), min(PARSED_COUNT, len(found))).astype(int)
+    parsed = found.iloc[even]
+    unsure = found.sort_values(["mean_probability", "img_no"]).head(UNSURE_COUNT)
+    for relative, rows in ((SHEET, parsed), (UNSURE_SHEET, unsure)):
+        stage.save_image(relative, _parsed_sheet(stage, rows))
+    stage.save_image(FAILED_SHEET, _failed_sheet(stage, table[table["status"] != "ok"].head(FAILED_COUNT)))
+
+
+def _parsed_sheet(stage: Stage, rows: "pd.DataFrame") -> "Image.Image":
+    """Faces with their classes beside them, number and mean probability below, and a legend above."""
+    import numpy as np
+
+    from scripts.pipeline.pictures import contact_sheet
+
+    if rows.empty:
+        return _note("no face was found", 2 * FACE_PX)
+    pairs = [
+        np.concatenate(
+            [_thumbnail(stage, result_path(kind, img_no), FACE_PX) for kind in SHOWN_KINDS], axis=1
+        )
+        for img_no in rows["img_no"]
+    ]
+    labels = [
+        f"{img_no}: mean probability {probability:.3f}"
+        for img_no, probability in zip(rows["img_no"], rows["mean_probability"], strict=True)
+    ]
+    return with_legend(contact_sheet(pairs, PAIR_COLUMNS, labels))
+
+
+def _failed_sheet(stage: Stage, rows: "pd.DataFrame") -> "Image.Image":
+    """Pictures without a face or that cannot be read, with the reason below."""
+    from scripts.pipeline.pictures import contact_sheet
+
+    if rows.empty:
+        return _note("no picture failed", FAILED_PX)
+    cells = [_thumbnail(stage, relative, FAILED_PX) for relative in rows["img_path"]]
+    labels = [f"{row.img_no}: {row.reason}" for row in rows.itertuples()]
+    return contact_sheet(cells, FAILED_COLUMNS, labels)
+
+
+def with_legend(sheet: "Image.Image") -> "Image.Image":
+    """The sheet below a legend of class colours; lines break where the sheet ends."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    from segmentation.face_classes import CLASS_NAMES, PALETTE
+
+    font = ImageFont.load_default(LEGEND_FONT_PX)
+    texts = [name.replace("_", " ") for name in CLASS_NAMES]
+    places, x, line = [], 4, 0
+    for text in texts:
+        width = SWATCH_PX + 4 + int(font.getlength(text)) + 12
+        if x > 4 and x + width > sheet.width:
+            x, line = 4, line + 1
+        places.append((x, line * LEGEND_HEIGHT_PX + 4))
+        x += width
+    height = (line + 1) * LEGEND_HEIGHT_PX
+    whole = Image.new("RGB", (sheet.width, height + sheet.height), "white")
+    draw = ImageDraw.Draw(whole)
+    for (x, y), text, color in zip(places, texts, PALETTE.tolist(), strict=True):
+        draw.rectangle((x, y, x + SWATCH_PX, y + SWATCH_PX), fill=tuple(color), outline=(120, 120, 120))
+        draw.text((x + SWATCH_PX + 4, y + 1), text, fill=(30, 30, 30), font=font)
+    whole.paste(sheet, (0, height))
+    return whole
+
+
+def _thumbnail(stage: Stage, relative: str, size_px: int) -> "np.ndarray":
+    """The picture, uint8 [size, size, 3], fitted into a grey square; the bare square if it cannot be read."""
+    import numpy as np
+    from PIL import Image
+
+    square = Image.new("RGB", (size_px, size_px), (200, 200, 200))
+    image = read_picture(stage.workspace / relative)
+    if not isinstance(image, str):
+        picture = Image.fromarray(image)
+        factor = size_px / max(picture.size)
+        picture = picture.resize([max(1, round(side * factor)) for side in picture.size])
+        square.paste(picture, ((size_px - picture.width) // 2, (size_px - picture.height) // 2))
+    return np.asarray(square)
+
+
+def _note(text: str, width_px: int) -> "Image.Image":
+    """A white sheet that says something."""
+    import numpy as np
+
+    from scripts.pipeline.pictures import contact_sheet
+
+    blank: Sequence[np.ndarray] = [np.full((SWATCH_PX, width_px, 3), 255, np.uint8)]
+    return contact_sheet(blank, 1, [text])

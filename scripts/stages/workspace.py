@@ -1,0 +1,67 @@
+"""Every file of a workspace that more than one script knows, once: paths relative to the workspace, and the
+inputs that stages declare of them.
+
+Imports nothing heavy: the numbered scripts read it for ``--help``.
+"""
+
+from __future__ import annotations
+
+from scripts.pipeline import Input
+
+# 00
+GENERATOR = "stylegan/stylegan_model.pth"
+SEGMENTATION_MODELS = "segmentation/models"
+PARSER = f"{SEGMENTATION_MODELS}/segmentation_model.safetensors"
+PUBLISHED_PARSER = f"{SEGMENTATION_MODELS}/segmentation_model.pt"
+ORACLE = "judge/oracle.safetensors"  # the embedded world's judge; not part of the document
+IDENTITY_NETWORK = "stylegan_modified/identity_network.safetensors"  # of the losses
+
+# 01
+CANDIDATES = "stylegan/candidates.csv"
+CANDIDATE_PICTURES = "stylegan/synthesize_results"
+LATENTS = "stylegan/latents.safetensors"
+
+# 02
+LABELS = "cnn/synthesize_results_quality_and_gender.csv"
+LABELS_RECORD = "cnn/synthesize_results_quality_and_gender.json"
+FILTER_NETWORKS = "cnn/models"
+FILTER_TABLE = "cnn/all_image_quality_and_gender.csv"
+KEPT_PICTURES = "stylegan/synthesize_results_filtered"
+
+# 03
+FACES = "segmentation/faces.csv"
+SEGMENTED = "segmentation/segmentation_results"
+
+# 04
+SCORES_FOLDER = "segmentation/property_score_results"
+RAW_SCORES = f"{SCORES_FOLDER}/raw_scores.csv"
+SCORES = f"{SCORES_FOLDER}/all_scores_v3.csv"  # of algorithm 3, which the later stages learn from
+STATISTICS = f"{SCORES_FOLDER}/score_statistics.json"
+
+# 05 to 07
+FINE_TUNED = {
+    "v1": "stylegan_modified/stylegan_gen_fine_tuned_v1.pth",
+    "v2": "stylegan_modified/stylegan_gen_fine_tuned_v2.pth",
+    "v3": "stylegan_modified/stylegan_gen_fine_tuned_v3.pth",
+}
+PROPERTY_CNN = "stylegan_modified/stylegan_gen_fine_tuned_v2_cnn.pth"
+ENCODER = "stylegan_modified/stylegan_gen_fine_tuned_v3_encoder.pth"
+CHECKPOINTS = "stylegan_modified/checkpoints"
+PREVIEWS = "stylegan_modified/previews"
+
+# 08 and 09
+REGENERATED = "stylegan_modified/synthesize_results"
+EVALUATION = "evaluation/results.json"
+STRIPS = "evaluation/strips_{}.png"  # of a version
+
+GENERATOR_INPUT = Input(GENERATOR, made_by="00_fetch_weights")
+ORACLE_INPUT = Input(ORACLE, made_by="00_fetch_weights", optional=True)
+IDENTITY_INPUT = Input(IDENTITY_NETWORK, made_by="00_fetch_weights", optional=True)
+LATENTS_INPUT = Input(LATENTS, made_by="01_generate_candidates")
+FILTER_TABLE_INPUT = Input(FILTER_TABLE, made_by="02_filter_candidates")
+SCORES_INPUT = Input(SCORES, made_by="04_compute_property_scores")
+STATISTICS_INPUT = Input(STATISTICS, made_by="04_compute_property_scores")
+FILTER_INPUTS = tuple(
+    Input(f"{FILTER_NETWORKS}/{name}_model_0.pt", made_by="02_filter_candidates")
+    for name in ("gender", "quality")
+)
