@@ -7,8 +7,8 @@ import time
 import torch
 from torch import Tensor, nn
 
-from scripts.benchmarks import Measurement
-from scripts.benchmarks.plain_stylegan2 import write_plainly
+from scripts.stages.benchmarks import Measurement
+from scripts.stages.benchmarks.plain_stylegan2 import write_plainly
 from stylegan.stylegan2_generator import StyleGAN2Generator
 
 RESOLUTION = 256
