@@ -14,9 +14,10 @@ from scripts.pipeline.files import write_json
 from scripts.stages import candidate_latents, faces
 from scripts.stages.evaluating import evaluation_generators
 from segmentation.normalization import fit
-from segmentation.property_table import PROPERTY_NAMES
+from segmentation.property_table import LABEL_ALGORITHM, PROPERTY_NAMES
 from stylegan_modified.fine_tuning import save_atomically
 from stylegan_modified.stylegan_generator import transplant
+from tests.scripts.segmentation_record import record_segmentation
 from tests.stylegan_modified import tiny
 
 COUNT = 79
@@ -33,12 +34,13 @@ def workspace(tmp_path: Path) -> Path:
     write(tmp_path, table.assign(valid=True))
     Image.new("RGB", (tiny.RESOLUTION, tiny.RESOLUTION)).save(tmp_path / "picture_0.png")
     statistics = fit(scores, np.ones(scores.shape, bool), PROPERTY_NAMES).to_dict()
-    write_json(tmp_path / faces.STATISTICS, {f"algorithm_{faces.ALGORITHM}": statistics})
+    write_json(tmp_path / faces.STATISTICS, {f"algorithm_{LABEL_ALGORITHM}": statistics})
     names = [item.path for item in faces.FILTER_INPUTS]
     names += [faces.BASE, candidate_latents.FILTERED, candidate_latents.LATENTS, faces.PROPERTY_CNN]
     for name in (*names, *faces.GENERATOR_FILES.values(), faces.ENCODER, "evaluation/results.json"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("made earlier")
+    record_segmentation(tmp_path)
     return tmp_path
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from tests.scripts.explore_workspace import make_workspace, run_command
 
 from scripts.pipeline.layers import REPOSITORY
 from segmentation.property_table import PROPERTY_NAMES
+from tests.scripts.pages.explore_workspace import make_workspace, run_command
 from tests.stylegan_modified import tiny
 
 FOLDER = "stylegan_modified/synthesize_results"

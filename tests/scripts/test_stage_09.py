@@ -21,6 +21,7 @@ from scripts.stages.evaluating.evaluation_readings import VersionReadings
 from segmentation.normalization import fit
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan.checkpoint import save_checkpoint
+from stylegan.seeds import EVALUATION
 from stylegan_modified.stylegan_generator import transplant
 from tests.process_groups import in_processes
 from tests.scripts.segmentation_record import record_segmentation
@@ -165,7 +166,7 @@ def test_readings_belong_to_the_segmenter(workspace: Path, tmp_path: Path, chang
     stage = Stage(evaluate.SPEC, evaluate.Options(workspace=copied, device="cpu"), StopRequest())
 
     def folder() -> str:
-        return VersionReadings(stage, "v1", None, None, evaluate.FIRST_SEED, 1, 4).folder
+        return VersionReadings(stage, "v1", None, None, EVALUATION.start, 1, 4).folder
 
     before = folder()
     assert folder() == before

@@ -12,6 +12,7 @@ from torch import nn
 
 from scripts.pipeline import Input, Stage, StageOptions, StageSpec, option, run_stage
 from scripts.stages.fine_tuning.fine_tuning_run import run_training
+from stylegan.seeds import Purpose
 from stylegan_modified.fine_tuning import LoopOptions, Trainer
 
 WEIGHT = "toy/weight.txt"
@@ -29,6 +30,8 @@ class Options(StageOptions):
 
 class ToyTrainer(Trainer):
     """Fits a weight to the means of random batches of five."""
+
+    purpose = Purpose.V1_STEP
 
     def __init__(self, pause_s: float) -> None:
         self.device, self.pause_s = torch.device("cpu"), pause_s

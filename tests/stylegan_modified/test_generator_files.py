@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.scripts.explore_workspace import make_tool, save
 
 from scripts.pipeline import UserError
 from scripts.stages import faces
@@ -12,6 +11,7 @@ from stylegan.checkpoint import CheckpointError, load_checkpoint
 from stylegan_modified.generator_files import load_conditioned, load_dialled
 from stylegan_modified.stylegan_generator import transplant
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
+from tests.scripts.pages.explore_workspace import make_tool, save
 from tests.stylegan.tiny import stylegan2_generator
 from tests.stylegan_modified import tiny
 
