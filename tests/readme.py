@@ -8,7 +8,6 @@ import shlex
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 
 from scripts.pipeline import REPOSITORY
 from segmentation.face_classes import CLASS_NAMES
@@ -23,7 +22,6 @@ ENGLISH = tuple(
 READMES = tuple(sorted({*ENGLISH, *(path.with_name("README.ko.md") for path in ENGLISH)}))
 TABLES = REPOSITORY / "data" / "README.md"  # describes every table
 WAY = REPOSITORY / "scripts" / "README.md"  # says who reads and writes which file
-VARIABLES = {"i": "1", "SLURM_ARRAY_TASK_ID": "1", "SLURM_ARRAY_TASK_COUNT": "4", "SLURM_NNODES": "2"}
 NAMES = {"<property>": PROPERTY_NAMES, "<class>": CLASS_NAMES, "<k>": ("1", "2", "3")}
 
 
@@ -34,10 +32,10 @@ def code_blocks(readme: Path, language: str = "bash") -> list[str]:
 
 
 def commands(block: str) -> list[list[str]]:
-    """Simple commands of a block of shell lines as words, without comments, loops and variables."""
+    """Simple commands of a block of shell lines as words, without comments."""
     found: list[list[str]] = []
     for line in block.replace("\\\n", " ").splitlines():
-        lexer = shlex.shlex(Template(line).safe_substitute(VARIABLES), posix=True, punctuation_chars=True)
+        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
         lexer.whitespace_split = True
         words: list[str] = []
         for word in [*lexer, ";"]:
@@ -45,9 +43,9 @@ def commands(block: str) -> list[list[str]]:
                 if words:
                     found.append(words)
                 words = []
-            elif word not in ("do", "done"):
+            else:
                 words.append(word)
-    return [words for words in found if words[0] != "for"]
+    return found
 
 
 def links(readme: Path) -> list[str]:

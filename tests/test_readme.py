@@ -2,7 +2,6 @@
 
 import importlib.util
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +22,7 @@ COMMANDS = sorted(
         for words in readme.commands(block)
     }
 )
-PROGRAMS = {"ssh", "srun", "wait", "git", "cd", "mkdir", "npm"}
+PROGRAMS = {"mkdir", "npm"}
 NUMBERED = sorted((REPOSITORY / "scripts").glob("[0-9][0-9]_*.py"))
 MOST_LINES = 250
 
@@ -43,9 +42,6 @@ both_languages = pytest.mark.parametrize("translated", [lambda path: path, korea
 
 def script_call(words: tuple[str, ...]) -> tuple[Path, list[str]] | None:
     """The Python script of a command and its arguments."""
-    wrapped = next((word.removeprefix("--wrap=") for word in words if word.startswith("--wrap=")), None)
-    if wrapped is not None:
-        return script_call(tuple(shlex.split(wrapped)))
     for index, word in enumerate(words):
         if word.startswith("scripts/") and word.endswith(".py"):
             return REPOSITORY / word, list(words[index + 1 :])
