@@ -12,7 +12,7 @@ LIST = Path(__file__).with_name("file_formats.md")
 PACKAGES = ("cnn", "data", "scripts", "segmentation", "stylegan", "stylegan_modified")
 # Calls that decode a file, and the only modules that may make them.
 READERS = {
-    "torch.load": {"stylegan/weights_file.py"},
+    "torch.load": {"stylegan/weights_file.py", "stylegan/nvidia_pickle.py"},  # the latter: storages in a pickle
     "safe_open": {"stylegan/weights_file.py"},
     "load_file": set(),
     "Image.open": {
