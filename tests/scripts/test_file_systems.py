@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 
 from scripts.pipeline import REPOSITORY, fingerprint, locks, manifest, recorded, runner
 from scripts.stages import faces
-from scripts.stages.regenerating.regeneration import generator_file
+from scripts.stages.regenerating.regenerator import generator_file
 from tests.faults.injection import obey_permissions
 from tests.processes import ScriptProcess, wait_until
 from tests.scripts.pages.explore_workspace import make_workspace
