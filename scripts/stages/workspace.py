@@ -63,14 +63,14 @@ STRIPS = "evaluation/strips_{}.png"  # of a version
 EDITING_SHEET = "evaluation/editing_{}.png"  # of a version
 
 GENERATOR_INPUT = Input(GENERATOR, made_by="00_fetch_weights")
+MTCNN_INPUTS = tuple(
+    Input(f"{SEGMENTATION_MODELS}/{name}", made_by="00_fetch_weights", optional=True)
+    for name in MTCNN_FILES.values()
+)
 ORACLE_INPUT = Input(ORACLE, made_by="00_fetch_weights", optional=True)
 IDENTITY_INPUT = Input(IDENTITY_NETWORK, made_by="00_fetch_weights", optional=True)
 PARSER_INPUTS = tuple(
     Input(path, made_by="00_fetch_weights", optional=True) for path in (PARSER, PUBLISHED_PARSER)
-)
-DETECTOR_INPUTS = tuple(
-    Input(f"{SEGMENTATION_MODELS}/{name}", made_by="00_fetch_weights", optional=True)
-    for name in MTCNN_FILES.values()
 )
 LATENTS_INPUT = Input(LATENTS, made_by="01_generate_candidates")
 FILTER_TABLE_INPUT = Input(FILTER_TABLE, made_by="02_filter_candidates")

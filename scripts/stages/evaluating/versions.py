@@ -40,7 +40,7 @@ JUDGE_INPUTS = (
     workspace.SCORES_INPUT,
     workspace.STATISTICS_INPUT,
     *workspace.PARSER_INPUTS,
-    *workspace.DETECTOR_INPUTS,
+    *workspace.MTCNN_INPUTS,
     workspace.ORACLE_INPUT,
 )
 
