@@ -17,6 +17,7 @@ from cnn.onnx_networks import GenderJudge
 from cnn.verification import share_in_order, verify
 from scripts.pipeline import Tool, UsageError, UserError, tables
 from scripts.pipeline.image_files import ImageFileError, read_image
+from stylegan.sampling import from_uint8
 
 SUFFIXES = {".png", ".jpg", ".jpeg"}
 READ_AT_ONCE = 16
@@ -37,8 +38,7 @@ def run(tool: Tool, options: Any) -> None:
             "There are neither two people with two pictures each nor known genders, so there is "
             "nothing to measure. Name pictures PERSON_NUMBER.jpg, or give --table."
         )
-    images = torch.from_numpy(np.stack(list(pictures.values()))).to(tool.device)
-    images = images.permute(0, 3, 1, 2).float() / 127.5 - 1
+    images = from_uint8(np.stack(list(pictures.values()))).to(tool.device)
     numbers = {"pictures": str(len(names)), "people with two": str(len(pairs))}
     for path in options.identity if len(pairs) > 1 else ():
         numbers |= identity_numbers(tool, path, images, pairs)

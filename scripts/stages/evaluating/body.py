@@ -53,11 +53,11 @@ def evaluate(stage: Stage, options: Any) -> None:
     statistics = faces.load_statistics(stage)
     judges, requests = Judges(stage, statistics), Requests(stage, statistics, options.seed)
     sizes = Sizes(
-        options.latents,
-        min(options.protocol_latents, options.latents),
-        options.population,
-        options.editing_pictures,
-        options.chunk,
+        latents=options.latents,
+        protocol=min(options.protocol_latents, options.latents),
+        population=options.population,
+        editing=options.editing_pictures,
+        chunk=options.chunk,
     )
     versions = chosen_versions(stage, options)
     ignored = [version for version in FILES if version not in versions]
