@@ -83,6 +83,9 @@ def test_options_that_are_gone(workspace: Path) -> None:
     record = manifest.read(workspace, "01_generate_candidates")
     record["options"]["colour"] = {"value": "red", "from": "config"}
     manifest.write(workspace, "01_generate_candidates", record)
+    assert judged(workspace)["01"].changed == [], "it changed no result"
+    record["depends_on"]["options"]["colour"] = "red"
+    manifest.write(workspace, "01_generate_candidates", record)
     assert judged(workspace)["01"].changed == ["made with options that the script no longer has"]
 
 
