@@ -45,7 +45,6 @@ def load_version(stage: Stage, version: str) -> nn.Module:
         return linear_dials(stage)
     if version != "v1_document":
         return faces.load_generator(stage, version)
-
     with stage.foreseen(CheckpointError, OSError, mend=HOW_TO_MAKE_V1_DOCUMENT):
         return load_conditioned(stage.workspace / V1_DOCUMENT).to(stage.device)
 

@@ -62,7 +62,6 @@ class Judges:
         if not self.has_oracle:
             features = detector_features(self.stage.device, self.reference())
             return lambda images: {"features": features(images).numpy()}
-
         with self.stage.foreseen(ValueError, OSError, mend=self.stage.command("00_fetch_weights", "--force")):
             oracle = load_oracle(self.stage.workspace / ORACLE, self.stage.device)
             order = [oracle.config.property_names.index(name) for name in PROPERTY_NAMES]
