@@ -1,24 +1,17 @@
 """Compare a generator's pictures with portraits it never saw, both read by the oracle."""
 
+from __future__ import annotations
+
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from scripts.pipeline import REPOSITORY, Tool, ToolOptions, files, option, run_tool
-from scripts.pipeline.console import script_command
+from scripts.pipeline import REPOSITORY, Tool, ToolOptions, option, run_tool
 from scripts.stages import generated_pictures
 
-if TYPE_CHECKING:
-    import numpy as np
-    from torch import Tensor
-
 HELD_OUT_SEED = 2_000_000
-SHEET_COUNT = 48
-PARTS = {"eyes": (4, 5), "nose": (6,), "mouth": (7, 8, 9), "hair": (10,)}
-SMALLEST_PART_PX = 30  # of 224 x 224
 
 
 @dataclass(frozen=True)
@@ -41,124 +34,10 @@ class Options(ToolOptions):
             raise ValueError("--count must be at least 2, --training-portraits and --parsed at least 1.")
 
 
-def draw_portraits(first_seed: int, count: int, size: int) -> "np.ndarray":
-    """Portraits uint8 [N, size, size, 3], with the same JPEG as the generator's pictures."""
-    import numpy as np
-
-    from data import portraits
-
-    drawn = portraits.render_many(range(first_seed, first_seed + count), size)
-    return np.stack([generated_pictures.jpeg_round_trip(image) for image in drawn.images])
-
-
-def part_shares(tool: Tool, options: Options, pictures: "np.ndarray") -> dict[str, float]:
-    """Share of the pictures in which the detector finds a face, and the parser each part of it."""
-    import numpy as np
-
-    from segmentation.face_crop import FaceCropper
-    from segmentation.facexformer import FaceXFormerWeightsError, load_facexformer
-    from segmentation.parsing import parse
-
-    generated_pictures.need_file(options.parser, script_command("train_parser"))
-    with tool.foreseen(FaceXFormerWeightsError):
-        parser = load_facexformer(options.parser).to(tool.device)
-    crops = [crop for crop in FaceCropper(tool.device)(list(pictures)) if crop is not None]
-    found = {"face": len(crops) / len(pictures)}
-    if not crops:
-        return found | dict.fromkeys(PARTS, 0.0)
-    label_maps, _ = parse(parser, np.stack([crop.image for crop in crops]), device=tool.device)
-    for part, classes in PARTS.items():
-        pixels = np.isin(label_maps, classes).sum(axis=(1, 2))
-        found[part] = float((pixels >= SMALLEST_PART_PX).sum() / len(pictures))
-    return found
-
-
-def shares(reading: "dict[str, Tensor]") -> dict[str, float]:
-    """Share of women and of low quality."""
-    return {
-        "women": float((reading["gender"] >= 0).float().mean()),
-        "low_quality": float((reading["quality"] < 0).float().mean()),
-    }
-
-
-def compare(
-    generated: "dict[str, Tensor]",
-    real: "dict[str, Tensor]",
-    other: "dict[str, Tensor]",
-    training: "dict[str, Tensor]",
-    names: tuple[str, ...],
-) -> dict[str, Any]:
-    """All figures; `other` are further portraits, which tell how large a figure is without any difference."""
-    import torch
-
-    from cnn.oracle_metrics import kernel_inception_distance, nearest_distance
-
-    read, truth = generated["properties"], real["properties"]
-    spread = read.std(dim=0) / truth.std(dim=0)
-    shift = (read.mean(dim=0) - truth.mean(dim=0)) / truth.std(dim=0)
-    correlation = torch.corrcoef(read.T) - torch.corrcoef(truth.T)
-    nearest = {
-        name: float(nearest_distance(features["features"], training["features"]).median())
-        for name, features in (("generator", generated), ("portraits", real))
-    }
-    return {
-        "generator": shares(generated),
-        "portraits": shares(real),
-        "sd_ratio": dict(zip(names, spread.tolist(), strict=True)),
-        "mean_shift_sd": dict(zip(names, shift.tolist(), strict=True)),
-        "correlation_difference": correlation.tolist(),
-        "largest_correlation_difference": float(correlation.abs().max()),
-        "kid": kernel_inception_distance(generated["features"], real["features"]),
-        "kid_of_portraits": kernel_inception_distance(other["features"], real["features"]),
-        "nearest_training_portrait": nearest,
-    }
-
-
-def log_table(tool: Tool, results: dict[str, Any]) -> None:
-    """Print the figures."""
-    generator, real = results["generator"], results["portraits"]
-    tool.log(f"{'':20}{'generator':>12}{'portraits':>12}")
-    for name in generator:
-        tool.log(f"{name.replace('_', ' '):20}{generator[name]:12.1%}{real[name]:12.1%}")
-    tool.log(f"{'KID x 1000':20}{1000 * results['kid']:12.3f}{1000 * results['kid_of_portraits']:12.3f}")
-    nearest = results["nearest_training_portrait"]
-    title = "nearest training one"
-    tool.log(f"{title:20}{nearest['generator']:12.2f}{nearest['portraits']:12.2f}")
-    tool.log(f"{'property':20}{'sd ratio':>12}{'shift / sd':>12}")
-    for name, ratio in results["sd_ratio"].items():
-        tool.log(f"{name:20}{ratio:12.2f}{results['mean_shift_sd'][name]:+12.2f}")
-    tool.log(f"largest difference of a correlation {results['largest_correlation_difference']:.3f}")
-    tool.log("found: " + ", ".join(f"{part} {share:.1%}" for part, share in results["parts_found"].items()))
-
-
 def run(tool: Tool, options: Options) -> None:
-    """Make pictures, draw portraits, read both, write and print the figures."""
-    from cnn.oracle import read_pictures
-    from scripts.pipeline.pictures import contact_sheet
-    from stylegan.checkpoint import weights_id
+    from scripts.bundle.bodies import compare_generator
 
-    oracle = generated_pictures.open_oracle(tool, options.oracle)
-    pictures = generated_pictures.generate_pictures(tool, options.weights, range(options.count), options.seed)
-    size, held_out = pictures.shape[1], options.first_portrait
-    portrait_sets = [
-        draw_portraits(held_out, options.count, size),
-        draw_portraits(held_out + options.count, options.count, size),
-        draw_portraits(options.first_training_portrait, options.training_portraits, size),
-    ]
-    readings = [read_pictures(oracle, images) for images in (pictures, *portrait_sets)]
-    results = compare(*readings, oracle.config.property_names)
-    results["parts_found"] = part_shares(tool, options, pictures[: options.parsed])
-    results |= {"count": options.count, "seed": options.seed, "weights_id": weights_id(options.weights)}
-
-    default = tool.path("compare_generator/results.json")
-    output = options.output or default
-    files.write_json(output, results)
-    for name, images in (("generated", pictures), ("portraits", portrait_sets[0])):
-        sheet = contact_sheet(images[:SHEET_COUNT], columns=12, scale=max(1, 128 // images.shape[1]))
-        tool.save_image(f"compare_generator/{name}.png", sheet)
-    log_table(tool, results)
-    tool.finish({"pictures": str(options.count)}, [str(output), "compare_generator/generated.png"])
-    tool.log(f"Wrote {output}. Look at {default.parent / 'generated.png'} and portraits.png beside it.")
+    compare_generator.run(tool, options)
 
 
 if __name__ == "__main__":

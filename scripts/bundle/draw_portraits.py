@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from scripts.pipeline import Tool, ToolOptions, UsageError, option, run_tool
-from scripts.pipeline.console import script_command
-from scripts.pipeline.files import save_image
-from scripts.pipeline.pictures import contact_sheet
+from scripts.pipeline import Tool, ToolOptions, option, run_tool
 
 
 @dataclass(frozen=True)
@@ -29,27 +25,9 @@ class Options(ToolOptions):
 
 
 def run(tool: Tool, options: Options) -> None:
-    """Draw the portraits, write the sheet and say how fast it went."""
-    import numpy as np
+    from scripts.bundle.bodies import draw_portraits
 
-    from data import portraits
-
-    if options.count < 1 or options.columns < 1 or not 64 <= options.size <= 256:
-        raise UsageError(
-            "--count and --columns must be at least 1 and --size 64 to 256, or there is nothing to draw. "
-            f"Type\n    {script_command(tool.name, '--count', '32', '--size', '128')}"
-        )
-    start = time.perf_counter()
-    drawn = portraits.render_many(
-        range(options.seed, options.seed + options.count), options.size, options.processes
-    )
-    rate = options.count / (time.perf_counter() - start)
-    cells = drawn.images
-    if options.labels:
-        cells = np.concatenate([cells, portraits.PALETTE[drawn.label_maps]], axis=2)
-    save_image(options.output, contact_sheet(cells, options.columns))
-    tool.finish({"speed": f"{rate:.1f} portraits per second"}, [str(options.output)])
-    tool.log(f"{options.count} portraits of {options.size} px, {rate:.1f} per second: {options.output}")
+    draw_portraits.run(tool, options)
 
 
 if __name__ == "__main__":

@@ -25,11 +25,12 @@ from scripts.pipeline import (
 from scripts.pipeline.layers import convert, script_path
 from scripts.pipeline.locks import holder
 from scripts.pipeline.recorded import vanished
+from scripts.stages.workspace import REGENERATED_TABLE
 
 RUN_NAME = "run.json"  # in the log folder of a tool
 State = Literal["never run", "running", "interrupted", "failed", "stale", "complete"]
 # Scripts that keep no record -> the table that they write last.
-UNRECORDED = {"08_regenerate_images": "stylegan_modified/synthesize_results/images.csv"}
+UNRECORDED = {"08_regenerate_images": REGENERATED_TABLE}
 
 
 @dataclass

@@ -7,6 +7,7 @@ Imports nothing heavy: the numbered scripts read it for ``--help``.
 from __future__ import annotations
 
 from scripts.pipeline import Input
+from segmentation.segmenter_settings import MTCNN_FILES
 
 # 00
 GENERATOR = "stylegan/stylegan_model.pth"
@@ -35,6 +36,8 @@ SEGMENTED = "segmentation/segmentation_results"
 # 04
 SCORES_FOLDER = "segmentation/property_score_results"
 RAW_SCORES = f"{SCORES_FOLDER}/raw_scores.csv"
+SCORES_V1 = f"{SCORES_FOLDER}/all_scores.csv"
+SCORES_V2 = f"{SCORES_FOLDER}/all_scores_v2.csv"
 SCORES = f"{SCORES_FOLDER}/all_scores_v3.csv"  # of algorithm 3, which the later stages learn from
 STATISTICS = f"{SCORES_FOLDER}/score_statistics.json"
 
@@ -51,12 +54,24 @@ PREVIEWS = "stylegan_modified/previews"
 
 # 08 and 09
 REGENERATED = "stylegan_modified/synthesize_results"
+REGENERATED_TABLE = f"{REGENERATED}/images.csv"
 EVALUATION = "evaluation/results.json"
+EVALUATION_TABLE = "evaluation/results.csv"
+EVALUATION_TEXT = "evaluation/results.md"
+RESPONSE = "evaluation/response.png"
 STRIPS = "evaluation/strips_{}.png"  # of a version
+EDITING_SHEET = "evaluation/editing_{}.png"  # of a version
 
 GENERATOR_INPUT = Input(GENERATOR, made_by="00_fetch_weights")
+MTCNN_INPUTS = tuple(
+    Input(f"{SEGMENTATION_MODELS}/{name}", made_by="00_fetch_weights", optional=True)
+    for name in MTCNN_FILES.values()
+)
 ORACLE_INPUT = Input(ORACLE, made_by="00_fetch_weights", optional=True)
 IDENTITY_INPUT = Input(IDENTITY_NETWORK, made_by="00_fetch_weights", optional=True)
+PARSER_INPUTS = tuple(
+    Input(path, made_by="00_fetch_weights", optional=True) for path in (PARSER, PUBLISHED_PARSER)
+)
 LATENTS_INPUT = Input(LATENTS, made_by="01_generate_candidates")
 FILTER_TABLE_INPUT = Input(FILTER_TABLE, made_by="02_filter_candidates")
 SCORES_INPUT = Input(SCORES, made_by="04_compute_property_scores")

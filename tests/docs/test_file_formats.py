@@ -12,7 +12,10 @@ LIST = Path(__file__).with_name("file_formats.md")
 PACKAGES = ("cnn", "data", "scripts", "segmentation", "stylegan", "stylegan_modified")
 # Calls that decode a file, and the only modules that may make them.
 READERS = {
-    "torch.load": {"stylegan/weights_file.py", "stylegan/nvidia_pickle.py"},  # the latter: storages in a pickle
+    "torch.load": {
+        "stylegan/weights_file.py",
+        "stylegan/nvidia_pickle.py",
+    },  # the latter: storages in a pickle
     "safe_open": {"stylegan/weights_file.py"},
     "load_file": set(),
     "Image.open": {
@@ -28,7 +31,7 @@ READERS = {
     "pd.read_csv": {"scripts/pipeline/tables.py"},
     "csv.reader": {"scripts/pipeline/journal.py"},
     # Its own log; the check of the set-up, which must work where pandas is broken.
-    "csv.DictReader": {"scripts/stages/base_generator/training_log.py", "scripts/stages/checking/stages.py"},
+    "csv.DictReader": {"scripts/stages/base_generator/log.py", "scripts/stages/checking/stages.py"},
     "json.load": set(),
     # Metadata of weights; a row of a journal whose checksum was compared; what its own child process says.
     "json.loads": {

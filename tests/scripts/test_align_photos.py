@@ -16,7 +16,7 @@ from data import portraits
 from scripts import train_stylegan
 from scripts.pipeline.layers import REPOSITORY
 from scripts.pipeline.options import resolve_options
-from scripts.stages.base_generator import training_plan
+from scripts.stages.base_generator import plan
 from tests.scripts.odd_pictures import with_odd_exif
 
 SCRIPT = REPOSITORY / "scripts/align_photos.py"
@@ -93,7 +93,7 @@ def test_table_files_resume_and_changed_photos(align, photos: Path, tmp_path: Pa
     command = shlex.split(said.rpartition("next: ")[2])
     assert Path(command[1]).name == "train_stylegan.py"
     training = resolve_options(train_stylegan.Options, "train_stylegan", command[2:]).options
-    config, _ = training_plan.read_plan(training)
+    config, _ = plan.read_plan(training)
     assert {phase.kind for phase in config.phases} == {"discriminator", "adversarial"}
     assert training.folder.resolve() == out.resolve()
 

@@ -1,16 +1,15 @@
 """The benchmark prints a table, writes its figures, and tells a failed comparison from a figure."""
 
 import copy
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
 
 from scripts import benchmark
 from scripts.pipeline import UserError, files
-from scripts.stages.benchmarks import Measurement, plain_stylegan2
+from scripts.stages.benchmarks import Measurement, plain_stylegan2, scores
+from scripts.stages.benchmarks.body import RESULT
 from tests.stylegan import tiny
 
 
@@ -38,9 +37,7 @@ class _Tool:
 
 
 def _use_area(monkeypatch: pytest.MonkeyPatch, measure: object) -> None:
-    module = ModuleType("scripts.stages.benchmarks.scores")
-    module.measure = measure
-    monkeypatch.setitem(sys.modules, "scripts.stages.benchmarks.scores", module)
+    monkeypatch.setattr(scores, "measure", measure)
 
 
 def test_table_and_results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -49,7 +46,7 @@ def test_table_and_results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     benchmark.run(tool, benchmark.Options(only=("scores",)))
     assert tool.numbers == {"measurements": "1"}
     assert any("toy" in line and "3.00x" in line and "batch 1" in line for line in tool.lines)
-    written = files.read_json(tmp_path / benchmark.RESULT)
+    written = files.read_json(tmp_path / RESULT)
     assert written["measurements"][0]["ratio"] == 3.0
     assert written["machine"]["torch"] == torch.__version__
 
@@ -61,7 +58,7 @@ def test_ways_that_disagree_give_no_figures(monkeypatch: pytest.MonkeyPatch, tmp
     _use_area(monkeypatch, measure)
     with pytest.raises(UserError, match="ours and plain differ"):
         benchmark.run(_Tool(tmp_path), benchmark.Options(only=("scores",)))
-    assert not (tmp_path / benchmark.RESULT).exists()
+    assert not (tmp_path / RESULT).exists()
 
 
 def test_unknown_area_is_refused() -> None:

@@ -21,8 +21,9 @@ from torch import nn
 
 from cnn import dlib_resnet
 from cnn.dlib_resnet import DlibResnet
-from scripts.bundle import convert_judges, validate_judges
-from scripts.bundle.convert_judges import DLIB, GENDER, MOBILE, dlib_state, read_member
+from scripts.bundle.bodies.convert_judges import DLIB, GENDER, MOBILE, dlib_state, read_member
+from scripts.bundle.bodies.validate_judges import pairs_of_people
+from scripts.bundle.convert_judges import OUTPUT
 from scripts.bundle.foreign_weights import dlib_layers, tflite_operators
 from scripts.pipeline import REPOSITORY, UserError
 from tests.cnn.face_networks import blocks
@@ -163,10 +164,10 @@ def test_nothing_is_written_before_all_packages_are_checked(exit_code, tmp_path:
 
 def test_bundled_files_say_where_they_come_from() -> None:
     for source in (DLIB, MOBILE):
-        with safe_open(convert_judges.REPOSITORY / convert_judges.OUTPUT / source.target, "pt") as file:
+        with safe_open(REPOSITORY / OUTPUT / source.target, "pt") as file:
             notes = json.loads(file.metadata()["metadata"])
         assert source.notes().items() <= notes.items()
-    listed = (REPOSITORY / convert_judges.OUTPUT / "LICENSE").read_text()
+    listed = (REPOSITORY / OUTPUT / "LICENSE").read_text()
     for source in (DLIB, MOBILE, GENDER):
         assert source.target in listed
 
@@ -206,4 +207,4 @@ def test_faces_without_people_or_genders_are_refused(exit_code, tmp_path: Path, 
     Image.fromarray(blocks(64)[0]).save(folder / "00001.jpg")
     assert exit_code("validate_judges.py", *arguments) == 5
     assert "nothing to measure" in capsys.readouterr().err
-    assert validate_judges.pairs_of_people(["1_a.png", "2_a.png", "1_b.png", "1_c.png"]) == [(0, 2)]
+    assert pairs_of_people(["1_a.png", "2_a.png", "1_b.png", "1_c.png"]) == [(0, 2)]

@@ -12,13 +12,13 @@ import pytest
 from safetensors import SafetensorError
 
 from scripts.pipeline import REPOSITORY, fingerprint, locks, manifest, recorded, runner
+from scripts.pipeline.layers import script_path
 from scripts.stages import faces
-from scripts.stages.regenerating.regeneration import generator_file
+from scripts.stages.regenerating.regenerator import generator_file
 from tests.faults.injection import obey_permissions
 from tests.processes import ScriptProcess, wait_until
 from tests.scripts.pages.explore_workspace import make_workspace
 
-SCRIPTS = REPOSITORY / "scripts"
 MAKERS = {"04_compute_property_scores": faces.STATISTICS, "06_fine_tune_v2": generator_file("v2")}
 
 
@@ -104,7 +104,7 @@ def start(read_only: Path, current_folder: Path) -> Callable[..., ScriptProcess]
 
     def call(name: str, *arguments: object) -> ScriptProcess:
         words = ("--workspace", read_only, "--device", "cpu", *arguments)
-        script = SCRIPTS / f"{name}.py"
+        script = REPOSITORY / script_path(name)
         return ScriptProcess(script, *words, folder=current_folder, prepare=obey_permissions)
 
     return call

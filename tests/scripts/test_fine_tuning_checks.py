@@ -12,7 +12,7 @@ from PIL import Image
 from scripts.pipeline import run_stage
 from scripts.pipeline.files import write_json
 from scripts.stages import candidate_latents, faces
-from scripts.stages.evaluating import evaluation_generators
+from scripts.stages.evaluating import versions
 from segmentation.normalization import fit
 from segmentation.property_table import LABEL_ALGORITHM, PROPERTY_NAMES
 from stylegan_modified.fine_tuning import save_atomically
@@ -95,7 +95,7 @@ def test_a_v2_without_dials(start_over: Run, workspace: Path) -> None:
 
 
 def test_nothing_to_evaluate(start_over: Run, workspace: Path) -> None:
-    for items in evaluation_generators.FILES.values():
+    for items in versions.FILES.values():
         for item in items:
             (workspace / item.path).unlink(missing_ok=True)
     (workspace / faces.BASE).write_text("made earlier")

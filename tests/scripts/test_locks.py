@@ -10,7 +10,7 @@ import pytest
 
 from data import portraits
 from scripts.pipeline import UserError, files, fingerprint, locks
-from scripts.stages.base_generator import training_images
+from scripts.stages.base_generator import images
 
 
 def refused(message: str) -> AbstractContextManager:
@@ -92,7 +92,7 @@ def test_portraits_that_were_never_drawn_are_not_taken_for_drawn(tmp_path: Path)
 
     def draw() -> np.ndarray:
         arguments = (2, 64, 0, 1, tmp_path, lambda text: None)
-        return training_images.portrait_images(*arguments, check_stop=lambda: None)[0]
+        return images.portrait_images(*arguments, check_stop=lambda: None)[0]
 
     class KilledError(Exception):
         pass

@@ -10,7 +10,7 @@ from PIL import Image
 from scripts.pipeline import files
 from scripts.pipeline.pictures import BACKGROUND, contact_sheet, labelled_grid, read_grid
 from scripts.stages import faces
-from scripts.stages.evaluating.evaluation_report import editing_sheet, strips
+from scripts.stages.evaluating.drawings import editing_sheet, strips
 from segmentation.normalization import fit
 from segmentation.property_table import PROPERTY_NAMES
 

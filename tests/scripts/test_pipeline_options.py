@@ -10,7 +10,7 @@ import pytest
 from scripts.pipeline import StageOptions, UsageError
 from scripts.pipeline.layers import FULL_PREFIX, PRESETS, read_tables
 from scripts.pipeline.options import resolve_options, results_options
-from scripts.stages.regenerating.regeneration import parse_sweep
+from scripts.stages.regenerating.requests import parse_seeds, parse_sweep
 
 PRESET = """
 [common]
@@ -234,7 +234,7 @@ def test_options_that_no_batch_can_have(script: str, values: dict[str, int], mes
 )
 def test_seeds_that_nobody_has(text: str) -> None:
     with pytest.raises(UsageError, match="--seeds"):
-        importlib.import_module("scripts.08_regenerate_images").parse_seeds(text)
+        parse_seeds(text)
 
 
 @pytest.mark.parametrize("device", ["mps", "xpu:0", "meta", "cuda:x", "gpu"])

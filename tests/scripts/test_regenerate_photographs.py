@@ -1,7 +1,6 @@
 """08 and photographs: whose picture is whose, and what the table keeps."""
 
 import os
-import runpy
 import shlex
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from scripts.pipeline.layers import REPOSITORY
+from scripts.stages.regenerating.body import with_earlier
 from segmentation.property_table import PROPERTY_NAMES
 from tests.scripts.pages.explore_workspace import make_workspace, run_command
 from tests.stylegan_modified import tiny
@@ -62,12 +61,11 @@ def test_two_photographs_of_one_name_are_two_people(regenerate, workspace: Path,
 
 
 def test_a_picture_that_is_made_again_has_one_row(tmp_path: Path) -> None:
-    script = runpy.run_path(str(REPOSITORY / "scripts/08_regenerate_images.py"))
     for name in "abc":
         (tmp_path / name).touch()
     earlier = pd.DataFrame({"file": ["f/a", "f/b", "f/gone"], "seed": [1, 2, 3], "mouth_measured": 0.5})
     again = pd.DataFrame({"file": ["f/b", "f/c"], "seed": [2, 4]})
-    whole = script["with_earlier"](again, earlier, tmp_path)
+    whole = with_earlier(again, earlier, tmp_path)
     assert whole["file"].tolist() == ["f/b", "f/c", "f/a"]
     assert whole["mouth_measured"].isna().tolist() == [True, True, False]
 

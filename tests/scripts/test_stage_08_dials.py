@@ -9,6 +9,7 @@ import pytest
 
 from scripts.pages.explorer.explorer import ExploreError, Explorer
 from scripts.pipeline.options import resolve_options
+from scripts.stages.regenerating.body import far_requests
 from tests.scripts.pages.explore_workspace import make_tool, make_workspace, properties, run_command
 
 NAME = "08_regenerate_images"
@@ -38,7 +39,7 @@ def regenerate(workspace: Path, *words: object) -> int:
     ],
 )
 def test_requests_far_from_the_training_pictures_are_named(asked: dict, far: list[str]) -> None:
-    assert stage.far_requests(stage.Options(**asked), PERCENTILES) == far
+    assert far_requests(stage.Options(**asked), PERCENTILES) == far
 
 
 def test_a_person_is_told_of_them_with_the_range(workspace: Path, capsys: pytest.CaptureFixture) -> None:

@@ -16,12 +16,15 @@ from safetensors.torch import save_file
 from scripts.pipeline import REPOSITORY, Stage, files, run_stage
 from scripts.pipeline.interrupts import StopRequest
 from scripts.stages import faces, networks
-from scripts.stages.evaluating.evaluation_generators import UnfittedBaseError
-from scripts.stages.evaluating.evaluation_readings import VersionReadings
+from scripts.stages.evaluating import body
+from scripts.stages.evaluating.generators import UnfittedBaseError
+from scripts.stages.evaluating.readings import VersionReadings
+from scripts.stages.evaluating.summary import SCHEMA
+from scripts.stages.workspace import EVALUATION, EVALUATION_TABLE, EVALUATION_TEXT, STRIPS
 from segmentation.normalization import fit
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan.checkpoint import save_checkpoint
-from stylegan.seeds import EVALUATION
+from stylegan.seeds import EVALUATION as SEEDS
 from stylegan_modified.stylegan_generator import transplant
 from tests.process_groups import in_processes
 from tests.scripts.segmentation_record import record_segmentation
@@ -108,27 +111,27 @@ def run(monkeypatch: pytest.MonkeyPatch, workspace: Path):
 def test_results_hold_every_measure_of_every_version(run, workspace: Path, capsys) -> None:
     assert run(*SIZES) == 0
     assert "not evaluated: v1_document, v2, v3" in capsys.readouterr().out
-    results = json.loads((workspace / evaluate.RESULTS).read_text())
+    results = json.loads((workspace / EVALUATION).read_text())
     assert list(results) == ["base", "v1"]
     for version, entry in results.items():
-        assert tuple(entry)[: len(evaluate.SCHEMA)] == evaluate.SCHEMA
-        assert all(entry[name] is not None for name in evaluate.SCHEMA)
+        assert tuple(entry)[: len(SCHEMA)] == SCHEMA
+        assert all(entry[name] is not None for name in SCHEMA)
         assert entry["n_latents"] == 4 and np.shape(entry["response"]) == (7, 7)
         assert list(entry["control"]) == list(entry["repeatability"]) == list(PROPERTY_NAMES)
         assert np.shape(entry["confidence"]["response"]["low"]) == (7, 7)
-        assert (workspace / evaluate.STRIPS.format(version)).stat().st_size > 1000
+        assert (workspace / STRIPS.format(version)).stat().st_size > 1000
     # The transplant's label matrix is zero: its dials are dead, and it keeps the person.
     assert results["v1"]["control"]["mouth"] == results["v1"]["leakage"] == results["v1"]["preservation"] == 0
     assert results["v1"]["identity_auc"] == 1 and results["base"]["preservation"] > 0
-    table = pd.read_csv(workspace / evaluate.TABLE)
+    table = pd.read_csv(workspace / EVALUATION_TABLE)
     assert set(table["version"]) == {"base", "v1"} and {"value", "low", "high", "goal"} <= set(table)
-    text = (workspace / evaluate.MARKDOWN).read_text()
+    text = (workspace / EVALUATION_TEXT).read_text()
     assert "| control r: eyes | >= 0.98 | >= 0.85 |" in text and "seeds from 9000000" in text
 
 
 def test_more_latents_and_a_repeated_part_read_only_what_is_new(run, workspace: Path, capsys) -> None:
     assert run(*SIZES) == 0
-    before = (workspace / evaluate.RESULTS).read_bytes()
+    before = (workspace / EVALUATION).read_bytes()
     capsys.readouterr()
     assert run(*SIZES) == 0 and "up to date" in capsys.readouterr().out
     assert run("--latents", "6", *SIZES[2:]) == 5
@@ -139,7 +142,7 @@ def test_more_latents_and_a_repeated_part_read_only_what_is_new(run, workspace: 
     next((workspace / "evaluation/measured/v1").glob("*/protocol_*.npz")).unlink()
     assert run(*SIZES, "--force") == 0
     assert GreyJudge.read_count == 2 * 50
-    assert (workspace / evaluate.RESULTS).read_bytes() == before
+    assert (workspace / EVALUATION).read_bytes() == before
 
 
 READ_OTHERWISE = {
@@ -166,7 +169,7 @@ def test_readings_belong_to_the_segmenter(workspace: Path, tmp_path: Path, chang
     stage = Stage(evaluate.SPEC, evaluate.Options(workspace=copied, device="cpu"), StopRequest())
 
     def folder() -> str:
-        return VersionReadings(stage, "v1", None, None, EVALUATION.start, 1, 4).folder
+        return VersionReadings(stage, "v1", None, None, SEEDS.start, 1, 4).folder
 
     before = folder()
     assert folder() == before
@@ -178,7 +181,7 @@ def test_an_evaluation_of_a_workspace_that_was_not_segmented_says_what_to_run(
     run, workspace: Path, capsys
 ) -> None:
     """And removes nothing."""
-    record, results = workspace / "_stages/03_segment_faces/_stage.json", workspace / evaluate.RESULTS
+    record, results = workspace / "_stages/03_segment_faces/_stage.json", workspace / EVALUATION
     kept = record.read_bytes()
     record.unlink()
     results.parent.mkdir(exist_ok=True)
@@ -196,9 +199,9 @@ def test_without_an_oracle_the_rest_is_measured_and_said_so(run, workspace: Path
         assert run(*SIZES, "--versions", "v1", "--force") == 0
     finally:
         oracle.write_bytes(kept)
-    entry = json.loads((workspace / evaluate.RESULTS).read_text())["v1"]
+    entry = json.loads((workspace / EVALUATION).read_text())["v1"]
     assert entry["identity_auc"] is None and entry["women"] is None and entry["kid"] is not None
-    assert "There is no oracle" in (workspace / evaluate.MARKDOWN).read_text()
+    assert "There is no oracle" in (workspace / EVALUATION_TEXT).read_text()
     assert run("--versions", "v3", "--force") == 3
     assert "07_fine_tune_v3" in capsys.readouterr().err
 
@@ -217,7 +220,7 @@ class SharedReadings:
 
 
 def _read_together() -> dict[str, int]:
-    return evaluate.read_together([SharedReadings()], None)
+    return body.read_together([SharedReadings()], None)
 
 
 def test_several_processes_know_what_they_made_together(tmp_path: Path) -> None:
@@ -226,16 +229,16 @@ def test_several_processes_know_what_they_made_together(tmp_path: Path) -> None:
 
 
 def test_why_a_version_is_left_out_is_a_key_of_the_results(run, workspace: Path, monkeypatch) -> None:
-    evaluated = evaluate.evaluate
+    evaluated = body.evaluate_version
 
     def without_base(stage: object, options: object, readings: object, sizes: object) -> dict:
         if readings.version == "base":
             raise UnfittedBaseError("It has too few pictures.")
         return evaluated(stage, options, readings, sizes)
 
-    monkeypatch.setattr(evaluate, "evaluate", without_base)
+    monkeypatch.setattr(body, "evaluate_version", without_base)
     assert run(*SIZES, "--force") == 0
-    results = json.loads((workspace / evaluate.RESULTS).read_text())
+    results = json.loads((workspace / EVALUATION).read_text())
     assert results.pop("left_out") == {"base": "It has too few pictures."}
     assert list(results) == ["v1"]
-    assert set(pd.read_csv(workspace / evaluate.TABLE)["version"]) == {"v1"}
+    assert set(pd.read_csv(workspace / EVALUATION_TABLE)["version"]) == {"v1"}

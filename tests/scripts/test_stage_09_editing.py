@@ -14,8 +14,10 @@ from PIL import Image
 from cnn.oracle import load_oracle, save_oracle
 from scripts.pipeline import REPOSITORY, run_stage
 from scripts.stages import faces, networks
-from scripts.stages.evaluating import evaluation_editing
-from scripts.stages.evaluating.evaluation_judges import Judges
+from scripts.stages.evaluating import given_pictures
+from scripts.stages.evaluating.judges import Judges
+from scripts.stages.evaluating.versions import ENCODED_PER_EDITED
+from scripts.stages.workspace import EDITING_SHEET, EVALUATION, EVALUATION_TABLE, EVALUATION_TEXT
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified import editing
 from stylegan_modified.stylegan_generator import transplant
@@ -68,30 +70,28 @@ def run(monkeypatch: pytest.MonkeyPatch, workspace: Path):
 
 
 def results(workspace: Path) -> dict:
-    return json.loads((workspace / evaluate.RESULTS).read_text())["v3"]
+    return json.loads((workspace / EVALUATION).read_text())["v3"]
 
 
 def test_editing_is_measured_shown_and_listed(run, workspace: Path) -> None:
     assert run(*EDITING) == 0
     entry = results(workspace)
     editing = entry["editing"]
-    assert (
-        editing["pictures"] == 4 and editing["pictures_encoded"] == 4 * evaluation_editing.ENCODED_PER_EDITED
-    )
+    assert editing["pictures"] == 4 and editing["pictures_encoded"] == 4 * ENCODED_PER_EDITED
     expected = {"reconstruction_error", "reconstruction_identity_auc", "reconstruction_similarity", "control"}
     expected |= {"slope", "leakage", "identity_auc", "own_property_mae", "z_property_r2"}
     assert expected <= set(editing)
     assert all(editing[name] is not None for name in expected)
     assert set(editing["confidence"]["slope"]["low"]) == set(PROPERTY_NAMES)
     assert 0 < editing["reconstruction_error"] < 255
-    sheet = Image.open(workspace / evaluate.EDITING.format("v3"))
+    sheet = Image.open(workspace / EDITING_SHEET.format("v3"))
     assert sheet.width > 16 * 96 and sheet.height > 4 * 96
-    rows = pd.read_csv(workspace / evaluate.TABLE).set_index(["measure", "property"])
+    rows = pd.read_csv(workspace / EVALUATION_TABLE).set_index(["measure", "property"])
     assert rows.loc[("editing.z_property_r2", "mouth"), "goal"] == "<= 0.05"
     assert rows.loc[("editing.control", "eyes"), "value"] == editing["control"]["eyes"]
     assert rows.loc[("control", "eyes"), "value"] == entry["control"]["eyes"]
     assert rows.loc[("control_by_oracle", "eyes"), "value"] == entry["control_by_oracle"]["eyes"]
-    text = (workspace / evaluate.MARKDOWN).read_text()
+    text = (workspace / EVALUATION_TEXT).read_text()
     assert "| given pictures: identity AUC, rebuilt | >= 0.97 |" in text
     assert "| leakage, read by the oracle, sd per sd | <= 0.06 |" in text
     assert "seeds from 9500000" in text and "Its r with the scores there: eyes " in text
@@ -99,13 +99,13 @@ def test_editing_is_measured_shown_and_listed(run, workspace: Path) -> None:
 
 def test_readings_of_editing_are_kept_and_belong_to_the_encoder(run, workspace: Path) -> None:
     assert run(*EDITING) == 0
-    before = (workspace / evaluate.RESULTS).read_bytes()
+    before = (workspace / EVALUATION).read_bytes()
     GreyJudge.read_count = 0
     assert run(*EDITING, "--force") == 0 and GreyJudge.read_count == 0
     next((workspace / "evaluation/measured/v3").glob("*/editing_*.npz")).unlink()
     assert run(*EDITING, "--force") == 0
     assert GreyJudge.read_count == 4 * 36
-    assert (workspace / evaluate.RESULTS).read_bytes() == before
+    assert (workspace / EVALUATION).read_bytes() == before
     encoder = Encoder(EncoderConfig(tiny.RESOLUTION, tiny.Z_DIM, width=0.25, hidden=32))
     torch.save(encoder.checkpoint(), workspace / faces.ENCODER)
     GreyJudge.read_count = 0
@@ -130,14 +130,14 @@ def test_the_document_s_generator_is_asked_directly_and_none_is_a_choice(run, wo
     assert results(workspace)["editing"]["leakage"] > 0
     assert run(*EDITING[:-1], "0", "--force") == 0
     assert "editing" not in results(workspace)
-    assert not (workspace / evaluate.EDITING.format("v3")).exists()
-    assert "given pictures" not in (workspace / evaluate.MARKDOWN).read_text()
+    assert not (workspace / EDITING_SHEET.format("v3")).exists()
+    assert "given pictures" not in (workspace / EVALUATION_TEXT).read_text()
 
 
 def test_a_base_without_usable_pictures_is_said(run, workspace: Path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(Judges, "would_keep", lambda self, images: np.zeros(len(images), bool))
-    monkeypatch.setattr(evaluation_editing, "SMALLEST_SEARCH", 64)
-    monkeypatch.setattr(evaluation_editing, "CANDIDATES_PER_GIVEN", 1)
+    monkeypatch.setattr(given_pictures, "SMALLEST_SEARCH", 64)
+    monkeypatch.setattr(given_pictures, "CANDIDATES_PER_GIVEN", 1)
     assert run(*EDITING) != 0
     assert "--editing-pictures 0" in capsys.readouterr().err
     with pytest.raises(ValueError, match="even"):

@@ -16,8 +16,7 @@ from PIL import Image
 from scripts import train_stylegan
 from scripts.pipeline import REPOSITORY, Tool, UserError, run_tool
 from scripts.pipeline.interrupts import StopRequest
-from scripts.stages import fast_memory
-from scripts.stages.base_generator import stylegan_run, training_images
+from scripts.stages.base_generator import body, images, training
 from stylegan.checkpoint import (
     build_discriminator,
     build_generator,
@@ -63,7 +62,7 @@ Train = Callable[..., int]
 @pytest.fixture
 def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
     """Runs the script in this process, quicker than in a new one; returns its exit code."""
-    monkeypatch.setattr(fast_memory, "keep_freed_memory", lambda: True)
+    monkeypatch.setattr(body, "keep_freed_memory", lambda: True)
 
     def run(plan: str, *arguments: object, out: str = "out") -> int:
         path = tmp_path / "plan.toml"
@@ -117,7 +116,7 @@ def test_the_usual_workspace_belongs_to_the_bundled_generator(tmp_path: Path) ->
         (tool.workspace / "base_generator", REPOSITORY / "data/runs/mine"),
         (tmp_path / "mine/base", tmp_path / "mine"),
     ):
-        words = [shlex.split(command) for command in train_stylegan.next_commands(tool, out)]
+        words = [shlex.split(command) for command in body.next_commands(tool, out)]
         assert [Path(line[line.index("--workspace") + 1]).resolve() for line in words] == [workspace] * 2
 
 
@@ -198,9 +197,9 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
     plan = 'augmentation = "adaptive"\naugmentation_kimg = 0.05\n' + PLAN
     assert train(plan, *arguments, out="through") == 0
     with monkeypatch.context() as patched:
-        over = stylegan_run.TrainingRun._is_out_of_time
+        over = training.TrainingRun._is_out_of_time
         patched.setattr(
-            stylegan_run.TrainingRun,
+            training.TrainingRun,
             "_is_out_of_time",
             lambda run: over(run) or run.trainer.counters.step == 11,
         )
@@ -223,11 +222,11 @@ def test_a_look_that_a_kill_cut_short_is_done_again(
     assert train(PLAN, *arguments, out="through") == 0
     with monkeypatch.context() as patched:
 
-        def die(run: stylegan_run.TrainingRun, at_the_end: bool) -> None:
+        def die(run: training.TrainingRun, at_the_end: bool) -> None:
             if run.trainer.counters.step == 13:
                 raise KeyboardInterrupt
 
-        patched.setattr(stylegan_run.TrainingRun, "look", die)
+        patched.setattr(training.TrainingRun, "look", die)
         assert train(PLAN, *arguments, "--save-seconds", 0, out="killed") == 130
     for _ in range(2):  # the second run finds a finished training, and logs nothing twice
         assert train(PLAN, *arguments, out="killed") == 0
@@ -274,11 +273,11 @@ def test_no_process_waits_for_one_that_has_gone() -> None:
 
     cpu = torch.device("cpu")
     with pytest.raises(UserError, match="no pictures"):
-        stylegan_run.in_the_first_process(Two(rank=0, other_failed=False), cpu, fail)
+        training.in_the_first_process(Two(rank=0, other_failed=False), cpu, fail)
     with pytest.raises(UserError, match="first process"):
-        stylegan_run.in_the_first_process(Two(rank=1, other_failed=True), cpu, fail)
-    assert stylegan_run.in_the_first_process(Two(rank=1, other_failed=False), cpu, fail) is None
-    assert stylegan_run.in_the_first_process(Two(rank=0, other_failed=False), cpu, lambda: 5) == 5
+        training.in_the_first_process(Two(rank=1, other_failed=True), cpu, fail)
+    assert training.in_the_first_process(Two(rank=1, other_failed=False), cpu, fail) is None
+    assert training.in_the_first_process(Two(rank=0, other_failed=False), cpu, lambda: 5) == 5
 
 
 def test_messages_name_what_is_wrong(train: Train, pictures: Path, capsys: pytest.CaptureFixture) -> None:
@@ -305,14 +304,14 @@ def test_weights_of_the_table_decide_how_often_a_picture_is_shown(
     table = pictures / "aligned.csv"
     rows = [f"{i}.png,{'unsure' if i == 9 else 'ok'},{0.25 if i < 4 else 1}\n" for i in range(10)]
     table.write_text("file,status,weight\n" + "".join(rows))
-    images, weights, first = training_images.folder_images(pictures, 16, tmp_path / "cache", print)
-    assert len(images) == 9 and weights.tolist() == [0.25] * 4 + [1] * 5
-    order = training_images.weighted_order(weights)
+    found, weights, first = images.folder_images(pictures, 16, tmp_path / "cache", print)
+    assert len(found) == 9 and weights.tolist() == [0.25] * 4 + [1] * 5
+    order = images.weighted_order(weights)
     assert np.bincount(order).tolist() == [1] * 4 + [4] * 5
-    assert training_images.folder_images(pictures, 16, tmp_path / "cache", print)[2] == first
+    assert images.folder_images(pictures, 16, tmp_path / "cache", print)[2] == first
     table.write_text(table.read_text().replace(".25", ".5"))
-    assert training_images.folder_images(pictures, 16, tmp_path / "cache", print)[2] != first
-    assert training_images.weighted_order(np.ones(5)) is None
+    assert images.folder_images(pictures, 16, tmp_path / "cache", print)[2] != first
+    assert images.weighted_order(np.ones(5)) is None
     table.write_text(table.read_text().replace("0.5", "much"))
     assert train(PLAN, "--folder", pictures) == 5
     assert "column weight" in capsys.readouterr().err

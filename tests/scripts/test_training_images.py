@@ -8,8 +8,7 @@ from PIL import Image
 
 from data import portraits
 from scripts import train_stylegan
-from scripts.stages.base_generator import stylegan_run
-from scripts.stages.base_generator.training_images import folder_images
+from scripts.stages.base_generator.images import folder_images, load_images
 from tests.scripts.odd_pictures import with_odd_exif
 
 # What a training on `aligned` is resumed by. Another value would refuse every checkpoint that people have.
@@ -34,7 +33,7 @@ def aligned(tmp_path: Path) -> Path:
 def test_a_checkpoint_knows_the_same_pictures_again(aligned: Path, tmp_path: Path) -> None:
     options = train_stylegan.Options(folder=aligned)
     for _ in range(2):  # read, and from the cache
-        images, what = stylegan_run.load_images(None, options, 16, tmp_path / "out", print)
+        images, what = load_images(None, options, 16, tmp_path / "out", print)
         assert what == WHAT
         assert np.asarray(images.images).shape == (9, 16, 16, 3)
 

@@ -1,6 +1,5 @@
 """The tool that judges the scores by portraits of known properties."""
 
-import importlib
 import runpy
 import sys
 from pathlib import Path
@@ -9,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from scripts.bundle.bodies import validate_property_scores as body
 from scripts.pipeline.layers import REPOSITORY
 from segmentation.property_table import PROPERTY_NAMES
 
 SCRIPT = REPOSITORY / "scripts/bundle/validate_property_scores.py"
-tool = importlib.import_module("scripts.bundle.validate_property_scores")
 
 
 def run(monkeypatch: pytest.MonkeyPatch, workspace: Path, *arguments: object) -> int:
@@ -28,7 +27,7 @@ def run(monkeypatch: pytest.MonkeyPatch, workspace: Path, *arguments: object) ->
 def test_algorithm_3_reads_the_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sweeps = ("--people", 1, "--levels", 3)
     assert run(monkeypatch, tmp_path, "--count", 24, "--size", 64, *sweeps) == 0
-    table = pd.read_csv(tmp_path / tool.RESULT)
+    table = pd.read_csv(tmp_path / body.RESULT)
     assert len(table) == 3 * len(PROPERTY_NAMES)
     ours = table[table["algorithm"] == 3].set_index("property")
     assert (ours["r"] > 0.9).all()
@@ -49,25 +48,25 @@ def test_influence_is_found_where_it_is() -> None:
     rng = np.random.default_rng(0)
     truth = rng.normal(size=(2000, 3)) * [1, 10, 0.1]
     score = truth[:, 0] + 0.03 * truth[:, 1] + 0.5 * rng.normal(size=2000)
-    share, partial, strongest = tool.influence(score, truth, own=0)
+    share, partial, strongest = body.influence(score, truth, own=0)
     assert strongest == 1
     assert share == pytest.approx(0.09 / 1.34, abs=0.02)
     assert partial == pytest.approx(0.09 / 0.34, abs=0.04)
-    assert tool.influence(truth[:, 0] + 0.5 * rng.normal(size=2000), truth, own=0)[1] < 0.01
+    assert body.influence(truth[:, 0] + 0.5 * rng.normal(size=2000), truth, own=0)[1] < 0.01
 
 
 def test_the_median_person_counts_and_a_score_that_stays_is_0() -> None:
     truth = np.tile([0.0, 0.5, 1.0], (3, 1))
     values = np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0], [5.0, 5.0, 5.0]])
     valid = np.ones_like(values, bool)
-    assert tool.within_person(values, valid, truth) == 0
-    assert tool.within_person(values[[0, 0, 1]], valid, truth) == pytest.approx(1)
+    assert body.within_person(values, valid, truth) == 0
+    assert body.within_person(values[[0, 0, 1]], valid, truth) == pytest.approx(1)
     valid[:, 0] = False  # two values are no correlation
-    assert tool.within_person(values[[0, 0, 0]], valid, truth) == 0
+    assert body.within_person(values[[0, 0, 0]], valid, truth) == 0
 
 
 def test_sweeps_change_one_property_of_a_person() -> None:
-    swept = tool.sweep_latents(5, people=2, levels=3)
+    swept = body.sweep_latents(5, people=2, levels=3)
     changed = (swept != swept[:, :, :1]).any(axis=2)
     assert swept.shape[:3] == (2, 7, 3)
     assert (changed.sum(axis=-1) == 1).all()

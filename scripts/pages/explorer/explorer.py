@@ -12,30 +12,29 @@ import re
 import threading
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from scripts.pipeline import Tool, UserError, files
 from scripts.pipeline.console import running_command
 from scripts.stages import faces
 from scripts.stages.regenerating import photographs
 from scripts.stages.regenerating.photographs import PhotographEncoder
-from scripts.stages.regenerating.regeneration import (
+from scripts.stages.regenerating.regenerator import (
     MAKERS,
     Person,
     Photograph,
+    Regenerated,
     Regenerator,
     Request,
     generator_file,
-    parse_sweep,
 )
+from scripts.stages.regenerating.requests import parse_sweep
+from segmentation.property_table import PROPERTIES
 from stylegan.seeds import PICTURES
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from PIL.PngImagePlugin import PngInfo
-
-    from scripts.stages.regenerating.regeneration import Regenerated
 
 FOLDER = "explorer/photographs"
 LARGEST_PHOTOGRAPH_BYTES = 36 << 20
@@ -268,8 +267,6 @@ class Explorer:
 
 def _dials(tool: Tool) -> list[dict[str, Any]]:
     """The seven dials: names, meanings, range from the 1st to the 99th percentile, and median."""
-    from segmentation.property_table import PROPERTIES
-
     percentiles = faces.load_statistics(tool).normalized_percentiles()
     return [
         {
@@ -296,8 +293,6 @@ def _sweep(dial: Mapping[str, Any], count: int) -> str:
 
 def _png(image: Any, metadata: PngInfo | None = None) -> str:
     """A picture uint8 [H, W, 3] as PNG in base64."""
-    from PIL import Image
-
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG", pnginfo=metadata)
     return base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 from werkzeug.wrappers import Request, Response
 
 from scripts.pages.explorer.explorer import LARGEST_PHOTOGRAPH_BYTES, ExploreError, Explorer
-from scripts.pages.server import Action, PageServer, json_response
-from scripts.pipeline import UserError
+from scripts.pages.server import Action, PageServer, json_response, open_browser
+from scripts.pipeline import Tool, UserError
+from scripts.stages.regenerating.regenerator import MAKERS, check_files, generator_file
+from scripts.stages.workspace import GENERATOR, STATISTICS
 
 
 class ExploreServer(PageServer):
@@ -46,3 +49,24 @@ class ExploreServer(PageServer):
             "/api/strip": self.explorer.strip,
             "/api/photograph": self.explorer.photograph,
         }
+
+
+def explore(tool: Tool, trunc_psi: float, corrections: int, port: int, browser: bool) -> None:
+    """Load the newest generator and show the page until it is closed or Ctrl-C.
+
+    Raises:
+        MissingInputError: there are no score statistics, or no generator at all.
+    """
+    needed = {STATISTICS: "04_compute_property_scores"}
+    if not any((tool.workspace / generator_file(version)).exists() for version in MAKERS):
+        needed[GENERATOR] = MAKERS["base"]
+    check_files(tool, needed)
+    explorer = Explorer(tool, trunc_psi, corrections)
+    with ExploreServer(explorer, port) as server:
+        tool.log(f"Generators of {tool.workspace}: {', '.join(explorer.versions)}.")
+        # The address is needed even by those who want to see errors only.
+        print(f"Explorer: {server.address} (Ctrl-C here, or its Close button, ends it)", flush=True)
+        threading.Thread(target=explorer.load_all, daemon=True).start()
+        if browser:
+            open_browser(server.address)
+        server.serve_until(tool.check_stop)

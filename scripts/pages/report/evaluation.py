@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from scripts.pipeline import files
-from scripts.stages.evaluating.evaluation_report import Cell, Goal, cell, goal_rows
+from scripts.stages.evaluating.goals import LEFT_OUT, Cell, Goal, cell, goal_rows
+from scripts.stages.workspace import EVALUATION
 from segmentation.property_table import PROPERTY_NAMES
 
-RESULTS = "evaluation/results.json"
 VERSIONS = ("v1", "v2", "v3")  # those that may be the best: trained by our own recipes
 STRONG = 0.85  # from this share of colour on, white is the more legible text
 
@@ -86,12 +86,12 @@ class Evaluation:
 
 def read_evaluation(workspace: Path) -> tuple[Evaluation | None, str]:
     """The results, or None with the reason why there are none (empty: 09 has not ended)."""
-    path = workspace / RESULTS
+    path = workspace / EVALUATION
     if not path.is_file():
         return None, ""
     try:
         results = files.read_json(path)
-        left_out = results.pop("left_out", {})
+        left_out = results.pop(LEFT_OUT, {})
         if not results:
             raise ValueError("it holds no versions")
         rows = _rows(results)
@@ -101,7 +101,7 @@ def read_evaluation(workspace: Path) -> tuple[Evaluation | None, str]:
             default=None,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return None, f"{RESULTS} is not what 09_evaluate writes ({type(error).__name__}: {error})."
+        return None, f"{EVALUATION} is not what 09_evaluate writes ({type(error).__name__}: {error})."
     return Evaluation(results, rows, best, left_out), ""
 
 

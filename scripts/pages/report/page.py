@@ -14,7 +14,7 @@ from scripts.pages.report.charts import Panels, score_panels, training_panels
 from scripts.pages.report.evaluation import Evaluation, heat_style, read_evaluation
 from scripts.pages.report.results import LeftOut, Results
 from scripts.pages.status import StageStatus, judge, read_stages
-from scripts.stages.evaluating.evaluation_report import LEVEL_NAMES
+from scripts.stages.evaluating.drawings import LEVEL_NAMES
 from segmentation.property_table import PROPERTY_NAMES
 
 

@@ -14,11 +14,10 @@ from PIL import Image
 
 from scripts.pipeline.image_files import ImageFileError, read_image
 from scripts.pipeline.pictures import GAP_PX, SHEET_ASPECT, labelled_grid, read_grid
-from scripts.stages.evaluating.evaluation_report import LEVEL_NAMES
+from scripts.stages.evaluating.drawings import LEVEL_NAMES
+from scripts.stages.workspace import PREVIEWS, STRIPS
 from segmentation.property_table import PROPERTIES, PROPERTY_NAMES, Property
 
-STRIPS = "evaluation/strips_{}.png"
-PREVIEWS = "stylegan_modified/previews"
 LEVELS, PREVIEW_LEVELS = len(LEVEL_NAMES), 3  # pictures of each dial
 FRAMES = 6  # of a filmstrip
 LARGEST_SIDE_PX = 1600

@@ -10,16 +10,12 @@ import pandas as pd
 
 from scripts.pages.status import StageStatus
 from scripts.pipeline import UserError, tables
+from scripts.stages.workspace import CANDIDATES, FACES, FILTER_TABLE, RAW_SCORES, SCORES
 from segmentation.property_table import PROPERTY_NAMES
 
-CANDIDATES = "stylegan/candidates.csv"
-FILTERED = "cnn/all_image_quality_and_gender.csv"
-FACES = "segmentation/faces.csv"
-RAW_SCORES = "segmentation/property_score_results/raw_scores.csv"
-SCORES = "segmentation/property_score_results/all_scores_v3.csv"
 STEPS = (  # what the rows of a table count that have this value (None: any)
     ("candidates drawn", CANDIDATES, "img_no", None),
-    ("kept by the filter", FILTERED, "kept", 1),
+    ("kept by the filter", FILTER_TABLE, "kept", 1),
     ("faces parsed", FACES, "status", "ok"),
     ("with all seven scores", SCORES, "valid", True),
 )
@@ -99,7 +95,7 @@ class Results:
 
     def _rejected(self, stages: Sequence[StageStatus]) -> Iterator[LeftOut]:
         """Candidates that the filter did not keep: by status, and by the threshold that they miss."""
-        table = self.table(FILTERED, "kept", "status", "reason", "gender", "quality")
+        table = self.table(FILTER_TABLE, "kept", "status", "reason", "gender", "quality")
         if table is None:
             return
         option = next(stage for stage in stages if stage.number == "02").option

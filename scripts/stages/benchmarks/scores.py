@@ -11,10 +11,14 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
+from PIL import Image
 
+from data import portraits
 from scripts.stages.benchmarks import Measurement
+from segmentation.property_scores import compute_scores
 
 FIRST_SEED = 3_200_000
 PICTURE_PX, FACE_PX = 128, 224
@@ -41,8 +45,6 @@ def measure(device: torch.device, quick: bool) -> list[Measurement]:
     Raises:
         RuntimeError: a plain version gives other scores.
     """
-    from segmentation.property_scores import compute_scores
-
     faces = draw_faces(QUICK_FACES if quick else FACES)
     few = Faces(*(array[:PLAIN_FACES] for array in faces))
     measurements = []
@@ -86,9 +88,6 @@ def seconds(function: Callable[[Faces], np.ndarray], faces: Faces) -> float:
 
 def draw_faces(count: int) -> Faces:
     """Portraits with their own label maps, cut out around the face like the segmentation stage's."""
-    from PIL import Image
-
-    from data import portraits
 
     drawn = portraits.render_many(range(FIRST_SEED, FIRST_SEED + count), PICTURE_PX)
     label_maps, crops, boxes = [], [], []
@@ -254,8 +253,6 @@ def plain_background_v3(
     label_map: np.ndarray, picture: np.ndarray, box: np.ndarray, face: Part, eye_y: float
 ) -> tuple[float, float]:
     """Mean and standard deviation of the background of the whole picture."""
-    import cv2
-
     left, top, right, bottom = box
     scale_x, scale_y = (right - left) / FACE_PX, (bottom - top) / FACE_PX
     x, y = (np.arange(PICTURE_PX) + 0.5 for _ in range(2))

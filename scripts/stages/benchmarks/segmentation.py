@@ -12,18 +12,20 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
+from data import portraits
 from scripts.pipeline import REPOSITORY, Stage, files
 from scripts.pipeline.interrupts import StopRequest
+from scripts.stages.benchmarks import Measurement
 from scripts.stages.fast_memory import keep_freed_memory
-
-if TYPE_CHECKING:
-    from scripts.stages.benchmarks import Measurement
-    from segmentation.segmenter import Segmenter
+from segmentation.facexformer import SINGLE_TASKS, FaceXFormer
+from segmentation.parsing import best_precision, parse_faces, visualize
+from segmentation.segmenter import Segmenter
 
 SCRIPT = REPOSITORY / "scripts/03_segment_faces.py"
 BUNDLED_PARSER = REPOSITORY / "data/embedded/segmentation_model.safetensors"
@@ -51,10 +53,6 @@ def measure(device: torch.device, quick: bool) -> list[Measurement]:
 
 def _measure_network(faces: np.ndarray, device: torch.device, repeats: int) -> list[Measurement]:
     """Segmentation in a batch, against all heads one by one; faces uint8 [N, 224, 224, 3]."""
-    from scripts.stages.benchmarks import Measurement
-    from segmentation.facexformer import SINGLE_TASKS, FaceXFormer
-    from segmentation.parsing import best_precision, parse_faces
-
     torch.manual_seed(0)
     model = FaceXFormer().eval().to(device)
     precisions = sorted({torch.float32, best_precision(device)}, key=str)
@@ -80,8 +78,6 @@ class _StageBenchmark:
     """Stage 03 on portraits as stage 01 writes its candidates, with the bundled parser."""
 
     def __init__(self, workspace: Path, device: torch.device, count: int) -> None:
-        from data import portraits
-
         self.script = runpy.run_path(str(SCRIPT))
         self.options = self.script["Options"](workspace=workspace, device=str(device), quiet=True)
         self.paths = {n: f"{self.script['PICTURES']}/{n:06d}.jpg" for n in range(count)}
@@ -103,8 +99,6 @@ class _StageBenchmark:
 
     def measure(self, repeats: int) -> Measurement:
         """Pictures per second from JPEG files to PNG files."""
-        from scripts.stages.benchmarks import Measurement
-
         counts = {"ours": len(self.paths), "plain": PLAIN_STAGE_COUNT}
         ways = {"ours": self._ours, "plain": self._plain}
         results, rates, processor_ms = _compare(ways, counts, repeats)
@@ -128,9 +122,6 @@ class _StageBenchmark:
         return self._label_maps(len(numbers))
 
     def _plain(self) -> np.ndarray:
-        from segmentation.facexformer import SINGLE_TASKS
-        from segmentation.parsing import parse_faces, visualize
-
         result_path = self.script["result_path"]
         for img_no in range(PLAIN_STAGE_COUNT):
             crop = self.segmenter.cropper([self._read(img_no)])[0]
@@ -143,8 +134,6 @@ class _StageBenchmark:
 
     def _label_maps(self, count: int) -> np.ndarray:
         """What was written; part of neither way's work, but a few hundredths of its time."""
-        from PIL import Image
-
         paths = [self.stage.workspace / self.script["result_path"]("parsing", n) for n in range(count)]
         return np.stack([np.asarray(Image.open(path)) for path in paths])
 

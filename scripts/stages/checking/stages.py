@@ -20,16 +20,26 @@ from scripts.pipeline.recorded import content_hash
 from scripts.pipeline.runner import given_options
 from scripts.stages.checking import pictures
 from scripts.stages.checking.findings import Finding
+from scripts.stages.workspace import (
+    CANDIDATE_PICTURES,
+    CANDIDATES,
+    FACES,
+    FILTER_TABLE,
+    KEPT_PICTURES,
+    RAW_SCORES,
+    REGENERATED,
+    REGENERATED_TABLE,
+    SCORES,
+    SCORES_V1,
+    SCORES_V2,
+    SEGMENTED,
+)
 
 EXAMPLE_COUNT = 3
-PICTURES = "stylegan/synthesize_results"
-FILTERED = "stylegan/synthesize_results_filtered"
-SEGMENTED = "segmentation/segmentation_results"
-REGENERATED = "stylegan_modified/synthesize_results"
 FACE_KINDS = ("face", "parsing", "parsing_visualization")
 MAKERS = {  # folder of pictures -> script
-    PICTURES: "01_generate_candidates",
-    FILTERED: "02_filter_candidates",
+    CANDIDATE_PICTURES: "01_generate_candidates",
+    KEPT_PICTURES: "02_filter_candidates",
     SEGMENTED: "03_segment_faces",
     REGENERATED: "08_regenerate_images",
 }
@@ -41,7 +51,7 @@ def _own_picture(row: Row) -> list[str]:
 
 
 def _kept_picture(row: Row) -> list[str]:
-    kept = [f"{FILTERED}/{row['img_path'].rsplit('/', 1)[-1]}"] if row["kept"] == "1" else []
+    kept = [f"{KEPT_PICTURES}/{row['img_path'].rsplit('/', 1)[-1]}"] if row["kept"] == "1" else []
     return [row["img_path"], *kept]
 
 
@@ -50,18 +60,17 @@ def _face_pictures(row: Row) -> list[str]:
     return [row["img_path"], *(faces if row["status"] == "ok" else [])]
 
 
-SCORES = "segmentation/property_score_results"
 TABLES: dict[str, tuple[str, Callable[[Row], list[str]]]] = {  # table -> script, files of a row
-    "stylegan/candidates.csv": ("01_generate_candidates", _own_picture),
-    "cnn/all_image_quality_and_gender.csv": ("02_filter_candidates", _kept_picture),
+    CANDIDATES: ("01_generate_candidates", _own_picture),
+    FILTER_TABLE: ("02_filter_candidates", _kept_picture),
     "cnn/inference_result/gender.csv": ("02_filter_candidates", _own_picture),
     "cnn/inference_result/quality.csv": ("02_filter_candidates", _own_picture),
-    "segmentation/faces.csv": ("03_segment_faces", _face_pictures),
-    f"{SCORES}/raw_scores.csv": ("04_compute_property_scores", _own_picture),
-    f"{SCORES}/all_scores.csv": ("04_compute_property_scores", _own_picture),
-    f"{SCORES}/all_scores_v2.csv": ("04_compute_property_scores", _own_picture),
-    f"{SCORES}/all_scores_v3.csv": ("04_compute_property_scores", _own_picture),
-    f"{REGENERATED}/images.csv": ("08_regenerate_images", lambda row: [row["file"]]),
+    FACES: ("03_segment_faces", _face_pictures),
+    RAW_SCORES: ("04_compute_property_scores", _own_picture),
+    SCORES_V1: ("04_compute_property_scores", _own_picture),
+    SCORES_V2: ("04_compute_property_scores", _own_picture),
+    SCORES: ("04_compute_property_scores", _own_picture),
+    REGENERATED_TABLE: ("08_regenerate_images", lambda row: [row["file"]]),
 }
 
 
@@ -217,6 +226,8 @@ class WorkspaceCheck:
         except UserError as error:
             stage.troubles.append(f"it would refuse to begin again: {str(error).splitlines()[0]}")
             stage.refuse(str(error))
+        except (ImportError, OSError):  # a broken installation has lines of its own
+            return
 
     def _command(self, stage: StageCheck) -> str:
         """The command that mends a stage, with the options that it was given where they can work."""

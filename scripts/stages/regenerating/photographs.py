@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import nn
 
 from scripts.pipeline import Tool, UserError, tables
 from scripts.pipeline.fingerprint import sha256_file
 from scripts.pipeline.image_files import ImageFileError, read_image
 from scripts.stages import faces, networks
-from scripts.stages.networks import FACES
-from scripts.stages.regenerating.regeneration import Photograph
-
-if TYPE_CHECKING:
-    import numpy as np
-    from torch import nn
-
-    from segmentation.face_alignment import Similarity
-    from segmentation.face_crop import FaceCropper
+from scripts.stages.regenerating.regenerator import Photograph
+from scripts.stages.workspace import ENCODER, FACES, PROPERTY_CNN
+from segmentation.face_alignment import FRAME_PX, Similarity, cut_out
+from segmentation.face_crop import FaceCropper
+from stylegan.sampling import from_uint8
+from stylegan_modified.editing import encode_pictures
 
 NO_FACE = "no face found: the centre square"
 SMALLEST_FACE = 0.1  # of the photograph's shorter side
-NEEDED = {faces.ENCODER: "07_fine_tune_v3", faces.PROPERTY_CNN: "06_fine_tune_v2"}
+NEEDED = {ENCODER: "07_fine_tune_v3", PROPERTY_CNN: "06_fine_tune_v2"}
 
 
 class PhotographEncoder:
@@ -48,9 +47,6 @@ class PhotographEncoder:
         Raises:
             UserError: the file is no readable picture.
         """
-        from stylegan.sampling import from_uint8
-        from stylegan_modified.editing import encode_pictures
-
         try:
             photo = read_image(path)
         except ImageFileError as error:
@@ -69,8 +65,6 @@ class PhotographEncoder:
         A picture of exactly that size is taken as it is. Else the detected face is brought to where faces are
         in the training pictures, and what lies outside the photograph is filled by blurred reflection.
         """
-        from segmentation.face_alignment import Similarity, cut_out
-
         height, width = photo.shape[:2]
         if height == width == self.size:
             return photo, f"taken as it is, {width} x {height} px"
@@ -85,8 +79,6 @@ class PhotographEncoder:
 
     def _face_transform(self, photo: np.ndarray) -> Similarity | None:
         """From frame pixels (256 per side) to the photograph: the face's box lands on the usual box."""
-        from segmentation.face_alignment import FRAME_PX, Similarity
-
         crop = self._cropper([photo])[0]
         if crop is None or self._usual_box is None:
             return None

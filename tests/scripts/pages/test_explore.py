@@ -23,7 +23,7 @@ from scripts.pipeline import UserError
 from scripts.stages import faces
 from scripts.stages.regenerating import photographs
 from scripts.stages.regenerating.photographs import PhotographEncoder
-from scripts.stages.regenerating.regeneration import exact
+from scripts.stages.regenerating.regenerator import exact
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified import editing
 from tests.scripts.odd_pictures import with_odd_exif

@@ -12,22 +12,31 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
 
 from scripts.pipeline import Stage, files
 from scripts.pipeline.array_files import ArrayFileError, read_arrays
 from scripts.pipeline.fingerprint import input_state
 from scripts.stages import faces
-from scripts.stages.evaluating.evaluation_editing import ENCODED_PER_EDITED, GivenPictures
-from scripts.stages.evaluating.evaluation_generators import FILES, DialledGenerator, has_encoder
-from scripts.stages.evaluating.evaluation_judges import JUDGE_INPUTS, Judges
+from scripts.stages.evaluating.generators import DialledGenerator
+from scripts.stages.evaluating.given_pictures import GivenPictures
+from scripts.stages.evaluating.judges import Judges
+from scripts.stages.evaluating.versions import ENCODED_PER_EDITED, FILES, JUDGE_INPUTS, has_encoder
+from scripts.stages.generated_pictures import jpeg_round_trip
 from scripts.stages.networks import recorded_segmentation
-
-if TYPE_CHECKING:
-    import numpy as np
-    from torch import Tensor
-
-    from segmentation.normalization import ScoreStatistics
+from segmentation.normalization import ScoreStatistics
+from stylegan.sampling import sample_z, to_uint8
+from stylegan.seeds import Purpose, derived_seed
+from stylegan_modified.evaluation import distinct_requests, render_requests, sweep_requests
+from stylegan_modified.evaluation_preservation import (
+    changes_outside,
+    differences_of_people,
+    region_chromaticity,
+)
+from stylegan_modified.evaluation_protocol import protocol_requests
 
 FOLDER = "evaluation/measured"
 READING_VERSION = 5  # raised when the same weights and settings give other readings than before
@@ -74,9 +83,6 @@ class Requests:
     """
 
     def __init__(self, stage: Stage, statistics: ScoreStatistics, seed: int) -> None:
-        from stylegan_modified.evaluation import distinct_requests, sweep_requests
-        from stylegan_modified.evaluation_protocol import protocol_requests
-
         self.levels = faces.sweep_levels(statistics)
         percentiles = statistics.normalized_percentiles()
         self.sweep = sweep_requests(self.levels)
@@ -87,10 +93,6 @@ class Requests:
 
     def of_population(self, numbers: range) -> np.ndarray:
         """Properties [n, 7] of population pictures: the scores of a training picture drawn for each."""
-        import numpy as np
-
-        from stylegan.seeds import Purpose, derived_seed
-
         seeds = [derived_seed(Purpose.EVALUATION_REQUEST, self._seed, number=n) for n in numbers]
         rows = [np.random.default_rng(seed).integers(len(self._scores)) for seed in seeds]
         return self._scores[rows]
@@ -186,8 +188,6 @@ class VersionReadings:
         Raises:
             Interrupted: Ctrl-C; finished parts are kept.
         """
-        import numpy as np
-
         self._remove_other_weights()
         parts = self.plan(sizes)
         self.make(parts)
@@ -220,24 +220,12 @@ class VersionReadings:
                 files.remove(other)
 
     def _z(self, latents: range) -> Tensor:
-        from stylegan.sampling import sample_z
-
         return sample_z(latents, self.seed, self.generator.z_dim).to(self.stage.device)
 
     def _render(self, latents: range, requests: np.ndarray) -> np.ndarray:
-        from stylegan_modified.evaluation import render_requests
-
         return render_requests(self.generator, self._z(latents), requests, self.batch_size)
 
     def _sweep(self, latents: range) -> dict[str, np.ndarray]:
-        import numpy as np
-
-        from stylegan_modified.evaluation_preservation import (
-            changes_outside,
-            differences_of_people,
-            region_chromaticity,
-        )
-
         images = self._render(latents, self.requests.distinct)
         count, each = images.shape[:2]
         flat = images.reshape(-1, *images.shape[2:])
@@ -272,20 +260,12 @@ class VersionReadings:
         return {"measured": known.reshape(*images.shape[:2], -1)}
 
     def _population(self, latents: range) -> dict[str, np.ndarray]:
-        import numpy as np
-
-        from scripts.stages.generated_pictures import jpeg_round_trip
-
         images = [jpeg_round_trip(image) for batch in self._population_batches(latents) for image in batch]
         read = self.judges.read(np.stack(images))
         return {name: values for name, values in read.items() if name not in ("identity", "properties")}
 
     def _population_batches(self, latents: range) -> Iterator[np.ndarray]:
         """Pictures of the population; those of the base show the original generator, its dials at rest."""
-        import torch
-
-        from stylegan.sampling import to_uint8
-
         z, wanted = self._z(latents), torch.from_numpy(self.requests.of_population(latents))
         for start in range(0, len(z), self.batch_size):
             rows = slice(start, start + self.batch_size)

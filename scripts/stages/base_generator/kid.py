@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from facenet_pytorch.models.mtcnn import ONet
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
@@ -16,14 +16,12 @@ from cnn.oracle import read_pictures
 from cnn.oracle_metrics import kernel_inception_distance
 from scripts.pipeline import REPOSITORY, Tool, UserError
 from scripts.pipeline.files import TextFileError, read_json, write_json
+from scripts.stages.base_generator.options import Options
 from scripts.stages.generated_pictures import ORACLE, open_oracle
 from stylegan.checkpoint import save_checkpoint
 from stylegan.sampling import sample_z, synthesize, to_uint8
 from stylegan.seeds import TRAINING_KID
 from stylegan.training import Trainer, TrainingImages
-
-if TYPE_CHECKING:
-    from scripts.train_stylegan import Options
 
 BEST_WEIGHTS = "stylegan_model_best_kid.safetensors"
 BEST_RECORD = "best_kid.json"
@@ -130,8 +128,6 @@ def detector_features(device: torch.device, reference: Iterable[np.ndarray]) -> 
         reference: batches of uint8 pictures [n,H,W,3] whose features get a mean square of one, the scale for
             which the kernel of KID was made.
     """
-    from facenet_pytorch.models.mtcnn import ONet
-
     onet = ONet()
     layers = (
         onet.conv1,

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
 
 from scripts.pipeline import Stage, UserError
 from scripts.stages import faces
-from scripts.stages.evaluating.evaluation_generators import DialledGenerator
-from scripts.stages.evaluating.evaluation_judges import Judges
+from scripts.stages.evaluating.generators import DialledGenerator
+from scripts.stages.evaluating.judges import Judges
+from scripts.stages.evaluating.versions import CANDIDATES_PER_GIVEN, FIRST_GIVEN, SMALLEST_SEARCH
+from scripts.stages.generated_pictures import jpeg_round_trip
 from scripts.stages.stored_rows import RowStore
-
-if TYPE_CHECKING:
-    import numpy as np
-    from torch import Tensor, nn
-
-    from stylegan_modified.editing import Encoded
-    from stylegan_modified.property_cnn import PropertyCNN
-    from stylegan_modified.stylegan_generator_v3 import Encoder
-
-FIRST_GIVEN = 500_000  # after the first latent of the evaluation
-ENCODED_PER_EDITED = 8  # given pictures that are only encoded, to learn what z says of properties
-CANDIDATES_PER_GIVEN = 20
-SMALLEST_SEARCH = 1000
+from stylegan.sampling import from_uint8, sample_z, synthesize, to_uint8
+from stylegan_modified.editing import Encoded, edit_requests, encode_pictures, posterior_mean
+from stylegan_modified.evaluation import render_requests
+from stylegan_modified.property_cnn import PropertyCNN
+from stylegan_modified.stylegan_generator_v3 import Encoder
 
 
 class GivenPictures:
@@ -69,8 +66,6 @@ class GivenPictures:
         Raises:
             UserError: hardly any picture of the original generator can be used.
         """
-        import torch
-
         limit = max(CANDIDATES_PER_GIVEN * numbers.stop, SMALLEST_SEARCH)
         while self._kept_count < numbers.stop:
             if self._searched >= limit:
@@ -83,11 +78,6 @@ class GivenPictures:
 
     def _search(self) -> None:
         """Keep what is usable of the next candidates."""
-        import numpy as np
-
-        from scripts.stages.generated_pictures import jpeg_round_trip
-        from stylegan.sampling import sample_z, synthesize, to_uint8
-
         candidates = range(self._searched, self._searched + self.batch_size)
         z = sample_z(candidates, self.seed, self._base.z_space_dim)
         for batch in synthesize(self._base, z, batch_size=self.batch_size):
@@ -98,16 +88,12 @@ class GivenPictures:
         self._searched = candidates.stop
 
     def _on_device(self, images: np.ndarray) -> Tensor:
-        from stylegan.sampling import from_uint8
-
         return from_uint8(images).to(self.stage.device)
 
     def read_given(self, numbers: range) -> dict[str, np.ndarray]:
         """Of each given picture: `z` that the encoder alone finds, `given` properties and, with an oracle,
         `given_identity`; without being edited.
         """
-        from stylegan_modified.editing import posterior_mean
-
         images = self.given(numbers)
         found = posterior_mean(*self._networks, self._on_device(images))
         read = self.judges.read(images)
@@ -116,8 +102,6 @@ class GivenPictures:
 
     def read_edited(self, numbers: range) -> dict[str, np.ndarray]:
         """Of each given picture the error, properties and identity of its reconstruction and its edits."""
-        import numpy as np
-
         given, copies, edits = self.pictures(numbers)
         count, shape = edits.shape[0], edits.shape[1:3]
         flat = edits.reshape(-1, *edits.shape[3:])
@@ -136,11 +120,6 @@ class GivenPictures:
 
     def pictures(self, numbers: range) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Given pictures and reconstructions, uint8 [n, H, W, 3], and edits [n, 7, L, H, W, 3]."""
-        import torch
-
-        from stylegan_modified.editing import edit_requests, encode_pictures
-        from stylegan_modified.evaluation import render_requests
-
         given = self.given(numbers)
         found: Encoded = encode_pictures(
             self.generator.model, *self._networks, self._on_device(given), self._identity

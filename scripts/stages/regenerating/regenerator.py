@@ -7,25 +7,26 @@ of one machine the same request, alone in its batch, has the same pixels whereve
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
-from scripts.pipeline import Tool, UsageError
+import numpy as np
+import torch
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+
+from scripts.pipeline import MissingInputError, Tool
 from scripts.pipeline.fingerprint import sha256_file
-from scripts.pipeline.layers import nearest
 from scripts.stages import faces
-
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL.PngImagePlugin import PngInfo
-    from torch import Tensor
-
-    from stylegan_modified.stylegan_generator_v2 import Person as Untouched
+from scripts.stages.workspace import FINE_TUNED, GENERATOR
+from segmentation.property_table import PROPERTY_NAMES
+from stylegan.sampling import sample_z, to_uint8
+from stylegan_modified.stylegan_generator_v2 import DialGenerator
+from stylegan_modified.stylegan_generator_v2 import Person as Untouched
 
 SCRIPT = "08_regenerate_images"
 MAKERS = {
@@ -38,31 +39,22 @@ MAKERS = {
 
 def generator_file(version: str) -> str:
     """The generator of a version, relative to the workspace."""
-    return faces.GENERATOR_FILES.get(version, faces.BASE)
+    return FINE_TUNED.get(version, GENERATOR)
+
+
+def check_files(tool: Tool, needed: Mapping[str, str]) -> None:
+    """Raise `MissingInputError` with the command that makes what is missing."""
+    for relative, maker in needed.items():
+        if not (tool.workspace / relative).exists():
+            raise MissingInputError(
+                f"it needs {relative}, which is not in {tool.workspace}. {maker} makes it:\n"
+                f"    {tool.command(maker)}"
+            )
 
 
 def exact(value: float) -> str:
     """A number that reads back unchanged, without an exponent, which command lines take for an option."""
     return f"{Decimal(repr(value)):f}"
-
-
-def parse_sweep(text: str) -> tuple[str, list[float]]:
-    """'mouth=-2:2:5' -> ('mouth', [-2, -1, 0, 1, 2]); a malformed text is a `UsageError`."""
-    from segmentation.property_table import PROPERTY_NAMES
-
-    name, _, values = text.partition("=")
-    if name not in PROPERTY_NAMES:
-        raise UsageError(f"--sweep {text!r}: there is no property {name!r}. {nearest(name, PROPERTY_NAMES)}")
-    try:
-        first, last, number = values.split(":")
-        start, stop, count = float(first), float(last), int(number)
-        if count < 1 or not math.isfinite(start) or not math.isfinite(stop):
-            raise ValueError("no sweep")
-        return name, [start + (stop - start) * i / max(count - 1, 1) for i in range(count)]
-    except ValueError:
-        raise UsageError(
-            f"--sweep {text!r} is not property=start:stop:count, such as mouth=-2:2:7."
-        ) from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,10 +121,6 @@ class Regenerator:
 
     def __call__(self, requests: Sequence[Request]) -> Regenerated:
         """Make pictures in one forward pass. It may be called from several threads."""
-        import torch
-
-        from stylegan.sampling import to_uint8
-        from stylegan_modified.stylegan_generator_v2 import DialGenerator
 
         people = tuple(request.person for request in requests)
         wanted = torch.tensor([request.properties for request in requests]).to(self.tool.device)
@@ -157,9 +145,6 @@ class Regenerator:
 
     def _latents(self, people: Sequence[Person]) -> Tensor:
         """Latents [N, z_dim] on the device."""
-        import torch
-
-        from stylegan.sampling import sample_z
 
         size = self.model.z_space_dim
         rows = [p.z if isinstance(p, Photograph) else sample_z([p], 0, size)[0] for p in people]
@@ -167,8 +152,6 @@ class Regenerator:
 
     def _turned(self, request: Request) -> dict[str, float]:
         """The dials by name; none for the base generator, which has none."""
-        from segmentation.property_table import PROPERTY_NAMES
-
         return {} if self.version == "base" else dict(zip(PROPERTY_NAMES, request.properties, strict=True))
 
     def command(self, request: Request, sweep: str = "") -> str:
@@ -176,7 +159,6 @@ class Regenerator:
 
         The pictures of a sweep are made one by one, since those of a larger batch differ by rounding.
         """
-
         words = ["--version", self.version]
         if isinstance(request.person, Photograph):
             words += ["--from-image", str(request.person.path)]
@@ -196,8 +178,6 @@ class Regenerator:
 
     def metadata(self, request: Request) -> PngInfo:
         """What a PNG of the picture says about itself: settings as JSON, and the command line."""
-        from PIL.PngImagePlugin import PngInfo
-
         person = request.person
         settings = {
             "version": self.version,

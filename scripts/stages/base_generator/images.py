@@ -11,14 +11,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from scripts.pipeline import UserError
+from data import portraits
+from scripts.pipeline import Tool, UserError
 from scripts.pipeline.array_files import ArrayFileError, map_array
 from scripts.pipeline.console import script_command
 from scripts.pipeline.files import TextFileError, atomic_path, read_json, write_json
 from scripts.pipeline.image_files import ImageFileError, read_image
 from scripts.pipeline.tables import read_csv
+from scripts.stages.base_generator.options import Options
 from scripts.stages.pictures import find_pictures, read_ahead, some_of, state_of
 from segmentation.face_landmarks import FaceFinder
+from stylegan.training import TrainingImages
 
 MINIMUM = 8
 ALIGNED, SHEET = "aligned.csv", "contact_sheet.png"
@@ -26,6 +29,43 @@ CHUNK = 500
 # Of pictures that nobody aligned, so many are searched for faces. A face that is narrower than this share of
 # the square is scenery.
 SEARCHED_COUNT, SEARCHED_PX, SMALLEST_FACE = 64, 256, 0.25
+
+
+def load_images(
+    tool: Tool, options: Options, resolution: int, out: Path, log: Callable[[str], None]
+) -> tuple[TrainingImages, str]:
+    """The images to train on, rendered or read once and cached in the folder of the run.
+
+    Returns:
+        the images, and what they are: another text for other images.
+    """
+    if options.folder is not None:
+        pictures, weights, digest = folder_images(options.folder.resolve(), resolution, out, log)
+        return TrainingImages(
+            pictures, order=weighted_order(weights)
+        ), f"{len(pictures)} pictures, sha256 {digest[:16]}"
+    with tool.foreseen(ValueError, mend="Give a plan that ends at another resolution, or --folder."):
+        portraits.check_size(resolution)
+    first, count, repeats = options.first_portrait, options.portraits, options.repeat_low_quality
+    found = portrait_images(count, resolution, first, options.processes, out, log, tool.check_stop)
+    what = f"{count} portraits from seed {first}"
+    if repeats > 1:
+        what += f", those of low quality {repeats} times"
+    return TrainingImages(*found, order=repeated_order(first, found[1], repeats)), what
+
+
+def repeated_order(first: int, latents: np.ndarray, repeats: int) -> np.ndarray:
+    """Rows of one pass: every portrait once, those of low quality `repeats` times.
+
+    Picture and latent stay a pair, so a generator trained on the pairs shows low quality no more often; it
+    learns what it looks like, which one example in twenty hardly teaches.
+    """
+    quality = [
+        portraits.truth(portraits.parameters_from_latent(latent, first + row))[1]
+        for row, latent in enumerate(latents)
+    ]
+    low = np.flatnonzero(np.array(quality) == 0)
+    return np.concatenate([np.arange(len(latents)), np.repeat(low, repeats - 1)])
 
 
 def portrait_images(
@@ -42,8 +82,6 @@ def portrait_images(
     They are rendered once, in pieces, into `folder`; a later call reads them, and a call after an
     interruption goes on with the piece that was not finished.
     """
-    from data import portraits
-
     seeds = range(first_seed, first_seed + count)
     final = folder / f"portraits_{size}px_{first_seed}_{count}.npy"
     if final.exists():
@@ -69,8 +107,6 @@ def _render(
     log: Callable[[str], None],
     check_stop: Callable[[], None],
 ) -> None:
-    from data import portraits
-
     part, progress = final.with_suffix(".part"), final.with_suffix(".json")
     final.parent.mkdir(parents=True, exist_ok=True)
     shape = (len(seeds), size, size, 3)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from scripts.pipeline import UserError
 from scripts.pipeline.layers import read_toml
+from scripts.stages.base_generator.options import Options
 from stylegan.checkpoint import Checkpoint, CheckpointError, load_checkpoint, weights_id
 from stylegan.phases import TrainingConfig, phases_from_tables
 from stylegan.training import build_networks
 from stylegan.transfer import check_transferable
-
-if TYPE_CHECKING:
-    from scripts.train_stylegan import Options
 
 DEFAULT_INTERVAL_KIMG = 10.0
 INTERVALS_PER_PLAN = 20

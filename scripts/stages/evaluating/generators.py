@@ -1,52 +1,18 @@
-"""The generators that stage 09 evaluates, by version: their files, and how their pictures are made."""
+"""The generators that stage 09 evaluates: how their pictures are made."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import torch
+from torch import Tensor, nn
 
-from scripts.pipeline import Input, Stage, UserError
+from scripts.pipeline import Stage, UserError
 from scripts.stages import faces
-from scripts.stages.candidate_latents import LATENT_INPUT, load_latents
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-V1_DOCUMENT = "stylegan_modified/stylegan_gen_fine_tuned_v1_document.pth"
-HOW_TO_MAKE_V1_DOCUMENT = (
-    f"Train it with 05_fine_tune_v1 --recipe document in a workspace of its own, and copy its "
-    f"{faces.GENERATOR_FILES['v1']} to {V1_DOCUMENT} of this one."
-)
-BASE_INPUT = Input(faces.BASE, made_by="00_fetch_weights")
-# Only generators with dials need it: those of the document's recipe, and published ones, have none.
-CNN_INPUT = Input(faces.PROPERTY_CNN, made_by="06_fine_tune_v2", optional=True)
-ENCODER_INPUT = Input(faces.ENCODER, made_by="07_fine_tune_v3")
-FILES = {
-    "base": (BASE_INPUT, LATENT_INPUT),
-    "v1_document": (Input(V1_DOCUMENT, note=HOW_TO_MAKE_V1_DOCUMENT),),
-    "v1": (Input(faces.GENERATOR_FILES["v1"], made_by="05_fine_tune_v1"),),
-    "v2": (Input(faces.GENERATOR_FILES["v2"], made_by="06_fine_tune_v2"), CNN_INPUT),
-    "v3": (
-        Input(faces.GENERATOR_FILES["v3"], made_by="07_fine_tune_v3"),
-        ENCODER_INPUT,
-        CNN_INPUT,
-        BASE_INPUT,  # it makes the pictures that are given to v3
-        faces.IDENTITY_INPUT,  # editing looks for the z of the same person
-    ),
-}
-
-
-def has_encoder(version: str) -> bool:
-    """Whether a version edits given pictures."""
-    return ENCODER_INPUT in FILES[version]
-
-
-def available_versions(stage: Stage) -> list[str]:
-    """Versions whose files are in the workspace."""
-    return [
-        version
-        for version, inputs in FILES.items()
-        if all(item.optional or item.locate(stage.workspace).exists() for item in inputs)
-    ]
+from scripts.stages.candidate_latents import load_latents
+from scripts.stages.evaluating.versions import HOW_TO_MAKE_V1_DOCUMENT, V1_DOCUMENT
+from stylegan.checkpoint import CheckpointError
+from stylegan_modified.evaluation_baseline import LinearDialGenerator
+from stylegan_modified.generator_files import load_conditioned
+from stylegan_modified.stylegan_generator_v2 import DialGenerator
 
 
 class UnfittedBaseError(UserError):
@@ -61,8 +27,6 @@ class DialledGenerator:
     """
 
     def __init__(self, stage: Stage, version: str, corrections: int) -> None:
-        from stylegan_modified.stylegan_generator_v2 import DialGenerator
-
         self.model = load_version(stage, version)
         self.z_dim: int = self.model.z_space_dim
         self._corrections = corrections if isinstance(self.model, DialGenerator) else None
@@ -81,9 +45,6 @@ def load_version(stage: Stage, version: str) -> nn.Module:
         return linear_dials(stage)
     if version != "v1_document":
         return faces.load_generator(stage, version)
-    from stylegan.checkpoint import CheckpointError
-    from stylegan_modified.generator_files import load_conditioned
-
     with stage.foreseen(CheckpointError, OSError, mend=HOW_TO_MAKE_V1_DOCUMENT):
         return load_conditioned(stage.workspace / V1_DOCUMENT).to(stage.device)
 
@@ -94,10 +55,6 @@ def linear_dials(stage: Stage) -> nn.Module:
     Raises:
         UnfittedBaseError: there are too few of them.
     """
-    import torch
-
-    from stylegan_modified.evaluation_baseline import LinearDialGenerator
-
     generator, _ = faces.load_base(stage)
     rows, scores = faces.read_scores(stage)
     w = load_latents(stage)[torch.tensor(rows)]

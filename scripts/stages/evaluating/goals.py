@@ -1,18 +1,14 @@
-"""What stage 09 writes for people: the table of all versions with goals, response matrices and strips."""
+"""The goals of stage 09, and the tables of all versions that say what is reached."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    from matplotlib.figure import Figure
-    from PIL import Image
+import pandas as pd
 
-LEVEL_NAMES = ("5%", "25%", "50%", "75%", "95%")
+LEFT_OUT = "left_out"  # key of the results beside the versions: version that is left out -> reason
 MAE_GOAL = 0.25
 ABOVE_REPEATABILITY = 0.05
 
@@ -150,8 +146,6 @@ def cell(goal: Goal, name: str, entry: Mapping[str, Any], base: Mapping[str, Any
 
 def results_table(results: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """One row per version, measure and property: value, 95 % interval, goal, and whether it is reached."""
-    import pandas as pd
-
     rows = []
     for version, entry in results.items():
         for goal, name in goal_rows([entry]):
@@ -198,61 +192,3 @@ def _spell(goal: Goal, found: Cell) -> str:
     if found.low is None or found.high is None:
         return text
     return f"{text} [{goal.spell(found.low)}, {goal.spell(found.high)}]"
-
-
-def response_figure(results: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Heat map per version: slope of each measured property (column) on each requested one (row)."""
-    import numpy as np
-    from matplotlib.figure import Figure
-
-    from segmentation.property_table import PROPERTY_NAMES
-
-    figure = Figure(figsize=(4.4 * len(results) + 1.2, 5.2))
-    panels = figure.subplots(1, len(results), squeeze=False, sharey=True)[0]
-    figure.subplots_adjust(left=1.2 / figure.get_figwidth(), right=0.99, bottom=0.24, top=0.92, wspace=0.05)
-    for panel, (version, entry) in zip(panels, results.items(), strict=True):
-        matrix = np.array(entry["response"], np.float64)
-        panel.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1)
-        for (row, column), value in np.ndenumerate(matrix):
-            colour = "white" if abs(value) > 0.6 else "black"
-            panel.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)
-        panel.set_title(f"{version} (n = {entry['n_latents']} latents)", fontsize=10)
-        panel.set_xticks(range(len(PROPERTY_NAMES)), PROPERTY_NAMES, rotation=45, ha="right", fontsize=8)
-        panel.set_yticks(range(len(PROPERTY_NAMES)), PROPERTY_NAMES, fontsize=8)
-    panels[0].set_ylabel("requested", fontsize=9)
-    figure.supxlabel("measured: slope in sd per sd requested", fontsize=9)
-    return figure
-
-
-def strips(images: np.ndarray, seed: int) -> Image.Image:
-    """One strip per property for each latent: rows are properties, groups of columns are people.
-
-    Args:
-        images: uint8 [n, 7, 5, H, W, 3] sweeps.
-        seed: of the first latent.
-    """
-    from scripts.pipeline.pictures import labelled_grid
-    from segmentation.property_table import PROPERTY_NAMES
-
-    rows = [[picture for person in images for picture in person[j]] for j in range(images.shape[1])]
-    columns = [f"{n}: {level}" for n in range(len(images)) for level in LEVEL_NAMES]
-    title = f"latents {seed} + n: percentile of the training scores"
-    return labelled_grid(rows, PROPERTY_NAMES, columns, max(1, 96 // images.shape[3]), title)
-
-
-def editing_sheet(given: np.ndarray, copies: np.ndarray, edits: np.ndarray) -> Image.Image:
-    """Given pictures, reconstructions and both ends of every dial; arguments as
-    `evaluation_editing.GivenPictures.pictures` gives them.
-    """
-    from scripts.pipeline.pictures import labelled_grid
-    from segmentation.property_table import PROPERTY_NAMES
-
-    ends = edits[:, :, [0, -1]]
-    rows = [
-        [picture, copy, *person.reshape(-1, *picture.shape)]
-        for picture, copy, person in zip(given, copies, ends, strict=True)
-    ]
-    columns = ["given", "v3", *(f"{name} {end}" for name in PROPERTY_NAMES for end in ("5%", "95%"))]
-    title = "given pictures, their reconstructions, and each dial at the ends of the training scores"
-    names = [str(n) for n in range(len(rows))]
-    return labelled_grid(rows, names, columns, max(1, 96 // given.shape[2]), title)

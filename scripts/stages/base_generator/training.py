@@ -1,4 +1,4 @@
-"""The loop of a generator training, and its files: images, checkpoints and weights."""
+"""The loop of a generator training, and its files: checkpoints and weights."""
 
 from __future__ import annotations
 
@@ -6,27 +6,23 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-import numpy as np
 import torch
 
 from scripts.pipeline import Tool, UserError
 from scripts.pipeline.files import atomic_path
-from scripts.stages.base_generator.training_images import folder_images, portrait_images, weighted_order
-from scripts.stages.base_generator.training_kid import KidMeter
-from scripts.stages.base_generator.training_log import TrainingLog
-from scripts.stages.base_generator.training_plan import interval_images
-from scripts.stages.base_generator.training_previews import Previews
+from scripts.stages.base_generator.kid import KidMeter
+from scripts.stages.base_generator.log import TrainingLog
+from scripts.stages.base_generator.options import Options
+from scripts.stages.base_generator.plan import interval_images
+from scripts.stages.base_generator.previews import Previews
 from scripts.stages.training_events import FOLDER, TrainingEvents
 from scripts.stages.training_loop import DAMAGED
 from stylegan.checkpoint import save_checkpoint
 from stylegan.parallel import Processes
-from stylegan.training import Trainer, TrainingError, TrainingImages
+from stylegan.training import Trainer, TrainingError
 from stylegan.weights_file import read_torch, write_torch
-
-if TYPE_CHECKING:
-    from scripts.train_stylegan import Options
 
 CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "stylegan_model.safetensors"
@@ -52,47 +48,6 @@ def in_the_first_process(
     if processes.any(problem is not None, device):
         raise problem or UserError("the first process of this training stopped, and its message says why.")
     return result
-
-
-def load_images(
-    tool: Tool, options: Options, resolution: int, out: Path, log: Callable[[str], None]
-) -> tuple[TrainingImages, str]:
-    """The images to train on, rendered or read once and cached in the folder of the run.
-
-    Returns:
-        the images, and what they are: another text for other images.
-    """
-    if options.folder is not None:
-        pictures, weights, digest = folder_images(options.folder.resolve(), resolution, out, log)
-        return TrainingImages(
-            pictures, order=weighted_order(weights)
-        ), f"{len(pictures)} pictures, sha256 {digest[:16]}"
-    from data import portraits
-
-    with tool.foreseen(ValueError, mend="Give a plan that ends at another resolution, or --folder."):
-        portraits.check_size(resolution)
-    first, count, repeats = options.first_portrait, options.portraits, options.repeat_low_quality
-    found = portrait_images(count, resolution, first, options.processes, out, log, tool.check_stop)
-    what = f"{count} portraits from seed {first}"
-    if repeats > 1:
-        what += f", those of low quality {repeats} times"
-    return TrainingImages(*found, order=repeated_order(first, found[1], repeats)), what
-
-
-def repeated_order(first: int, latents: np.ndarray, repeats: int) -> np.ndarray:
-    """Rows of one pass: every portrait once, those of low quality `repeats` times.
-
-    Picture and latent stay a pair, so a generator trained on the pairs shows low quality no more often; it
-    learns what it looks like, which one example in twenty hardly teaches.
-    """
-    from data import portraits
-
-    quality = [
-        portraits.truth(portraits.parameters_from_latent(latent, first + row))[1]
-        for row, latent in enumerate(latents)
-    ]
-    low = np.flatnonzero(np.array(quality) == 0)
-    return np.concatenate([np.arange(len(latents)), np.repeat(low, repeats - 1)])
 
 
 class TrainingRun:

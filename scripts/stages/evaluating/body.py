@@ -1,0 +1,220 @@
+"""The body of stage 09: every version is read by the judges, summarised, and set beside the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any
+
+from scripts.pipeline import MissingInputError, Stage, UserError, files
+from scripts.stages import faces
+from scripts.stages.evaluating import goals
+from scripts.stages.evaluating.drawings import editing_sheet, response_figure, strips
+from scripts.stages.evaluating.generators import UnfittedBaseError, linear_dials
+from scripts.stages.evaluating.judges import Judges
+from scripts.stages.evaluating.readings import Requests, Sizes, VersionReadings
+from scripts.stages.evaluating.summary import summarise
+from scripts.stages.evaluating.versions import ENCODED_PER_EDITED, FILES, FIRST_GIVEN, available_versions
+from scripts.stages.fast_memory import keep_freed_memory
+from scripts.stages.networks import recorded_segmentation
+from scripts.stages.workspace import (
+    EDITING_SHEET,
+    EVALUATION,
+    EVALUATION_TABLE,
+    EVALUATION_TEXT,
+    RESPONSE,
+    STRIPS,
+)
+from segmentation.property_table import PROPERTY_NAMES
+from stylegan.parallel import Processes
+
+STRIP_PEOPLE = 4
+EDITING_ROWS = 6
+
+
+def check(stage: Stage, options: Any) -> None:
+    """Raise `UserError`, before earlier results go, if there is nothing to evaluate or to compare with."""
+    recorded_segmentation(stage)
+    faces.load_statistics(stage)
+    faces.read_scores(stage)
+    versions = chosen_versions(stage, options)
+    if "base" in options.versions or versions == ["base"]:
+        linear_dials(stage)
+
+
+def evaluate(stage: Stage, options: Any) -> None:
+    """Measure the chosen versions and write what was found, for people and programs.
+
+    Args:
+        options: of 09_evaluate.
+    """
+    keep_freed_memory()
+    statistics = faces.load_statistics(stage)
+    judges, requests = Judges(stage, statistics), Requests(stage, statistics, options.seed)
+    sizes = Sizes(
+        latents=options.latents,
+        protocol=min(options.protocol_latents, options.latents),
+        population=options.population,
+        editing=options.editing_pictures,
+        chunk=options.chunk,
+    )
+    versions = chosen_versions(stage, options)
+    ignored = [version for version in FILES if version not in versions]
+    if ignored:
+        stage.log(f"not evaluated: {', '.join(ignored)}")
+
+    def readings_of(version: str) -> VersionReadings:
+        return VersionReadings(
+            stage, version, judges, requests, options.seed, options.corrections, options.batch_size
+        )
+
+    made = read_together(map(readings_of, versions), sizes)
+    if not stage.writes:
+        return
+    results, left_out = {}, {}
+    for version in versions:
+        try:
+            readings = readings_of(version)
+            readings.made = made.get(version, 0)
+            results[version] = evaluate_version(stage, options, readings, sizes)
+        except UnfittedBaseError as error:
+            if version in options.versions:
+                raise
+            left_out[version] = str(error)
+    if not results:
+        raise UserError(f"no version could be evaluated. {' '.join(left_out.values())}")
+    text = goals.markdown(results, notes(stage, options, sizes, judges, left_out))
+    stage.write_json(EVALUATION, results | ({goals.LEFT_OUT: left_out} if left_out else {}))
+    stage.write_csv(EVALUATION_TABLE, goals.results_table(results))
+    files.write_text(stage.path(EVALUATION_TEXT), text)
+    stage.save_figure(RESPONSE, response_figure(results))
+    stage.log(text)
+    shown = [STRIPS.format(version) for version in results]
+    shown += [EDITING_SHEET.format(version) for version, entry in results.items() if "editing" in entry]
+    stage.finish(headline(results), look_at=(EVALUATION_TEXT, RESPONSE, *shown))
+
+
+def headline(results: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Control, leakage and identity of each version."""
+
+    def spell(value: float | None) -> str:
+        return "unknown" if value is None else f"{value:.3f}"
+
+    return {
+        version: f"control r at least {spell(min(known) if (known := known_values(entry)) else None)}, "
+        f"leakage {spell(entry['leakage'])} sd per sd, identity AUC {spell(entry['identity_auc'])} "
+        f"(n = {entry['n_latents']} latents)"
+        for version, entry in results.items()
+    }
+
+
+def known_values(entry: dict[str, Any]) -> list[float]:
+    """Control of the properties that could be read."""
+    return [value for value in entry["control"].values() if value is not None]
+
+
+def chosen_versions(stage: Stage, options: Any) -> list[str]:
+    """Versions to evaluate.
+
+    Raises:
+        MissingInputError: there is no generator with dials at all.
+    """
+    available = available_versions(stage)
+    if not available:
+        raise MissingInputError(
+            f"it needs a generator, and there is none in {stage.workspace}. 05_fine_tune_v1 makes the first:"
+            f"\n    {stage.command('05_fine_tune_v1')}"
+        )
+    return [version for version in FILES if version in options.versions] or available
+
+
+def notes(stage: Stage, options: Any, sizes: Sizes, judges: Judges, left_out: Mapping[str, str]) -> list[str]:
+    """What a reader of the table has to know."""
+    size = {name: str(value) for name, value in asdict(sizes).items()}
+    command = stage.command(
+        stage.name,
+        *("--latents", size["latents"], "--seed", str(options.seed), "--population", size["population"]),
+        *("--protocol-latents", size["protocol"], "--editing-pictures", size["editing"]),
+        *("--corrections", str(options.corrections)),
+    )
+    found = [
+        f"n = {size['latents']} latents (sweeps), {size['protocol']} (reference protocol), "
+        f"{size['population']} (women, good quality, KID, diversity); {judges.reference_count} training "
+        f"pictures; seeds from {options.seed}; closed-loop corrections in v2 and v3: {options.corrections}.",
+        "Properties are read by stages 3 and 4. Repeatability: mean absolute difference of two readings of "
+        "one face, the picture and its mirror image with the pose turned back, at the ends of the dials.",
+        "Preservation: change between the ends of a dial outside its region, over the difference there "
+        "between two people with settings drawn from the training scores (or with equal settings). "
+        "Hue drift: of skin (all dials) and background (but for its own dials), in sd between people.",
+        "Population pictures ask for the scores of training pictures; those of the base are the original "
+        "generator's own, its dials at rest.",
+        f"Command: `{command}`",
+        *(f"{version} is left out: {reason}" for version, reason in left_out.items()),
+    ]
+    if sizes.editing:
+        found.append(
+            f"Given pictures (v3): {size['editing']} women of good quality by the original generator, seeds "
+            f"from {options.seed + FIRST_GIVEN}, edited by one dial, the others as the picture has them. "
+            "Identity: the given picture with what becomes of it, against what becomes of others. R2 from z: "
+            f"ridge regression of the properties of {ENCODED_PER_EDITED * sizes.editing} given pictures on "
+            "the encoder's mean z, each predicted by a fit on others."
+        )
+    if not judges.has_oracle:
+        found.append(
+            "There is no oracle in this workspace: identity, women and good quality are not judged, and KID "
+            "and diversity are measured on features of the face detector."
+        )
+        return found
+
+    agreement = zip(PROPERTY_NAMES, judges.oracle_lines.r, strict=True)
+    found.append(
+        "Read by the oracle: its own property head, trained on the truth of other portraits, mapped to "
+        f"scores by a least-squares line per property on {judges.reference_count} training pictures. Its r "
+        f"with the scores there: {', '.join(f'{name} {r:.3f}' for name, r in agreement)}. The oracle's error "
+        "flattens the line: a perfect dial has a slope between r squared and 1."
+    )
+    return found
+
+
+def evaluate_version(stage: Stage, options: Any, readings: VersionReadings, sizes: Sizes) -> dict[str, Any]:
+    """Results of one version; its strips are on disk.
+
+    Raises:
+        UnfittedBaseError: there are too few pictures to fit the linear directions of the base.
+    """
+    read = readings.measure(sizes)
+    entry = summarise(read, readings.judges, readings.requests, options)
+    if entry["readable"] == 0:
+        stage.log(f"the judge cannot read a single picture of {readings.version} in full; see its strips")
+    people = readings.sweep_pictures(range(STRIP_PEOPLE))
+    stage.save_image(STRIPS.format(readings.version), strips(people, options.seed))
+    if "editing" in read:
+        shown = readings.editing.pictures(range(min(EDITING_ROWS, sizes.editing)))
+        stage.save_image(EDITING_SHEET.format(readings.version), editing_sheet(*shown))
+    setting = {
+        "seed": options.seed,
+        "population": sizes.population,
+        "protocol_latents": sizes.protocol,
+        "editing_pictures": sizes.editing,
+        "corrections": options.corrections,
+        "resamples": options.resamples,
+        "oracle": readings.judges.has_oracle,
+        "weights": readings.weights,
+    }
+    return entry | {"setting": setting}
+
+
+def read_together(readings: Iterable[VersionReadings], sizes: Sizes) -> dict[str, int]:
+    """Several processes share the readings of all versions; version -> pictures that they made together."""
+    processes = Processes.of_this_run()
+    made: dict[str, int] = {}
+    if processes.count == 1:
+        return made
+    for of_version in readings:
+        # What cannot be evaluated is reported when the results are put together.
+        with suppress(UnfittedBaseError):
+            of_version.make(of_version.plan(sizes)[processes.rank :: processes.count])
+        total = processes.sum_values({"made": of_version.made}, of_version.stage.device)
+        made[of_version.version] = int(total["made"])
+    return made

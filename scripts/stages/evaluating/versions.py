@@ -1,0 +1,71 @@
+"""The files of stage 09, by version, and the numbers that its options are checked against.
+
+Imports nothing heavy: 09_evaluate reads it for ``--help``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from scripts.pipeline import Input, Stage
+from scripts.stages import workspace
+
+FIRST_GIVEN = 500_000  # given picture n is made from the seed plus this plus n
+ENCODED_PER_EDITED = 8  # given pictures that are only encoded, to learn what z says of properties
+CANDIDATES_PER_GIVEN = 20
+SMALLEST_SEARCH = 1000
+
+V1_DOCUMENT = "stylegan_modified/stylegan_gen_fine_tuned_v1_document.pth"
+HOW_TO_MAKE_V1_DOCUMENT = (
+    f"Train it with 05_fine_tune_v1 --recipe document in a workspace of its own, and copy its "
+    f"{workspace.FINE_TUNED['v1']} to {V1_DOCUMENT} of this one."
+)
+# Only generators with dials need it: those of the document's recipe, and published ones, have none.
+CNN_INPUT = Input(workspace.PROPERTY_CNN, made_by="06_fine_tune_v2", optional=True)
+ENCODER_INPUT = Input(workspace.ENCODER, made_by="07_fine_tune_v3")
+FILES = {
+    "base": (workspace.GENERATOR_INPUT, workspace.LATENTS_INPUT),
+    "v1_document": (Input(V1_DOCUMENT, note=HOW_TO_MAKE_V1_DOCUMENT),),
+    "v1": (Input(workspace.FINE_TUNED["v1"], made_by="05_fine_tune_v1"),),
+    "v2": (Input(workspace.FINE_TUNED["v2"], made_by="06_fine_tune_v2"), CNN_INPUT),
+    "v3": (
+        Input(workspace.FINE_TUNED["v3"], made_by="07_fine_tune_v3"),
+        ENCODER_INPUT,
+        CNN_INPUT,
+        workspace.GENERATOR_INPUT,  # it makes the pictures that are given to v3
+        workspace.IDENTITY_INPUT,  # editing looks for the z of the same person
+    ),
+}
+JUDGE_INPUTS = (
+    workspace.SCORES_INPUT,
+    workspace.STATISTICS_INPUT,
+    *workspace.PARSER_INPUTS,
+    *workspace.MTCNN_INPUTS,
+    workspace.ORACLE_INPUT,
+)
+
+
+def has_encoder(version: str) -> bool:
+    """Whether a version edits given pictures."""
+    return ENCODER_INPUT in FILES[version]
+
+
+def available_versions(stage: Stage) -> list[str]:
+    """Versions whose files are in the workspace."""
+    return [
+        version
+        for version, inputs in FILES.items()
+        if all(item.optional or item.locate(stage.workspace).exists() for item in inputs)
+    ]
+
+
+def needed_inputs(chosen: tuple[str, ...]) -> tuple[Input, ...]:
+    """What the judges and the chosen versions need; without a choice no generator but the base is needed."""
+    found = {item.path: item for item in (*JUDGE_INPUTS, workspace.GENERATOR_INPUT)}
+    for version, items in FILES.items():
+        for item in items if version in chosen or not chosen else ():
+            asked = replace(item, optional=item.optional or version not in chosen)
+            found.setdefault(item.path, asked)
+            if version in chosen:
+                found[item.path] = asked
+    return tuple(found.values())

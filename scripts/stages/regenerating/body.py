@@ -1,0 +1,259 @@
+"""The body of stage 08: pictures of people with chosen properties, their table and their grid."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from scripts.pipeline import Tool, files, locks, tables
+from scripts.pipeline.pictures import contact_sheet, labelled_grid
+from scripts.stages import faces, networks
+from scripts.stages.pictures import short_name
+from scripts.stages.regenerating import photographs
+from scripts.stages.regenerating.regenerator import (
+    MAKERS,
+    Person,
+    Photograph,
+    Regenerator,
+    Request,
+    check_files,
+    generator_file,
+)
+from scripts.stages.regenerating.requests import chosen_properties, chosen_sweeps, parse_seeds, parse_sweep
+from scripts.stages.workspace import REGENERATED, REGENERATED_TABLE, STATISTICS
+from segmentation.property_table import PROPERTY_NAMES
+
+LONGEST_STEM_BYTES = 60  # of a photograph's name in those of its pictures
+TABLE = Path(REGENERATED_TABLE).name
+GRID_PICTURES = 240  # in grid.png at the most; all others are files of their own
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One picture of the grid: what to make, the swept property as text, and its file name."""
+
+    request: Request
+    label: str
+    name: str
+
+
+def regenerate(tool: Tool, options: Any) -> None:
+    """Make the pictures while nobody changes what they are made of.
+
+    Args:
+        options: of 08_regenerate_images.
+    """
+    needed = needed_files(options)
+    folder = tool.workspace / output_folder(options)
+    with locks.reading(tool.workspace, needed.values()):
+        check_files(tool, needed)
+        files.check_writable(folder)
+        files.remove_leftovers((tool.workspace, folder))
+        make_pictures(tool, options)
+
+
+def make_pictures(tool: Tool, options: Any) -> None:
+    """Make the pictures, their table and the grid."""
+    statistics, folder = faces.load_statistics(tool), output_folder(options)
+    earlier = read_earlier(tool.workspace / folder / TABLE)
+    if far := far_requests(options, statistics.normalized_percentiles()):
+        tool.log(
+            f"Faces may break: far beyond the training pictures (1st to 99th percentile in brackets) are "
+            f"{'; '.join(far)}."
+        )
+    regenerator = Regenerator(tool, options.version, options.trunc_psi, options.corrections)
+    people = list_people(tool, options, regenerator)
+    rows, columns = list_cells(options, people, faces.sweep_levels(statistics)[2])
+    cells = [cell for row in rows for cell in row]
+    table = request_table(options, cells)
+    judge = networks.load_judge(tool, statistics) if options.measure else None
+    read, shown = [], []
+    shown_rows = rows[: max(1, GRID_PICTURES // len(columns))]
+    shown_count = len(shown_rows) * len(columns)
+    for images in generate(tool, regenerator, cells, options.batch_size):
+        shown += list(images[: shown_count - len(shown)].copy())
+        if judge is not None:
+            read.append(judge(images))
+    if judge is not None:
+        add_measured(table, *(np.concatenate(part) for part in zip(*read, strict=True)))
+    tool.write_csv(f"{folder}/{TABLE}", with_earlier(table.round(4), earlier, tool.workspace / folder))
+    tool.save_image(f"{folder}/grid.png", picture_grid(shown_rows, columns, shown, options.scale))
+    tool.count("pictures", len(cells))
+    tool.finish({"pictures": f"{len(cells)} of {len(rows)} people"}, [f"{folder}/grid.png"])
+    tool.log(
+        f"{len(cells)} pictures of {len(rows)} people with {options.version} in {tool.workspace / folder}"
+    )
+    if len(shown_rows) < len(rows):
+        tool.log(f"  grid.png shows the first {len(shown_rows)} people")
+    tool.log(f"  look at: {tool.workspace / folder / 'grid.png'}")
+    if options.measure:
+        for name in {parse_sweep(text)[0] for text in chosen_sweeps(options)}:
+            rows_of = table[table["label"].str.startswith(f"{name} ")]
+            r = rows_of[f"{name}_requested"].corr(rows_of[f"{name}_measured"])
+            tool.log(f"  {name}: requested against measured r {r:.3f} (n = {len(rows_of)} pictures)")
+
+
+def read_earlier(path: Path) -> pd.DataFrame | None:
+    """The table of earlier calls; None if there is none, `UserError` if it is damaged."""
+    if not path.exists():
+        return None
+    return tables.read_csv(path, ("file", "version"), f"Move it away and give the same command again: {path}")
+
+
+def with_earlier(table: pd.DataFrame, earlier: pd.DataFrame | None, folder: Path) -> pd.DataFrame:
+    """The rows of this call, then those of earlier ones whose pictures are still in the folder and theirs."""
+    if earlier is None:
+        return table
+    made = set(table["file"])
+    is_there = [name not in made and (folder / Path(str(name)).name).is_file() for name in earlier["file"]]
+    whole = pd.concat([table, earlier[is_there]], ignore_index=True)
+    return whole.astype({"seed": "Int64"}) if "seed" in whole else whole
+
+
+def add_measured(table: pd.DataFrame, values: np.ndarray, valid: np.ndarray) -> None:
+    """Add what the judge reads, [N, 7] each; empty where it reads nothing."""
+
+    for index, name in enumerate(PROPERTY_NAMES):
+        table[f"{name}_measured"] = pd.Series(values[:, index]).where(valid[:, index])
+
+
+def far_requests(options: Any, percentiles: np.ndarray) -> list[str]:
+    """What is asked for far from the training pictures: beyond an end of their range by more than half of it.
+
+    Args:
+        percentiles: [7, P] of the training pictures, normalised; the first and the last are the ends.
+    """
+    asked = {name: [value] for name, value in chosen_properties(options).items()}
+    for name, values in map(parse_sweep, chosen_sweeps(options)):
+        asked.setdefault(name, []).extend(values)
+    found = []
+    for name, row in zip(PROPERTY_NAMES, percentiles, strict=True):
+        low, high = float(row[0]), float(row[-1])
+        margin = (high - low) / 2
+        far = sorted({value for value in asked.get(name, ()) if not low - margin <= value <= high + margin})
+        if far:
+            found.append(f"{name} {', '.join(f'{value:g}' for value in far)} ({low:.2f} to {high:.2f})")
+    return found
+
+
+def list_cells(
+    options: Any, people: Sequence[Person], median: np.ndarray
+) -> tuple[list[list[Cell]], list[str]]:
+    """Rows (people) of pictures to make, and the text above each column."""
+    chosen, sweeps = chosen_properties(options), chosen_sweeps(options)
+    given = "".join(f"_{name}{value:+.2f}" for name, value in chosen.items())
+    settings: list[tuple[str, dict[str, float]]] = [("", {})]
+    if sweeps:
+        settings = [
+            (f"{name} {value:+.2f}", {name: value})
+            for name, values in map(parse_sweep, sweeps)
+            for value in values
+        ]
+    rows = []
+    for person in people:
+        own = person.own if isinstance(person, Photograph) else map(float, median)
+        base = dict(zip(PROPERTY_NAMES, own, strict=True)) | chosen
+        row = []
+        for label, swept in settings:
+            values = base | swept
+            request = Request(person, tuple(values[name] for name in PROPERTY_NAMES))
+            row.append(Cell(request, label, picture_name(options.version, person, given, label)))
+        rows.append(row)
+    return rows, [label for label, _ in settings]
+
+
+def person_name(person: Person) -> str:
+    """Who it is, in file names. Photographs of many cameras are called the same, so a part of the content's
+    hash tells them apart; the explorer's copies have it in their own names.
+    """
+    if not isinstance(person, Photograph):
+        return f"seed{person:06d}"
+    digest = person.sha256[:10]
+    stem = re.sub(r"[^\w-]+", "-", person.path.stem.removesuffix(f"_{digest}"))
+    return f"photo_{short_name(stem, LONGEST_STEM_BYTES)}_{digest}"
+
+
+def picture_name(version: str, person: Person, given: str, label: str) -> str:
+    """A name that says what the picture shows, so that the same picture always has the same name."""
+    swept = f"_{label.replace(' ', '')}" if label else ""
+    return short_name(f"{version}_{person_name(person)}{given}{swept}") + ".png"
+
+
+def generate(
+    tool: Tool, regenerator: Regenerator, cells: Sequence[Cell], batch_size: int
+) -> Iterator[np.ndarray]:
+    """The pictures, batch after batch, uint8 [n, H, W, 3]; each is saved before it is given."""
+    folder = output_folder(tool.options)
+    with tool.progress(len(cells)) as progress:
+        for start in range(0, len(cells), batch_size):
+            batch = cells[start : start + batch_size]
+            images = regenerator([cell.request for cell in batch]).images
+            for cell, image in zip(batch, images, strict=True):
+                tool.save_image(f"{folder}/{cell.name}", image, pnginfo=regenerator.metadata(cell.request))
+            yield images
+            progress.update(len(batch))
+
+
+def output_folder(options: Any) -> str:
+    """Folder of the pictures, relative to the workspace if it is the usual one."""
+    return REGENERATED if options.output is None else options.output.resolve().as_posix()
+
+
+def needed_files(options: Any) -> dict[str, str]:
+    """Workspace-relative files to read -> the script that makes each."""
+    needed = {STATISTICS: "04_compute_property_scores"}
+    needed[generator_file(options.version)] = MAKERS[options.version]
+    if options.from_image is not None:
+        needed |= photographs.NEEDED
+    return needed
+
+
+def list_people(tool: Tool, options: Any, regenerator: Regenerator) -> list[Person]:
+    """The seeds, or the photograph."""
+    if options.from_image is None:
+        return list(parse_seeds(options.seeds))
+    photograph = photographs.PhotographEncoder(tool, regenerator.model)(options.from_image.resolve())
+    tool.log(f"{options.from_image}: {photograph.framing}")
+    return [photograph]
+
+
+def request_table(options: Any, cells: Sequence[Cell]) -> pd.DataFrame:
+    """What was asked for, one row per picture."""
+
+    people = [cell.request.person for cell in cells]
+    place = (
+        f"{REGENERATED}/" if options.output is None else ""
+    )  # elsewhere, the table stands beside the pictures
+    table = pd.DataFrame({"file": [place + cell.name for cell in cells], "version": options.version})
+    if options.from_image is None:
+        table["seed"] = people
+    else:
+        table["from_image"] = [person.path.name for person in people]
+    table["label"] = [cell.label for cell in cells]
+    for index, name in enumerate(PROPERTY_NAMES):
+        asked = [cell.request.properties[index] for cell in cells]
+        table[f"{name}_requested"] = float("nan") if options.version == "base" else asked
+    return table
+
+
+def picture_grid(
+    rows: Sequence[Sequence[Cell]], columns: list[str], images: list[np.ndarray], scale: int
+) -> Any:
+    """Pictures in one: a row per person (a photograph comes before its pictures), or a sheet."""
+    width, people = len(columns), [row[0].request.person for row in rows]
+    if isinstance(people[0], Photograph):
+        return labelled_grid(
+            [[people[0].picture, *images]], ["photograph"], ["", *(label or "v3" for label in columns)], scale
+        )
+    names = [f"seed {person}" for person in people]
+    if width == 1:
+        return contact_sheet(images, min(8, len(images)), names, scale)
+    return labelled_grid(
+        [list(images[i * width : (i + 1) * width]) for i in range(len(rows))], names, columns, scale
+    )
