@@ -43,7 +43,8 @@ def wrong_python(why: str) -> str:
 
 def _check_python(script: Path) -> None:
     """Leave with one message if this Python cannot run a script; check_setup.py has a screen for packages."""
-    if script.resolve().parent != Path(__file__).resolve().parent:
+    here = Path(__file__).resolve().parent
+    if script.resolve().parent not in (here, here / "bundle"):
         return
     message = ""
     if find_spec("fcntl") is None:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import tyro
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.pipeline import Tool, ToolOptions, UsageError, option, run_tool
 from scripts.pipeline.files import save_image
 from scripts.pipeline.pictures import contact_sheet
+
+# isort: split
+import tyro  # behind `scripts`, which says in a sentence where it is missing
 
 if TYPE_CHECKING:
     from stylegan.checkpoint import Checkpoint

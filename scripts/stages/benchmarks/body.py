@@ -8,10 +8,16 @@ from dataclasses import asdict
 import torch
 
 from scripts.pipeline import Tool, UserError, accounting, files
-from scripts.stages.benchmarks import Measurement, cnn, scores, segmentation, stylegan
+from scripts.stages.benchmarks import Measurement, cnn, scores, segmentation, stylegan, stylegan2
 from scripts.stages.fast_memory import keep_freed_memory
 
-AREAS = {"stylegan": stylegan, "cnn": cnn, "segmentation": segmentation, "scores": scores}
+AREAS = {
+    "stylegan": stylegan,
+    "stylegan2": stylegan2,
+    "cnn": cnn,
+    "segmentation": segmentation,
+    "scores": scores,
+}
 RESULT = "benchmark/results.json"
 
 
