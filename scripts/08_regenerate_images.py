@@ -24,7 +24,7 @@ from scripts.pipeline import (
     run_tool,
     tables,
 )
-from scripts.stages import faces, networks
+from scripts.stages import networks, scores, workspace
 from scripts.stages.pictures import short_name
 from scripts.stages.regenerating import photographs, regeneration
 from scripts.stages.regenerating.regeneration import Person, Photograph, Regenerator, Request, parse_sweep
@@ -215,7 +215,7 @@ def output_folder(options: Options) -> str:
 
 def needed_files(options: Options) -> dict[str, str]:
     """Workspace-relative files to read -> the script that makes each."""
-    needed = {faces.STATISTICS: "04_compute_property_scores"}
+    needed = {workspace.STATISTICS: "04_compute_property_scores"}
     needed[regeneration.generator_file(options.version)] = regeneration.MAKERS[options.version]
     if options.from_image is not None:
         needed |= photographs.NEEDED
@@ -294,7 +294,7 @@ def regenerate(tool: Tool, options: Options) -> None:
     """Make the pictures, their table and the grid."""
     import numpy as np
 
-    statistics, folder = faces.load_statistics(tool), output_folder(options)
+    statistics, folder = scores.load_statistics(tool), output_folder(options)
     earlier = read_earlier(tool.workspace / folder / "images.csv")
     if far := far_requests(options, statistics.normalized_percentiles()):
         tool.log(
@@ -303,7 +303,7 @@ def regenerate(tool: Tool, options: Options) -> None:
         )
     regenerator = Regenerator(tool, options.version, options.trunc_psi, options.corrections)
     people = list_people(tool, options, regenerator)
-    rows, columns = list_cells(options, people, faces.sweep_levels(statistics)[2])
+    rows, columns = list_cells(options, people, scores.sweep_levels(statistics)[2])
     cells = [cell for row in rows for cell in row]
     table = request_table(options, cells)
     judge = networks.load_judge(tool, statistics) if options.measure else None

@@ -23,7 +23,7 @@ from scripts.pipeline import (
     run_stage,
 )
 from scripts.pipeline.layers import nearest
-from scripts.stages import faces
+from scripts.stages import scores
 from scripts.stages.evaluating import evaluation_generators
 from scripts.stages.evaluating.evaluation_editing import (
     CANDIDATES_PER_GIVEN,
@@ -124,8 +124,8 @@ def inputs(options: Options) -> tuple[Input, ...]:
 def check(stage: Stage, options: Options) -> None:
     """Raise `UserError`, before earlier results go, if there is nothing to evaluate or to compare with."""
     recorded_segmentation(stage)
-    faces.load_statistics(stage)
-    faces.read_scores(stage)
+    scores.load_statistics(stage)
+    scores.read_scores(stage)
     versions = chosen_versions(stage, options)
     if "base" in options.versions or versions == ["base"]:
         evaluation_generators.linear_dials(stage)
@@ -311,7 +311,7 @@ def run(stage: Stage, options: Options) -> None:
     from scripts.stages.evaluating.evaluation_readings import Requests, Sizes, VersionReadings
 
     keep_freed_memory()
-    statistics = faces.load_statistics(stage)
+    statistics = scores.load_statistics(stage)
     judges, requests = Judges(stage, statistics), Requests(stage, statistics, options.seed)
     sizes = Sizes(
         options.latents,

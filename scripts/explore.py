@@ -30,12 +30,12 @@ class Options(ToolOptions):
 
 def check_inputs(tool: Tool) -> None:
     """Raise `MissingInputError` unless there are score statistics and some generator."""
-    from scripts.stages import faces
+    from scripts.stages import workspace
     from scripts.stages.regenerating.regeneration import MAKERS, generator_file
 
-    needed = {faces.STATISTICS: "04_compute_property_scores"}
+    needed = {workspace.STATISTICS: "04_compute_property_scores"}
     if not any((tool.workspace / generator_file(version)).exists() for version in MAKERS):
-        needed[faces.BASE] = "00_fetch_weights"
+        needed[workspace.GENERATOR] = "00_fetch_weights"
     for relative, maker in needed.items():
         if not (tool.workspace / relative).exists():
             raise MissingInputError(

@@ -7,6 +7,7 @@ Imports nothing heavy: the numbered scripts read it for ``--help``.
 from __future__ import annotations
 
 from scripts.pipeline import Input
+from segmentation.segmenter_settings import MTCNN_FILES
 
 # 00
 GENERATOR = "stylegan/stylegan_model.pth"
@@ -46,8 +47,15 @@ FINE_TUNED = {
 }
 PROPERTY_CNN = "stylegan_modified/stylegan_gen_fine_tuned_v2_cnn.pth"
 ENCODER = "stylegan_modified/stylegan_gen_fine_tuned_v3_encoder.pth"
-CHECKPOINTS = "stylegan_modified/checkpoints"
+DISCRIMINATOR = "stylegan_modified/stylegan_dis_fine_tuned_v1.pth"
+CHECKPOINTS = "stylegan_modified/checkpoints"  # and what else goes with --force
+TRAIN_LOG = "stylegan_modified/train_log_{}.csv"  # of a training
+CONTROL = "stylegan_modified/control_{}.json"  # of a version
 PREVIEWS = "stylegan_modified/previews"
+RECONSTRUCTIONS = f"{PREVIEWS}/v3_reconstructions.png"
+PRACTICE = f"{CHECKPOINTS}/v2_pool.npz"  # written last: it vouches for the two others
+PRACTICE_PICTURES = f"{CHECKPOINTS}/v2_pool_images.bin"
+PRACTICE_LABEL_MAPS = f"{CHECKPOINTS}/v2_pool_label_maps.bin"
 
 # 08 and 09
 REGENERATED = "stylegan_modified/synthesize_results"
@@ -59,6 +67,10 @@ ORACLE_INPUT = Input(ORACLE, made_by="00_fetch_weights", optional=True)
 IDENTITY_INPUT = Input(IDENTITY_NETWORK, made_by="00_fetch_weights", optional=True)
 LATENTS_INPUT = Input(LATENTS, made_by="01_generate_candidates")
 FILTER_TABLE_INPUT = Input(FILTER_TABLE, made_by="02_filter_candidates")
+MTCNN_INPUTS = tuple(
+    Input(f"{SEGMENTATION_MODELS}/{name}", made_by="00_fetch_weights", optional=True)
+    for name in MTCNN_FILES.values()
+)
 SCORES_INPUT = Input(SCORES, made_by="04_compute_property_scores")
 STATISTICS_INPUT = Input(STATISTICS, made_by="04_compute_property_scores")
 FILTER_INPUTS = tuple(

@@ -12,14 +12,14 @@ import pytest
 from safetensors import SafetensorError
 
 from scripts.pipeline import REPOSITORY, fingerprint, locks, manifest, recorded, runner
-from scripts.stages import faces
+from scripts.stages import workspace as paths
 from scripts.stages.regenerating.regeneration import generator_file
 from tests.faults.injection import obey_permissions
 from tests.processes import ScriptProcess, wait_until
 from tests.scripts.pages.explore_workspace import make_workspace
 
 SCRIPTS = REPOSITORY / "scripts"
-MAKERS = {"04_compute_property_scores": faces.STATISTICS, "06_fine_tune_v2": generator_file("v2")}
+MAKERS = {"04_compute_property_scores": paths.STATISTICS, "06_fine_tune_v2": generator_file("v2")}
 
 
 @pytest.fixture

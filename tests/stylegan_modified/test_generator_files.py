@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.scripts.explore_workspace import make_tool, save
+from tests.scripts.pages.explore_workspace import make_tool, save
 
 from scripts.pipeline import UserError
-from scripts.stages import faces
+from scripts.stages import networks
+from scripts.stages import workspace as paths
 from stylegan.checkpoint import CheckpointError, load_checkpoint
 from stylegan_modified.generator_files import load_conditioned, load_dialled
 from stylegan_modified.stylegan_generator import transplant
@@ -28,8 +29,8 @@ def published(label_size: int) -> dict[str, torch.Tensor]:
 def test_published_generators_load_as_every_version(tmp_path: Path, version, label_size, wrap) -> None:
     """Without a property CNN, which only generators with dials need."""
     state = published(label_size)
-    save(tmp_path, faces.GENERATOR_FILES[version], wrap(state))
-    generator = faces.load_generator(make_tool(tmp_path), version)
+    save(tmp_path, paths.FINE_TUNED[version], wrap(state))
+    generator = networks.load_generator(make_tool(tmp_path), version)
     assert generator.mapping.label_weight.shape == (7, label_size)
     z = torch.randn(2, tiny.Z_DIM, generator=torch.Generator().manual_seed(2))
     closed, opened = torch.zeros(2, 7), torch.eye(7)[[0, 3]] * 2
@@ -43,9 +44,9 @@ def test_published_generators_load_as_every_version(tmp_path: Path, version, lab
 @pytest.mark.parametrize("version", ["v1", "v2", "v3"])
 def test_an_original_generator_is_no_version(tmp_path: Path, version: str) -> None:
     """It would load, and every dial would silently do nothing."""
-    save(tmp_path, faces.GENERATOR_FILES[version], {"generator": tiny.base_generator().state_dict()})
+    save(tmp_path, paths.FINE_TUNED[version], {"generator": tiny.base_generator().state_dict()})
     with pytest.raises(UserError, match=f"{version}.pth cannot be used.*hears no properties"):
-        faces.load_generator(make_tool(tmp_path), version)
+        networks.load_generator(make_tool(tmp_path), version)
 
 
 def test_dials_need_the_property_cnn_and_are_never_dropped(tmp_path: Path) -> None:
@@ -55,9 +56,9 @@ def test_dials_need_the_property_cnn_and_are_never_dropped(tmp_path: Path) -> No
     for load in (load_checkpoint, load_conditioned):
         with pytest.raises(CheckpointError, match="with dials"):
             load(tmp_path / "v2.pth")
-    save(tmp_path, faces.GENERATOR_FILES["v2"], model.checkpoint())
+    save(tmp_path, paths.FINE_TUNED["v2"], model.checkpoint())
     with pytest.raises(UserError, match=r"no weights file.*v2_cnn.pth.*06_fine_tune_v2"):
-        faces.load_generator(make_tool(tmp_path), "v2")
+        networks.load_generator(make_tool(tmp_path), "v2")
 
 
 def test_a_generator_of_other_properties_is_refused(tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scripts.pipeline import Input, Stage, UserError
-from scripts.stages import faces
-from scripts.stages.candidate_latents import LATENT_INPUT, load_latents
+from scripts.stages import networks, workspace
+from scripts.stages.candidate_latents import load_latents
+from scripts.stages.scores import read_scores
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -14,23 +15,23 @@ if TYPE_CHECKING:
 V1_DOCUMENT = "stylegan_modified/stylegan_gen_fine_tuned_v1_document.pth"
 HOW_TO_MAKE_V1_DOCUMENT = (
     f"Train it with 05_fine_tune_v1 --recipe document in a workspace of its own, and copy its "
-    f"{faces.GENERATOR_FILES['v1']} to {V1_DOCUMENT} of this one."
+    f"{workspace.FINE_TUNED['v1']} to {V1_DOCUMENT} of this one."
 )
-BASE_INPUT = Input(faces.BASE, made_by="00_fetch_weights")
+BASE_INPUT = Input(workspace.GENERATOR, made_by="00_fetch_weights")
 # Only generators with dials need it: those of the document's recipe, and published ones, have none.
-CNN_INPUT = Input(faces.PROPERTY_CNN, made_by="06_fine_tune_v2", optional=True)
-ENCODER_INPUT = Input(faces.ENCODER, made_by="07_fine_tune_v3")
+CNN_INPUT = Input(workspace.PROPERTY_CNN, made_by="06_fine_tune_v2", optional=True)
+ENCODER_INPUT = Input(workspace.ENCODER, made_by="07_fine_tune_v3")
 FILES = {
-    "base": (BASE_INPUT, LATENT_INPUT),
+    "base": (BASE_INPUT, workspace.LATENTS_INPUT),
     "v1_document": (Input(V1_DOCUMENT, note=HOW_TO_MAKE_V1_DOCUMENT),),
-    "v1": (Input(faces.GENERATOR_FILES["v1"], made_by="05_fine_tune_v1"),),
-    "v2": (Input(faces.GENERATOR_FILES["v2"], made_by="06_fine_tune_v2"), CNN_INPUT),
+    "v1": (Input(workspace.FINE_TUNED["v1"], made_by="05_fine_tune_v1"),),
+    "v2": (Input(workspace.FINE_TUNED["v2"], made_by="06_fine_tune_v2"), CNN_INPUT),
     "v3": (
-        Input(faces.GENERATOR_FILES["v3"], made_by="07_fine_tune_v3"),
+        Input(workspace.FINE_TUNED["v3"], made_by="07_fine_tune_v3"),
         ENCODER_INPUT,
         CNN_INPUT,
         BASE_INPUT,  # it makes the pictures that are given to v3
-        faces.IDENTITY_INPUT,  # editing looks for the z of the same person
+        workspace.IDENTITY_INPUT,  # editing looks for the z of the same person
     ),
 }
 
@@ -80,7 +81,7 @@ def load_version(stage: Stage, version: str) -> nn.Module:
     if version == "base":
         return linear_dials(stage)
     if version != "v1_document":
-        return faces.load_generator(stage, version)
+        return networks.load_generator(stage, version)
     from stylegan.checkpoint import CheckpointError
     from stylegan_modified.generator_files import load_conditioned
 
@@ -98,8 +99,8 @@ def linear_dials(stage: Stage) -> nn.Module:
 
     from stylegan_modified.evaluation_baseline import LinearDialGenerator
 
-    generator, _ = faces.load_base(stage)
-    rows, scores = faces.read_scores(stage)
+    generator, _ = networks.load_base(stage)
+    rows, scores = read_scores(stage)
     w = load_latents(stage)[torch.tensor(rows)]
     mend = stage.command("01_generate_candidates", "--count", "4000", "--force")
     try:

@@ -7,7 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from scripts.pipeline import Input, Stage
-from scripts.stages import faces, networks
+from scripts.stages import networks, workspace
+from scripts.stages.scores import read_picture, read_scores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
 
 READ_AT_ONCE = 100  # pictures; the oracle reads as many at once
 JUDGE_INPUTS = (
-    Input(faces.SCORES, made_by="04_compute_property_scores"),
-    Input(faces.STATISTICS, made_by="04_compute_property_scores"),
-    *(Input(path, made_by="00_fetch_weights", optional=True) for path in faces.PARSER_FILES),
-    *networks.MTCNN_INPUTS,
-    faces.ORACLE_INPUT,
+    Input(workspace.SCORES, made_by="04_compute_property_scores"),
+    Input(workspace.STATISTICS, made_by="04_compute_property_scores"),
+    Input(workspace.PARSER, made_by="00_fetch_weights", optional=True),
+    Input(workspace.PUBLISHED_PARSER, made_by="00_fetch_weights", optional=True),
+    *workspace.MTCNN_INPUTS,
+    workspace.ORACLE_INPUT,
 )
 
 
@@ -31,7 +33,7 @@ class Judges:
 
     def __init__(self, stage: Stage, statistics: ScoreStatistics) -> None:
         self.stage, self.statistics = stage, statistics
-        self.has_oracle = (stage.workspace / faces.ORACLE).exists()
+        self.has_oracle = (stage.workspace / workspace.ORACLE).exists()
 
     @cached_property
     def properties(self) -> PropertyJudge:
@@ -79,7 +81,7 @@ class Judges:
         from segmentation.property_table import PROPERTY_NAMES
 
         with self.stage.foreseen(ValueError, OSError, mend=self.stage.command("00_fetch_weights", "--force")):
-            oracle = load_oracle(self.stage.workspace / faces.ORACLE, self.stage.device)
+            oracle = load_oracle(self.stage.workspace / workspace.ORACLE, self.stage.device)
             order = [oracle.config.property_names.index(name) for name in PROPERTY_NAMES]
 
         def read(images: np.ndarray) -> dict[str, np.ndarray]:
@@ -103,7 +105,7 @@ class Judges:
         from stylegan.seeds import Purpose, derived_seed
 
         rng = np.random.default_rng(derived_seed(Purpose.EVALUATION_REFERENCE))
-        return np.sort(rng.permutation(len(faces.read_scores(self.stage)[0]))[:2000])
+        return np.sort(rng.permutation(len(read_scores(self.stage)[0]))[:2000])
 
     @property
     def reference_count(self) -> int:
@@ -114,11 +116,11 @@ class Judges:
         """These pictures, in batches uint8 [n, H, W, 3]."""
         import numpy as np
 
-        table = self.stage.read_csv(faces.SCORES, ["img_path", "valid"])
+        table = self.stage.read_csv(workspace.SCORES, ["img_path", "valid"])
         paths = table.loc[table["valid"].eq(True), "img_path"].tolist()
         for start in range(0, self.reference_count, READ_AT_ONCE):
             rows = self._reference_rows[start : start + READ_AT_ONCE]
-            yield np.stack([faces.read_picture(self.stage, paths[row]) for row in rows])
+            yield np.stack([read_picture(self.stage, paths[row]) for row in rows])
 
     @cached_property
     def _reference_read(self) -> dict[str, np.ndarray]:
@@ -137,5 +139,5 @@ class Judges:
         """From the oracle's properties to scores, fitted on `reference`; only with an oracle."""
         from stylegan_modified.evaluation_control import fit_lines
 
-        scores = faces.read_scores(self.stage)[1][self._reference_rows]
+        scores = read_scores(self.stage)[1][self._reference_rows]
         return fit_lines(self._reference_read["properties"], scores)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from scripts.pipeline import Stage, files
 from scripts.pipeline.array_files import ArrayFileError, read_arrays
 from scripts.pipeline.fingerprint import input_state
-from scripts.stages import faces
+from scripts.stages import scores
 from scripts.stages.evaluating.evaluation_editing import ENCODED_PER_EDITED, GivenPictures
 from scripts.stages.evaluating.evaluation_generators import FILES, DialledGenerator, has_encoder
 from scripts.stages.evaluating.evaluation_judges import JUDGE_INPUTS, Judges
@@ -77,12 +77,12 @@ class Requests:
         from stylegan_modified.evaluation import distinct_requests, sweep_requests
         from stylegan_modified.evaluation_protocol import protocol_requests
 
-        self.levels = faces.sweep_levels(statistics)
+        self.levels = scores.sweep_levels(statistics)
         percentiles = statistics.normalized_percentiles()
         self.sweep = sweep_requests(self.levels)
         self.distinct, self.index = distinct_requests(self.sweep)
         self.protocol = protocol_requests(self.levels[2], percentiles[:, 0], percentiles[:, -1])
-        self._scores = faces.read_scores(stage)[1]
+        self._scores = scores.read_scores(stage)[1]
         self._seed = seed
 
     def of_population(self, numbers: range) -> np.ndarray:

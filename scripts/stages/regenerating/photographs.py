@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from scripts.pipeline import Tool, UserError, tables
 from scripts.pipeline.fingerprint import sha256_file
 from scripts.pipeline.image_files import ImageFileError, read_image
-from scripts.stages import faces, networks
-from scripts.stages.networks import FACES
+from scripts.stages import networks, workspace
 from scripts.stages.regenerating.regeneration import Photograph
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 NO_FACE = "no face found: the centre square"
 SMALLEST_FACE = 0.1  # of the photograph's shorter side
-NEEDED = {faces.ENCODER: "07_fine_tune_v3", faces.PROPERTY_CNN: "06_fine_tune_v2"}
+NEEDED = {workspace.ENCODER: "07_fine_tune_v3", workspace.PROPERTY_CNN: "06_fine_tune_v2"}
 
 
 class PhotographEncoder:
@@ -38,8 +37,8 @@ class PhotographEncoder:
 
     def __init__(self, tool: Tool, model: nn.Module) -> None:
         self.tool, self._model = tool, model
-        self._encoder, self._reader = faces.load_encoder(tool)
-        self._identity = faces.load_identity(tool)
+        self._encoder, self._reader = networks.load_encoder(tool)
+        self._identity = networks.load_identity(tool)
         self.size = self._encoder.config.resolution
 
     def __call__(self, path: Path) -> Photograph:
@@ -109,6 +108,6 @@ class PhotographEncoder:
         The lower side is left out: it is often cut off by the end of the picture.
         """
         mend = f"Make it anew: {self.tool.command('03_segment_faces', '--force')}"
-        boxes = tables.read_csv(self.tool.workspace / FACES, ("status", "x0", "y0", "x1"), mend)
+        boxes = tables.read_csv(self.tool.workspace / workspace.FACES, ("status", "x0", "y0", "x1"), mend)
         boxes = boxes.loc[boxes["status"] == "ok", ["x0", "y0", "x1"]].median() / self.size
         return None if boxes.isna().any() else tuple(boxes)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from scripts.pipeline import Tool, UsageError
 from scripts.pipeline.fingerprint import sha256_file
 from scripts.pipeline.layers import nearest
-from scripts.stages import faces
+from scripts.stages import networks, workspace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +38,7 @@ MAKERS = {
 
 def generator_file(version: str) -> str:
     """The generator of a version, relative to the workspace."""
-    return faces.GENERATOR_FILES.get(version, faces.BASE)
+    return workspace.FINE_TUNED.get(version, workspace.GENERATOR)
 
 
 def exact(value: float) -> str:
@@ -124,7 +124,7 @@ class Regenerator:
     def __init__(self, tool: Tool, version: str, trunc_psi: float = 1.0, corrections: int = 1) -> None:
         self.tool, self.version = tool, version
         self.trunc_psi, self.corrections = trunc_psi, corrections
-        self.model = faces.load_generator(tool, version)
+        self.model = networks.load_generator(tool, version)
         self._known: tuple[tuple[Person, ...], Untouched] | None = None
 
     def __call__(self, requests: Sequence[Request]) -> Regenerated:
