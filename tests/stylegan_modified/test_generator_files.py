@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.scripts.pages.explore_workspace import make_tool, save
 
 from scripts.pipeline import UserError
 from scripts.stages import networks
@@ -13,6 +12,7 @@ from stylegan.checkpoint import CheckpointError, load_checkpoint
 from stylegan_modified.generator_files import load_conditioned, load_dialled
 from stylegan_modified.stylegan_generator import transplant
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
+from tests.scripts.pages.explore_workspace import make_tool, save
 from tests.stylegan_modified import tiny
 
 
