@@ -5,39 +5,18 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.pipeline import Stage, StageSpec, option, run_stage
+from scripts.pipeline import Stage, StageSpec, run_stage
 from scripts.stages.fine_tuning.options import JUDGED, FineTuningOptions
 from scripts.stages.workspace import CHECKPOINTS, CONTROL, DISCRIMINATOR, FINE_TUNED, TRAIN_LOG
+from stylegan_modified.recipes import V1Recipe
 
 
 @dataclass(frozen=True)
-class Options(FineTuningOptions):
+class Options(V1Recipe, FineTuningOptions):
     """Fine-tune StyleGAN v1: seven properties join generator and discriminator."""
-
-    recipe: Literal["matching", "document"] = option(
-        "matching", help="matching: D compares picture and properties; document: the document's own recipe"
-    )
-    warm_start_steps: int = option(
-        4000, help="steps in w alone, before any picture, that teach the dials linear directions (0: none)"
-    )
-    steps: int = option(600, help="training steps (each: one D step and one or more G steps)")
-    warmup_steps: int = option(100, help="first steps in which D learns alone (matching)")
-    generator_lr: float = option(0.1, help="Adam step size of the mapping network (stored weights, std 100)")
-    label_lr: float = option(0.001, help="Adam step size of the label matrix")
-    discriminator_lr: float = option(5e-3, help="Adam step size of D's dense layers")
-    conditioning: Literal["both", "projection", "regression"] = option(
-        "both", help="how D compares picture and properties (matching)"
-    )
-    regression_weight: float = option(
-        4.0, help="weight of the properties that D reads from generated pictures"
-    )
-    person_weight: float = option(0.1, help="weight of staying near the w of the first step")
-    identity_weight: float = option(0.3, help="weight of the same person with one dial turned")
-    filter_weight: float = option(0.5, help="weight of the gender and quality networks")
 
     def __post_init__(self) -> None:
         super().__post_init__()

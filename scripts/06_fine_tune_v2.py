@@ -7,7 +7,6 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -24,29 +23,13 @@ from scripts.stages.workspace import (
     TRAIN_LOG,
 )
 from stylegan import seeds
+from stylegan_modified.recipes import V2Recipe
 
 
 @dataclass(frozen=True)
-class Options(FineTuningOptions):
+class Options(V2Recipe, FineTuningOptions):
     """Fine-tune v2: property CNN first, then seven dials trained through it."""
 
-    recipe: Literal["dials", "document"] = option(
-        "dials", help="dials: a network that moves w; document: v1's dense layers, by the document's recipe"
-    )
-    cnn_epochs: int = option(20, help="epochs of the property CNN at the most")
-    cnn_width: float = option(1.0, help="channel multiplier of the property CNN")
-    cnn_margin: float = option(0.0, help="widening of the CNN's windows, fraction of the picture")
-    cnn_reduction: int = option(1, help="the CNN's large windows are shrunk by this power of two")
-    cnn_lr: float = option(5e-5, help="AdamW step size of the property CNN")
-    steps: int = option(1300, help="training steps of the dials")
-    learning_rate: float = option(2e-3, help="Adam step size of the dials")
-    identity_weight: float = option(0.15, help="weight of the same-person term")
-    keep_weight: float = option(3.0, help="weight of the region to keep")
-    hue_weight: float = option(3.0, help="weight of the hue of skin and background")
-    residual_weight: float = option(0.05, help="weight of staying near the linear dials")
-    realism_weight: float = option(0.0, help="weight of the base discriminator's opinion")
-    filter_weight: float = option(0.02, help="weight of the gender and quality networks")
-    pool: int = option(1024, help="people to practise on")
     preview_every: int = option(300, help="steps between preview pictures, 0: none", affects_results=False)
 
     def __post_init__(self) -> None:

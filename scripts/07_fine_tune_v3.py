@@ -7,11 +7,10 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.pipeline import Input, Stage, StageSpec, option, run_stage
+from scripts.pipeline import Input, Stage, StageSpec, run_stage
 from scripts.stages.fine_tuning.options import SCORED, FineTuningOptions
 from scripts.stages.workspace import (
     CHECKPOINTS,
@@ -25,23 +24,12 @@ from scripts.stages.workspace import (
     RECONSTRUCTIONS,
     TRAIN_LOG,
 )
+from stylegan_modified.recipes import V3Recipe
 
 
 @dataclass(frozen=True)
-class Options(FineTuningOptions):
+class Options(V3Recipe, FineTuningOptions):
     """Fine-tune v3: an encoder and the dials as a conditional VAE."""
-
-    recipe: Literal["dials", "document"] = option(
-        "dials", help="dials: v2's dials in the decoder; document: v1's generator, by the document's recipe"
-    )
-    steps: int = option(700, help="training steps")
-    people: int = option(6000, help="pictures of known z to learn from")
-    batch_size: int = option(4, help="filtered pictures per step, which are decoded again")
-    drawn_size: int = option(60, help="pictures of known z per step")
-    learning_rate: float = option(3e-3, help="Muon step size of the encoder")
-    encoder_width: float = option(1.0, help="channel multiplier of the encoder")
-    reconstruction_weight: float = option(0.5, help="weight of the reconstructed picture")
-    kl_weight: float = option(0.02, help="weight of the KL divergence to N(0, 1)")
 
     def __post_init__(self) -> None:
         super().__post_init__()

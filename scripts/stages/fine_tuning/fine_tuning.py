@@ -27,6 +27,7 @@ from stylegan_modified.fine_tuning import (
     TrainingDivergedError,
     train,
 )
+from stylegan_modified.recipes import Recipe
 
 
 def check(stage: Stage) -> None:
@@ -43,19 +44,23 @@ class FineTuning:
         statistics: means and spreads of the scores.
     """
 
-    def __init__(self, stage: Stage, version: str) -> None:
-        self.stage, self.version = stage, version
+    def __init__(self, stage: Stage, recipe: Recipe, version: str) -> None:
+        self.stage, self.recipe, self.version = stage, recipe, version
         self.options = cast(FineTuningOptions, stage.options)
         self.data = scores.load_training_pictures(stage)
         self.statistics = scores.load_statistics(stage)
 
     def train(self, trainer: Trainer, preview: Callable[[], Any]) -> None:
-        """Train for ``steps`` steps. See `run_training`."""
-        options = self.options
-        loop = LoopOptions(
-            options.steps, options.seed, options.checkpoint_s, preview_every=options.preview_every
-        )
+        """Train what the version is named after, with previews. See `run_training`."""
+        options, recipe = self.options, self.recipe
+        every = options.preview_every
+        loop = LoopOptions(recipe.steps, recipe.seed, options.checkpoint_s, preview_every=every)
         run_training(self.stage, trainer, loop, self.version, preview)
+
+    def train_part(self, name: str, trainer: Trainer, steps: int, log_every: int) -> None:
+        """Train what the version needs first. See `run_training`."""
+        loop = LoopOptions(steps, self.recipe.seed, self.options.checkpoint_s, log_every)
+        run_training(self.stage, trainer, loop, name)
 
     def preview(self, model: nn.Module) -> Any:
         """Picture of a few people with each dial turned. See `preview_grid`."""

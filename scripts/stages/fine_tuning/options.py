@@ -21,11 +21,8 @@ JUDGED = (
 
 @dataclass(frozen=True)
 class FineTuningOptions(StageOptions):
-    """Options of every fine-tuning."""
+    """Options of every fine-tuning beside its recipe."""
 
-    steps: int = option(600, help="training steps")
-    batch_size: int = option(16, help="pictures per step")
-    seed: int = option(0, help="seed of all randomness")
     control_latents: int = option(16, help="latents of the control measurement at the end")
     checkpoint_s: float = option(30.0, help="seconds between checkpoints", affects_results=False)
     preview_every: int = option(200, help="steps between preview pictures, 0: none", affects_results=False)
@@ -38,8 +35,3 @@ class FineTuningOptions(StageOptions):
                 "--control-latents must be at least 2, since people are compared with each other, and at "
                 f"most {len(CONTROL)}."
             )
-
-    def need_pairs(self) -> None:
-        """Raise `ValueError` unless a batch holds whole pairs."""
-        if self.batch_size < 2 or self.batch_size % 2:
-            raise ValueError("--batch-size must be even: each person is drawn twice, with one dial turned.")

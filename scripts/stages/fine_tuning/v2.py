@@ -12,8 +12,7 @@ from scripts.pipeline import Stage, manifest
 from scripts.pipeline.array_files import ArrayFileError, read_arrays
 from scripts.pipeline.fingerprint import sha256_file
 from scripts.stages import candidate_latents, networks, scores
-from scripts.stages.fine_tuning.fine_tuning import FineTuning, run_training
-from scripts.stages.fine_tuning.options import FineTuningOptions
+from scripts.stages.fine_tuning.fine_tuning import FineTuning
 from scripts.stages.stored_rows import JoinedRows, StoredRows
 from scripts.stages.workspace import (
     FINE_TUNED,
@@ -27,19 +26,20 @@ from stylegan import seeds
 from stylegan.parallel import Processes
 from stylegan.sampling import sample_z, to_uint8
 from stylegan.seeds import Purpose, derived_seed
-from stylegan_modified.document_recipes import DocumentOptions, DocumentV2Trainer
-from stylegan_modified.fine_tuning import LoopOptions, TrainingPictures, save_atomically
+from stylegan_modified.document_recipes import DocumentV2Trainer
+from stylegan_modified.fine_tuning import TrainingPictures, save_atomically
 from stylegan_modified.property_cnn import PropertyCNN, PropertyCNNConfig
+from stylegan_modified.recipes import V2Recipe
 from stylegan_modified.requests import RequestPairs, draw_pairs
 from stylegan_modified.stylegan_generator import ConditionedStyleGANGenerator
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
-from stylegan_modified.training_property_cnn import POSE, PropertyCNNOptions, PropertyCNNTrainer
-from stylegan_modified.training_v2 import DialOptions, DialPool, DialTrainer
+from stylegan_modified.training_property_cnn import POSE, PropertyCNNTrainer
+from stylegan_modified.training_v2 import DialPool, DialTrainer
 
 LARGEST_POOL_BYTES = 1 << 28  # scores of a million pictures
 
 
-def check(stage: Stage, options: FineTuningOptions) -> None:
+def check(stage: Stage, recipe: V2Recipe) -> None:
     """Raise `UserError`, before earlier results go, if the property CNN cannot learn from what there is.
 
     The pictures that v1 will draw are not counted: nobody knows yet how many of them will have scores.
@@ -48,12 +48,12 @@ def check(stage: Stage, options: FineTuningOptions) -> None:
     size = scores.read_picture(stage, table["img_path"].iloc[0]).shape[0]
     images = torch.empty(len(table), size, size, 3, device="meta")  # shapes alone
     data = TrainingPictures(images, torch.empty(len(table), 7))
-    property_cnn_trainer(stage, options, data, images.device)
+    property_cnn_trainer(stage, recipe, data, images.device)
 
 
 def property_cnn_trainer(
     stage: Stage,
-    options: FineTuningOptions,
+    recipe: V2Recipe,
     data: TrainingPictures,
     device: torch.device,
     mirror_offset: float = 0.0,
@@ -63,34 +63,26 @@ def property_cnn_trainer(
     Raises:
         UserError: the pictures are too few or too small.
     """
-    torch.manual_seed(derived_seed(Purpose.PROPERTY_CNN_WEIGHTS, options.seed))
+    torch.manual_seed(derived_seed(Purpose.PROPERTY_CNN_WEIGHTS, recipe.seed))
     more = stage.command("01_generate_candidates", "--count", "4000", "--force")
     with stage.foreseen(ValueError, mend=f"Give other values, or generate more candidates:\n    {more}"):
         config = PropertyCNNConfig(
             data.images.shape[1],
-            options.cnn_width,
-            options.cnn_margin,
-            coarse_reduction=options.cnn_reduction,
+            recipe.cnn_width,
+            recipe.cnn_margin,
+            coarse_reduction=recipe.cnn_reduction,
         )
-        recipe = PropertyCNNOptions(
-            options.cnn_epochs,
-            options.batch_size,
-            options.cnn_lr,
-            mirror_offset=mirror_offset,
-            seed=options.seed,
-        )
-        return PropertyCNNTrainer(PropertyCNN(config).to(device), data, recipe)
+        return PropertyCNNTrainer(PropertyCNN(config).to(device), data, recipe, mirror_offset)
 
 
 def train_property_cnn(
-    stage: Stage, options: FineTuningOptions, tuning: FineTuning, data: TrainingPictures
+    stage: Stage, recipe: V2Recipe, tuning: FineTuning, data: TrainingPictures
 ) -> tuple[PropertyCNN, str]:
     """The property CNN of the best epoch, and how well it reads people that had no part in it."""
     statistics = tuning.statistics
     mirror = float(-2 * statistics.mean[POSE] / statistics.std[POSE])
-    trainer = property_cnn_trainer(stage, options, data, stage.device, mirror)
-    loop = LoopOptions(trainer.steps, options.seed, options.checkpoint_s, log_every=trainer.batches)
-    run_training(stage, trainer, loop, "v2_cnn")
+    trainer = property_cnn_trainer(stage, recipe, data, stage.device, mirror)
+    tuning.train_part("v2_cnn", trainer, trainer.steps, log_every=trainer.batches)
     network = trainer.best_network()
     if stage.writes:
         save_atomically(network.checkpoint(), stage.path(PROPERTY_CNN))
@@ -139,14 +131,14 @@ class PracticePictures:
         )
 
 
-def prepare_practice(stage: Stage, options: FineTuningOptions, tuning: FineTuning) -> PracticePictures:
+def prepare_practice(stage: Stage, recipe: V2Recipe, tuning: FineTuning) -> PracticePictures:
     """Draw and read the practice pictures (once, by the first process; then they are read from disk)."""
     generator = networks.load_generator(stage, "v1")
-    z = sample_z(seeds.PRACTICE[: options.pool], 0, generator.z_space_dim)
-    rng = torch.Generator().manual_seed(derived_seed(Purpose.PRACTICE_REQUESTS, options.seed))
-    pairs = draw_pairs(tuning.data.properties, options.pool, rng)
+    z = sample_z(seeds.PRACTICE[: recipe.pool], 0, generator.z_space_dim)
+    rng = torch.Generator().manual_seed(derived_seed(Purpose.PRACTICE_REQUESTS, recipe.seed))
+    pairs = draw_pairs(tuning.data.properties, recipe.pool, rng)
     if stage.writes and not _is_drawn(stage):
-        draw_practice(stage, options, tuning, generator, z, pairs)
+        draw_practice(stage, recipe, tuning, generator, z, pairs)
     Processes.of_this_run().wait()
     mend = "Remove it, and give the same command again."
     with stage.foreseen(ArrayFileError, mend=mend):
@@ -166,7 +158,7 @@ def prepare_practice(stage: Stage, options: FineTuningOptions, tuning: FineTunin
 
 def draw_practice(
     stage: Stage,
-    options: FineTuningOptions,
+    recipe: V2Recipe,
     tuning: FineTuning,
     generator: nn.Module,
     z: Tensor,
@@ -179,10 +171,10 @@ def draw_practice(
         stage.atomic(PRACTICE_LABEL_MAPS) as maps_path,
         images_path.open("wb") as images_file,
         maps_path.open("wb") as maps_file,
-        stage.progress(options.pool, unit="people") as progress,
+        stage.progress(recipe.pool, unit="people") as progress,
         torch.no_grad(),
     ):
-        for rows in torch.arange(options.pool).split(32):
+        for rows in torch.arange(recipe.pool).split(32):
             requested = torch.stack([pairs.first[rows], pairs.second[rows]], dim=1).flatten(0, 1)
             people = z[rows].repeat_interleave(2, dim=0).to(stage.device)
             images = to_uint8(generator(people, requested.to(stage.device))["image"])
@@ -215,14 +207,14 @@ def _made_for(stage: Stage) -> str:
 
 def train_dials(
     stage: Stage,
-    options: FineTuningOptions,
+    recipe: V2Recipe,
     tuning: FineTuning,
     network: PropertyCNN,
     practice: PracticePictures,
 ) -> DialGenerator:
     """Our recipe: dials around v1's frozen generator."""
     # Else a run that goes on behind the property CNN would start elsewhere.
-    torch.manual_seed(derived_seed(Purpose.DIAL_WEIGHTS, options.seed))
+    torch.manual_seed(derived_seed(Purpose.DIAL_WEIGHTS, recipe.seed))
     model = DialGenerator(networks.load_generator(stage, "v1"), network).to(stage.device).eval()
     start_dials(stage, model, practice.z)
     pool = DialPool(practice.z, practice.requests, practice.label_maps)
@@ -230,17 +222,7 @@ def train_dials(
     trainer = DialTrainer(
         model,
         pool,
-        DialOptions(
-            options.steps,
-            options.batch_size,
-            options.learning_rate,
-            identity_weight=options.identity_weight,
-            keep_weight=options.keep_weight,
-            hue_weight=options.hue_weight,
-            residual_weight=options.residual_weight,
-            realism_weight=options.realism_weight,
-            filter_weight=options.filter_weight,
-        ),
+        recipe,
         discriminator,
         networks.load_identity(stage),
         candidate_latents.load_filters(stage),
@@ -250,25 +232,24 @@ def train_dials(
 
 
 def train_by_document(
-    stage: Stage, options: FineTuningOptions, tuning: FineTuning, network: PropertyCNN
+    stage: Stage, recipe: V2Recipe, tuning: FineTuning, network: PropertyCNN
 ) -> ConditionedStyleGANGenerator:
     """The document's recipe: v1's generator itself learns from the property CNN."""
     model = networks.load_generator(stage, "v1")
-    recipe = DocumentOptions(options.steps, options.batch_size)
     tuning.train(DocumentV2Trainer(model, network, tuning.data, recipe), lambda: tuning.preview(model))
     return model
 
 
-def run(stage: Stage, options: FineTuningOptions) -> None:
-
-    tuning = FineTuning(stage, "v2")
-    if options.recipe == "document":
-        network, reading = train_property_cnn(stage, options, tuning, tuning.data)
-        model = train_by_document(stage, options, tuning, network)
+def run(stage: Stage, recipe: V2Recipe) -> None:
+    """Train the property CNN and the dials, save, measure."""
+    tuning = FineTuning(stage, recipe, "v2")
+    if recipe.recipe == "document":
+        network, reading = train_property_cnn(stage, recipe, tuning, tuning.data)
+        model = train_by_document(stage, recipe, tuning, network)
     else:
-        practice = prepare_practice(stage, options, tuning)
-        network, reading = train_property_cnn(stage, options, tuning, practice.joined(tuning.data))
-        model = train_dials(stage, options, tuning, network, practice)
+        practice = prepare_practice(stage, recipe, tuning)
+        network, reading = train_property_cnn(stage, recipe, tuning, practice.joined(tuning.data))
+        model = train_dials(stage, recipe, tuning, network, practice)
     if not stage.writes:
         return
     save_atomically(model.checkpoint(), stage.path(FINE_TUNED["v2"]))

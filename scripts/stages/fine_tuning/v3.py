@@ -11,28 +11,28 @@ from scripts.pipeline import Stage, UserError
 from scripts.pipeline.pictures import labelled_grid
 from scripts.stages import networks, scores
 from scripts.stages.fine_tuning.fine_tuning import FineTuning
-from scripts.stages.fine_tuning.options import FineTuningOptions
 from scripts.stages.stored_rows import store_rows
 from scripts.stages.workspace import ENCODER, FINE_TUNED, PROPERTY_CNN, RECONSTRUCTIONS
 from stylegan.sampling import to_uint8
 from stylegan.seeds import Purpose, derived_seed
-from stylegan_modified.document_recipes import DocumentOptions, DocumentV3Trainer
+from stylegan_modified.document_recipes import DocumentV3Trainer
 from stylegan_modified.fine_tuning import Trainer, TrainingPictures, save_atomically
 from stylegan_modified.property_cnn import PropertyCNN
+from stylegan_modified.recipes import V3Recipe
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
 from stylegan_modified.stylegan_generator_v3 import Encoder, EncoderConfig
-from stylegan_modified.training_v3 import ConditionalVAETrainer, V3Options, draw_people
+from stylegan_modified.training_v3 import ConditionalVAETrainer, draw_people
 
 MOST_UNSEEN = 64  # filtered pictures that the encoder does not learn from
 UNSEEN_SHARE = 0.1
 
 
-def check(stage: Stage, options: FineTuningOptions) -> None:
+def check(stage: Stage, recipe: V3Recipe) -> None:
     """Raise `UserError`, before earlier results go, if v2 or the pictures do not fit."""
     table, _ = scores.training_table(stage)
     size = scores.read_picture(stage, table["img_path"].iloc[0]).shape[0]
-    new_encoder(stage, options, size, z_dim=1)
-    if options.recipe == "dials":
+    new_encoder(stage, recipe, size, z_dim=1)
+    if recipe.recipe == "dials":
         load_dials(stage)
 
 
@@ -59,15 +59,15 @@ def reconstructions(
     return sheet, error
 
 
-def new_encoder(stage: Stage, options: FineTuningOptions, size: int, z_dim: int) -> Encoder:
+def new_encoder(stage: Stage, recipe: V3Recipe, size: int, z_dim: int) -> Encoder:
     """An encoder with random weights for square pictures of ``size`` pixels.
 
     Raises:
         UserError: they are too small.
     """
-    torch.manual_seed(derived_seed(Purpose.ENCODER_WEIGHTS, options.seed))
+    torch.manual_seed(derived_seed(Purpose.ENCODER_WEIGHTS, recipe.seed))
     with stage.foreseen(ValueError, mend="Use a generator of larger pictures."):
-        return Encoder(EncoderConfig(size, z_dim, width=options.encoder_width)).to(stage.device)
+        return Encoder(EncoderConfig(size, z_dim, width=recipe.encoder_width)).to(stage.device)
 
 
 def load_dials(stage: Stage) -> DialGenerator:
@@ -86,7 +86,7 @@ def load_dials(stage: Stage) -> DialGenerator:
 
 
 def dial_trainer(
-    stage: Stage, options: FineTuningOptions, data: TrainingPictures
+    stage: Stage, recipe: V3Recipe, data: TrainingPictures
 ) -> tuple[Trainer, nn.Module, Encoder]:
     """Our recipe: trainer, decoder (v2's generator with dials) and encoder.
 
@@ -94,14 +94,14 @@ def dial_trainer(
         UserError: v2 has no dials.
     """
     model = load_dials(stage)
-    encoder = new_encoder(stage, options, data.images.shape[1], model.z_space_dim)
-    stage.log(f"drawing {options.people} people of known z")
+    encoder = new_encoder(stage, recipe, data.images.shape[1], model.z_space_dim)
+    stage.log(f"drawing {recipe.people} people of known z")
     people = draw_people(
         model.generator,
         model.z_space_dim,
         data.properties,
-        options.people,
-        options.seed,
+        recipe.people,
+        recipe.seed,
         keep=lambda batches: store_rows(stage.workspace, batches),
     )
     trainer = ConditionalVAETrainer(
@@ -109,21 +109,14 @@ def dial_trainer(
         encoder,
         data,
         people,
-        V3Options(
-            options.steps,
-            options.batch_size,
-            options.drawn_size,
-            options.learning_rate,
-            options.reconstruction_weight,
-            kl_weight=options.kl_weight,
-        ),
+        recipe,
         networks.load_identity(stage),
     )
     return trainer, model, encoder
 
 
 def document_trainer(
-    stage: Stage, options: FineTuningOptions, data: TrainingPictures
+    stage: Stage, recipe: V3Recipe, data: TrainingPictures
 ) -> tuple[Trainer, nn.Module, Encoder]:
     """The document's recipe: trainer, decoder (v1's generator) and encoder."""
     model = networks.load_generator(stage, "v1")
@@ -131,22 +124,21 @@ def document_trainer(
     with stage.foreseen(ValueError, mend=mend):
         stored = networks.load_torch_file(stage, PROPERTY_CNN, "06_fine_tune_v2")
         network = PropertyCNN.from_checkpoint(stored).to(stage.device)
-    encoder = new_encoder(stage, options, data.images.shape[1], model.z_space_dim)
+    encoder = new_encoder(stage, recipe, data.images.shape[1], model.z_space_dim)
     gender = networks.load_filter(stage, "gender")
-    recipe = DocumentOptions(options.steps, options.batch_size)
     return DocumentV3Trainer(model, network, data, recipe, encoder, gender), model, encoder
 
 
-def run(stage: Stage, options: FineTuningOptions) -> None:
-
-    tuning = FineTuning(stage, "v3")
-    data, unseen = hold_out(tuning.data, options.seed)
-    build = document_trainer if options.recipe == "document" else dial_trainer
-    trainer, model, encoder = build(stage, options, data)
+def run(stage: Stage, recipe: V3Recipe) -> None:
+    """Train the encoder, save, measure."""
+    tuning = FineTuning(stage, recipe, "v3")
+    data, unseen = hold_out(tuning.data, recipe.seed)
+    build = document_trainer if recipe.recipe == "document" else dial_trainer
+    trainer, model, encoder = build(stage, recipe, data)
     tuning.train(trainer, lambda: reconstructions(stage, model, encoder, unseen)[0])
     if not stage.writes:
         return
-    if options.recipe == "dials":
+    if recipe.recipe == "dials":
         encoder = trainer.averaged()
     save_atomically(model.checkpoint(), stage.path(FINE_TUNED["v3"]))
     save_atomically(encoder.checkpoint(), stage.path(ENCODER))
