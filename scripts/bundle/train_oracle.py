@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from scripts.pipeline import REPOSITORY, Tool, files, option, run_tool
 from scripts.pipeline.array_files import ArrayFileError, read_arrays
 from scripts.stages.fast_memory import keep_freed_memory
-from scripts.stages.training_loop import TrainingLoop, TrainingToolOptions, stored_command
+from scripts.stages.training_options import TrainingToolOptions, stored_command
 
 if TYPE_CHECKING:
     from cnn.oracle_training import OracleTrainer, PairedPortraits
@@ -166,6 +166,7 @@ def train(tool: Tool, options: Options) -> None:
     from cnn.oracle import load_oracle
     from cnn.oracle_training import evaluate_oracle
     from scripts.pipeline.pictures import contact_sheet
+    from scripts.stages.training_loop import TrainingLoop
 
     keep_freed_memory()
     trainer = build_trainer(tool, options)

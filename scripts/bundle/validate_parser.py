@@ -9,7 +9,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from scripts.pipeline import REPOSITORY, Tool, ToolOptions, option, run_tool
 from scripts.pipeline.console import script_command
 from scripts.stages import generated_pictures
-from scripts.stages.parsing.parser_judgement import judge_on_generated, judge_on_portraits
 
 FOLDER = "validate_parser"
 RESULT = f"{FOLDER}/results.json"
@@ -32,6 +31,7 @@ class Options(ToolOptions):
 
 def run(tool: Tool, options: Options) -> None:
     """Judge, write and print the figures."""
+    from scripts.stages.parsing.parser_judgement import judge_on_generated, judge_on_portraits
     from segmentation.facexformer import FaceXFormerWeightsError, load_facexformer
     from stylegan.checkpoint import weights_id
 
