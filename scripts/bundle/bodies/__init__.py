@@ -1,0 +1,1 @@
+"""What the tools of scripts/bundle do, each in the module of its own name."""
