@@ -12,9 +12,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.pipeline import Input, Journal, Stage, StageSpec, UserError, option
 from scripts.pipeline.items import ItemOptions, ItemWork, run_item_stage
-from scripts.stages import networks
+from scripts.stages import workspace
 from scripts.stages.fast_memory import keep_freed_memory
-from scripts.stages.networks import FACES
 from scripts.stages.segmenting.face_pictures import (
     PICTURES,
     Picture,
@@ -23,6 +22,7 @@ from scripts.stages.segmenting.face_pictures import (
     read_picture,
 )
 from scripts.stages.segmenting.face_sheets import SEGMENTED, SHEETS, result_path, save_sheets
+from scripts.stages.workspace import FACES
 from segmentation.segmenter_settings import SegmenterSettings
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ PROBE_COUNT = 8
 class Options(ItemOptions):
     """Find the face in every kept picture and assign a class (skin, eyes, hair) to each of its pixels."""
 
-    parser: str = option(networks.PARSER, help="weights of the parser, in the workspace")
+    parser: str = option(workspace.PARSER, help="weights of the parser, in the workspace")
     detection_size: int = option(
         SegmenterSettings.detection_size,
         help="shorter side, in pixels, to which pictures are resized for detection",
@@ -83,7 +83,7 @@ def inputs(options: Options) -> tuple[Input, ...]:
         Input(PICTURES, made_by="02_filter_candidates"),
         Input(ALL_IMAGES, made_by="02_filter_candidates", optional=True),
         Input(options.parser, made_by="00_fetch_weights"),
-        *networks.MTCNN_INPUTS,
+        *workspace.MTCNN_INPUTS,
     )
 
 
@@ -143,6 +143,7 @@ def row_of(
 
 def make_faces(stage: Stage, options: Options, batches: Sequence[Sequence[int]], journal: Journal) -> None:
     """Load the networks and segment the pictures of the batches."""
+    from scripts.stages import networks
     from segmentation.memory import NotEnoughMemoryError
 
     if not batches:
@@ -166,6 +167,7 @@ def load_segmenter(stage: Stage, options: Options) -> "Segmenter":
     Raises:
         UserError: a file is damaged, or the parser was not trained for the attributes.
     """
+    from scripts.stages import networks
     from segmentation.face_attributes import ATTRIBUTE_TASKS
 
     precision = SegmenterSettings.precision if options.precision == "auto" else options.precision

@@ -7,56 +7,29 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.pipeline import Input, Stage, StageSpec, manifest, option, run_stage
-from scripts.pipeline.array_files import ArrayFileError, read_arrays
-from scripts.pipeline.fingerprint import sha256_file
-from scripts.stages import candidate_latents, faces, networks
-from scripts.stages.fine_tuning.fine_tuning_run import FineTuning, FineTuningOptions, run_training
-from scripts.stages.stored_rows import JoinedRows, StoredRows
-from stylegan.seeds import PRACTICE, Purpose, derived_seed
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
-
-    from stylegan_modified.fine_tuning import TrainingPictures
-    from stylegan_modified.property_cnn import PropertyCNN
-    from stylegan_modified.requests import RequestPairs
-    from stylegan_modified.stylegan_generator import ConditionedStyleGANGenerator
-    from stylegan_modified.stylegan_generator_v2 import DialGenerator
-    from stylegan_modified.training_property_cnn import PropertyCNNTrainer
-
-POOL = "stylegan_modified/checkpoints/v2_pool.npz"  # written last: it vouches for the two others
-POOL_IMAGES = "stylegan_modified/checkpoints/v2_pool_images.bin"
-POOL_LABEL_MAPS = "stylegan_modified/checkpoints/v2_pool_label_maps.bin"
-LARGEST_POOL_BYTES = 1 << 28  # scores of a million pictures
+from scripts.pipeline import Input, Stage, StageSpec, option, run_stage
+from scripts.stages.fine_tuning.options import JUDGED, FineTuningOptions
+from scripts.stages.workspace import (
+    CHECKPOINTS,
+    CONTROL,
+    FINE_TUNED,
+    PRACTICE,
+    PRACTICE_LABEL_MAPS,
+    PRACTICE_PICTURES,
+    PROPERTY_CNN,
+    TRAIN_LOG,
+)
+from stylegan import seeds
+from stylegan_modified.recipes import V2Recipe
 
 
 @dataclass(frozen=True)
-class Options(FineTuningOptions):
+class Options(V2Recipe, FineTuningOptions):
     """Fine-tune v2: property CNN first, then seven dials trained through it."""
 
-    recipe: Literal["dials", "document"] = option(
-        "dials", help="dials: a network that moves w; document: v1's dense layers, by the document's recipe"
-    )
-    cnn_epochs: int = option(20, help="epochs of the property CNN at the most")
-    cnn_width: float = option(1.0, help="channel multiplier of the property CNN")
-    cnn_margin: float = option(0.0, help="widening of the CNN's windows, fraction of the picture")
-    cnn_reduction: int = option(1, help="the CNN's large windows are shrunk by this power of two")
-    cnn_lr: float = option(5e-5, help="AdamW step size of the property CNN")
-    steps: int = option(1300, help="training steps of the dials")
-    learning_rate: float = option(2e-3, help="Adam step size of the dials")
-    identity_weight: float = option(0.15, help="weight of the same-person term")
-    keep_weight: float = option(3.0, help="weight of the region to keep")
-    hue_weight: float = option(3.0, help="weight of the hue of skin and background")
-    residual_weight: float = option(0.05, help="weight of staying near the linear dials")
-    realism_weight: float = option(0.0, help="weight of the base discriminator's opinion")
-    filter_weight: float = option(0.02, help="weight of the gender and quality networks")
-    pool: int = option(1024, help="people to practise on")
     preview_every: int = option(300, help="steps between preview pictures, 0: none", affects_results=False)
 
     def __post_init__(self) -> None:
@@ -64,52 +37,35 @@ class Options(FineTuningOptions):
         self.need_at_least(1, "pool", "cnn_epochs", "cnn_reduction")
         self.need_at_least(0, "cnn_margin")
         self.need_above(0, "cnn_width", "cnn_lr", "learning_rate")
-        if self.pool > len(PRACTICE):
-            raise ValueError(f"--pool must be at most {len(PRACTICE)}.")
+        if self.pool > len(seeds.PRACTICE):
+            raise ValueError(f"--pool must be at most {len(seeds.PRACTICE)}.")
         if self.recipe == "dials":
             self.need_pairs()
 
 
 def check(stage: Stage, options: Options) -> None:
-    """Raise `UserError`, before earlier results go, if the property CNN cannot learn from what there is.
+    """Raise `UserError`, before earlier results go, if the property CNN cannot learn from what there is."""
+    from scripts.stages.fine_tuning import v2
 
-    The pictures that v1 will draw are not counted: nobody knows yet how many of them will have scores.
-    """
-    import torch
-
-    from stylegan_modified.fine_tuning import TrainingPictures
-
-    table, _ = faces.training_table(stage)
-    size = faces.read_picture(stage, table["img_path"].iloc[0]).shape[0]
-    images = torch.empty(len(table), size, size, 3, device="meta")  # shapes alone
-    data = TrainingPictures(images, torch.empty(len(table), 7))
-    property_cnn_trainer(stage, options, data, images.device)
+    v2.check(stage, options)
 
 
 SPEC = StageSpec(
     name="06_fine_tune_v2",
-    inputs=(
-        *faces.SCORE_INPUTS,
-        *faces.FILTER_INPUTS,
-        candidate_latents.FILTERED_INPUT,
-        candidate_latents.LATENT_INPUT,
-        faces.IDENTITY_INPUT,
-        faces.ORACLE_INPUT,
-        Input(faces.GENERATOR_FILES["v1"], made_by="05_fine_tune_v1"),
-    ),
+    inputs=(*JUDGED, Input(FINE_TUNED["v1"], made_by="05_fine_tune_v1")),
     outputs=(
-        faces.GENERATOR_FILES["v2"],
-        faces.PROPERTY_CNN,
-        "stylegan_modified/train_log_v2_cnn.csv",
-        "stylegan_modified/train_log_v2.csv",
-        "stylegan_modified/control_v2.json",
+        FINE_TUNED["v2"],
+        PROPERTY_CNN,
+        TRAIN_LOG.format("v2_cnn"),
+        TRAIN_LOG.format("v2"),
+        CONTROL.format("v2"),
     ),
     clears=(
-        "stylegan_modified/checkpoints/v2_cnn.pt",
-        "stylegan_modified/checkpoints/v2.pt",
-        POOL,
-        POOL_IMAGES,
-        POOL_LABEL_MAPS,
+        f"{CHECKPOINTS}/v2_cnn.pt",
+        f"{CHECKPOINTS}/v2.pt",
+        PRACTICE,
+        PRACTICE_PICTURES,
+        PRACTICE_LABEL_MAPS,
     ),
     next_script="07_fine_tune_v3",
     check=check,
@@ -118,248 +74,11 @@ SPEC = StageSpec(
 )
 
 
-def property_cnn_trainer(
-    stage: Stage, options: Options, data: TrainingPictures, device: torch.device, mirror_offset: float = 0.0
-) -> PropertyCNNTrainer:
-    """The training of a property CNN with random weights.
-
-    Raises:
-        UserError: the pictures are too few or too small.
-    """
-    import torch
-
-    from stylegan_modified.property_cnn import PropertyCNN, PropertyCNNConfig
-    from stylegan_modified.training_property_cnn import PropertyCNNOptions, PropertyCNNTrainer
-
-    torch.manual_seed(derived_seed(Purpose.PROPERTY_CNN_WEIGHTS, options.seed))
-    more = stage.command("01_generate_candidates", "--count", "4000", "--force")
-    with stage.foreseen(ValueError, mend=f"Give other values, or generate more candidates:\n    {more}"):
-        config = PropertyCNNConfig(
-            data.images.shape[1],
-            options.cnn_width,
-            options.cnn_margin,
-            coarse_reduction=options.cnn_reduction,
-        )
-        recipe = PropertyCNNOptions(
-            options.cnn_epochs,
-            options.batch_size,
-            options.cnn_lr,
-            mirror_offset=mirror_offset,
-            seed=options.seed,
-        )
-        return PropertyCNNTrainer(PropertyCNN(config).to(device), data, recipe)
-
-
-def train_property_cnn(
-    stage: Stage, options: Options, tuning: FineTuning, data: TrainingPictures
-) -> tuple[PropertyCNN, str]:
-    """The property CNN of the best epoch, and how well it reads people that had no part in it."""
-    from segmentation.property_table import PROPERTY_NAMES
-    from stylegan_modified.fine_tuning import LoopOptions, save_atomically
-    from stylegan_modified.training_property_cnn import POSE
-
-    statistics = tuning.statistics
-    mirror = float(-2 * statistics.mean[POSE] / statistics.std[POSE])
-    trainer = property_cnn_trainer(stage, options, data, stage.device, mirror)
-    loop = LoopOptions(trainer.steps, options.seed, options.checkpoint_s, log_every=trainer.batches)
-    run_training(stage, trainer, loop, "v2_cnn")
-    network = trainer.best_network()
-    if stage.writes:
-        save_atomically(network.checkpoint(), stage.path(faces.PROPERTY_CNN))
-    read = trainer.held_out_reading()
-    of_whom = f"on {read.pictures} pictures of people that it neither learned from nor was chosen by"
-    each = ", ".join(f"{name} {r:.3f}" for name, r in zip(PROPERTY_NAMES, read.r, strict=True))
-    stage.log(f"property CNN, r {of_whom}: {each}")
-    return network, f"r {min(read.r):.2f} to {max(read.r):.2f} {of_whom}"
-
-
-def start_dials(stage: Stage, model: DialGenerator, z: Tensor) -> None:
-    """Give the dials the scale of w and, where there are candidates enough, linear directions."""
-    import torch
-
-    with torch.no_grad():
-        w = model.latent(z.to(stage.device))
-    editor = candidate_latents.fit_editor(stage)
-    directions = torch.zeros_like(model.dials.directions) if editor is None else editor.directions
-    model.dials.start_from(w, directions)
-
-
-@dataclass(frozen=True)
-class PracticePictures:
-    """Pictures that v1 draws for pairs of requests, two of each person, read by stages 03 and 04.
-
-    `z` [M, z_dim], `requests` of M pairs, uint8 `label_maps` [M, 2, H, W]; of those pictures that have all
-    seven scores: uint8 `images` [K, H, W, 3], normalised `scores` float32 [K, 7] and who they show, `people`
-    int64 [K] from 0 to M - 1.
-    """
-
-    z: Tensor
-    requests: RequestPairs
-    label_maps: StoredRows
-    images: StoredRows
-    scores: Tensor
-    people: Tensor
-
-    def joined(self, data: TrainingPictures) -> TrainingPictures:
-        """The filtered pictures and those of these that have seven scores: here properties that go together
-        in the filtered pictures vary on their own.
-        """
-        import torch
-
-        from stylegan_modified.fine_tuning import TrainingPictures
-
-        count = len(data.images)
-        images = JoinedRows(data.images, self.images)
-        return TrainingPictures(
-            images,
-            torch.cat([data.properties, self.scores]),
-            torch.cat([torch.arange(count), count + self.people]),
-        )
-
-
-def prepare_practice(stage: Stage, options: Options, tuning: FineTuning) -> PracticePictures:
-    """Draw and read the practice pictures (once, by the first process; then they are read from disk)."""
-    import torch
-
-    from stylegan.parallel import Processes
-    from stylegan.sampling import sample_z
-    from stylegan_modified.requests import draw_pairs
-
-    generator = faces.load_generator(stage, "v1")
-    z = sample_z(PRACTICE[: options.pool], 0, generator.z_space_dim)
-    rng = torch.Generator().manual_seed(derived_seed(Purpose.PRACTICE_REQUESTS, options.seed))
-    pairs = draw_pairs(tuning.data.properties, options.pool, rng)
-    if stage.writes and not _is_drawn(stage):
-        draw_practice(stage, options, tuning, generator, z, pairs)
-    Processes.of_this_run().wait()
-    mend = "Remove it, and give the same command again."
-    with stage.foreseen(ArrayFileError, mend=mend):
-        stored = read_arrays(stage.path(POOL), ("values", "valid"), LARGEST_POOL_BYTES)
-    values, valid = (torch.from_numpy(stored[name]) for name in ("values", "valid"))
-    size = tuning.data.images.shape[1]
-    images, label_maps = (stage.path(relative).open("rb") for relative in (POOL_IMAGES, POOL_LABEL_MAPS))
-    return PracticePictures(
-        z,
-        pairs,
-        StoredRows(label_maps, (2, size, size)),
-        StoredRows(images, (size, size, 3), chosen=valid.nonzero()[:, 0]),
-        values[valid].float(),
-        people=valid.nonzero()[:, 0] // 2,
-    )
-
-
-def draw_practice(
-    stage: Stage, options: Options, tuning: FineTuning, generator: nn.Module, z: Tensor, pairs: RequestPairs
-) -> None:
-    """Write the practice pictures, their label maps and their scores."""
-    import numpy as np
-    import torch
-
-    from stylegan.sampling import to_uint8
-
-    judge, read = networks.load_judge(stage, tuning.statistics), []
-    with (
-        stage.atomic(POOL_IMAGES) as images_path,
-        stage.atomic(POOL_LABEL_MAPS) as maps_path,
-        images_path.open("wb") as images_file,
-        maps_path.open("wb") as maps_file,
-        stage.progress(options.pool, unit="people") as progress,
-        torch.no_grad(),
-    ):
-        for rows in torch.arange(options.pool).split(32):
-            requested = torch.stack([pairs.first[rows], pairs.second[rows]], dim=1).flatten(0, 1)
-            people = z[rows].repeat_interleave(2, dim=0).to(stage.device)
-            images = to_uint8(generator(people, requested.to(stage.device))["image"])
-            values, valid, maps = judge.read(images)
-            images_file.write(images.tobytes())
-            maps_file.write(maps.tobytes())
-            read.append((values, valid.all(axis=1)))
-            progress.update(len(rows))
-    values, valid = (np.concatenate(part) for part in zip(*read, strict=True))
-    stage.write_arrays(POOL, values=values, valid=valid, made_for=_made_for(stage))
-
-
-def _is_drawn(stage: Stage) -> bool:
-    """Whether there are practice pictures, whole, made by a run with these options and inputs."""
-    if not all(stage.path(relative).exists() for relative in (POOL, POOL_IMAGES, POOL_LABEL_MAPS)):
-        return False
-    try:
-        stored = read_arrays(stage.path(POOL), ("made_for",), LARGEST_POOL_BYTES)
-    except ArrayFileError:  # then it is drawn again
-        return False
-    return str(stored["made_for"]) == _made_for(stage)
-
-
-def _made_for(stage: Stage) -> str:
-    """What the scores of the pool belong to: the run, the pictures and their label maps."""
-    files = (sha256_file(stage.path(relative)) for relative in (POOL_IMAGES, POOL_LABEL_MAPS))
-    return " ".join([manifest.read(stage.workspace, stage.name)["fingerprint"], *files])
-
-
-def train_dials(
-    stage: Stage, options: Options, tuning: FineTuning, network: PropertyCNN, practice: PracticePictures
-) -> DialGenerator:
-    """Our recipe: dials around v1's frozen generator."""
-    import torch
-
-    from stylegan_modified.stylegan_generator_v2 import DialGenerator
-    from stylegan_modified.training_v2 import DialOptions, DialPool, DialTrainer
-
-    # Else a run that goes on behind the property CNN would start elsewhere.
-    torch.manual_seed(derived_seed(Purpose.DIAL_WEIGHTS, options.seed))
-    model = DialGenerator(faces.load_generator(stage, "v1"), network).to(stage.device).eval()
-    start_dials(stage, model, practice.z)
-    pool = DialPool(practice.z, practice.requests, practice.label_maps)
-    _, discriminator = faces.load_base(stage)
-    trainer = DialTrainer(
-        model,
-        pool,
-        DialOptions(
-            options.steps,
-            options.batch_size,
-            options.learning_rate,
-            identity_weight=options.identity_weight,
-            keep_weight=options.keep_weight,
-            hue_weight=options.hue_weight,
-            residual_weight=options.residual_weight,
-            realism_weight=options.realism_weight,
-            filter_weight=options.filter_weight,
-        ),
-        discriminator,
-        faces.load_identity(stage),
-        candidate_latents.load_filters(stage),
-    )
-    tuning.train(trainer, lambda: tuning.preview(model))
-    return trainer.averaged()
-
-
-def train_by_document(
-    stage: Stage, options: Options, tuning: FineTuning, network: PropertyCNN
-) -> ConditionedStyleGANGenerator:
-    """The document's recipe: v1's generator itself learns from the property CNN."""
-    from stylegan_modified.document_recipes import DocumentOptions, DocumentV2Trainer
-
-    model = faces.load_generator(stage, "v1")
-    recipe = DocumentOptions(options.steps, options.batch_size)
-    tuning.train(DocumentV2Trainer(model, network, tuning.data, recipe), lambda: tuning.preview(model))
-    return model
-
-
 def run(stage: Stage, options: Options) -> None:
-    from stylegan_modified.fine_tuning import save_atomically
+    """Train the property CNN and the dials, save, measure."""
+    from scripts.stages.fine_tuning import v2
 
-    tuning = FineTuning(stage, options, "v2")
-    if options.recipe == "document":
-        network, reading = train_property_cnn(stage, options, tuning, tuning.data)
-        model = train_by_document(stage, options, tuning, network)
-    else:
-        practice = prepare_practice(stage, options, tuning)
-        network, reading = train_property_cnn(stage, options, tuning, practice.joined(tuning.data))
-        model = train_dials(stage, options, tuning, network, practice)
-    if not stage.writes:
-        return
-    save_atomically(model.checkpoint(), stage.path(faces.GENERATOR_FILES["v2"]))
-    tuning.finish(model, {"property CNN": reading})
+    v2.run(stage, options)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from scripts.pipeline import (
     run_tool,
     tables,
 )
-from scripts.stages import faces, generated_pictures
+from scripts.stages import generated_pictures
 from scripts.stages.filtering import hand_labels
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ def from_workspace(tool: Tool, options: Options) -> "tuple[np.ndarray, str, int]
     """The same of the candidates that stage 01 made."""
     import numpy as np
 
+    from scripts.stages import scores
+
     path = tool.workspace / hand_labels.CANDIDATES
     command = tool.command("01_generate_candidates")
     generated_pictures.need_file(path, command)
@@ -78,7 +80,7 @@ def from_workspace(tool: Tool, options: Options) -> "tuple[np.ndarray, str, int]
             "Generate more, or label fewer."
         )
     first = candidates.iloc[0]
-    pictures = [faces.read_picture(tool, path) for path in candidates["img_path"]]
+    pictures = [scores.read_picture(tool, path) for path in candidates["img_path"]]
     return np.stack(pictures), str(first["weights_id"]), int(first["seed"])
 
 

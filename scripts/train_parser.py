@@ -5,34 +5,17 @@
         --picture-size-px 256 --held-out 100 --steps 6000 --learning-rate 1e-3 --output parser.safetensors
 """
 
-import hashlib
+from __future__ import annotations
+
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.pipeline import REPOSITORY, Tool, UserError, files, option, run_tool
-from scripts.pipeline.array_files import ArrayFileError, read_arrays
-from scripts.stages.fast_memory import keep_freed_memory
+from scripts.pipeline import Tool, option, run_tool
 from scripts.stages.generated_pictures import PARSER
-from scripts.stages.parsing.parser_judgement import judge_on_pairs, judge_on_portraits
-from scripts.stages.training_loop import TrainingLoop, TrainingToolOptions, stored_command
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from scripts.stages.parsing.parser_pairs import Pairs
-    from segmentation.facexformer import FaceXFormer
-    from segmentation.parser_training import ParserBatches
-
-FOLDER = "train_parser"
-CACHE = f"{FOLDER}/portraits.npz"
-CHECKPOINT = f"{FOLDER}/checkpoint.pt"
-TRAINING_SEED = 2_000_000
-COLUMNS = ("loss", "learning_rate")
+from scripts.stages.training_options import TrainingToolOptions
 
 
 @dataclass(frozen=True)
@@ -62,208 +45,11 @@ class Options(TrainingToolOptions):
             )
 
 
-def training_portraits(tool: Tool, options: Options) -> Mapping[str, "np.ndarray"]:
-    """Images uint8 [N, S, S, 3] and label_maps uint8 [N, S, S]; drawn once, then read from the cache."""
-    import numpy as np
-
-    from data import portraits
-
-    with tool.foreseen(ValueError, mend="Give another --portrait-size-px."):
-        portraits.check_size(options.portrait_size_px)
-    seeds = np.arange(TRAINING_SEED, TRAINING_SEED + options.portraits)
-    path = tool.workspace / CACHE
-    if path.is_file():
-        with tool.foreseen(ArrayFileError, mend="Remove it; it is drawn again."):
-            largest_bytes = options.portraits * (4 * options.portrait_size_px**2 + 8) + 4096
-            cached = read_arrays(path, ("seeds", "images", "label_maps"), largest_bytes)
-        if np.array_equal(cached["seeds"], seeds) and cached["images"].shape[1] == options.portrait_size_px:
-            return {name: cached[name] for name in ("images", "label_maps")}
-    tool.log(f"Drawing {options.portraits} portraits of {options.portrait_size_px} px.")
-    drawn = portraits.render_many(seeds.tolist(), options.portrait_size_px)
-    arrays = {"images": drawn.images, "label_maps": drawn.label_maps}
-    with tool.atomic(CACHE) as temporary:
-        np.savez(temporary, seeds=seeds, **arrays)
-    return arrays
-
-
-class Material(NamedTuple):
-    """What to train and judge on."""
-
-    images: "np.ndarray"
-    """uint8 [N, S, S, 3]."""
-    label_maps: "np.ndarray"
-    """uint8 [N, S, S]."""
-    boxes: "np.ndarray | None"
-    """Where the detector sees the faces, see `ParserBatches`; None: where it would see them."""
-    sizes_px: "Sequence[int]"
-    """Sides to which the pictures are reduced."""
-    held_out: "Pairs | None"
-    """Pairs to judge on; None: portraits."""
-    what: str
-    """In words, for the notes in the weights file."""
-    identity: dict[str, str]
-    """What a checkpoint must agree with beside the options."""
-
-
-def read_material(tool: Tool, options: Options) -> Material:
-    """Portraits, or the pairs of a folder."""
-    from segmentation.parser_training import REDUCED_SIZES_PX
-    from stylegan.parallel import Processes
-
-    if options.pairs is not None:
-        return read_pairs_material(tool, options)
-    if tool.writes:  # the other processes find the portraits in the cache
-        training_portraits(tool, options)
-    Processes.of_this_run().wait()
-    arrays = training_portraits(tool, options)
-    what = f"{options.portraits} portraits of data/portraits, seeds from {TRAINING_SEED}"
-    return Material(arrays["images"], arrays["label_maps"], None, REDUCED_SIZES_PX, None, what, {})
-
-
-def read_pairs_material(tool: Tool, options: Options) -> Material:
-    """All pairs of a folder but the last ones, which are held out, and where the detector sees faces."""
-    import numpy as np
-
-    from scripts.stages.parsing.parser_pairs import read_pairs
-    from segmentation.face_crop import FaceCropper
-    from segmentation.parser_training import PHOTOGRAPH_SIZES_PX, face_boxes
-
-    pairs = read_pairs(tool, options.pairs, options.picture_size_px)
-    count = len(pairs.images)
-    if count <= options.held_out:
-        raise UserError(
-            f"{options.pairs} holds {count} pairs and --held-out keeps {options.held_out} back to judge the "
-            f"parser on, so none is left to learn from. Give --held-out {-(-count // 5)}."
-        )
-    training, held_out = pairs.split(options.held_out)
-    boxes = face_boxes(training.label_maps)
-    crops = FaceCropper(tool.device, margin=0.0)(list(training.images))
-    for row, crop in enumerate(crops):
-        if crop is not None:
-            boxes[row] = np.array(crop.box) / options.picture_size_px
-    digest = hashlib.sha256(training.images.tobytes() + training.label_maps.tobytes()).hexdigest()
-    what = f"{len(training.images)} pictures with masks, sha256 {digest[:16]}"
-    return Material(*training, boxes, PHOTOGRAPH_SIZES_PX, held_out, what, {"pairs": digest})
-
-
-def preview(model: "FaceXFormer", batches: "ParserBatches") -> "np.ndarray":
-    """What the parser sees in the first batch, uint8 [H, B W, 3]; a step sets the model to training again."""
-    import numpy as np
-
-    from segmentation.parsing import parse_faces, visualize
-
-    crops = batches.batch(0)[0].numpy()
-    label_maps = parse_faces(model.eval(), crops).label_maps
-    return np.concatenate(list(visualize(crops, label_maps)), axis=1)
-
-
-def trained_options(options: Options) -> dict[str, Any]:
-    """What a checkpoint must agree with to be continued."""
-    source = ("portraits", "portrait_size_px") if options.pairs is None else ("picture_size_px", "held_out")
-    names = (*source, "steps", "batch_size", "learning_rate", "seed")
-    init = str(options.init) if options.init else ""
-    return {name: value for name, value in asdict(options).items() if name in names} | {"init": init}
-
-
-def whole_command(options: Options) -> str:
-    """The command that trains this parser, after those that trained the weights which it started from."""
-    from stylegan.weights_file import WeightsFileError, read_safetensors
-
-    command = stored_command(options, "train_parser")
-    if options.init is None:
-        return command
-    try:
-        before = read_safetensors(options.init)[1].get("command")
-    except WeightsFileError:  # a published file of torch's own kind tells no command
-        before = None
-    return f"{before} && {command}" if before else command
-
-
-def _kind(options: Options) -> str:
-    return "portraits" if options.pairs is None else "pictures"
-
-
-def save_weights(options: Options, model: "FaceXFormer", figures: Mapping[str, Any], trained_on: str) -> Path:
-    """Write the weights in half precision, with what is needed to make them again."""
-    import torch
-    from safetensors.torch import save_file
-
-    from segmentation.facexformer import safetensors_metadata
-
-    state = {
-        key: (value.half() if value.is_floating_point() else value).cpu().contiguous()
-        for key, value in model.state_dict().items()
-    }
-    metadata = safetensors_metadata(
-        model.config,
-        command=whole_command(options),
-        seed=str(options.seed),
-        trained_on=trained_on,
-        mean_iou=f"{figures['mean_iou']:.4f} on {figures['count']} held-out {_kind(options)}",
-        torch=torch.__version__,
-    )
-    path = REPOSITORY / options.output
-    files.remove_leftovers((path.parent,), deep=False)
-    with files.atomic_path(path) as temporary:
-        save_file(state, temporary, metadata=metadata)
-    return path
-
-
 def run(tool: Tool, options: Options) -> None:
     """Read or draw, train, judge, write."""
-    with tool.alone_in(tool.workspace / FOLDER):
-        train(tool, options)
+    from scripts.stages.parsing import training
 
-
-def train(tool: Tool, options: Options) -> None:
-    """All of it, while no other run does the same in this workspace."""
-    import torch
-
-    from segmentation.facexformer import FaceXFormer, FaceXFormerWeightsError, load_facexformer
-    from segmentation.parser_training import (
-        SMALL_CONFIG,
-        ParserBatches,
-        ParserTraining,
-        ParserTrainingOptions,
-    )
-
-    keep_freed_memory()
-    torch.manual_seed(options.seed)
-    model = FaceXFormer(SMALL_CONFIG).to(tool.device)
-    if options.init is not None:
-        kinds = (FileNotFoundError, FaceXFormerWeightsError, RuntimeError)
-        with tool.foreseen(*kinds, mend="Give --init weights of this script."):
-            model.load_state_dict(load_facexformer(options.init).state_dict(), strict=True)
-    material = read_material(tool, options)
-    batches = ParserBatches(
-        *(material.images, material.label_maps, options.batch_size, options.seed, material.boxes),
-        material.sizes_px,
-    )
-    settings = ParserTrainingOptions(
-        steps=options.steps, learning_rate=options.learning_rate, weigh_classes=options.init is None
-    )
-    trainer = ParserTraining(model, batches, settings)
-    loop = TrainingLoop(
-        *(tool, options, trainer, CHECKPOINT, trained_options(options) | material.identity, COLUMNS),
-        options.batch_size,
-        preview=lambda: preview(model, batches),
-    )
-    with tool.foreseen(FloatingPointError, mend=f"The last good state is {tool.workspace / CHECKPOINT}."):
-        loop.run()
-    if not tool.writes:
-        return
-
-    if material.held_out is None:
-        figures = judge_on_portraits(tool, model.eval(), options.held_out, FOLDER)
-    else:
-        figures = judge_on_pairs(tool, model.eval(), *material.held_out, FOLDER)
-    tool.write_json(f"{FOLDER}/results.json", figures)
-    path = save_weights(options, model, figures, material.what)
-    load_facexformer(path)
-    tool.finish(
-        {"mean IoU": f"{figures['mean_iou']:.4f} (n = {figures['count']} {_kind(options)})"}, [str(path)]
-    )
-    tool.log(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB). Look at {tool.workspace / FOLDER}.")
+    training.run(tool, options)
 
 
 if __name__ == "__main__":

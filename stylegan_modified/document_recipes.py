@@ -7,8 +7,6 @@ near N(0, 1); nothing asks for the picture that was given, nor for the same pers
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,23 +14,10 @@ from torch import Tensor, nn
 from stylegan.seeds import Purpose
 from stylegan_modified.fine_tuning import Trainer, TrainingPictures, mixed_precision
 from stylegan_modified.property_cnn import PropertyCNN
+from stylegan_modified.recipes import DocumentRecipe, Recipe
 from stylegan_modified.stylegan_generator import ConditionedStyleGANGenerator
 from stylegan_modified.stylegan_generator_v3 import Encoder, sample_posterior
 from stylegan_modified.training_v1 import generator_dense_parameters
-
-
-@dataclass(frozen=True)
-class DocumentOptions:
-    """Training by the document's recipes; the weights of v3's terms are those of the published run."""
-
-    steps: int
-    batch_size: int = 16
-    learning_rate: float = 1e-4
-    property_weight: float = 1.0
-    gender_weight: float = 1.0
-    mean_weight: float = 0.2
-    log_variance_weight: float = 0.05
-    precision: str = "auto"
 
 
 class DocumentV2Trainer(Trainer):
@@ -42,7 +27,7 @@ class DocumentV2Trainer(Trainer):
         generator: v1's conditioned generator.
         property_cnn: pictures to properties; stays frozen.
         data: filtered pictures and their scores, the distribution to ask from.
-        options: see `DocumentOptions`.
+        options: see `Recipe`.
     """
 
     purpose = Purpose.DOCUMENT_V2_STEP
@@ -52,14 +37,14 @@ class DocumentV2Trainer(Trainer):
         generator: ConditionedStyleGANGenerator,
         property_cnn: PropertyCNN,
         data: TrainingPictures,
-        options: DocumentOptions,
+        options: Recipe,
     ) -> None:
         self.generator = generator.eval().requires_grad_(False)
         self.property_cnn = property_cnn.eval().requires_grad_(False)
         self.data, self.options = data, options
         self.device = next(generator.parameters()).device
         dense = [parameter.requires_grad_() for parameter in generator_dense_parameters(generator)]
-        self.optimizer = torch.optim.AdamW(dense, lr=options.learning_rate)
+        self.optimizer = torch.optim.AdamW(dense, lr=DocumentRecipe.learning_rate)
 
     def modules(self) -> dict[str, nn.Module]:
         return {"generator": self.generator}
@@ -72,7 +57,7 @@ class DocumentV2Trainer(Trainer):
         rows = torch.randint(len(self.data.images), (share.batch,), generator=rng)[share.rows]
         with (
             self.processes.joint_random_numbers(share.rows, share.batch),
-            mixed_precision(self.device, self.options.precision),
+            mixed_precision(self.device, self.precision),
         ):
             terms = self._terms(rows, rng)
         loss = torch.stack([weight * value for weight, value in terms.values()]).sum()
@@ -88,7 +73,7 @@ class DocumentV2Trainer(Trainer):
 
     def _property_term(self, images: Tensor, properties: Tensor) -> dict[str, tuple[float, Tensor]]:
         read = self.property_cnn(images).float()
-        return {"property": (self.options.property_weight, F.mse_loss(read, properties))}
+        return {"property": (DocumentRecipe.property_weight, F.mse_loss(read, properties))}
 
 
 class DocumentV3Trainer(DocumentV2Trainer):
@@ -98,7 +83,7 @@ class DocumentV3Trainer(DocumentV2Trainer):
         generator: v1's conditioned generator, the decoder.
         property_cnn: pictures to properties; stays frozen.
         data: filtered pictures and their scores.
-        options: see `DocumentOptions`.
+        options: see `Recipe`.
         encoder: picture and properties to z.
         gender: frozen network from pictures to the logit of a woman.
     """
@@ -110,7 +95,7 @@ class DocumentV3Trainer(DocumentV2Trainer):
         generator: ConditionedStyleGANGenerator,
         property_cnn: PropertyCNN,
         data: TrainingPictures,
-        options: DocumentOptions,
+        options: Recipe,
         encoder: Encoder,
         gender: nn.Module,
     ) -> None:
@@ -126,10 +111,9 @@ class DocumentV3Trainer(DocumentV2Trainer):
         mean, log_variance = (part.float() for part in self.encoder(images, properties))
         z = sample_posterior(mean, log_variance, rng)
         decoded = self.generator(z, properties)["image"].float()
-        options = self.options
         return {
             **self._property_term(decoded, properties),
-            "gender": (options.gender_weight, F.softplus(-self.gender(decoded).float()).mean()),
-            "mean": (options.mean_weight, mean.square().mean()),
-            "log_variance": (options.log_variance_weight, log_variance.square().mean()),
+            "gender": (DocumentRecipe.gender_weight, F.softplus(-self.gender(decoded).float()).mean()),
+            "mean": (DocumentRecipe.mean_weight, mean.square().mean()),
+            "log_variance": (DocumentRecipe.log_variance_weight, log_variance.square().mean()),
         }

@@ -108,10 +108,12 @@ class Trainer(ABC):
     Attributes:
         purpose: what its steps draw random numbers for.
         device: where the networks are.
+        precision: of the forward passes, see `mixed_precision`.
     """
 
     purpose: ClassVar[Purpose]
     device: torch.device
+    precision = "auto"
 
     @cached_property
     def processes(self) -> Processes:

@@ -13,12 +13,6 @@ STRETCH = 0.15  # beyond the training pictures, so that the ends of the dials ar
 ENDS = (0.01, 0.99)
 
 
-def check_pairs(pictures: int) -> None:
-    """Raise `ValueError` unless a batch of so many pictures holds whole pairs."""
-    if pictures < 2 or pictures % 2:
-        raise ValueError(f"pictures come in pairs: batch_size must be an even number, not {pictures}")
-
-
 @dataclass(frozen=True)
 class RequestPairs:
     """N pairs of requests; `first` and `second` [N, 7] differ in property `dial` [N] int64 alone."""

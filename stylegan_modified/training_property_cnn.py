@@ -20,25 +20,9 @@ from stylegan_modified.fine_tuning import (
     set_learning_rate,
 )
 from stylegan_modified.property_cnn import PropertyCNN
+from stylegan_modified.recipes import V2Recipe
 
 POSE = PROPERTY_NAMES.index("pose")
-
-
-@dataclass(frozen=True)
-class PropertyCNNOptions:
-    """Supervised training of the property CNN; the document: AdamW 5e-5, batch 16, 90/10 split, stop after
-    20. Of the people held out, one half chooses the epoch and the other is reported.
-    """
-
-    epochs: int
-    batch_size: int = 16
-    learning_rate: float = 5e-5
-    patience_epochs: int = 20
-    held_out_share: float = 0.1
-    noise: float = 0.02
-    mirror_offset: float = 0.0
-    precision: str = "auto"
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,8 +47,10 @@ class PropertyCNNTrainer(Trainer):
 
     purpose = Purpose.PROPERTY_CNN_STEP
 
-    def __init__(self, network: PropertyCNN, data: TrainingPictures, options: PropertyCNNOptions) -> None:
-        half = options.held_out_share / 2
+    def __init__(
+        self, network: PropertyCNN, data: TrainingPictures, options: V2Recipe, mirror_offset: float = 0.0
+    ) -> None:
+        half = options.cnn_held_out_share / 2
         seed = derived_seed(Purpose.PROPERTY_CNN_SPLIT, options.seed)
         self.report_rows, self.validation_rows, self.training_rows = data.split((half, half), seed)
         self.batches = len(self.training_rows) // options.batch_size
@@ -74,15 +60,16 @@ class PropertyCNNTrainer(Trainer):
                 f"{options.batch_size}"
             )
         self.network, self.data, self.options = network, data, options
+        self.mirror_offset = mirror_offset
         self.device = next(network.parameters()).device
-        self.optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate)
+        self.optimizer = torch.optim.AdamW(network.parameters(), lr=options.cnn_lr)
         self.best = ExponentialAverage(network, half_life=1.0)
         self.best_loss, self.stale_epochs = float("inf"), 0
 
     @property
     def steps(self) -> int:
         """Optimisation steps of all epochs (an incomplete last batch is dropped)."""
-        return self.batches * self.options.epochs
+        return self.batches * self.options.cnn_epochs
 
     def modules(self) -> dict[str, nn.Module]:
         return {"network": self.network, "best": self.best}
@@ -97,7 +84,7 @@ class PropertyCNNTrainer(Trainer):
         self.best_loss, self.stale_epochs = counters["best_loss"], counters["stale_epochs"]
 
     def finished(self) -> bool:
-        return self.stale_epochs >= self.options.patience_epochs
+        return self.stale_epochs >= self.options.cnn_patience_epochs
 
     def step(self, t: int, rng: torch.Generator) -> dict[str, float]:
         epoch, batch = divmod(t, self.batches)
@@ -110,7 +97,7 @@ class PropertyCNNTrainer(Trainer):
         self.network.train()
         with self.processes.joint_random_numbers(share.rows, size):
             images, properties = self._augmented(rows, rng)
-            with mixed_precision(self.device, self.options.precision):
+            with mixed_precision(self.device, self.precision):
                 read = self.network(images)
         loss = F.mse_loss(read.float(), properties) * share.weight
         self.descend(self.optimizer, loss)
@@ -125,8 +112,8 @@ class PropertyCNNTrainer(Trainer):
         flip = (torch.rand(len(rows), generator=rng) < 0.5).to(self.device)
         images = torch.where(flip[:, None, None, None], images.flip(3), images)
         mirrored = properties.clone()
-        mirrored[:, POSE] = self.options.mirror_offset - properties[:, POSE]
-        noise = torch.randn(images.shape, generator=rng).to(self.device) * self.options.noise
+        mirrored[:, POSE] = self.mirror_offset - properties[:, POSE]
+        noise = torch.randn(images.shape, generator=rng).to(self.device) * self.options.cnn_noise
         return images + noise, torch.where(flip[:, None], mirrored, properties)
 
     @torch.no_grad()

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -30,32 +28,10 @@ from stylegan_modified.fine_tuning import (
     set_learning_rate,
 )
 from stylegan_modified.losses import cosine_distance, filter_loss, property_loss
-from stylegan_modified.requests import check_pairs, draw_pairs
+from stylegan_modified.recipes import V1Recipe
+from stylegan_modified.requests import draw_pairs
 from stylegan_modified.stylegan_discriminator import ConditionedStyleGANDiscriminator
 from stylegan_modified.stylegan_generator import ConditionedStyleGANGenerator
-
-
-@dataclass(frozen=True)
-class V1Options:
-    """Options of the v1 fine-tuning (learning rates are those of the stored weights).
-
-    In the first `warmup_steps` of `matching`, D learns alone: G can learn no more than D knows.
-    """
-
-    steps: int
-    recipe: Literal["matching", "document"] = "matching"
-    batch_size: int = 16
-    warmup_steps: int = 0
-    conditioning: Literal["projection", "regression", "both"] = "both"
-    generator_lr: float = 0.1
-    label_lr: float = 0.001
-    discriminator_lr: float = 5e-3
-    regression_weight: float = 4.0
-    person_weight: float = 0.1
-    identity_weight: float = 0.3
-    filter_weight: float = 0.5
-    average_half_life: float = 100.0
-    precision: str = "auto"
 
 
 def generator_dense_parameters(
@@ -76,7 +52,7 @@ class ConditionedGANTrainer(Trainer):
         generator: transplanted from the base generator.
         discriminator: transplanted with "projection" (matching) or "additive" (document).
         data: filtered pictures and scores.
-        options: see `V1Options`.
+        options: see `V1Recipe`.
         filters: frozen networks that map pictures to logits of being kept (woman, good quality); may be
             empty.
         identity: frozen network from pictures to embeddings [N, D] of who is shown; None leaves the term out.
@@ -89,12 +65,12 @@ class ConditionedGANTrainer(Trainer):
         generator: ConditionedStyleGANGenerator,
         discriminator: ConditionedStyleGANDiscriminator,
         data: TrainingPictures,
-        options: V1Options,
+        options: V1Recipe,
         filters: tuple[nn.Module, ...] = (),
         identity: nn.Module | None = None,
     ) -> None:
         if options.recipe == "matching":
-            check_pairs(options.batch_size)
+            options.need_pairs()
         self.generator, self.discriminator = generator.eval(), discriminator.eval()
         self.data, self.options, self.filters, self.identity = data, options, filters, identity
         self.device = next(generator.parameters()).device
@@ -126,8 +102,8 @@ class ConditionedGANTrainer(Trainer):
     def _build_optimizers(self) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
         if self.options.recipe == "document":
             return (
-                torch.optim.AdamW(self.generator_parameters, lr=1e-4),
-                torch.optim.AdamW(self.discriminator_parameters, lr=1e-4),
+                torch.optim.AdamW(self.generator_parameters, lr=self.options.document_lr),
+                torch.optim.AdamW(self.discriminator_parameters, lr=self.options.document_lr),
             )
         label = [self.generator.mapping.label_weight]
         rest = [p for p in self.generator_parameters if p is not label[0]]
@@ -154,7 +130,7 @@ class ConditionedGANTrainer(Trainer):
             factor = cosine(t, self.options.steps)
             set_learning_rate(self.generator_optimizer, factor)
             set_learning_rate(self.discriminator_optimizer, factor)
-        with mixed_precision(self.device, self.options.precision):
+        with mixed_precision(self.device, self.precision):
             row = self._losses_step(t, rng)
         if self.average is not None:
             self.average.update(self.generator.mapping)

@@ -35,40 +35,12 @@ from stylegan_modified.losses import (
     keep_loss,
     property_loss,
 )
-from stylegan_modified.requests import RequestPairs, check_pairs
+from stylegan_modified.recipes import V2Recipe
+from stylegan_modified.requests import RequestPairs
 from stylegan_modified.stylegan_generator_v2 import DialGenerator, Person
 
 BACKGROUND, SKIN = 0, 1
 BACKGROUND_DIALS = torch.tensor([name.startswith("background") for name in PROPERTY_NAMES])
-
-
-@dataclass(frozen=True)
-class DialOptions:
-    """Training of the dials (weights of the loss terms; properties have weight 1).
-
-    Raises:
-        ValueError: `batch_size`, which counts pictures, is odd: they come in pairs.
-    """
-
-    steps: int
-    batch_size: int = 16
-    learning_rate: float = 2e-3
-    identity_weight: float = 0.15
-    keep_weight: float = 3.0
-    hue_weight: float = 3.0
-    residual_weight: float = 0.05
-    realism_weight: float = 0.0
-    filter_weight: float = 0.02
-    average_half_life: float = 60.0
-    precision: str = "auto"
-
-    def __post_init__(self) -> None:
-        check_pairs(self.batch_size)
-
-    @property
-    def pairs(self) -> int:
-        """Pairs of pictures in a batch."""
-        return self.batch_size // 2
 
 
 @dataclass(frozen=True)
@@ -88,10 +60,13 @@ class DialTrainer(Trainer):
     Args:
         model: the network whose dials are trained.
         pool: people with requests and masks.
-        options: see `DialOptions`.
+        options: see `V2Recipe`.
         discriminator: the base discriminator, for realism.
         identity: frozen network from pictures to embeddings [N, D] of who is shown; None leaves the term out.
         filters: frozen networks from pictures to logits of being kept (woman, good quality).
+
+    Raises:
+        ValueError: the size of a batch, which counts pictures, is odd: they come in pairs.
     """
 
     purpose = Purpose.DIAL_STEP
@@ -100,11 +75,12 @@ class DialTrainer(Trainer):
         self,
         model: DialGenerator,
         pool: DialPool,
-        options: DialOptions,
+        options: V2Recipe,
         discriminator: StyleGANDiscriminator,
         identity: nn.Module | None = None,
         filters: tuple[nn.Module, ...] = (),
     ) -> None:
+        options.need_pairs()
         self.model, self.pool, self.options = model.eval(), pool, options
         self.discriminator, self.identity, self.filters = discriminator.eval(), identity, filters
         self.device = next(model.parameters()).device
@@ -125,7 +101,7 @@ class DialTrainer(Trainer):
     def step(self, t: int, rng: torch.Generator) -> dict[str, float]:
         rows = torch.randint(len(self.pool.z), (self.options.pairs,), generator=rng)
         set_learning_rate(self.optimizer, cosine(t, self.options.steps))
-        with mixed_precision(self.device, self.options.precision):
+        with mixed_precision(self.device, self.precision):
             loss, row = self.loss(rows[self.share.rows])
         weight = self.share.weight
         self.descend(self.optimizer, loss * weight)

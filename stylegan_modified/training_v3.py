@@ -30,29 +30,9 @@ from stylegan_modified.fine_tuning import (
     set_learning_rate,
 )
 from stylegan_modified.losses import cosine_distance, kl_divergence, pyramid_loss
+from stylegan_modified.recipes import V3Recipe
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
 from stylegan_modified.stylegan_generator_v3 import Encoder, sample_posterior
-
-
-@dataclass(frozen=True)
-class V3Options:
-    """Training of the conditional VAE (weights of the loss terms).
-
-    A step sees `batch_size` filtered pictures, which are decoded, and `drawn_size` pictures of known z.
-    The learning rate is Muon's (see `stylegan.muon`): it finds z after fewer pictures than Adam.
-    """
-
-    steps: int
-    batch_size: int = 4
-    drawn_size: int = 60
-    learning_rate: float = 3e-3
-    noise: float = 0.05
-    reconstruction_weight: float = 0.5
-    latent_weight: float = 1.0
-    kl_weight: float = 0.02
-    identity_weight: float = 0.1
-    average_half_life: float = 40.0
-    precision: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -113,7 +93,7 @@ class ConditionalVAETrainer(Trainer):
         encoder: picture and properties to z.
         data: filtered pictures and their scores.
         people: pictures of known z.
-        options: see `V3Options`.
+        options: see `V3Recipe`.
         identity: frozen network from pictures to embeddings of who is shown; None leaves the term out.
     """
 
@@ -125,7 +105,7 @@ class ConditionalVAETrainer(Trainer):
         encoder: Encoder,
         data: TrainingPictures,
         people: KnownPeople,
-        options: V3Options,
+        options: V3Recipe,
         identity: nn.Module | None = None,
     ) -> None:
         self.model, self.encoder, self.data, self.options = model.eval(), encoder, data, options
@@ -143,7 +123,7 @@ class ConditionalVAETrainer(Trainer):
 
     def step(self, t: int, rng: torch.Generator) -> dict[str, float]:
         set_learning_rate(self.optimizer, cosine(t, self.options.steps))
-        with mixed_precision(self.device, self.options.precision):
+        with mixed_precision(self.device, self.precision):
             loss, row = self._loss(rng)
         self.descend(self.optimizer, loss)
         self.average.update(self.encoder)

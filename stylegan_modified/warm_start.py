@@ -8,7 +8,6 @@ training then has a generator to refine whose dials already answer.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -16,20 +15,9 @@ from torch import Tensor, nn
 from stylegan.seeds import Purpose, derived_seed
 from stylegan_modified.fine_tuning import Trainer, cosine, set_learning_rate
 from stylegan_modified.linear_latents import LinearEditor
+from stylegan_modified.recipes import V1Recipe
 from stylegan_modified.requests import draw_pairs
 from stylegan_modified.stylegan_generator import ConditionedStyleGANGenerator
-
-
-@dataclass(frozen=True)
-class WarmStartOptions:
-    """Learning rates are those of the stored weights, whose standard deviation is 100; a step sees `latents`
-    people, and no picture.
-    """
-
-    steps: int
-    latents: int = 256
-    mapping_lr: float = 1.0
-    label_lr: float = 0.01
 
 
 class WarmStartTrainer(Trainer):
@@ -39,7 +27,7 @@ class WarmStartTrainer(Trainer):
         generator: transplanted from the base generator; only its mapping network changes.
         editor: the teacher.
         properties: [M, 7] property vectors of the training pictures, the distribution to ask from.
-        options: see `WarmStartOptions`.
+        options: see `V1Recipe`.
     """
 
     purpose = Purpose.WARM_START_STEP
@@ -49,7 +37,7 @@ class WarmStartTrainer(Trainer):
         generator: ConditionedStyleGANGenerator,
         editor: LinearEditor,
         properties: Tensor,
-        options: WarmStartOptions,
+        options: V1Recipe,
     ) -> None:
         self.generator, self.editor, self.properties, self.options = generator, editor, properties, options
         self.device = next(generator.parameters()).device
@@ -59,7 +47,10 @@ class WarmStartTrainer(Trainer):
         label = mapping.label_weight
         rest = [parameter for parameter in mapping.parameters() if parameter is not label]
         self.optimizer = torch.optim.Adam(
-            [{"params": rest, "lr": options.mapping_lr}, {"params": [label], "lr": options.label_lr}],
+            [
+                {"params": rest, "lr": options.warm_start_mapping_lr},
+                {"params": [label], "lr": options.warm_start_label_lr},
+            ],
             betas=(0.9, 0.99),
         )
         rng = torch.Generator().manual_seed(derived_seed(Purpose.WARM_START_SPREAD))
@@ -74,13 +65,13 @@ class WarmStartTrainer(Trainer):
         return {"mapping": self.optimizer}
 
     def step(self, t: int, rng: torch.Generator) -> dict[str, float]:
-        count = self.options.latents
+        count = self.options.warm_start_people
         share = self.processes.part(count)
         z = torch.randn(count, self.generator.z_space_dim, generator=rng)[share.rows].to(self.device)
         requested = draw_pairs(self.properties, count, rng).first[share.rows].to(self.device)
         with torch.no_grad():
             wanted = self.editor.move(self.editor.admit(self.original(z)), requested)
         loss = ((self.generator.mapping(z, requested) - wanted) / self.w_std).square().mean() * share.weight
-        set_learning_rate(self.optimizer, cosine(t, self.options.steps))
+        set_learning_rate(self.optimizer, cosine(t, self.options.warm_start_steps))
         self.descend(self.optimizer, loss)
         return self.processes.sum_values({"unexplained": float(loss.detach())}, self.device)

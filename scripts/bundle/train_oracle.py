@@ -1,29 +1,19 @@
 """Train the oracle, the judge of the embedded preset, on the truth of drawn portraits; resumable."""
 
+from __future__ import annotations
+
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from scripts.pipeline import REPOSITORY, Tool, files, option, run_tool
-from scripts.pipeline.array_files import ArrayFileError, read_arrays
-from scripts.stages.fast_memory import keep_freed_memory
-from scripts.stages.training_loop import TrainingLoop, TrainingToolOptions, stored_command
-
-if TYPE_CHECKING:
-    from cnn.oracle_training import OracleTrainer, PairedPortraits
+from scripts.pipeline import Tool, option, run_tool
+from scripts.stages.training_options import TrainingToolOptions
 
 OUTPUT = "data/embedded/oracle.safetensors"
-FOLDER = "train_oracle"
-CHECKPOINT = f"{FOLDER}/checkpoint.pt"
-SHEET = f"{FOLDER}/pairs.png"
 TRAINING_SEED = 1_000_000
-HELD_OUT_SEED = 2_000_000
-PEOPLE_PER_PIECE = 250
-LOSSES = ("gender", "quality", "properties", "identity")
 
 
 @dataclass(frozen=True)
@@ -46,147 +36,11 @@ class Options(TrainingToolOptions):
     processes: int = option(1, help="processes that draw portraits", affects_results=False)
 
 
-def draw_people(tool: Tool, options: Options, first_seed: int, people: int) -> "PairedPortraits":
-    """Two portraits of each person; drawn in pieces, each of which is drawn only once.
-
-    Person i has the seeds first_seed + 2i and first_seed + 2i + 1.
-    """
-    import numpy as np
-
-    from cnn.oracle_training import PairedPortraits
-    from data.portraits import TRUTH_NAMES, check_size
-
-    size = options.portrait_size_px
-    with tool.foreseen(ValueError, mend="Give another --portrait-size-px."):
-        check_size(size)
-    pieces = []
-    with tool.progress(people, "people") as progress:
-        for start in range(0, people, PEOPLE_PER_PIECE):
-            count = min(PEOPLE_PER_PIECE, people - start)
-            name = f"{FOLDER}/people_{size}px_{first_seed + 2 * start}_{count}.npz"
-            if not (tool.workspace / name).is_file():
-                seeds = range(first_seed + 2 * start, first_seed + 2 * (start + count))
-                _draw_piece(tool, name, seeds, size, options.processes)
-            with tool.foreseen(ArrayFileError, mend="Remove it; it is drawn again."):
-                piece = read_arrays(tool.workspace / name, ("images", "truth"))
-            pieces.append((piece["images"], piece["truth"]))
-            progress.update(count)
-    images, truth = (np.concatenate(part) for part in zip(*pieces, strict=True))
-    return PairedPortraits(images, truth, TRUTH_NAMES.index("pose"))
-
-
-def _draw_piece(tool: Tool, name: str, seeds: Sequence[int], size: int, processes: int) -> None:
-    import numpy as np
-
-    from data import portraits
-
-    first, second = seeds[0::2], seeds[1::2]
-    latents = portraits.sample_latents(first)
-    again = portraits.same_person(latents, second)
-    drawn = [
-        portraits.render_many(first, size, processes, latents),
-        portraits.render_many(second, size, processes, again),
-    ]
-    with tool.atomic(name) as temporary:
-        np.savez(
-            temporary,
-            images=np.stack([pictures.images for pictures in drawn], axis=1),
-            truth=np.stack([pictures.truth for pictures in drawn], axis=1),
-        )
-
-
-def trained_options(options: Options) -> dict[str, Any]:
-    """What a checkpoint must agree with to be continued."""
-    names = ("people", "first_seed", "portrait_size_px", "steps", "people_per_batch", "learning_rate")
-    names += ("trunk", "stem_channels", "stage_channels", "seed")
-    return {name: value for name, value in asdict(options).items() if name in names}
-
-
-def build_trainer(tool: Tool, options: Options) -> "OracleTrainer":
-    """The untrained oracle with its portraits."""
-    import torch
-
-    from cnn.oracle import Oracle, OracleConfig
-    from cnn.oracle_training import OracleTrainer, OracleTrainingOptions
-    from data.portraits import TRUTH_NAMES
-    from stylegan.parallel import Processes
-
-    config = OracleConfig(
-        property_names=TRUTH_NAMES[2:],
-        image_size=options.portrait_size_px,
-        stem_channels=options.stem_channels,
-        stage_channels=options.stage_channels,
-        trunk=options.trunk,
-    )
-    recipe = OracleTrainingOptions(
-        steps=options.steps,
-        people_per_batch=options.people_per_batch,
-        learning_rate=options.learning_rate,
-        seed=options.seed,
-    )
-    if tool.writes:  # the other processes find the pieces on the disk
-        draw_people(tool, options, options.first_seed, options.people)
-    Processes.of_this_run().wait()
-    people = draw_people(tool, options, options.first_seed, options.people)
-    torch.manual_seed(options.seed)
-    with tool.foreseen(ValueError):
-        return OracleTrainer(Oracle(config), people, recipe, tool.device)
-
-
-def save_weights(tool: Tool, options: Options, trainer: "OracleTrainer", figures: dict[str, Any]) -> Path:
-    """Write the weights with what is needed to make them again and what they are worth."""
-    import torch
-
-    from cnn.oracle import save_oracle
-
-    last = options.first_seed + 2 * options.people - 1
-    notes = {
-        "command": stored_command(options, tool.name),
-        "seed": options.seed,
-        "trained_on": f"portraits of data/portraits, seeds {options.first_seed} to {last}",
-        "held_out": f"portraits of data/portraits, {2 * options.held_out} seeds from {HELD_OUT_SEED}",
-        "figures": figures,
-        "torch": torch.__version__,
-    }
-    path = REPOSITORY / options.output
-    files.remove_leftovers((path.parent,), deep=False)
-    with files.atomic_path(path) as temporary:
-        save_oracle(temporary, trainer.oracle, notes)
-    return path
-
-
 def run(tool: Tool, options: Options) -> None:
     """Draw, train, write, judge what was written."""
-    with tool.alone_in(tool.workspace / FOLDER):
-        train(tool, options)
+    from scripts.bundle.bodies import train_oracle
 
-
-def train(tool: Tool, options: Options) -> None:
-    """All of it, while no other run does the same in this workspace."""
-    from cnn.oracle import load_oracle
-    from cnn.oracle_training import evaluate_oracle
-    from scripts.pipeline.pictures import contact_sheet
-
-    keep_freed_memory()
-    trainer = build_trainer(tool, options)
-    pairs = trainer.portraits.images[:48].reshape(-1, *trainer.portraits.images.shape[2:])
-    tool.save_image(SHEET, contact_sheet(pairs, columns=12))
-    trained, pictures = trained_options(options), 2 * options.people_per_batch
-    loop = TrainingLoop(tool, options, trainer, CHECKPOINT, trained, LOSSES, pictures)
-    with tool.foreseen(ValueError, mend=f"The last good state is {tool.workspace / CHECKPOINT}."):
-        loop.run()
-    if not tool.writes:
-        return
-
-    people = draw_people(tool, options, HELD_OUT_SEED, options.held_out)
-    path = save_weights(tool, options, trainer, evaluate_oracle(trainer.oracle, people))
-    figures = evaluate_oracle(load_oracle(path, tool.device), people)
-    numbers = {name: f"{value:.4f}" for name, value in {**figures.pop("property_r"), **figures}.items()}
-    for name, value in numbers.items():
-        tool.log(f"  {name}: {value}")
-    tool.finish(numbers, [str(path), SHEET])
-    tool.log(f"Measured on {options.held_out} held-out people; property figures are Pearson r.")
-    tool.log(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB). Look at {tool.workspace / SHEET}.")
+    train_oracle.run(tool, options)
 
 
 if __name__ == "__main__":

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from scripts.pipeline import Input, Stage
-from scripts.stages import faces
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    from torch import Tensor, nn
+from scripts.pipeline import Stage
+from scripts.stages.networks import load_filter
+from scripts.stages.scores import read_scores
+from scripts.stages.workspace import FILTER_TABLE, LATENTS
+from stylegan.weights_file import WeightsFileError, read_safetensors
+from stylegan_modified.linear_latents import LinearEditor
+from stylegan_modified.losses import FilterLogit
 
-    from stylegan_modified.linear_latents import LinearEditor
-
-LATENTS = "stylegan/latents.safetensors"
-FILTERED = "cnn/all_image_quality_and_gender.csv"
-LATENT_INPUT = Input(LATENTS, made_by="01_generate_candidates")
-FILTERED_INPUT = Input(FILTERED, made_by="02_filter_candidates")
 FILTERS = ("gender", "quality")
 TURNED_AWAY = 0.005  # share of the candidates beyond all that were kept, by which a filter shows
 
 
 def load_latents(stage: Stage) -> Tensor:
     """w of all candidates: float32 [N, w_dim], row n of image n."""
-    from stylegan.weights_file import WeightsFileError, read_safetensors
 
     mend = f"Make it anew: {stage.command('01_generate_candidates', '--force')}"
     with stage.foreseen(WeightsFileError, mend=mend):
@@ -76,14 +73,12 @@ def fit_editor(stage: Stage) -> LinearEditor | None:
     """Linear model of the candidates' latents with the boundaries of what was kept; None where there are too
     few candidates to fit one.
     """
-    import numpy as np
-    import torch
-
-    from stylegan_modified.linear_latents import LinearEditor
 
     w = load_latents(stage)
-    numbers, scores = faces.read_scores(stage)
-    table = stage.read_csv(FILTERED, ("img_no", *FILTERS, "kept")).set_index("img_no").reindex(range(len(w)))
+    numbers, scores = read_scores(stage)
+    table = (
+        stage.read_csv(FILTER_TABLE, ("img_no", *FILTERS, "kept")).set_index("img_no").reindex(range(len(w)))
+    )
     is_known = table[list(FILTERS)].notna().all(axis=1).to_numpy(copy=True)
     if not is_known.all():
         stage.log(f"linear start: {(~is_known).sum()} candidates that stage 02 could not read do not count")
@@ -112,10 +107,9 @@ def fit_editor(stage: Stage) -> LinearEditor | None:
 
 def load_filters(stage: Stage) -> tuple[nn.Module, ...]:
     """Frozen filter networks whose logits are positive for what was kept; none where both sides were."""
-    from stylegan_modified.losses import FilterLogit
 
-    sides = kept_sides(stage.read_csv(FILTERED, ("img_no", *FILTERS, "kept")))
+    sides = kept_sides(stage.read_csv(FILTER_TABLE, ("img_no", *FILTERS, "kept")))
     for name in (name for name, side in sides.items() if side is None):
         stage.log(f"the loss has no {name} term: stage 02 kept candidates on both sides")
     kept = (side for side in sides.values() if side is not None)
-    return tuple(FilterLogit(faces.load_filter(stage, side.name), side.sign) for side in kept)
+    return tuple(FilterLogit(load_filter(stage, side.name), side.sign) for side in kept)

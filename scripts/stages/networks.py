@@ -1,4 +1,4 @@
-"""The networks that read pictures, loaded as stage 03 of the workspace loaded them.
+"""Every network of a workspace, loaded and checked: generators, filters, judges, and the segmenter.
 
 The training scores are measured on what stage 03 cut out and parsed. A picture that is cut out or parsed
 otherwise gets scores on another scale, so everybody takes the segmenter from here.
@@ -8,26 +8,47 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from torch import nn
+
+from cnn.identity import load_embedder
+from cnn.models import load_filter_cnn
 from scripts.pipeline import Input, MissingInputError, Stage, Tool, UserError, files, manifest
 from scripts.pipeline.fingerprint import input_state
-from segmentation.segmenter_settings import MTCNN_FILES, SegmenterSettings
-
-if TYPE_CHECKING:
-    from segmentation.face_crop import FaceCropper
-    from segmentation.normalization import ScoreStatistics
-    from segmentation.property_judge import PropertyJudge
-    from segmentation.segmenter import Segmenter
+from scripts.stages.workspace import (
+    ENCODER,
+    FACES,
+    FILTER_NETWORKS,
+    FINE_TUNED,
+    GENERATOR,
+    IDENTITY_NETWORK,
+    MTCNN_INPUTS,
+    PARSER,
+    PROPERTY_CNN,
+    SEGMENTATION_MODELS,
+)
+from segmentation.face_crop import FaceCropper
+from segmentation.facexformer import load_facexformer
+from segmentation.normalization import ScoreStatistics
+from segmentation.property_judge import PropertyJudge
+from segmentation.segmenter import Segmenter
+from segmentation.segmenter_settings import SegmenterSettings
+from stylegan.checkpoint import (
+    CheckpointError,
+    build_discriminator,
+    build_generator,
+    fresh_discriminator,
+    load_checkpoint,
+)
+from stylegan.weights_file import WeightsFileError, read_torch
+from stylegan_modified.generator_files import load_conditioned, load_dialled
+from stylegan_modified.property_cnn import PropertyCNN
+from stylegan_modified.stylegan_generator import build_conditioned_generator
+from stylegan_modified.stylegan_generator_v3 import Encoder
 
 SEGMENTING = "03_segment_faces"
 SCORING = "04_compute_property_scores"
-FACES = "segmentation/faces.csv"
-MODELS = "segmentation/models"
-PARSER = f"{MODELS}/segmentation_model.safetensors"
-MTCNN_INPUTS = tuple(
-    Input(f"{MODELS}/{name}", made_by="00_fetch_weights", optional=True) for name in MTCNN_FILES.values()
-)
 PRECISION = "precision.json"  # beside the stage's record: the arithmetic that --precision auto chose
 
 
@@ -120,8 +141,6 @@ def build_segmenter(
     Raises:
         UserError: a file is missing or damaged.
     """
-    from segmentation.facexformer import load_facexformer
-    from segmentation.segmenter import Segmenter
 
     def say(size: int) -> None:
         tool.log(f"memory ran out; pictures at once from now on: {size}")
@@ -129,7 +148,9 @@ def build_segmenter(
     mend = f"Fetch it anew:\n    {tool.command('00_fetch_weights', '--force')}"
     with tool.foreseen(ValueError, OSError, mend=mend):
         network = load_facexformer(tool.workspace / parser).to(tool.device)
-        return Segmenter(network, settings, tool.workspace / MODELS, batch_size, further_tasks, say)
+        return Segmenter(
+            network, settings, tool.workspace / SEGMENTATION_MODELS, batch_size, further_tasks, say
+        )
 
 
 def load_segmenter(tool: Tool) -> Segmenter:
@@ -148,7 +169,6 @@ def load_cropper(tool: Tool, min_face: float) -> FaceCropper:
     Raises:
         UserError: see `recorded_segmentation`; a file of the detector is damaged.
     """
-    from segmentation.face_crop import FaceCropper
 
     settings = recorded_segmentation(tool).settings
     smallest = min(min_face, settings.min_face)
@@ -159,7 +179,7 @@ def load_cropper(tool: Tool, min_face: float) -> FaceCropper:
             settings.detection_size,
             smallest,
             settings.margin,
-            weights=tool.workspace / MODELS,
+            weights=tool.workspace / SEGMENTATION_MODELS,
         )
 
 
@@ -169,6 +189,87 @@ def load_judge(tool: Tool, statistics: ScoreStatistics) -> PropertyJudge:
     Raises:
         UserError: see `load_segmenter`.
     """
-    from segmentation.property_judge import PropertyJudge
 
     return PropertyJudge(load_segmenter(tool), statistics)
+
+
+def load_base(tool: Tool) -> tuple[nn.Module, nn.Module]:
+    """The original generator and discriminator on the stage's device, in eval mode.
+
+    Where the file has no discriminator, an untrained one takes its place: only 05's comparison needs it.
+    """
+    tool.check_unchanged(GENERATOR)
+    with tool.foreseen(CheckpointError, OSError, mend=tool.command("00_fetch_weights", "--force")):
+        checkpoint = load_checkpoint(tool.workspace / GENERATOR)
+        generator = build_generator(checkpoint).to(tool.device)
+        if checkpoint.discriminator is not None:
+            return generator, build_discriminator(checkpoint).to(tool.device)
+    tool.log(
+        f"{GENERATOR} has no discriminator, so an untrained one takes its place. 05_fine_tune_v1 trains the "
+        "dense layers of it, so its comparison of pictures and properties is weaker; nothing else needs it."
+    )
+    return generator, fresh_discriminator(checkpoint).to(tool.device)
+
+
+def load_filter(tool: Tool, name: str) -> nn.Module:
+    """The "gender" or "quality" network of the filter stage, frozen: pictures to logits of woman or good."""
+
+    relative = f"{FILTER_NETWORKS}/{name}_model_0.pt"
+    tool.check_unchanged(relative)
+    with tool.foreseen(ValueError, OSError, mend=tool.command("02_filter_candidates", "--force")):
+        network, _ = load_filter_cnn(tool.workspace / relative, tool.device)
+    return network.requires_grad_(False)
+
+
+def load_identity(tool: Tool) -> nn.Module | None:
+    """The frozen network that tells people apart in the losses, or None where the preset has none."""
+
+    path = tool.workspace / IDENTITY_NETWORK
+    if not path.exists():
+        tool.log("no identity network in the workspace; training goes on without the same-person term")
+        return None
+    with tool.foreseen(ValueError, OSError, mend=tool.command("00_fetch_weights", "--force")):
+        return load_embedder(path, tool.device)
+
+
+def load_torch_file(tool: Tool, relative: str, maker: str) -> dict[str, Any]:
+    """A file of tensors and plain values written by an earlier stage; anything else is a `UserError`."""
+
+    tool.check_unchanged(relative)
+    with tool.foreseen(WeightsFileError, mend=f"Make it anew: {tool.command(maker, '--force')}"):
+        content = read_torch(tool.workspace / relative)
+        if not isinstance(content, dict):
+            raise WeightsFileError(f"{relative} holds no table of weights.")
+        return content
+
+
+def load_generator(tool: Tool, version: str) -> nn.Module:
+    """A fine-tuned generator ("v1", "v2" or "v3") or the original one ("base"), in eval mode on the
+    device.
+    """
+
+    relative = GENERATOR if version == "base" else FINE_TUNED[version]
+    path = tool.workspace / relative
+    tool.check_unchanged(relative)
+    if version in ("base", "v1"):
+        with tool.foreseen(CheckpointError, OSError):
+            if version == "v1":
+                return load_conditioned(path).to(tool.device)
+            return build_conditioned_generator(load_checkpoint(path)).to(tool.device)
+
+    def load_reader() -> PropertyCNN:
+        return PropertyCNN.from_checkpoint(load_torch_file(tool, PROPERTY_CNN, "06_fine_tune_v2"))
+
+    maker = "06_fine_tune_v2" if version == "v2" else "07_fine_tune_v3"
+    with tool.foreseen(ValueError, mend=tool.command(maker, "--force")):
+        return load_dialled(path, load_reader).to(tool.device)
+
+
+def load_encoder(tool: Tool) -> tuple[Encoder, PropertyCNN]:
+    """v3's encoder and the property CNN that reads given pictures, in eval mode on the device."""
+
+    with tool.foreseen(ValueError, mend=tool.command("07_fine_tune_v3", "--force")):
+        encoder = Encoder.from_checkpoint(load_torch_file(tool, ENCODER, "07_fine_tune_v3"))
+    with tool.foreseen(ValueError, mend=tool.command("06_fine_tune_v2", "--force")):
+        reader = PropertyCNN.from_checkpoint(load_torch_file(tool, PROPERTY_CNN, "06_fine_tune_v2"))
+    return encoder.to(tool.device), reader.to(tool.device)

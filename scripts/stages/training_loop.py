@@ -6,41 +6,18 @@ import shlex
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from scripts.pipeline import REPOSITORY, Interrupted, Journal, Tool, ToolOptions, UserError, files, option
-from scripts.pipeline.layers import script_path
+import torch
+
+from scripts.pipeline import Interrupted, Journal, Tool, UserError, files
+from scripts.pipeline.console import Progress
 from scripts.stages.training_events import TrainingEvents
-
-if TYPE_CHECKING:
-    import torch
-
-    from scripts.pipeline.console import Progress
-    from stylegan.parallel import Processes
+from scripts.stages.training_options import TrainingToolOptions
+from stylegan.parallel import Processes
+from stylegan.weights_file import read_torch, write_torch
 
 DAMAGED = (RuntimeError, ValueError, TypeError, LookupError, AttributeError)
-
-
-def stored_command(options: TrainingToolOptions, name: str) -> str:
-    """The command that trains the same network again, for the notes in its file.
-
-    It has every option that decides the result and is not the script's default, so it needs no preset.
-    """
-    words = ["python", script_path(name)]
-    for field in fields(options):
-        value = getattr(options, field.name)
-        if field.metadata.get("affects_results", True) and value != field.default:
-            values = value if isinstance(value, tuple) else (value,)
-            words += [f"--{field.name.replace('_', '-')}", *map(_word, values)]
-    return shlex.join(words)
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, Path) and value.is_relative_to(REPOSITORY):
-        return value.relative_to(REPOSITORY).as_posix()
-    return str(value)
 
 
 class Trainer(Protocol):
@@ -62,23 +39,6 @@ class Trainer(Protocol):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a state of `state_dict`."""
-
-
-@dataclass(frozen=True)
-class TrainingToolOptions(ToolOptions):
-    """Options of every tool that trains one network."""
-
-    steps: int = option(1_000, help="optimiser steps")
-    seed: int = option(0, help="of the weights, the batches and the augmentation")
-    checkpoint_s: float = option(60.0, help="seconds between checkpoints", affects_results=False)
-    log_every: int = option(20, help="steps between rows of the log", affects_results=False)
-    preview_every: int = option(
-        250, help="steps between preview pictures in TensorBoard, 0: none", affects_results=False
-    )
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or self.log_every < 1:
-            raise ValueError("--steps and --log-every must be at least 1.")
 
 
 class TrainingLoop:
@@ -182,8 +142,6 @@ class TrainingLoop:
             self.events.picture(step, "preview", self.preview())
 
     def _resume(self) -> None:
-        from stylegan.weights_file import read_torch
-
         path = self.tool.workspace / self.checkpoint
         start_over = f"to start over:\n    rm {shlex.quote(str(path))}"
         try:
@@ -203,8 +161,6 @@ class TrainingLoop:
         self.tool.log(f"Continuing at step {self.trainer.step} of {self.options.steps}.")
 
     def _save(self) -> None:
-        from stylegan.weights_file import write_torch
-
         if not self.tool.writes:
             return
         state = {"options": self.trained, "trainer": self.trainer.state_dict(), "pending": self.pending}

@@ -49,8 +49,15 @@ FINE_TUNED = {
 }
 PROPERTY_CNN = "stylegan_modified/stylegan_gen_fine_tuned_v2_cnn.pth"
 ENCODER = "stylegan_modified/stylegan_gen_fine_tuned_v3_encoder.pth"
-CHECKPOINTS = "stylegan_modified/checkpoints"
+DISCRIMINATOR = "stylegan_modified/stylegan_dis_fine_tuned_v1.pth"
+CHECKPOINTS = "stylegan_modified/checkpoints"  # and what else goes with --force
+TRAIN_LOG = "stylegan_modified/train_log_{}.csv"  # of a training
+CONTROL = "stylegan_modified/control_{}.json"  # of a version
 PREVIEWS = "stylegan_modified/previews"
+RECONSTRUCTIONS = f"{PREVIEWS}/v3_reconstructions.png"
+PRACTICE = f"{CHECKPOINTS}/v2_pool.npz"  # written last: it vouches for the two others
+PRACTICE_PICTURES = f"{CHECKPOINTS}/v2_pool_images.bin"
+PRACTICE_LABEL_MAPS = f"{CHECKPOINTS}/v2_pool_label_maps.bin"
 
 # 08 and 09
 REGENERATED = "stylegan_modified/synthesize_results"

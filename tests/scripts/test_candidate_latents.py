@@ -11,7 +11,8 @@ from torch import nn
 
 from scripts.pipeline import Stage, StageOptions, StageSpec
 from scripts.pipeline.interrupts import StopRequest
-from scripts.stages import candidate_latents, faces
+from scripts.stages import candidate_latents
+from scripts.stages import workspace as paths
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified.linear_latents import LinearEditor
 
@@ -37,13 +38,13 @@ class World:
             table.loc[unread, ["gender", "quality"]] = np.nan
             kept[unread] = False
         self.table = table.assign(kept=kept.astype(int))
-        for relative in (candidate_latents.FILTERED, candidate_latents.LATENTS, faces.SCORES):
+        for relative in (paths.FILTER_TABLE, paths.LATENTS, paths.SCORES):
             (folder / relative).parent.mkdir(parents=True, exist_ok=True)
-        self.table.to_csv(folder / candidate_latents.FILTERED, index=False)
-        save_file({"w": torch.from_numpy(self.w)}, folder / candidate_latents.LATENTS)
+        self.table.to_csv(folder / paths.FILTER_TABLE, index=False)
+        save_file({"w": torch.from_numpy(self.w)}, folder / paths.LATENTS)
         scores = pd.DataFrame(self.w[:, 2:9], columns=[f"{name}_score" for name in PROPERTY_NAMES])
         scores.insert(0, "img_no", range(COUNT))
-        scores[kept.to_numpy()].assign(valid=True).to_csv(folder / faces.SCORES, index=False)
+        scores[kept.to_numpy()].assign(valid=True).to_csv(folder / paths.SCORES, index=False)
         options = StageOptions(workspace=folder, device="cpu", quiet=True)
         self.stage = Stage(StageSpec("90_toy"), options, StopRequest())
 
@@ -58,7 +59,7 @@ class World:
 
 @pytest.fixture(autouse=True)
 def filters(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faces, "load_filter", lambda stage, name: nn.Identity())
+    monkeypatch.setattr(candidate_latents, "load_filter", lambda stage, name: nn.Identity())
 
 
 @pytest.mark.parametrize("threshold", [0.1, 0.4, 0.7, 0.99])
@@ -77,7 +78,7 @@ def test_every_threshold_leaves_the_boundary_and_the_term(tmp_path: Path, thresh
 def test_men_are_on_the_other_side(tmp_path: Path) -> None:
     world = World(tmp_path, None)
     kept = (world.table["gender"] <= 0.6) & (world.table["quality"] >= 0.9)
-    world.table.assign(kept=kept.astype(int)).to_csv(tmp_path / candidate_latents.FILTERED, index=False)
+    world.table.assign(kept=kept.astype(int)).to_csv(tmp_path / paths.FILTER_TABLE, index=False)
     assert [term.side for term in candidate_latents.load_filters(world.stage)] == [-1, 1]
     side = candidate_latents.kept_sides(world.table.assign(kept=kept.astype(int)))["gender"]
     assert side.limit == pytest.approx(0.6, abs=0.02)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from scripts.pipeline import run_stage
 from scripts.pipeline.files import write_json
-from scripts.stages import candidate_latents, faces
+from scripts.stages import workspace as paths
 from scripts.stages.evaluating import versions
 from segmentation.normalization import fit
 from segmentation.property_table import LABEL_ALGORITHM, PROPERTY_NAMES
@@ -34,10 +34,10 @@ def workspace(tmp_path: Path) -> Path:
     write(tmp_path, table.assign(valid=True))
     Image.new("RGB", (tiny.RESOLUTION, tiny.RESOLUTION)).save(tmp_path / "picture_0.png")
     statistics = fit(scores, np.ones(scores.shape, bool), PROPERTY_NAMES).to_dict()
-    write_json(tmp_path / faces.STATISTICS, {f"algorithm_{LABEL_ALGORITHM}": statistics})
-    names = [item.path for item in faces.FILTER_INPUTS]
-    names += [faces.BASE, candidate_latents.FILTERED, candidate_latents.LATENTS, faces.PROPERTY_CNN]
-    for name in (*names, *faces.GENERATOR_FILES.values(), faces.ENCODER, "evaluation/results.json"):
+    write_json(tmp_path / paths.STATISTICS, {f"algorithm_{LABEL_ALGORITHM}": statistics})
+    names = [item.path for item in paths.FILTER_INPUTS]
+    names += [paths.GENERATOR, paths.FILTER_TABLE, paths.LATENTS, paths.PROPERTY_CNN]
+    for name in (*names, *paths.FINE_TUNED.values(), paths.ENCODER, "evaluation/results.json"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("made earlier")
     record_segmentation(tmp_path)
@@ -45,8 +45,8 @@ def workspace(tmp_path: Path) -> Path:
 
 
 def write(workspace: Path, table: pd.DataFrame) -> None:
-    (workspace / faces.SCORES).parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(workspace / faces.SCORES, index=False)
+    (workspace / paths.SCORES).parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(workspace / paths.SCORES, index=False)
 
 
 @pytest.fixture
@@ -82,14 +82,14 @@ def test_windows_of_the_property_cnn_without_pixels(start_over: Run) -> None:
 
 @pytest.mark.parametrize("name", ["05_fine_tune_v1", "06_fine_tune_v2", "07_fine_tune_v3"])
 def test_too_few_pictures(start_over: Run, workspace: Path, name: str) -> None:
-    write(workspace, pd.read_csv(workspace / faces.SCORES).head(7))
+    write(workspace, pd.read_csv(workspace / paths.SCORES).head(7))
     code, errors = start_over(name)
     assert code == 5 and "only 7 pictures" in errors and "--count 4000 --force" in errors
 
 
 def test_a_v2_without_dials(start_over: Run, workspace: Path) -> None:
     document = transplant(tiny.base_generator()).checkpoint()
-    save_atomically(document, workspace / faces.GENERATOR_FILES["v2"])
+    save_atomically(document, workspace / paths.FINE_TUNED["v2"])
     code, errors = start_over("07_fine_tune_v3")
     assert code == 5 and "it has no dials for v3 to use" in errors
 
@@ -98,7 +98,7 @@ def test_nothing_to_evaluate(start_over: Run, workspace: Path) -> None:
     for items in versions.FILES.values():
         for item in items:
             (workspace / item.path).unlink(missing_ok=True)
-    (workspace / faces.BASE).write_text("made earlier")
+    (workspace / paths.GENERATOR).write_text("made earlier")
     code, errors = start_over("09_evaluate")
     assert code == 3 and "it needs a generator, and there is none" in errors
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from scripts.pipeline import Interrupted, Stage, StageOptions, StageSpec
 from scripts.pipeline.interrupts import StopRequest
-from scripts.stages.fine_tuning.fine_tuning_run import run_training
+from scripts.stages.fine_tuning.fine_tuning import run_training
 from stylegan.seeds import Purpose
 from stylegan_modified.fine_tuning import LoopOptions, Trainer
 

@@ -9,8 +9,8 @@ from PIL import Image
 
 from scripts.pipeline import files
 from scripts.pipeline.pictures import BACKGROUND, contact_sheet, labelled_grid, read_grid
-from scripts.stages import faces
 from scripts.stages.evaluating.drawings import editing_sheet, strips
+from scripts.stages.fine_tuning import control
 from segmentation.normalization import fit
 from segmentation.property_table import PROPERTY_NAMES
 
@@ -82,7 +82,7 @@ def columns_of(grid: Image.Image, count: int, size: int) -> list[bytes]:
 def test_every_dial_has_a_name_of_its_own(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     statistics = fit(rng.normal(size=(9, 7)), np.ones((9, 7), bool))
-    preview = faces.preview_grid(
+    preview = control.preview_grid(
         lambda z, properties: torch.full((len(z), 3, 16, 16), 90 / 127.5 - 1), statistics, torch.zeros(1, 4)
     )
     sheet = editing_sheet(

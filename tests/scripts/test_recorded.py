@@ -7,7 +7,8 @@ import torch
 
 from scripts.pipeline import Input, Stage, StageOptions, StageSpec, UserError, files, manifest, recorded
 from scripts.pipeline.interrupts import StopRequest
-from scripts.stages import faces
+from scripts.stages import scores
+from scripts.stages import workspace as paths
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan.weights_file import write_torch
 
@@ -89,9 +90,9 @@ def test_scores_that_were_cut_off_are_refused(tmp_path: Path) -> None:
     columns = [f"{name}_score" for name in PROPERTY_NAMES]
     header = ",".join(["img_no", "img_path", *columns, "valid"])
     rows = [f"{n},a/{n}.jpg,{','.join(['0.5'] * 7)},True" for n in range(9)]
-    path = tmp_path / faces.SCORES
+    path = tmp_path / paths.SCORES
     files.write_text(path, "\n".join([header, *rows, ""]))
-    assert faces.read_scores(reader(tmp_path))[1].shape == (9, 7)
+    assert scores.read_scores(reader(tmp_path))[1].shape == (9, 7)
     path.write_text("\n".join([header, *rows])[: -len("0.5,True")])
     with pytest.raises(UserError, match=r"all_scores_v3\.csv is damaged"):
-        faces.read_scores(reader(tmp_path))
+        scores.read_scores(reader(tmp_path))

@@ -6,14 +6,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from scripts.stages.fine_tuning import v2
 from stylegan_modified.fine_tuning import TrainingPictures
 from tests.stylegan_modified import tiny
 
-stage_06 = importlib.import_module("scripts.06_fine_tune_v2")
+Options = importlib.import_module("scripts.06_fine_tune_v2").Options
 
 
 def test_both_pictures_of_a_person_of_v1_are_one_person() -> None:
-    practice = stage_06.PracticePictures(
+    practice = v2.PracticePictures(
         z=torch.zeros(3, 4),
         requests=None,
         label_maps=None,
@@ -30,17 +31,17 @@ def test_both_pictures_of_a_person_of_v1_are_one_person() -> None:
 def test_the_dials_start_alike_whatever_was_drawn_before(monkeypatch: pytest.MonkeyPatch) -> None:
     generator, network = tiny.dial_generator().generator, tiny.property_cnn()
     discriminator = tiny.base_discriminator()
-    monkeypatch.setattr(stage_06.faces, "load_generator", lambda stage, version: generator)
-    monkeypatch.setattr(stage_06.faces, "load_base", lambda stage: (None, discriminator))
-    monkeypatch.setattr(stage_06.faces, "load_identity", lambda stage: None)
-    monkeypatch.setattr(stage_06.candidate_latents, "load_filters", lambda stage: ())
-    monkeypatch.setattr(stage_06, "start_dials", lambda stage, model, z: None)
+    monkeypatch.setattr(v2.networks, "load_generator", lambda stage, version: generator)
+    monkeypatch.setattr(v2.networks, "load_base", lambda stage: (None, discriminator))
+    monkeypatch.setattr(v2.networks, "load_identity", lambda stage: None)
+    monkeypatch.setattr(v2.candidate_latents, "load_filters", lambda stage: ())
+    monkeypatch.setattr(v2, "start_dials", lambda stage, model, z: None)
     stage = SimpleNamespace(device=torch.device("cpu"))
     practice = SimpleNamespace(z=torch.zeros(4, tiny.Z_DIM), requests=None, label_maps=None)
     tuning = SimpleNamespace(train=lambda trainer, preview: None, preview=None)
-    options = stage_06.Options(steps=1, batch_size=4, seed=5)
+    options = Options(steps=1, batch_size=4, seed=5)
     first, second = (
-        stage_06.train_dials(stage, options, tuning, network, practice).dials.state_dict() for _ in range(2)
+        v2.train_dials(stage, options, tuning, network, practice).dials.state_dict() for _ in range(2)
     )
     assert all(torch.equal(second[name], value) for name, value in first.items())
     assert any(value.std() > 0 for value in first.values())

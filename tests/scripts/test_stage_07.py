@@ -1,15 +1,13 @@
 """Stage 07: what the encoder is judged by, it has not learned from."""
 
-import importlib
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
+from scripts.stages.fine_tuning import v3
 from stylegan_modified.fine_tuning import TrainingPictures
-
-stage_07 = importlib.import_module("scripts.07_fine_tune_v3")
 
 
 def numbered(count: int) -> TrainingPictures:
@@ -21,11 +19,11 @@ def numbered(count: int) -> TrainingPictures:
 
 @pytest.mark.parametrize(("count", "expected"), [(8, 1), (79, 8), (2000, 64)])
 def test_some_pictures_are_kept_from_the_encoder(count: int, expected: int) -> None:
-    seen, unseen = stage_07.hold_out(numbered(count), seed=0)
+    seen, unseen = v3.hold_out(numbered(count), seed=0)
     assert len(unseen.images) == expected
     numbers = [part.properties[:, 0].tolist() for part in (seen, unseen)]
     assert sorted(numbers[0] + numbers[1]) == list(range(count))
-    assert numbers[1] != stage_07.hold_out(numbered(count), seed=1)[1].properties[:, 0].tolist()
+    assert numbers[1] != v3.hold_out(numbered(count), seed=1)[1].properties[:, 0].tolist()
 
 
 def test_the_error_is_that_of_the_pictures_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,5 +37,5 @@ def test_the_error_is_that_of_the_pictures_it_is_given(monkeypatch: pytest.Monke
 
     stage = SimpleNamespace(device=torch.device("cpu"))
     data = TrainingPictures(images, torch.zeros(20, 7))
-    _, error = stage_07.reconstructions(stage, Black(), lambda pictures, own: (own, own), data)
+    _, error = v3.reconstructions(stage, Black(), lambda pictures, own: (own, own), data)
     assert error == pytest.approx(45, abs=0.1)

@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 
 from scripts.pipeline import REPOSITORY, Stage, files, run_stage
 from scripts.pipeline.interrupts import StopRequest
-from scripts.stages import faces, networks
+from scripts.stages import networks
+from scripts.stages import workspace as paths
 from scripts.stages.evaluating import body
 from scripts.stages.evaluating.generators import UnfittedBaseError
 from scripts.stages.evaluating.readings import VersionReadings
@@ -63,26 +64,26 @@ def build_workspace(folder: Path) -> Path:
     base = base_generator()
     (folder / "stylegan").mkdir(parents=True)
     networks = {"generator": base.state_dict(), "discriminator": base_discriminator().state_dict()}
-    save_checkpoint(folder / faces.BASE, **networks, metadata={})
+    save_checkpoint(folder / paths.GENERATOR, **networks, metadata={})
     w = torch.randn(COUNT, base.w_space_dim, generator=torch.Generator().manual_seed(0))
     save_file({"w": w}, folder / "stylegan/latents.safetensors")
     v1 = transplant(base)
     config = {**v1.config, "label_size": v1.label_size}
     (folder / "stylegan_modified").mkdir()
-    torch.save({"generator": v1.state_dict(), "config": config}, folder / faces.GENERATOR_FILES["v1"])
+    torch.save({"generator": v1.state_dict(), "config": config}, folder / paths.FINE_TUNED["v1"])
     (folder / "judge").mkdir()
-    shutil.copy(REPOSITORY / "data/embedded/oracle.safetensors", folder / faces.ORACLE)
+    shutil.copy(REPOSITORY / "data/embedded/oracle.safetensors", folder / paths.ORACLE)
 
     scores = rng.normal(size=(COUNT, 7))
     statistics = {"algorithm_3": fit(scores, np.ones(scores.shape, bool)).to_dict()}
-    results = (folder / faces.STATISTICS).parent
+    results = (folder / paths.STATISTICS).parent
     results.mkdir(parents=True)
-    (folder / faces.STATISTICS).write_text(json.dumps(statistics))
+    (folder / paths.STATISTICS).write_text(json.dumps(statistics))
     table = pd.DataFrame(scores, columns=[f"{name}_score" for name in PROPERTY_NAMES])
     table.insert(0, "img_no", range(COUNT))
     table.insert(1, "img_path", [f"stylegan/{n:06d}.png" for n in range(COUNT)])
     table["valid"] = True
-    table.to_csv(folder / faces.SCORES, index=False)
+    table.to_csv(folder / paths.SCORES, index=False)
     for path in table["img_path"]:
         pixels = rng.integers(0, 256, (RESOLUTION, RESOLUTION, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / path)
@@ -151,9 +152,9 @@ READ_OTHERWISE = {
     "chosen precision": lambda workspace: files.write_json(
         workspace / "_stages/03_segment_faces" / networks.PRECISION, {"precision": "bfloat16"}
     ),
-    "parser": lambda workspace: put(workspace / networks.PARSER),
+    "parser": lambda workspace: put(workspace / paths.PARSER),
     "another parser": lambda workspace: record_segmentation(workspace, parser="segmentation/other.pt"),
-    "detector": lambda workspace: put(workspace / networks.MTCNN_INPUTS[1].path),
+    "detector": lambda workspace: put(workspace / paths.MTCNN_INPUTS[1].path),
 }
 
 
@@ -192,7 +193,7 @@ def test_an_evaluation_of_a_workspace_that_was_not_segmented_says_what_to_run(
 
 
 def test_without_an_oracle_the_rest_is_measured_and_said_so(run, workspace: Path, capsys) -> None:
-    oracle = workspace / faces.ORACLE
+    oracle = workspace / paths.ORACLE
     kept = oracle.read_bytes()
     oracle.unlink()
     try:

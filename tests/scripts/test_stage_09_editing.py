@@ -13,7 +13,8 @@ from PIL import Image
 
 from cnn.oracle import load_oracle, save_oracle
 from scripts.pipeline import REPOSITORY, run_stage
-from scripts.stages import faces, networks
+from scripts.stages import networks
+from scripts.stages import workspace as paths
 from scripts.stages.evaluating import given_pictures
 from scripts.stages.evaluating.judges import Judges
 from scripts.stages.evaluating.versions import ENCODED_PER_EDITED
@@ -43,9 +44,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for parameter in model.dials.parameters():
             parameter.normal_(0, 0.1)
     encoder = Encoder(EncoderConfig(tiny.RESOLUTION, tiny.Z_DIM, width=0.25, hidden=32))
-    torch.save(model.checkpoint(), folder / faces.GENERATOR_FILES["v3"])
-    torch.save(model.property_cnn.checkpoint(), folder / faces.PROPERTY_CNN)
-    torch.save(encoder.checkpoint(), folder / faces.ENCODER)
+    torch.save(model.checkpoint(), folder / paths.FINE_TUNED["v3"])
+    torch.save(model.property_cnn.checkpoint(), folder / paths.PROPERTY_CNN)
+    torch.save(encoder.checkpoint(), folder / paths.ENCODER)
     return folder
 
 
@@ -107,7 +108,7 @@ def test_readings_of_editing_are_kept_and_belong_to_the_encoder(run, workspace: 
     assert GreyJudge.read_count == 4 * 36
     assert (workspace / EVALUATION).read_bytes() == before
     encoder = Encoder(EncoderConfig(tiny.RESOLUTION, tiny.Z_DIM, width=0.25, hidden=32))
-    torch.save(encoder.checkpoint(), workspace / faces.ENCODER)
+    torch.save(encoder.checkpoint(), workspace / paths.ENCODER)
     GreyJudge.read_count = 0
     assert run(*EDITING, "--force") == 0 and GreyJudge.read_count > 4 * 36
     assert results(workspace)["editing"]["reconstruction_error"] > 0
@@ -115,7 +116,7 @@ def test_readings_of_editing_are_kept_and_belong_to_the_encoder(run, workspace: 
 
 def test_readings_belong_to_the_identity_network_that_editing_looks_with(run, workspace: Path) -> None:
     assert run(*EDITING) == 0
-    shutil.copy(REPOSITORY / "data/embedded/identity_network.safetensors", workspace / faces.IDENTITY)
+    shutil.copy(REPOSITORY / "data/embedded/identity_network.safetensors", workspace / paths.IDENTITY_NETWORK)
     GreyJudge.read_count = 0
     assert run(*EDITING, "--force") == 0 and GreyJudge.read_count > 4 * 36
 
@@ -125,7 +126,7 @@ def test_the_document_s_generator_is_asked_directly_and_none_is_a_choice(run, wo
     torch.manual_seed(6)
     with torch.no_grad():
         v1.mapping.label_weight.normal_()
-    torch.save(v1.checkpoint(), workspace / faces.GENERATOR_FILES["v3"])
+    torch.save(v1.checkpoint(), workspace / paths.FINE_TUNED["v3"])
     assert run(*EDITING) == 0
     assert results(workspace)["editing"]["leakage"] > 0
     assert run(*EDITING[:-1], "0", "--force") == 0
@@ -148,7 +149,7 @@ def test_the_oracle_s_properties_are_brought_into_the_order_of_the_table(run, wo
     """An oracle with another order of properties gives the same results."""
     assert run(*EDITING[:-1], "0") == 0
     before = results(workspace)
-    oracle = load_oracle(workspace / faces.ORACLE)
+    oracle = load_oracle(workspace / paths.ORACLE)
     order = [6, 2, 4, 0, 1, 5, 3]
     names = tuple(oracle.config.property_names[k] for k in order)
     turned = type(oracle)(oracle.config.__class__(**{**vars(oracle.config), "property_names": names}))
@@ -156,7 +157,7 @@ def test_the_oracle_s_properties_are_brought_into_the_order_of_the_table(run, wo
     for name in ("property_mean", "property_sd", "property_head.weight", "property_head.bias"):
         state[name] = state[name][order]
     turned.load_state_dict(state)
-    save_oracle(workspace / faces.ORACLE, turned, {})
+    save_oracle(workspace / paths.ORACLE, turned, {})
     assert run(*EDITING[:-1], "0", "--force") == 0
     after = results(workspace)
     for name in ("control_by_oracle", "slope_by_oracle"):

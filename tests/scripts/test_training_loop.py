@@ -10,7 +10,8 @@ import torch
 
 from scripts.pipeline import Interrupted, Tool, UserError
 from scripts.pipeline.interrupts import StopRequest
-from scripts.stages.training_loop import TrainingLoop, TrainingToolOptions
+from scripts.stages.training_loop import TrainingLoop
+from scripts.stages.training_options import TrainingToolOptions
 from stylegan.parallel import ALONE
 
 CHECKPOINT = "toy/checkpoint.pt"

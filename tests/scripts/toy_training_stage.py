@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from scripts.pipeline import Input, Stage, StageOptions, StageSpec, option, run_stage
-from scripts.stages.fine_tuning.fine_tuning_run import run_training
+from scripts.stages.fine_tuning.fine_tuning import run_training
 from stylegan.seeds import Purpose
 from stylegan_modified.fine_tuning import LoopOptions, Trainer
 

@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from stylegan_modified.document_recipes import DocumentOptions, DocumentV2Trainer, DocumentV3Trainer
+from stylegan_modified.document_recipes import DocumentV2Trainer, DocumentV3Trainer
 from stylegan_modified.fine_tuning import LoopOptions, train
+from stylegan_modified.recipes import Recipe
 from stylegan_modified.stylegan_generator import transplant
 from stylegan_modified.stylegan_generator_v3 import Encoder, EncoderConfig
 from tests.stylegan_modified import tiny
 
-OPTIONS = DocumentOptions(steps=4, batch_size=4)
+OPTIONS = Recipe(steps=4, batch_size=4)
 
 
 class Gender(nn.Module):

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from scripts.pipeline import UserError
-from scripts.stages import faces
+from scripts.stages import networks
+from scripts.stages import workspace as paths
 from stylegan.checkpoint import CheckpointError, load_checkpoint
 from stylegan_modified.generator_files import load_conditioned, load_dialled
 from stylegan_modified.stylegan_generator import transplant
@@ -29,8 +30,8 @@ def published(label_size: int) -> dict[str, torch.Tensor]:
 def test_published_generators_load_as_every_version(tmp_path: Path, version, label_size, wrap) -> None:
     """Without a property CNN, which only generators with dials need."""
     state = published(label_size)
-    save(tmp_path, faces.GENERATOR_FILES[version], wrap(state))
-    generator = faces.load_generator(make_tool(tmp_path), version)
+    save(tmp_path, paths.FINE_TUNED[version], wrap(state))
+    generator = networks.load_generator(make_tool(tmp_path), version)
     assert generator.mapping.label_weight.shape == (7, label_size)
     z = torch.randn(2, tiny.Z_DIM, generator=torch.Generator().manual_seed(2))
     closed, opened = torch.zeros(2, 7), torch.eye(7)[[0, 3]] * 2
@@ -44,9 +45,9 @@ def test_published_generators_load_as_every_version(tmp_path: Path, version, lab
 @pytest.mark.parametrize("version", ["v1", "v2", "v3"])
 def test_an_original_generator_is_no_version(tmp_path: Path, version: str) -> None:
     """It would load, and every dial would silently do nothing."""
-    save(tmp_path, faces.GENERATOR_FILES[version], {"generator": tiny.base_generator().state_dict()})
+    save(tmp_path, paths.FINE_TUNED[version], {"generator": tiny.base_generator().state_dict()})
     with pytest.raises(UserError, match=f"{version}.pth cannot be used.*hears no properties"):
-        faces.load_generator(make_tool(tmp_path), version)
+        networks.load_generator(make_tool(tmp_path), version)
 
 
 def test_dials_need_the_property_cnn_and_are_never_dropped(tmp_path: Path) -> None:
@@ -56,9 +57,9 @@ def test_dials_need_the_property_cnn_and_are_never_dropped(tmp_path: Path) -> No
     for load in (load_checkpoint, load_conditioned):
         with pytest.raises(CheckpointError, match="with dials"):
             load(tmp_path / "v2.pth")
-    save(tmp_path, faces.GENERATOR_FILES["v2"], model.checkpoint())
+    save(tmp_path, paths.FINE_TUNED["v2"], model.checkpoint())
     with pytest.raises(UserError, match=r"no weights file.*v2_cnn.pth.*06_fine_tune_v2"):
-        faces.load_generator(make_tool(tmp_path), "v2")
+        networks.load_generator(make_tool(tmp_path), "v2")
 
 
 def test_a_generator_of_other_properties_is_refused(tmp_path: Path) -> None:
@@ -71,22 +72,22 @@ def test_a_generator_of_other_properties_is_refused(tmp_path: Path) -> None:
 
 def test_stylegan2_is_refused_where_v1_is_needed(tmp_path: Path) -> None:
     state = {"g_ema": stylegan2_generator().state_dict()}
-    save(tmp_path, faces.BASE, state)
-    save(tmp_path, faces.GENERATOR_FILES["v1"], state)
+    save(tmp_path, paths.GENERATOR, state)
+    save(tmp_path, paths.FINE_TUNED["v1"], state)
     for version in ("base", "v1"):
         with pytest.raises(UserError, match="StyleGAN2 at 16x16"):
-            faces.load_generator(make_tool(tmp_path), version)
+            networks.load_generator(make_tool(tmp_path), version)
 
 
 def test_a_base_without_discriminator_gets_an_untrained_one_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save(tmp_path, faces.BASE, {"generator": tiny.base_generator().state_dict()})
+    save(tmp_path, paths.GENERATOR, {"generator": tiny.base_generator().state_dict()})
     tool, lines = make_tool(tmp_path), []
     monkeypatch.setattr(tool, "log", lines.append)
-    generator, discriminator = faces.load_base(tool)
+    generator, discriminator = networks.load_base(tool)
     assert "untrained one" in lines[0]
     assert discriminator.resolution == generator.resolution
-    again = faces.load_base(make_tool(tmp_path))[1]
+    again = networks.load_base(make_tool(tmp_path))[1]
     for one, other in zip(discriminator.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)

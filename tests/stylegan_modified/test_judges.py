@@ -20,8 +20,10 @@ from scripts import make_labels
 from scripts.pipeline import REPOSITORY, Tool, ToolOptions, files, fingerprint
 from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.layers import read_toml
-from scripts.stages import faces
+from scripts.stages import networks
+from scripts.stages import workspace as paths
 from scripts.stages.filtering import hand_labels
+from scripts.stages.fine_tuning import control
 from stylegan import seeds
 
 EMBEDDED = REPOSITORY / "data" / "embedded"
@@ -41,14 +43,11 @@ JUDGES = {
 }
 # Functions that the training scripts reach and that may name a judge, with what for.
 USES_OF_JUDGES = {
-    ("scripts.06_fine_tune_v2", "draw_practice"),  # label maps and labels, as 03 and 04 make them
-    (
-        "scripts.stages.faces",
-        "load_identity",
-    ),  # the reader of such files; see the test of which file it reads
-    ("scripts.stages.fine_tuning.fine_tuning_run", "read_sweep"),  # a report, after the training
-    ("scripts.stages.fine_tuning.fine_tuning_run", "report_control"),
+    ("scripts.stages.fine_tuning.v2", "draw_practice"),  # label maps and labels, as 03 and 04 make them
+    ("scripts.stages.fine_tuning.control", "read_sweep"),  # a report, after the training
+    ("scripts.stages.fine_tuning.control", "report_control"),
     ("scripts.stages.networks", "build_segmenter"),
+    ("scripts.stages.networks", "load_identity"),  # see the test of which file it reads
     ("scripts.stages.networks", "load_judge"),
     ("scripts.stages.networks", "load_segmenter"),
 }
@@ -102,7 +101,7 @@ def test_the_judge_and_the_network_of_the_loss_are_different_files() -> None:
         item["path"]: item.get("bundled")
         for item in read_toml(REPOSITORY / "scripts/presets/embedded.toml")["weights"]
     }
-    assert weights[faces.ORACLE] == ORACLE.name and weights[faces.IDENTITY] == IDENTITY.name
+    assert weights[paths.ORACLE] == ORACLE.name and weights[paths.IDENTITY_NETWORK] == IDENTITY.name
 
 
 def test_they_were_trained_on_disjoint_portraits() -> None:
@@ -148,12 +147,12 @@ def test_the_training_scripts_know_the_judges_only_to_report_and_to_label() -> N
 
 
 def test_the_same_person_loss_looks_with_the_identity_network(tmp_path: Path) -> None:
-    for source, relative in ((ORACLE, faces.ORACLE), (IDENTITY, faces.IDENTITY)):
+    for source, relative in ((ORACLE, paths.ORACLE), (IDENTITY, paths.IDENTITY_NETWORK)):
         (tmp_path / relative).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, tmp_path / relative)
     tool = Tool("any", ToolOptions(workspace=tmp_path, device="cpu", quiet=True), StopRequest())
     image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    loaded = faces.load_identity(tool)
+    loaded = networks.load_identity(tool)
     judge, known = (load_embedder(path) for path in (ORACLE, IDENTITY))
     with torch.no_grad():
         assert torch.equal(loaded(image), known(image))
@@ -167,7 +166,7 @@ def test_latents_of_the_evaluation_are_nobody_else_s() -> None:
         importlib.import_module(f"scripts.{name}")
         for name in ("01_generate_candidates", "06_fine_tune_v2", "09_evaluate")
     )
-    assert set(faces.PREVIEW_SEEDS) < set(seeds.CANDIDATES)
+    assert set(control.PREVIEW_SEEDS) < set(seeds.CANDIDATES)
     assert generate.Options(seed=400_000, count=100_000).count == 100_000
     for seed, count in ((400_000, 100_001), (9_000_000, 10), (-1, 10)):
         with pytest.raises(ValueError, match="--seed plus --count"):

@@ -13,12 +13,13 @@ from stylegan.parallel import Processes
 from stylegan.stylegan_discriminator import StyleGANDiscriminator
 from stylegan.stylegan_generator import StyleGANGenerator
 from stylegan_modified.fine_tuning import LoopOptions, Trainer, train
+from stylegan_modified.recipes import V1Recipe, V2Recipe, V3Recipe
 from stylegan_modified.stylegan_discriminator import transplant_discriminator
 from stylegan_modified.stylegan_generator import transplant
-from stylegan_modified.training_property_cnn import PropertyCNNOptions, PropertyCNNTrainer
-from stylegan_modified.training_v1 import ConditionedGANTrainer, V1Options
-from stylegan_modified.training_v2 import DialOptions, DialTrainer
-from stylegan_modified.training_v3 import ConditionalVAETrainer, V3Options, draw_people
+from stylegan_modified.training_property_cnn import PropertyCNNTrainer
+from stylegan_modified.training_v1 import ConditionedGANTrainer
+from stylegan_modified.training_v2 import DialTrainer
+from stylegan_modified.training_v3 import ConditionalVAETrainer, draw_people
 from tests.process_groups import RecordingSGD, assert_same_gradients, in_processes
 from tests.stylegan.tiny import fill_with_known_weights
 from tests.stylegan_modified import test_document_recipes, test_training, tiny
@@ -35,7 +36,8 @@ class Embedding(nn.Module):
 
 def v1(recipe: str) -> ConditionedGANTrainer:
     # 12 pictures are 3 groups of the minibatch standard deviation, which two processes share unevenly.
-    options = V1Options(steps=STEPS, recipe=recipe, batch_size=12, generator_lr=1e-3, discriminator_lr=1e-3)
+    rates = {"generator_lr": 1e-3, "discriminator_lr": 1e-3}
+    options = V1Recipe(recipe=recipe, steps=STEPS, batch_size=12, warmup_steps=0, **rates)
     return ConditionedGANTrainer(
         transplant(tiny.base_generator()),
         transplant_discriminator(
@@ -49,13 +51,13 @@ def v1(recipe: str) -> ConditionedGANTrainer:
 
 
 def property_cnn() -> PropertyCNNTrainer:
-    options = PropertyCNNOptions(epochs=1, batch_size=5, learning_rate=1e-4)
+    options = V2Recipe(cnn_epochs=1, batch_size=5, cnn_lr=1e-4)
     return PropertyCNNTrainer(tiny.property_cnn(), tiny.pictures(), options)
 
 
 def dials() -> DialTrainer:
     made = test_training.dial_trainer()
-    options = DialOptions(steps=STEPS, batch_size=12, hue_weight=1e-4, realism_weight=0.03)
+    options = V2Recipe(steps=STEPS, batch_size=12, hue_weight=1e-4, realism_weight=0.03)
     filters = (test_document_recipes.Gender(),)
     return DialTrainer(made.model, made.pool, options, tiny.base_discriminator(), Embedding(), filters)
 
@@ -66,7 +68,7 @@ def v3() -> ConditionalVAETrainer:
     images = test_training.doubled(tiny.pictures(len(made.people.z), seed=5)).images
     people = replace(made.people, pictures=replace(made.people.pictures, images=images))
     # One of two processes has no given picture.
-    options = V3Options(STEPS, batch_size=1, drawn_size=5)
+    options = V3Recipe(steps=STEPS, batch_size=1, drawn_size=5)
     return ConditionalVAETrainer(made.model, made.encoder, made.data, people, options, Embedding())
 
 
@@ -85,8 +87,7 @@ TRAINERS: dict[str, Callable[[], Trainer]] = {
 def after_training(name: str, folder: Path) -> dict[str, Any]:
     """Weights, gradients of all steps and log of a training to its end."""
     trainer = TRAINERS[name]()
-    if hasattr(trainer.options, "precision"):
-        trainer.options = replace(trainer.options, precision="float32")
+    trainer.precision = "float32"
     for attribute, part in list(vars(trainer).items()):
         if isinstance(part, torch.optim.Optimizer):
             setattr(trainer, attribute, RecordingSGD(part.param_groups))
@@ -139,7 +140,7 @@ def test_another_number_of_processes_goes_on(tmp_path: Path, trained: dict[int, 
     def steps(until: int) -> Callable[[], dict[str, Any]]:
         def job() -> dict[str, Any]:
             trainer = TRAINERS["v1 matching"]()
-            trainer.options = replace(trainer.options, precision="float32")
+            trainer.precision = "float32"
             loop = LoopOptions(6, seed=3, log_every=1)
             calls = iter([False] * until + [True])
             state = train(trainer, loop, tmp_path / "v1.pt", should_stop=lambda: next(calls, False))

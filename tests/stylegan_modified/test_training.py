@@ -1,7 +1,6 @@
 """Every trainer: frozen parts stay frozen, and a stopped and resumed run equals one that ran through."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,16 +16,33 @@ from stylegan_modified.fine_tuning import (
     train,
 )
 from stylegan_modified.linear_latents import LinearEditor
+from stylegan_modified.recipes import V1Recipe, V2Recipe, V3Recipe
 from stylegan_modified.requests import draw_pairs
 from stylegan_modified.stylegan_discriminator import transplant_discriminator
 from stylegan_modified.stylegan_generator import transplant
 from stylegan_modified.stylegan_generator_v3 import Encoder, EncoderConfig
-from stylegan_modified.training_property_cnn import PropertyCNNOptions, PropertyCNNTrainer
-from stylegan_modified.training_v1 import ConditionedGANTrainer, V1Options
-from stylegan_modified.training_v2 import DialOptions, DialPool, DialTrainer
-from stylegan_modified.training_v3 import ConditionalVAETrainer, V3Options, draw_people
-from stylegan_modified.warm_start import WarmStartOptions, WarmStartTrainer
+from stylegan_modified.training_property_cnn import PropertyCNNTrainer
+from stylegan_modified.training_v1 import ConditionedGANTrainer
+from stylegan_modified.training_v2 import DialPool, DialTrainer
+from stylegan_modified.training_v3 import ConditionalVAETrainer, draw_people
+from stylegan_modified.warm_start import WarmStartTrainer
 from tests.stylegan_modified import tiny
+
+
+class FewPeople(V1Recipe):
+    warm_start_people = 16
+
+
+class MorePeople(V1Recipe):
+    warm_start_people = 64
+
+
+class Impatient(V2Recipe):
+    cnn_patience_epochs = 2
+
+
+class MoreHeldOut(V2Recipe):
+    cnn_held_out_share = 0.4
 
 
 def v1_trainer(recipe: str, compared_by: str = "both") -> ConditionedGANTrainer:
@@ -35,12 +51,12 @@ def v1_trainer(recipe: str, compared_by: str = "both") -> ConditionedGANTrainer:
         transplant(tiny.base_generator()),
         transplant_discriminator(tiny.base_discriminator(), conditioning),
         tiny.pictures(),
-        V1Options(steps=6, recipe=recipe, batch_size=4, conditioning=compared_by),
+        V1Recipe(steps=6, recipe=recipe, batch_size=4, warmup_steps=0, conditioning=compared_by),
     )
 
 
 def cnn_trainer() -> PropertyCNNTrainer:
-    options = PropertyCNNOptions(epochs=2, batch_size=4, learning_rate=1e-3)
+    options = V2Recipe(cnn_epochs=2, batch_size=4, cnn_lr=1e-3)
     return PropertyCNNTrainer(tiny.property_cnn(), tiny.pictures(), options)
 
 
@@ -57,7 +73,7 @@ def dial_trainer() -> DialTrainer:
     return DialTrainer(
         model,
         DialPool(z, draw_pairs(tiny.pictures().properties, 40, rng), label_maps),
-        DialOptions(steps=6, batch_size=4, realism_weight=0.03),
+        V2Recipe(steps=6, batch_size=4, realism_weight=0.03),
         tiny.base_discriminator(),
     )
 
@@ -69,7 +85,7 @@ def warm_start_trainer() -> WarmStartTrainer:
         w = generator.mapping(torch.randn(200, tiny.Z_DIM, generator=rng))
     editor = LinearEditor.fit(w, torch.arange(200), w @ torch.randn(tiny.Z_DIM, 7, generator=rng))
     properties = editor.properties(w)
-    return WarmStartTrainer(generator, editor, properties, WarmStartOptions(steps=6, latents=16))
+    return WarmStartTrainer(generator, editor, properties, FewPeople(warm_start_steps=6))
 
 
 def v3_trainer() -> ConditionalVAETrainer:
@@ -78,7 +94,9 @@ def v3_trainer() -> ConditionalVAETrainer:
     data = tiny.pictures()
     model = _Doubled(tiny.dial_generator())
     people = draw_people(model, tiny.Z_DIM, data.properties, 12, seed=0, batch_size=5)
-    return ConditionalVAETrainer(model, encoder, doubled(data), people, V3Options(6, 2, drawn_size=4))
+    return ConditionalVAETrainer(
+        model, encoder, doubled(data), people, V3Recipe(steps=6, batch_size=2, drawn_size=4)
+    )
 
 
 class _Doubled(torch.nn.Module):
@@ -136,7 +154,7 @@ def test_no_step_draws_what_another_training_draws(tmp_path: Path) -> None:
 
 def test_no_step_of_the_warm_start_draws_a_person_of_the_evaluation(tmp_path: Path) -> None:
     trainer = warm_start_trainer()
-    trainer.options = WarmStartOptions(steps=1200)
+    trainer.options = V1Recipe(warm_start_steps=1200)
     found = seeds_of_steps(trainer, 1200, tmp_path / "warm.pt")
     assert len(set(found)) == 2400 and not any(seed in PICTURES for seed in found)
 
@@ -157,7 +175,7 @@ def test_mixed_precision_rounds_and_little_more(name: str) -> None:
     rows = {}
     for precision in ("float32", "bf16"):
         trainer = TRAINERS[name]()
-        trainer.options = replace(trainer.options, precision=precision)
+        trainer.precision = precision
         torch.manual_seed(0)
         rows[precision] = trainer.step(0, torch.Generator().manual_seed(0))
     assert rows["bf16"] == pytest.approx(rows["float32"], rel=0.1, abs=0.01)
@@ -252,7 +270,7 @@ def test_a_checkpoint_of_other_options_or_a_damaged_one_is_refused(tmp_path: Pat
 
 
 def test_property_cnn_stops_early_and_keeps_the_best_epoch(tmp_path: Path) -> None:
-    options = PropertyCNNOptions(epochs=50, batch_size=4, learning_rate=3e-2, patience_epochs=2)
+    options = Impatient(cnn_epochs=50, batch_size=4, cnn_lr=3e-2)
     trainer = PropertyCNNTrainer(tiny.property_cnn(), tiny.pictures(), options)
     state = train(trainer, LoopOptions(trainer.steps), tmp_path / "cnn.pt")
     assert trainer.finished() and state.step < trainer.steps
@@ -270,7 +288,7 @@ def two_of_each_person(count: int = 30) -> TrainingPictures:
 
 def test_nobody_is_on_two_sides_of_the_property_cnns_split() -> None:
     data = two_of_each_person()
-    options = PropertyCNNOptions(epochs=1, batch_size=4, held_out_share=0.4)
+    options = MoreHeldOut(cnn_epochs=1, batch_size=4)
     trainer = PropertyCNNTrainer(tiny.property_cnn(), data, options)
     parts = [trainer.training_rows, trainer.validation_rows, trainer.report_rows]
     people = [set(data.people[rows].tolist()) for rows in parts]
@@ -279,7 +297,7 @@ def test_nobody_is_on_two_sides_of_the_property_cnns_split() -> None:
 
 
 def test_people_that_are_reported_decide_nothing(tmp_path: Path) -> None:
-    options = PropertyCNNOptions(epochs=2, batch_size=12, learning_rate=3e-2, held_out_share=0.4)
+    options = MoreHeldOut(cnn_epochs=2, batch_size=12, cnn_lr=3e-2)
     found = []
     for change in (0.0, 5.0):
         data = two_of_each_person()
@@ -294,15 +312,16 @@ def test_people_that_are_reported_decide_nothing(tmp_path: Path) -> None:
 
 
 def test_odd_batches_of_pairs_are_refused() -> None:
-    assert DialOptions(steps=1, batch_size=6).pairs == 3
+    made = dial_trainer()
+    assert V2Recipe(batch_size=6).pairs == 3
     for size in (0, 1, 5):
-        with pytest.raises(ValueError, match="even number"):
-            DialOptions(steps=1, batch_size=size)
+        with pytest.raises(ValueError, match="must be even"):
+            DialTrainer(made.model, made.pool, V2Recipe(batch_size=size), made.discriminator)
 
 
 def test_the_warm_start_teaches_what_the_linear_editor_does(tmp_path: Path) -> None:
     trainer = warm_start_trainer()
-    trainer.options = WarmStartOptions(steps=300, latents=64)
+    trainer.options = MorePeople(warm_start_steps=300)
     rows = []
     train(
         trainer, LoopOptions(300, log_every=10), tmp_path / "warm.pt", on_save=lambda s: rows.extend(s.rows)

@@ -20,7 +20,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from scripts.pipeline import Tool, UserError, files
 from scripts.pipeline.console import running_command
-from scripts.stages import faces
+from scripts.stages import scores
 from scripts.stages.regenerating import photographs
 from scripts.stages.regenerating.photographs import PhotographEncoder
 from scripts.stages.regenerating.regenerator import (
@@ -267,7 +267,7 @@ class Explorer:
 
 def _dials(tool: Tool) -> list[dict[str, Any]]:
     """The seven dials: names, meanings, range from the 1st to the 99th percentile, and median."""
-    percentiles = faces.load_statistics(tool).normalized_percentiles()
+    percentiles = scores.load_statistics(tool).normalized_percentiles()
     return [
         {
             "name": prop.name,

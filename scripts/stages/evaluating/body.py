@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from scripts.pipeline import MissingInputError, Stage, UserError, files
-from scripts.stages import faces
+from scripts.stages import scores
 from scripts.stages.evaluating import goals
 from scripts.stages.evaluating.drawings import editing_sheet, response_figure, strips
 from scripts.stages.evaluating.generators import UnfittedBaseError, linear_dials
@@ -36,8 +36,8 @@ EDITING_ROWS = 6
 def check(stage: Stage, options: Any) -> None:
     """Raise `UserError`, before earlier results go, if there is nothing to evaluate or to compare with."""
     recorded_segmentation(stage)
-    faces.load_statistics(stage)
-    faces.read_scores(stage)
+    scores.load_statistics(stage)
+    scores.read_scores(stage)
     versions = chosen_versions(stage, options)
     if "base" in options.versions or versions == ["base"]:
         linear_dials(stage)
@@ -50,7 +50,7 @@ def evaluate(stage: Stage, options: Any) -> None:
         options: of 09_evaluate.
     """
     keep_freed_memory()
-    statistics = faces.load_statistics(stage)
+    statistics = scores.load_statistics(stage)
     judges, requests = Judges(stage, statistics), Requests(stage, statistics, options.seed)
     sizes = Sizes(
         latents=options.latents,

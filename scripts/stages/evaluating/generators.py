@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from scripts.pipeline import Stage, UserError
-from scripts.stages import faces
+from scripts.stages import networks, scores
 from scripts.stages.candidate_latents import load_latents
 from scripts.stages.evaluating.versions import HOW_TO_MAKE_V1_DOCUMENT, V1_DOCUMENT
 from stylegan.checkpoint import CheckpointError
@@ -44,7 +44,7 @@ def load_version(stage: Stage, version: str) -> nn.Module:
     if version == "base":
         return linear_dials(stage)
     if version != "v1_document":
-        return faces.load_generator(stage, version)
+        return networks.load_generator(stage, version)
     with stage.foreseen(CheckpointError, OSError, mend=HOW_TO_MAKE_V1_DOCUMENT):
         return load_conditioned(stage.workspace / V1_DOCUMENT).to(stage.device)
 
@@ -55,12 +55,12 @@ def linear_dials(stage: Stage) -> nn.Module:
     Raises:
         UnfittedBaseError: there are too few of them.
     """
-    generator, _ = faces.load_base(stage)
-    rows, scores = faces.read_scores(stage)
+    generator, _ = networks.load_base(stage)
+    rows, measured = scores.read_scores(stage)
     w = load_latents(stage)[torch.tensor(rows)]
     mend = stage.command("01_generate_candidates", "--count", "4000", "--force")
     try:
-        model = LinearDialGenerator(generator, w, torch.tensor(scores))
+        model = LinearDialGenerator(generator, w, torch.tensor(measured))
     except ValueError as error:
         raise UnfittedBaseError(f"{error}. More candidates: {mend}") from error
     return model.to(stage.device).eval()

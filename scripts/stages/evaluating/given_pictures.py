@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from scripts.pipeline import Stage, UserError
-from scripts.stages import faces
+from scripts.stages import networks
 from scripts.stages.evaluating.generators import DialledGenerator
 from scripts.stages.evaluating.judges import Judges
 from scripts.stages.evaluating.versions import CANDIDATES_PER_GIVEN, FIRST_GIVEN, SMALLEST_SEARCH
@@ -50,15 +50,15 @@ class GivenPictures:
 
     @cached_property
     def _base(self) -> nn.Module:
-        return faces.load_base(self.stage)[0]
+        return networks.load_base(self.stage)[0]
 
     @cached_property
     def _identity(self) -> nn.Module | None:
-        return faces.load_identity(self.stage)
+        return networks.load_identity(self.stage)
 
     @cached_property
     def _networks(self) -> tuple[Encoder, PropertyCNN]:
-        return faces.load_encoder(self.stage)
+        return networks.load_encoder(self.stage)
 
     def given(self, numbers: range) -> np.ndarray:
         """Given pictures, uint8 [n, H, W, 3], as JPEGs show them.

@@ -9,7 +9,7 @@ import numpy as np
 
 from cnn.oracle import load_oracle, read_pictures
 from scripts.pipeline import Stage
-from scripts.stages import faces, networks
+from scripts.stages import networks, scores
 from scripts.stages.base_generator.kid import detector_features
 from scripts.stages.workspace import ORACLE, SCORES
 from segmentation.normalization import ScoreStatistics
@@ -81,7 +81,7 @@ class Judges:
     def _reference_rows(self) -> np.ndarray:
         """Rows of the reference pictures among those with seven valid scores."""
         rng = np.random.default_rng(derived_seed(Purpose.EVALUATION_REFERENCE))
-        return np.sort(rng.permutation(len(faces.read_scores(self.stage)[0]))[:2000])
+        return np.sort(rng.permutation(len(scores.read_scores(self.stage)[0]))[:2000])
 
     @property
     def reference_count(self) -> int:
@@ -94,7 +94,7 @@ class Judges:
         paths = table.loc[table["valid"].eq(True), "img_path"].tolist()
         for start in range(0, self.reference_count, READ_AT_ONCE):
             rows = self._reference_rows[start : start + READ_AT_ONCE]
-            yield np.stack([faces.read_picture(self.stage, paths[row]) for row in rows])
+            yield np.stack([scores.read_picture(self.stage, paths[row]) for row in rows])
 
     @cached_property
     def _reference_read(self) -> dict[str, np.ndarray]:
@@ -109,5 +109,5 @@ class Judges:
     @cached_property
     def oracle_lines(self) -> ReadingLines:
         """From the oracle's properties to scores, fitted on `reference`; only with an oracle."""
-        scores = faces.read_scores(self.stage)[1][self._reference_rows]
-        return fit_lines(self._reference_read["properties"], scores)
+        measured = scores.read_scores(self.stage)[1][self._reference_rows]
+        return fit_lines(self._reference_read["properties"], measured)

@@ -20,7 +20,7 @@ from torch import Tensor
 from scripts.pipeline import Stage, files
 from scripts.pipeline.array_files import ArrayFileError, read_arrays
 from scripts.pipeline.fingerprint import input_state
-from scripts.stages import faces
+from scripts.stages import scores
 from scripts.stages.evaluating.generators import DialledGenerator
 from scripts.stages.evaluating.given_pictures import GivenPictures
 from scripts.stages.evaluating.judges import Judges
@@ -83,12 +83,12 @@ class Requests:
     """
 
     def __init__(self, stage: Stage, statistics: ScoreStatistics, seed: int) -> None:
-        self.levels = faces.sweep_levels(statistics)
+        self.levels = scores.sweep_levels(statistics)
         percentiles = statistics.normalized_percentiles()
         self.sweep = sweep_requests(self.levels)
         self.distinct, self.index = distinct_requests(self.sweep)
         self.protocol = protocol_requests(self.levels[2], percentiles[:, 0], percentiles[:, -1])
-        self._scores = faces.read_scores(stage)[1]
+        self._scores = scores.read_scores(stage)[1]
         self._seed = seed
 
     def of_population(self, numbers: range) -> np.ndarray:

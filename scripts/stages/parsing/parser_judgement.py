@@ -5,18 +5,23 @@ itself.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from sklearn.metrics import ConfusionMatrixDisplay
+
+from data import portraits
 from scripts.pipeline import Tool, UserError
+from scripts.pipeline.pictures import contact_sheet
 from scripts.stages.generated_pictures import jpeg_round_trip
-
-if TYPE_CHECKING:
-    import numpy as np
-    from matplotlib.figure import Figure
-
-    from segmentation.face_crop import FaceCropper
-    from segmentation.facexformer import FaceXFormer
-    from segmentation.parser_evaluation import ParserFigures
+from segmentation.face_classes import CLASS_NAMES
+from segmentation.face_crop import FaceCropper
+from segmentation.facexformer import FaceXFormer
+from segmentation.parser_evaluation import ParserFigures, compare_with_truth, parse_mirrored
+from segmentation.parser_training import crop_label_map
+from segmentation.parsing import intersection_over_union, parse_faces, visualize
 
 HELD_OUT_SEED = 3_000_000
 PICTURE_SIZE_PX = 128
@@ -64,8 +69,6 @@ def judge_on_portraits(tool: Tool, parser: FaceXFormer, count: int, folder: str)
     Raises:
         UserError: the detector found no face.
     """
-    from segmentation.face_crop import FaceCropper
-
     cropper = FaceCropper(tool.device)
     found: list[_KnownFace] = []
     with tool.progress(count, "portraits") as progress:
@@ -88,8 +91,6 @@ def judge_on_pairs(
         images: uint8 [N, S, S, 3].
         label_maps: uint8 [N, S, S].
     """
-    from segmentation.face_crop import FaceCropper
-
     cropper = FaceCropper(tool.device)
     found: list[_KnownFace] = []
     with tool.progress(len(images), "pictures") as progress:
@@ -102,10 +103,6 @@ def judge_on_pairs(
 
 def _report(tool: Tool, found: Sequence[_KnownFace], count: int, folder: str) -> dict[str, Any]:
     """Figures of parsed faces, written and printed; `count` pictures were looked at."""
-    import numpy as np
-
-    from segmentation.parser_evaluation import compare_with_truth
-
     _check_found(len(found), count)
     _, predicted, fine_truth, picture_truth = (np.stack(part) for part in zip(*found, strict=True))
     figures = compare_with_truth(predicted, fine_truth, picture_truth)
@@ -119,7 +116,6 @@ def _report(tool: Tool, found: Sequence[_KnownFace], count: int, folder: str) ->
 
 
 def _parse_portraits(parser: FaceXFormer, cropper: FaceCropper, seeds: Sequence[int]) -> list[_KnownFace]:
-    from data import portraits
 
     drawn = portraits.render_many(seeds, PICTURE_SIZE_PX)
     fine_maps = portraits.render_many(seeds, TRUTH_SIZE_PX).label_maps
@@ -134,11 +130,6 @@ def _parse_known(
     truths: tuple[np.ndarray, np.ndarray],
 ) -> list[_KnownFace]:
     """Parse pictures whose label maps are known, finely and at the pictures' own size; faces found alone."""
-    import numpy as np
-
-    from segmentation.parser_training import crop_label_map
-    from segmentation.parsing import parse_faces
-
     crops = cropper(list(images))
     rows = [row for row, crop in enumerate(crops) if crop is not None]
     if not rows:
@@ -171,11 +162,6 @@ def judge_on_generated(tool: Tool, parser: FaceXFormer, images: np.ndarray, fold
     Raises:
         UserError: the detector found no face.
     """
-    import numpy as np
-
-    from segmentation.face_crop import FaceCropper
-    from segmentation.parsing import intersection_over_union
-
     cropper = FaceCropper(tool.device)
     found: list[_GeneratedFace] = []
     with tool.progress(len(images)) as progress:
@@ -204,10 +190,6 @@ def judge_on_generated(tool: Tool, parser: FaceXFormer, images: np.ndarray, fold
 
 
 def _parse_generated(parser: FaceXFormer, cropper: FaceCropper, images: np.ndarray) -> list[_GeneratedFace]:
-    import numpy as np
-
-    from segmentation.parser_evaluation import parse_mirrored
-    from segmentation.parsing import parse_faces
 
     crops = cropper(list(images))
     pairs = [(image, crop) for image, crop in zip(images, crops, strict=True) if crop is not None]
@@ -230,11 +212,6 @@ def _check_found(found: int, count: int) -> None:
 
 def _save_sheet(tool: Tool, relative: str, rows: Iterable[Sequence[np.ndarray]]) -> None:
     """Rows of a face and two label maps, which are drawn over it."""
-    import numpy as np
-
-    from scripts.pipeline.pictures import contact_sheet
-    from segmentation.parsing import visualize
-
     pictures = [
         np.concatenate([face, *(visualize(face, label_map) for label_map in label_maps)], axis=1)
         for face, *label_maps in rows
@@ -244,10 +221,6 @@ def _save_sheet(tool: Tool, relative: str, rows: Iterable[Sequence[np.ndarray]])
 
 def _save_confusion(tool: Tool, figures: ParserFigures, folder: str) -> None:
     """Shares of each true class that were given each class, as a table and as a picture."""
-    import pandas as pd
-
-    from segmentation.face_classes import CLASS_NAMES
-
     table = pd.DataFrame(figures.confusion.round(6), columns=list(CLASS_NAMES))
     table.insert(0, "truth", CLASS_NAMES)
     tool.write_csv(f"{folder}/{CONFUSION_TABLE}", table)
@@ -256,11 +229,6 @@ def _save_confusion(tool: Tool, figures: ParserFigures, folder: str) -> None:
 
 def confusion_figure(figures: ParserFigures) -> Figure:
     """The confusion matrix as a picture."""
-    from matplotlib.figure import Figure
-    from sklearn.metrics import ConfusionMatrixDisplay
-
-    from segmentation.face_classes import CLASS_NAMES
-
     figure = Figure(figsize=(8.5, 8), layout="constrained")
     axes = figure.subplots()
     names = [name.replace("_", " ") for name in CLASS_NAMES]
@@ -279,9 +247,6 @@ def confusion_figure(figures: ParserFigures) -> Figure:
 
 
 def _log_figures(tool: Tool, figures: ParserFigures) -> None:
-    import numpy as np
-
-    from segmentation.face_classes import CLASS_NAMES
 
     truths = ("finer", "of its size", "ceiling")
     columns = (figures.iou, figures.iou_at_picture_size, figures.ceiling)

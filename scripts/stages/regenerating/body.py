@@ -13,7 +13,7 @@ import pandas as pd
 
 from scripts.pipeline import Tool, files, locks, tables
 from scripts.pipeline.pictures import contact_sheet, labelled_grid
-from scripts.stages import faces, networks
+from scripts.stages import networks, scores
 from scripts.stages.pictures import short_name
 from scripts.stages.regenerating import photographs
 from scripts.stages.regenerating.regenerator import (
@@ -60,7 +60,7 @@ def regenerate(tool: Tool, options: Any) -> None:
 
 def make_pictures(tool: Tool, options: Any) -> None:
     """Make the pictures, their table and the grid."""
-    statistics, folder = faces.load_statistics(tool), output_folder(options)
+    statistics, folder = scores.load_statistics(tool), output_folder(options)
     earlier = read_earlier(tool.workspace / folder / TABLE)
     if far := far_requests(options, statistics.normalized_percentiles()):
         tool.log(
@@ -69,7 +69,7 @@ def make_pictures(tool: Tool, options: Any) -> None:
         )
     regenerator = Regenerator(tool, options.version, options.trunc_psi, options.corrections)
     people = list_people(tool, options, regenerator)
-    rows, columns = list_cells(options, people, faces.sweep_levels(statistics)[2])
+    rows, columns = list_cells(options, people, scores.sweep_levels(statistics)[2])
     cells = [cell for row in rows for cell in row]
     table = request_table(options, cells)
     judge = networks.load_judge(tool, statistics) if options.measure else None

@@ -11,7 +11,7 @@ from torch import nn
 from scripts.pipeline import Tool, UserError, tables
 from scripts.pipeline.fingerprint import sha256_file
 from scripts.pipeline.image_files import ImageFileError, read_image
-from scripts.stages import faces, networks
+from scripts.stages import networks
 from scripts.stages.regenerating.regenerator import Photograph
 from scripts.stages.workspace import ENCODER, FACES, PROPERTY_CNN
 from segmentation.face_alignment import FRAME_PX, Similarity, cut_out
@@ -37,8 +37,8 @@ class PhotographEncoder:
 
     def __init__(self, tool: Tool, model: nn.Module) -> None:
         self.tool, self._model = tool, model
-        self._encoder, self._reader = faces.load_encoder(tool)
-        self._identity = faces.load_identity(tool)
+        self._encoder, self._reader = networks.load_encoder(tool)
+        self._identity = networks.load_identity(tool)
         self.size = self._encoder.config.resolution
 
     def __call__(self, path: Path) -> Photograph:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from scripts.pipeline import MissingInputError, Tool
 from scripts.pipeline.fingerprint import sha256_file
-from scripts.stages import faces
+from scripts.stages import networks
 from scripts.stages.workspace import FINE_TUNED, GENERATOR
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan.sampling import sample_z, to_uint8
@@ -116,7 +116,7 @@ class Regenerator:
     def __init__(self, tool: Tool, version: str, trunc_psi: float = 1.0, corrections: int = 1) -> None:
         self.tool, self.version = tool, version
         self.trunc_psi, self.corrections = trunc_psi, corrections
-        self.model = faces.load_generator(tool, version)
+        self.model = networks.load_generator(tool, version)
         self._known: tuple[tuple[Person, ...], Untouched] | None = None
 
     def __call__(self, requests: Sequence[Request]) -> Regenerated:

@@ -20,7 +20,7 @@ from scripts.pages.explorer.explorer import Explorer
 from scripts.pages.explorer.server import ExploreServer
 from scripts.pipeline import REPOSITORY, Tool, ToolOptions
 from scripts.pipeline.interrupts import StopRequest
-from scripts.stages import faces
+from scripts.stages import workspace as paths
 from segmentation.normalization import fit
 from segmentation.property_table import LABEL_ALGORITHM, PROPERTY_NAMES
 from stylegan_modified.stylegan_generator import transplant
@@ -33,8 +33,8 @@ def make_workspace(root: Path) -> Path:
     """Score statistics, four generators whose dials do something, property CNN and encoder."""
     scores = np.random.default_rng(0).normal(size=(200, len(PROPERTY_NAMES)))
     statistics = {f"algorithm_{LABEL_ALGORITHM}": fit(scores, np.ones(scores.shape, bool)).to_dict()}
-    (root / faces.STATISTICS).parent.mkdir(parents=True)
-    (root / faces.STATISTICS).write_text(json.dumps(statistics))
+    (root / paths.STATISTICS).parent.mkdir(parents=True)
+    (root / paths.STATISTICS).write_text(json.dumps(statistics))
     base, model = tiny.base_generator(), tiny.dial_generator()
     v1 = transplant(base)
     torch.manual_seed(5)
@@ -43,12 +43,12 @@ def make_workspace(root: Path) -> Path:
         for parameter in model.dials.parameters():
             parameter.normal_(0, 0.1)
     encoder = Encoder(EncoderConfig(tiny.RESOLUTION, tiny.Z_DIM, width=0.25, hidden=32))
-    save(root, faces.BASE, {"generator": base.state_dict(), "config": base.config})
-    save(root, faces.GENERATOR_FILES["v1"], v1.checkpoint())
+    save(root, paths.GENERATOR, {"generator": base.state_dict(), "config": base.config})
+    save(root, paths.FINE_TUNED["v1"], v1.checkpoint())
     for version in ("v2", "v3"):
-        save(root, faces.GENERATOR_FILES[version], model.checkpoint())
-    save(root, faces.PROPERTY_CNN, model.property_cnn.checkpoint())
-    save(root, faces.ENCODER, encoder.checkpoint())
+        save(root, paths.FINE_TUNED[version], model.checkpoint())
+    save(root, paths.PROPERTY_CNN, model.property_cnn.checkpoint())
+    save(root, paths.ENCODER, encoder.checkpoint())
     return root
 
 

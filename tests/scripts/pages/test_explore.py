@@ -20,7 +20,8 @@ from PIL import Image
 from scripts.pages.explorer.explorer import ExploreError, Explorer
 from scripts.pages.explorer.server import ExploreServer
 from scripts.pipeline import UserError
-from scripts.stages import faces
+from scripts.stages import networks, scores
+from scripts.stages import workspace as paths
 from scripts.stages.regenerating import photographs
 from scripts.stages.regenerating.photographs import PhotographEncoder
 from scripts.stages.regenerating.regenerator import exact
@@ -63,7 +64,7 @@ def test_state_names_versions_and_dials(explorer: Explorer) -> None:
     state = explorer.state()
     assert state["versions"] == ["base", "v1", "v2", "v3"]
     assert [dial["name"] for dial in state["dials"]] == list(PROPERTY_NAMES)
-    percentiles = faces.load_statistics(explorer.tool).normalized_percentiles()
+    percentiles = scores.load_statistics(explorer.tool).normalized_percentiles()
     for dial, row in zip(state["dials"], percentiles, strict=True):
         assert row[0] - 0.01 <= dial["min"] <= row[0] < dial["median"] < row[-1] <= dial["max"]
         assert dial["low"] and dial["high"]
@@ -199,7 +200,7 @@ def test_photographs_are_cut_to_where_faces_are(workspace: Path, monkeypatch: py
     table = pd.DataFrame({"status": ["ok", "ok", "no_face"], "x0": [8, 8, 0], "y0": [4, 4, 0]})
     table.assign(x1=[24, 24, 0]).to_csv(workspace / photographs.FACES, index=False)
     tool = make_tool(workspace)
-    encoder = PhotographEncoder(tool, faces.load_generator(tool, "v3"))
+    encoder = PhotographEncoder(tool, networks.load_generator(tool, "v3"))
     photo = np.zeros((300, 400, 3), np.uint8)
     photo[100:220, 140:260] = 255
     box = (140.0, 100.0, 260.0, 230.0)
@@ -216,14 +217,14 @@ def test_photographs_are_cut_to_where_faces_are(workspace: Path, monkeypatch: py
 
 def test_a_workspace_without_v3_says_what_makes_it(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path / "workspace")
-    (workspace / faces.GENERATOR_FILES["v3"]).unlink()
+    (workspace / paths.FINE_TUNED["v3"]).unlink()
     explorer = Explorer(make_tool(workspace))
     state = explorer.state()
     assert state["versions"] == ["base", "v1", "v2"] and not state["photographs"]
     assert "07_fine_tune_v3.py" in state["missing"]["v3"] and "07_fine" in state["photographsCommand"]
     with pytest.raises(ExploreError, match="07_fine_tune_v3"):
         explorer.photograph(upload(photograph()))
-    (workspace / faces.GENERATOR_FILES["v1"]).write_bytes(b"half")
+    (workspace / paths.FINE_TUNED["v1"]).write_bytes(b"half")
     with pytest.raises(UserError, match="fine_tuned_v1"):
         explorer.picture({"version": "v1", "seed": 0, "properties": properties()})
 

@@ -14,7 +14,7 @@ from PIL import Image
 from scripts.pages.explorer.explorer import Explorer
 from scripts.pages.explorer.server import ExploreServer
 from scripts.pipeline import REPOSITORY
-from scripts.stages import faces
+from scripts.stages import workspace as paths
 from scripts.stages.regenerating.photographs import PhotographEncoder
 from stylegan_modified import editing
 from tests.processes import ScriptProcess, wait_until
@@ -304,7 +304,7 @@ def is_listening(port: int) -> bool:
 
 def test_a_workspace_without_v3_says_what_makes_it(workspace, chromium: Chromium, tmp_path: Path) -> None:
     shutil.copytree(workspace, tmp_path / "young")
-    (tmp_path / "young" / faces.GENERATOR_FILES["v3"]).unlink()
+    (tmp_path / "young" / paths.FINE_TUNED["v3"]).unlink()
     with serving(Explorer(make_tool(tmp_path / "young"))) as server:
         open_page(chromium, server.address)
         for selector in ("#upload", "#versions [value=v3]"):

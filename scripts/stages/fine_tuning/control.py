@@ -1,0 +1,102 @@
+"""The control that a generator reached: each dial turned, read by the judge, and shown in a picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cnn.oracle import load_oracle, read_pictures
+from scripts.pipeline import Stage, UserError
+from scripts.pipeline.pictures import labelled_grid
+from scripts.stages import networks
+from scripts.stages.scores import sweep_levels
+from scripts.stages.workspace import CONTROL, ORACLE, PREVIEWS
+from segmentation.normalization import ScoreStatistics
+from segmentation.property_table import PROPERTY_NAMES
+from stylegan import seeds
+from stylegan.sampling import sample_z
+from stylegan_modified.evaluation import (
+    ControlReport,
+    Generate,
+    Sweep,
+    identity_auc,
+    measure_control,
+    run_sweep,
+)
+
+PREVIEW_SEEDS = tuple(range(4))
+
+
+def preview_grid(generate: Generate, statistics: ScoreStatistics, z: Tensor) -> Any:
+    """Picture: rows of people, each property at its 5th, 50th and 95th percentile, others at the median."""
+    sweep = run_sweep(generate, z, sweep_levels(statistics)[[0, 2, 4]])
+    rows = [person.reshape(-1, *person.shape[2:]) for person in sweep.images]
+    columns = [f"{name} {level}" for name in PROPERTY_NAMES for level in ("5%", "50%", "95%")]
+    return labelled_grid(rows, [f"seed {seed}" for seed in PREVIEW_SEEDS[: len(z)]], columns)
+
+
+def report_control(
+    stage: Stage, generate: Generate, z_dim: int, statistics: ScoreStatistics, version: str, latent_count: int
+) -> dict[str, str]:
+    """Sweep each property over latents that no training saw, read by stages 3 and 4, and write the result.
+
+    Where the preset has an oracle, it also says who and what the sweep pictures show.
+    Writes `stylegan_modified/control_<version>.json`.
+
+    Returns:
+        The numbers to end the stage with.
+
+    Raises:
+        UserError: the judge could not read a single picture.
+    """
+    z = sample_z(seeds.CONTROL[:latent_count], 0, z_dim).to(stage.device)
+    sweep = run_sweep(generate, z, sweep_levels(statistics))
+    report = measure_control(sweep, networks.load_judge(stage, statistics))
+    if report.readable == 0:
+        raise UserError(
+            f"the face parser cannot read a single picture of {version}, so its control is unknown. "
+            f"Look at {stage.workspace / PREVIEWS} and train again with other settings."
+        )
+    shown = read_sweep(stage, sweep)
+    stage.write_json(CONTROL.format(version), report.to_dict() | shown)
+    stage.log(
+        f"control of {version} on {latent_count} latents (Pearson r, slope, mean absolute error in sd):"
+    )
+    for name, r in report.r.items():
+        stage.log(f"  {name:16} r {r:6.3f}   slope {report.slope[name]:6.3f}   error {report.mae[name]:5.3f}")
+    return control_numbers(report, shown)
+
+
+def read_sweep(stage: Stage, sweep: Sweep) -> dict[str, float]:
+    """Identity AUC and shares of women and good quality of a sweep, read by the oracle (if any)."""
+    path = stage.workspace / ORACLE
+    if not path.exists():
+        return {}
+    with stage.foreseen(ValueError, OSError, mend=stage.command("00_fetch_weights", "--force")):
+        oracle = load_oracle(path, stage.device)
+    shape = sweep.images.shape
+    read = read_pictures(oracle, torch.from_numpy(sweep.images.reshape(-1, *shape[3:])))
+    return {
+        "identity_auc": identity_auc(read["identity"].numpy().reshape(*shape[:3], -1)),
+        "women": float((read["gender"] > 0).float().mean()),
+        "good_quality": float((read["quality"] > 0).float().mean()),
+    }
+
+
+def control_numbers(report: ControlReport, shown: dict[str, float]) -> dict[str, str]:
+    """The numbers of a control report for the end of a stage."""
+    values = list(report.r.values())
+    count = f"(n = {report.latent_count} latents)"
+    numbers = {
+        "control": f"r {min(values):.2f} to {max(values):.2f}, mean {sum(values) / len(values):.2f} {count}",
+        "leakage": f"{report.leakage:.3f} sd per sd {count}",
+        "readable": f"{100 * report.readable:.1f} % of the pictures",
+    }
+    if shown:
+        numbers["oracle"] = (
+            f"identity AUC {shown['identity_auc']:.3f}, women {100 * shown['women']:.1f} %, "
+            f"good quality {100 * shown['good_quality']:.1f} % of the sweep's pictures"
+        )
+    return numbers

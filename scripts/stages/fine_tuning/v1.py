@@ -1,0 +1,54 @@
+"""What 05 does: the conditioned GAN, by our recipe behind a warm start, or by the document's."""
+
+from __future__ import annotations
+
+from scripts.pipeline import Stage
+from scripts.stages import candidate_latents, networks
+from scripts.stages.fine_tuning.fine_tuning import FineTuning
+from scripts.stages.workspace import DISCRIMINATOR, FINE_TUNED
+from stylegan_modified.fine_tuning import save_atomically
+from stylegan_modified.recipes import V1Recipe
+from stylegan_modified.stylegan_discriminator import transplant_discriminator
+from stylegan_modified.stylegan_generator import ConditionedStyleGANGenerator, transplant
+from stylegan_modified.training_v1 import ConditionedGANTrainer
+from stylegan_modified.warm_start import WarmStartTrainer
+
+
+def warm_start(
+    stage: Stage, recipe: V1Recipe, tuning: FineTuning, generator: ConditionedStyleGANGenerator
+) -> None:
+    """Teach the mapping network linear directions; leaves it alone where there are too few candidates."""
+    editor = candidate_latents.fit_editor(stage)
+    if editor is None:
+        return
+    trainer = WarmStartTrainer(generator, editor.to(stage.device), tuning.data.properties, recipe)
+    tuning.train_part("v1_warm_start", trainer, recipe.warm_start_steps, log_every=100)
+
+
+def run(stage: Stage, recipe: V1Recipe) -> None:
+    """Train, save, measure."""
+    tuning = FineTuning(stage, recipe, "v1")
+    base, base_discriminator = networks.load_base(stage)
+    generator = transplant(base, seed=recipe.seed)
+    if recipe.recipe == "matching" and recipe.warm_start_steps:
+        warm_start(stage, recipe, tuning, generator)
+    conditioning = "additive" if recipe.recipe == "document" else "projection"
+    trainer = ConditionedGANTrainer(
+        generator,
+        transplant_discriminator(base_discriminator, conditioning, seed=recipe.seed),
+        tuning.data,
+        recipe,
+        candidate_latents.load_filters(stage),
+        networks.load_identity(stage),
+    )
+    stage.log(f"{len(tuning.data.images)} pictures, recipe {recipe.recipe}, {recipe.steps} steps")
+    tuning.train(trainer, lambda: tuning.preview(trainer.trained_generator()))
+    if not stage.writes:
+        return
+    generator = trainer.trained_generator()
+    save_atomically(generator.checkpoint(), stage.path(FINE_TUNED["v1"]))
+    save_atomically(
+        {"discriminator": trainer.discriminator.state_dict(), "config": trainer.discriminator.config},
+        stage.path(DISCRIMINATOR),
+    )
+    tuning.finish(generator)

@@ -1,0 +1,256 @@
+"""What 06 does: the property CNN, then the dials that learn through it, or v1's dense layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from scripts.pipeline import Stage, manifest
+from scripts.pipeline.array_files import ArrayFileError, read_arrays
+from scripts.pipeline.fingerprint import sha256_file
+from scripts.stages import candidate_latents, networks, scores
+from scripts.stages.fine_tuning.fine_tuning import FineTuning
+from scripts.stages.stored_rows import JoinedRows, StoredRows
+from scripts.stages.workspace import (
+    FINE_TUNED,
+    PRACTICE,
+    PRACTICE_LABEL_MAPS,
+    PRACTICE_PICTURES,
+    PROPERTY_CNN,
+)
+from segmentation.property_table import PROPERTY_NAMES
+from stylegan import seeds
+from stylegan.parallel import Processes
+from stylegan.sampling import sample_z, to_uint8
+from stylegan.seeds import Purpose, derived_seed
+from stylegan_modified.document_recipes import DocumentV2Trainer
+from stylegan_modified.fine_tuning import TrainingPictures, save_atomically
+from stylegan_modified.property_cnn import PropertyCNN, PropertyCNNConfig
+from stylegan_modified.recipes import V2Recipe
+from stylegan_modified.requests import RequestPairs, draw_pairs
+from stylegan_modified.stylegan_generator import ConditionedStyleGANGenerator
+from stylegan_modified.stylegan_generator_v2 import DialGenerator
+from stylegan_modified.training_property_cnn import POSE, PropertyCNNTrainer
+from stylegan_modified.training_v2 import DialPool, DialTrainer
+
+LARGEST_POOL_BYTES = 1 << 28  # scores of a million pictures
+
+
+def check(stage: Stage, recipe: V2Recipe) -> None:
+    """Raise `UserError`, before earlier results go, if the property CNN cannot learn from what there is.
+
+    The pictures that v1 will draw are not counted: nobody knows yet how many of them will have scores.
+    """
+    table, _ = scores.training_table(stage)
+    size = scores.read_picture(stage, table["img_path"].iloc[0]).shape[0]
+    images = torch.empty(len(table), size, size, 3, device="meta")  # shapes alone
+    data = TrainingPictures(images, torch.empty(len(table), 7))
+    property_cnn_trainer(stage, recipe, data, images.device)
+
+
+def property_cnn_trainer(
+    stage: Stage,
+    recipe: V2Recipe,
+    data: TrainingPictures,
+    device: torch.device,
+    mirror_offset: float = 0.0,
+) -> PropertyCNNTrainer:
+    """The training of a property CNN with random weights.
+
+    Raises:
+        UserError: the pictures are too few or too small.
+    """
+    torch.manual_seed(derived_seed(Purpose.PROPERTY_CNN_WEIGHTS, recipe.seed))
+    more = stage.command("01_generate_candidates", "--count", "4000", "--force")
+    with stage.foreseen(ValueError, mend=f"Give other values, or generate more candidates:\n    {more}"):
+        config = PropertyCNNConfig(
+            data.images.shape[1],
+            recipe.cnn_width,
+            recipe.cnn_margin,
+            coarse_reduction=recipe.cnn_reduction,
+        )
+        return PropertyCNNTrainer(PropertyCNN(config).to(device), data, recipe, mirror_offset)
+
+
+def train_property_cnn(
+    stage: Stage, recipe: V2Recipe, tuning: FineTuning, data: TrainingPictures
+) -> tuple[PropertyCNN, str]:
+    """The property CNN of the best epoch, and how well it reads people that had no part in it."""
+    statistics = tuning.statistics
+    mirror = float(-2 * statistics.mean[POSE] / statistics.std[POSE])
+    trainer = property_cnn_trainer(stage, recipe, data, stage.device, mirror)
+    tuning.train_part("v2_cnn", trainer, trainer.steps, log_every=trainer.batches)
+    network = trainer.best_network()
+    if stage.writes:
+        save_atomically(network.checkpoint(), stage.path(PROPERTY_CNN))
+    read = trainer.held_out_reading()
+    of_whom = f"on {read.pictures} pictures of people that it neither learned from nor was chosen by"
+    each = ", ".join(f"{name} {r:.3f}" for name, r in zip(PROPERTY_NAMES, read.r, strict=True))
+    stage.log(f"property CNN, r {of_whom}: {each}")
+    return network, f"r {min(read.r):.2f} to {max(read.r):.2f} {of_whom}"
+
+
+def start_dials(stage: Stage, model: DialGenerator, z: Tensor) -> None:
+    """Give the dials the scale of w and, where there are candidates enough, linear directions."""
+    with torch.no_grad():
+        w = model.latent(z.to(stage.device))
+    editor = candidate_latents.fit_editor(stage)
+    directions = torch.zeros_like(model.dials.directions) if editor is None else editor.directions
+    model.dials.start_from(w, directions)
+
+
+@dataclass(frozen=True)
+class PracticePictures:
+    """Pictures that v1 draws for pairs of requests, two of each person, read by stages 03 and 04.
+
+    `z` [M, z_dim], `requests` of M pairs, uint8 `label_maps` [M, 2, H, W]; of those pictures that have all
+    seven scores: uint8 `images` [K, H, W, 3], normalised `scores` float32 [K, 7] and who they show, `people`
+    int64 [K] from 0 to M - 1.
+    """
+
+    z: Tensor
+    requests: RequestPairs
+    label_maps: StoredRows
+    images: StoredRows
+    scores: Tensor
+    people: Tensor
+
+    def joined(self, data: TrainingPictures) -> TrainingPictures:
+        """The filtered pictures and those of these that have seven scores: here properties that go together
+        in the filtered pictures vary on their own.
+        """
+        count = len(data.images)
+        images = JoinedRows(data.images, self.images)
+        return TrainingPictures(
+            images,
+            torch.cat([data.properties, self.scores]),
+            torch.cat([torch.arange(count), count + self.people]),
+        )
+
+
+def prepare_practice(stage: Stage, recipe: V2Recipe, tuning: FineTuning) -> PracticePictures:
+    """Draw and read the practice pictures (once, by the first process; then they are read from disk)."""
+    generator = networks.load_generator(stage, "v1")
+    z = sample_z(seeds.PRACTICE[: recipe.pool], 0, generator.z_space_dim)
+    rng = torch.Generator().manual_seed(derived_seed(Purpose.PRACTICE_REQUESTS, recipe.seed))
+    pairs = draw_pairs(tuning.data.properties, recipe.pool, rng)
+    if stage.writes and not _is_drawn(stage):
+        draw_practice(stage, recipe, tuning, generator, z, pairs)
+    Processes.of_this_run().wait()
+    mend = "Remove it, and give the same command again."
+    with stage.foreseen(ArrayFileError, mend=mend):
+        stored = read_arrays(stage.path(PRACTICE), ("values", "valid"), LARGEST_POOL_BYTES)
+    values, valid = (torch.from_numpy(stored[name]) for name in ("values", "valid"))
+    size = tuning.data.images.shape[1]
+    images, label_maps = (stage.path(path).open("rb") for path in (PRACTICE_PICTURES, PRACTICE_LABEL_MAPS))
+    return PracticePictures(
+        z,
+        pairs,
+        StoredRows(label_maps, (2, size, size)),
+        StoredRows(images, (size, size, 3), chosen=valid.nonzero()[:, 0]),
+        values[valid].float(),
+        people=valid.nonzero()[:, 0] // 2,
+    )
+
+
+def draw_practice(
+    stage: Stage,
+    recipe: V2Recipe,
+    tuning: FineTuning,
+    generator: nn.Module,
+    z: Tensor,
+    pairs: RequestPairs,
+) -> None:
+    """Write the practice pictures, their label maps and their scores."""
+    judge, read = networks.load_judge(stage, tuning.statistics), []
+    with (
+        stage.atomic(PRACTICE_PICTURES) as images_path,
+        stage.atomic(PRACTICE_LABEL_MAPS) as maps_path,
+        images_path.open("wb") as images_file,
+        maps_path.open("wb") as maps_file,
+        stage.progress(recipe.pool, unit="people") as progress,
+        torch.no_grad(),
+    ):
+        for rows in torch.arange(recipe.pool).split(32):
+            requested = torch.stack([pairs.first[rows], pairs.second[rows]], dim=1).flatten(0, 1)
+            people = z[rows].repeat_interleave(2, dim=0).to(stage.device)
+            images = to_uint8(generator(people, requested.to(stage.device))["image"])
+            values, valid, maps = judge.read(images)
+            images_file.write(images.tobytes())
+            maps_file.write(maps.tobytes())
+            read.append((values, valid.all(axis=1)))
+            progress.update(len(rows))
+    values, valid = (np.concatenate(part) for part in zip(*read, strict=True))
+    stage.write_arrays(PRACTICE, values=values, valid=valid, made_for=_made_for(stage))
+
+
+def _is_drawn(stage: Stage) -> bool:
+    """Whether there are practice pictures, whole, made by a run with these options and inputs."""
+    files = (PRACTICE, PRACTICE_PICTURES, PRACTICE_LABEL_MAPS)
+    if not all(stage.path(relative).exists() for relative in files):
+        return False
+    try:
+        stored = read_arrays(stage.path(PRACTICE), ("made_for",), LARGEST_POOL_BYTES)
+    except ArrayFileError:  # then it is drawn again
+        return False
+    return str(stored["made_for"]) == _made_for(stage)
+
+
+def _made_for(stage: Stage) -> str:
+    """What the scores of the pool belong to: the run, the pictures and their label maps."""
+    files = (sha256_file(stage.path(relative)) for relative in (PRACTICE_PICTURES, PRACTICE_LABEL_MAPS))
+    return " ".join([manifest.read(stage.workspace, stage.name)["fingerprint"], *files])
+
+
+def train_dials(
+    stage: Stage,
+    recipe: V2Recipe,
+    tuning: FineTuning,
+    network: PropertyCNN,
+    practice: PracticePictures,
+) -> DialGenerator:
+    """Our recipe: dials around v1's frozen generator."""
+    # Else a run that goes on behind the property CNN would start elsewhere.
+    torch.manual_seed(derived_seed(Purpose.DIAL_WEIGHTS, recipe.seed))
+    model = DialGenerator(networks.load_generator(stage, "v1"), network).to(stage.device).eval()
+    start_dials(stage, model, practice.z)
+    pool = DialPool(practice.z, practice.requests, practice.label_maps)
+    _, discriminator = networks.load_base(stage)
+    trainer = DialTrainer(
+        model,
+        pool,
+        recipe,
+        discriminator,
+        networks.load_identity(stage),
+        candidate_latents.load_filters(stage),
+    )
+    tuning.train(trainer, lambda: tuning.preview(model))
+    return trainer.averaged()
+
+
+def train_by_document(
+    stage: Stage, recipe: V2Recipe, tuning: FineTuning, network: PropertyCNN
+) -> ConditionedStyleGANGenerator:
+    """The document's recipe: v1's generator itself learns from the property CNN."""
+    model = networks.load_generator(stage, "v1")
+    tuning.train(DocumentV2Trainer(model, network, tuning.data, recipe), lambda: tuning.preview(model))
+    return model
+
+
+def run(stage: Stage, recipe: V2Recipe) -> None:
+    """Train the property CNN and the dials, save, measure."""
+    tuning = FineTuning(stage, recipe, "v2")
+    if recipe.recipe == "document":
+        network, reading = train_property_cnn(stage, recipe, tuning, tuning.data)
+        model = train_by_document(stage, recipe, tuning, network)
+    else:
+        practice = prepare_practice(stage, recipe, tuning)
+        network, reading = train_property_cnn(stage, recipe, tuning, practice.joined(tuning.data))
+        model = train_dials(stage, recipe, tuning, network, practice)
+    if not stage.writes:
+        return
+    save_atomically(model.checkpoint(), stage.path(FINE_TUNED["v2"]))
+    tuning.finish(model, {"property CNN": reading})
