@@ -19,6 +19,7 @@ IDENTITY_NETWORK = "stylegan_modified/identity_network.safetensors"  # of the lo
 # 01
 CANDIDATES = "stylegan/candidates.csv"
 CANDIDATE_PICTURES = "stylegan/synthesize_results"
+CANDIDATE_SHEET = "stylegan/candidates_sheet.png"
 LATENTS = "stylegan/latents.safetensors"
 
 # 02

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from data import portraits
 from scripts.pipeline import MissingInputError, Tool, ToolOptions, UserError, manifest
 from scripts.pipeline.interrupts import StopRequest
-from scripts.pipeline.shard_runner import run_sharded_stage
+from scripts.pipeline.items import run_item_stage
 from scripts.stages import networks
 from scripts.stages.regenerating.photographs import PhotographEncoder
 from scripts.stages.segmenting.face_pictures import read_picture
@@ -58,7 +58,7 @@ def workspace(built: Path, tmp_path: Path) -> Path:
 def run_03(workspace: Path, *arguments: str) -> int:
     argv = ["--workspace", str(workspace), "--device", "cpu", "--quiet", *arguments]
     with pytest.raises(SystemExit) as end:
-        run_sharded_stage(stage_03.SPEC, stage_03.Options, stage_03.WORK, argv)
+        run_item_stage(stage_03.SPEC, stage_03.Options, stage_03.run, argv)
     return end.value.code or 0
 
 
