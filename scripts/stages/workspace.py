@@ -7,6 +7,7 @@ Imports nothing heavy: the numbered scripts read it for ``--help``.
 from __future__ import annotations
 
 from scripts.pipeline import Input
+from segmentation.segmenter_settings import MTCNN_FILES
 
 # 00
 GENERATOR = "stylegan/stylegan_model.pth"
@@ -32,6 +33,7 @@ KEPT_PICTURES = "stylegan/synthesize_results_filtered"
 # 03
 FACES = "segmentation/faces.csv"
 SEGMENTED = "segmentation/segmentation_results"
+FACE_SHEETS = tuple(f"segmentation/faces_{kind}sheet.png" for kind in ("", "unsure_", "failed_"))
 
 # 04
 SCORES_FOLDER = "segmentation/property_score_results"
@@ -56,6 +58,10 @@ EVALUATION = "evaluation/results.json"
 STRIPS = "evaluation/strips_{}.png"  # of a version
 
 GENERATOR_INPUT = Input(GENERATOR, made_by="00_fetch_weights")
+MTCNN_INPUTS = tuple(
+    Input(f"{SEGMENTATION_MODELS}/{name}", made_by="00_fetch_weights", optional=True)
+    for name in MTCNN_FILES.values()
+)
 ORACLE_INPUT = Input(ORACLE, made_by="00_fetch_weights", optional=True)
 IDENTITY_INPUT = Input(IDENTITY_NETWORK, made_by="00_fetch_weights", optional=True)
 LATENTS_INPUT = Input(LATENTS, made_by="01_generate_candidates")
@@ -66,3 +72,8 @@ FILTER_INPUTS = tuple(
     Input(f"{FILTER_NETWORKS}/{name}_model_0.pt", made_by="02_filter_candidates")
     for name in ("gender", "quality")
 )
+
+
+def segmented_path(kind: str, img_no: int) -> str:
+    """One of the three pictures of a face: `face`, `parsing` or `parsing_visualization`."""
+    return f"{SEGMENTED}/{kind}_{img_no:06d}.png"
