@@ -127,9 +127,11 @@ def state_of(name: str, path: Path) -> list[str | int]:
     return [name, state.st_size, state.st_mtime_ns]
 
 
-def read_recorded(tool: Tool, relative: str) -> np.ndarray:
-    """A picture of the workspace as `read_image` gives it, who also refuses one that was exchanged since."""
-    return read_image(tool.workspace / relative, tool.recorded_sha256(relative))
+def read_recorded(
+    tool: Tool, relative: str, reader: Callable[[Path, str], np.ndarray] = read_image
+) -> np.ndarray:
+    """A picture of the workspace as `reader` gives it, which refuses one that was exchanged since."""
+    return reader(tool.workspace / relative, tool.recorded_sha256(relative))
 
 
 def read_ahead(

@@ -7,6 +7,7 @@ Imports nothing heavy: the numbered scripts read it for ``--help``.
 from __future__ import annotations
 
 from scripts.pipeline import Input
+from segmentation.property_table import LABEL_ALGORITHM
 from segmentation.segmenter_settings import MTCNN_FILES
 
 # 00
@@ -38,8 +39,18 @@ FACE_SHEETS = tuple(f"segmentation/faces_{kind}sheet.png" for kind in ("", "unsu
 # 04
 SCORES_FOLDER = "segmentation/property_score_results"
 RAW_SCORES = f"{SCORES_FOLDER}/raw_scores.csv"
-SCORES = f"{SCORES_FOLDER}/all_scores_v3.csv"  # of algorithm 3, which the later stages learn from
+SCORE_TABLES = {
+    1: f"{SCORES_FOLDER}/all_scores.csv",
+    2: f"{SCORES_FOLDER}/all_scores_v2.csv",
+    3: f"{SCORES_FOLDER}/all_scores_v3.csv",
+}
+SCORES = SCORE_TABLES[LABEL_ALGORITHM]  # which the later stages learn from
 STATISTICS = f"{SCORES_FOLDER}/score_statistics.json"
+HISTOGRAMS = f"{SCORES_FOLDER}/histograms.png"
+CORRELATIONS = f"{SCORES_FOLDER}/correlations.png"
+EXTREMES = f"{SCORES_FOLDER}/extremes.png"
+PROPERTY_SHEET = f"{SCORES_FOLDER}/extremes_{{}}.png"
+PREDICTED = "cnn/inference_result/property_{}.csv"  # of regress_property
 
 # 05 to 07
 FINE_TUNED = {
