@@ -17,9 +17,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts.pipeline import REPOSITORY, Tool, UserError, files, option, run_tool
 from scripts.pipeline.array_files import ArrayFileError, read_arrays
 from scripts.stages.fast_memory import keep_freed_memory
-from scripts.stages.generated_pictures import PARSER
 from scripts.stages.parsing.parser_judgement import judge_on_pairs, judge_on_portraits
 from scripts.stages.training_loop import TrainingLoop, TrainingToolOptions, stored_command
+from scripts.stages.workspace import BUNDLED_PARSER as PARSER
 
 if TYPE_CHECKING:
     import numpy as np

@@ -20,7 +20,8 @@ from scripts.pipeline import (
 )
 from scripts.stages import generated_pictures
 from scripts.stages.filtering import hand_labels
-from scripts.stages.filtering.filter_pictures import evaluation_figure
+from scripts.stages.filtering.figures import evaluation_figure
+from scripts.stages.workspace import BUNDLED_ORACLE, FILTERS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +39,7 @@ BATCH = 256  # pictures read at once
 class Options(ToolOptions):
     """Measure the filter on candidates without labels, whose truth the oracle or a table tells."""
 
-    oracle: Path = option(REPOSITORY / generated_pictures.ORACLE, help="network that knows the truth")
+    oracle: Path = option(REPOSITORY / BUNDLED_ORACLE, help="network that knows the truth")
     truth: Path | None = option(None, help="CSV with img_name, quality and gender instead of the oracle")
 
 
@@ -47,7 +48,7 @@ def judged_candidates(tool: Tool) -> "pd.DataFrame":
     path = tool.workspace / ALL_IMAGES
     if not path.is_file():
         raise MissingInputError(f"it needs {ALL_IMAGES}. {STAGE} makes it:\n    {tool.command(STAGE)}")
-    columns = ("img_no", "img_path", *hand_labels.PROPERTIES, "source", "kept", "status")
+    columns = ("img_no", "img_path", *FILTERS, "source", "kept", "status")
     table = tables.read_csv(path, columns, f"Make it anew: {tool.command(STAGE, '--force')}")
     return table[(table["source"] == "network") & (table["status"] == "ok")].reset_index(drop=True)
 
@@ -70,7 +71,7 @@ def truth_of_table(path: Path, table: "pd.DataFrame") -> "pd.DataFrame":
             f"{path} has no row for {len(missing)} pictures ({missing.iloc[0]}, ...), so it cannot judge "
             "them. Give a table of all candidates."
         )
-    return known.loc[names, list(hand_labels.PROPERTIES)].reset_index(drop=True)
+    return known.loc[names, list(FILTERS)].reset_index(drop=True)
 
 
 def truth_of_oracle(tool: Tool, options: Options, table: "pd.DataFrame") -> "pd.DataFrame":
@@ -79,11 +80,11 @@ def truth_of_oracle(tool: Tool, options: Options, table: "pd.DataFrame") -> "pd.
     import pandas as pd
 
     from cnn.oracle import read_pictures
-    from scripts.stages.filtering.candidate_images import CandidateImages
+    from scripts.stages.filtering.images import CandidateImages
 
     oracle = generated_pictures.open_oracle(tool, options.oracle)
     images = CandidateImages(tool, table)
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in hand_labels.PROPERTIES}
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in FILTERS}
     with tool.progress(len(table)) as progress:
         for found, pictures in images.batches(table["img_no"].tolist(), BATCH):
             reading = read_pictures(oracle, pictures)
@@ -139,7 +140,7 @@ def run(tool: Tool, options: Options) -> None:
     else:
         truth, source = truth_of_table(options.truth, table), options.truth.name
     found = {}
-    for name in hand_labels.PROPERTIES:
+    for name in FILTERS:
         with tool.foreseen(ValueError, mend="Generate more candidates."):
             found[name] = evaluate(table[name].to_numpy(), truth[name].to_numpy(), limits[name])
         figure = evaluation_figure(found[name], name, f"ensemble on unlabelled candidates against {source}")

@@ -15,7 +15,7 @@ from scripts import regress_property
 from scripts.pipeline import Tool, ToolOptions, UserError
 from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.layers import REPOSITORY
-from scripts.stages.scoring import property_labels
+from scripts.stages.scoring import labels as property_labels
 from segmentation.property_table import PROPERTY_NAMES
 
 SCRIPT = REPOSITORY / "scripts" / "regress_property.py"

@@ -132,7 +132,6 @@ def measure_batch(
     stage: Stage, pool: ThreadPoolExecutor, items: Sequence[Item]
 ) -> Iterator[dict[str, float | bool | str | int]]:
     """Journal rows of a batch: measured ones, and failed ones with the reason."""
-
     by_size: dict[tuple[int, ...], list[tuple[Item, Pictures]]] = {}
     futures = [pool.submit(read_item, stage, item) for item in items]
     for item, future in zip(items, futures, strict=True):
