@@ -58,7 +58,7 @@ def regress(tool: Tool, options: Any) -> None:
     """Read and check the labels, train, predict, write scores and what shows how good they are."""
     keep_freed_memory()
     meant = labelled_property(options.property)
-    known, wanted, numbers = find_pictures(tool, options)
+    known, wanted, numbers = chosen_pictures(tool, options)
     column = options.column or meant.column
     labels = load_property_labels(options.labels, column, numbers)
     images = CandidateImages(tool, known, options.image_size)
@@ -92,7 +92,7 @@ def regress(tool: Tool, options: Any) -> None:
     tool.log(f"{tool.workspace / PREDICTED.format(meant.name)}: {len(table)} pictures, {failed} unreadable")
 
 
-def find_pictures(tool: Tool, options: Any) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
+def chosen_pictures(tool: Tool, options: Any) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
     """The pictures of a run.
 
     Returns:

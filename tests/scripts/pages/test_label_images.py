@@ -13,8 +13,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from scripts import label_images
 from scripts.pages.labelling.candidates import load_candidates, load_scores
 from scripts.pages.labelling.lock import page_lock
+from scripts.pages.labelling.run import chosen_order
 from scripts.pages.labelling.session import LabelSession
 from scripts.pipeline import UserError
 from scripts.pipeline.layers import REPOSITORY
@@ -247,11 +249,10 @@ def test_what_needs_the_networks_says_so(workspace: Path, run_main, option: tupl
 
 
 def test_the_uncertain_come_first_once_the_networks_know_this_person(workspace: Path, start) -> None:
-    module = runpy.run_path(str(SCRIPT))
-    tool, options = make_tool(workspace), module["Options"]()
+    tool, options = make_tool(workspace), label_images.Options()
 
     def order() -> str:
-        return module["chosen_order"](options, tool, load_scores(tool, load_candidates(tool)))
+        return chosen_order(options, tool, load_scores(tool, load_candidates(tool)))
 
     write_labels(workspace, [0] * 3, [1] * 3, made_by="machine (network.safetensors)")
     write_scores(workspace, [0.5] * COUNT, [0.5] * COUNT, labelled=3)
