@@ -1,34 +1,15 @@
 """Train the gender and quality networks on the hand labels and keep the candidates that pass both."""
 
-import errno
-import os
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.pipeline import Input, Stage, StageOptions, StageSpec, UserError, files, option, run_stage
-from scripts.stages.fast_memory import keep_freed_memory
-from scripts.stages.filtering import (
-    excluded_pictures,
-    filter_folds,
-    filter_networks,
-    filter_pictures,
-    hand_labels,
-)
-from scripts.stages.filtering.candidate_images import CandidateImages, check_images
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from cnn.ensemble import Ensemble
-
-IMAGES = "stylegan/synthesize_results"
-FILTERED = "stylegan/synthesize_results_filtered"
-ALL_IMAGES = "cnn/all_image_quality_and_gender.csv"
-PROPERTIES = hand_labels.PROPERTIES
+from scripts.pipeline import Input, Stage, StageOptions, StageSpec, option, run_stage
+from scripts.stages import workspace as at
 
 
 @dataclass(frozen=True)
@@ -88,162 +69,56 @@ def inputs(options: Options) -> tuple[Input, ...]:
         "Or write one row (img_name, quality, gender; 1 = good, 1 = woman) for each of the first candidates. "
         "Labels of the embedded preset's portraits come with 00_fetch_weights."
     )
+    excluding = "--exclude names it: a file with one picture name per line, a CSV, or a folder of pictures."
     return (
-        Input(hand_labels.CANDIDATES, made_by="01_generate_candidates"),
-        Input(hand_labels.LABELS, made_by=hand_labels.LABEL_SCRIPT, note=note),
-        Input(hand_labels.RECORD, optional=True),
-        *excluded_pictures.inputs(options.exclude),
+        Input(at.CANDIDATES, made_by="01_generate_candidates"),
+        Input(at.LABELS, made_by="label_images", note=note),
+        Input(at.LABELS_RECORD, optional=True),
+        *(Input(source.resolve().as_posix(), note=excluding) for source in options.exclude),
     )
 
 
 def outputs(options: Options) -> tuple[str, ...]:
     """Networks of all folds, logs, tables and the folder of kept pictures."""
-    models = tuple(
-        filter_networks.model_path(name, fold) for name in PROPERTIES for fold in range(options.fold_count)
+    networks = (
+        at.FILTER_NETWORK.format(name, fold) for name in at.FILTERS for fold in range(options.fold_count)
     )
-    inference = tuple(f"cnn/inference_result/{name}.csv" for name in PROPERTIES)
-    return (*models, *filter_folds.log_paths(), *inference, ALL_IMAGES, FILTERED)
-
-
-def read_inputs(stage: Stage, options: Options) -> "tuple[pd.DataFrame, pd.DataFrame, dict[int, str]]":
-    """Candidates, their labels, and who is excluded (img_no -> why), all checked."""
-    candidates = stage.read_csv(hand_labels.CANDIDATES, ("img_no", "img_path", "seed", "weights_id"))
-    check_images(stage, candidates)
-    labels = hand_labels.load_labels(stage, candidates, options.fold_count, options.label_count)
-    return candidates, labels, excluded_pictures.find_excluded(stage, candidates, options.exclude)
+    kinds = (at.FOLD_LOG, at.FOLD_EPOCHS, at.OUT_OF_FOLD, at.FILTER_FIGURE, at.FILTER_PREDICTIONS)
+    of_filters = (kind.format(name) for kind in kinds for name in at.FILTERS)
+    return (*networks, *of_filters, at.FILTER_TABLE, at.KEPT_PICTURES)
 
 
 def check(stage: Stage, options: Options) -> None:
-    """Raise `UserError` for bad labels, vanished pictures, wrong exclusions, networks of the user that cannot
-    be used and networks that cannot be trained, before earlier results go.
-    """
-    candidates, labels, _ = read_inputs(stage, options)
-    size = CandidateImages(stage, candidates, options.image_size).size
-    networks = [(name, fold) for name in PROPERTIES for fold in range(options.fold_count)]
-    filter_folds.check(stage, options, labels, size)
-    filter_networks.check_given(stage, networks, size)
+    """Refuse what cannot be filtered before earlier results go."""
+    from scripts.stages.filtering.stage import check
+
+    check(stage, options)
+
+
+def keeps(stage: Stage) -> Collection[str]:
+    """Networks that a person brought."""
+    from scripts.stages.filtering.networks import belonging_to_the_user
+
+    return belonging_to_the_user(stage)
 
 
 SPEC = StageSpec(
     name="02_filter_candidates",
     inputs=inputs,
     outputs=outputs,
-    clears=(filter_networks.FOLDER, "cnn/log", "cnn/inference_result", FILTERED, *filter_pictures.SHEETS),
+    clears=(at.FILTER_NETWORKS, at.FILTER_LOGS, at.PREDICTIONS, at.KEPT_PICTURES, *at.FILTER_SHEETS),
     next_script="03_segment_faces",
     check=check,
-    keeps=filter_networks.belonging_to_the_user,
+    keeps=keeps,
     version=3,
 )
 
 
-def estimate(
-    stage: Stage, options: Options, images: CandidateImages, img_nos: list[int], judges: "dict[str, Ensemble]"
-) -> "pd.DataFrame":
-    """Probabilities of the pictures without labels: columns `img_no`, `gender`, `quality`."""
-    import pandas as pd
-    import torch
-
-    from cnn.dataset import normalize, to_tensor
-
-    rows: list[tuple[float, ...]] = []
-    batch_size = options.inference_batch_size
-    with stage.progress(len(img_nos)) as progress:
-        for found, pictures in images.batches(img_nos, batch_size):
-            if found:
-                x = normalize(to_tensor(pictures).to(stage.device))
-                probability = torch.stack([judges[name](x) for name in PROPERTIES], dim=1).double().cpu()
-                rows += [(n, *values) for n, values in zip(found, probability.tolist(), strict=True)]
-            progress.update(min(batch_size, len(img_nos) - progress.done))
-    return pd.DataFrame(rows, columns=["img_no", *PROPERTIES]).astype({"img_no": "int64"}).round(6)
-
-
-def merge(
-    options: Options,
-    candidates: "pd.DataFrame",
-    labels: "pd.DataFrame",
-    estimates: "pd.DataFrame",
-    reasons: dict[int, str],
-    excluded: dict[int, str],
-) -> "pd.DataFrame":
-    """One row per candidate: its label or estimate, whether it is kept, and why it failed or is excluded."""
-    import pandas as pd
-
-    known = pd.concat([labels.assign(source="label"), estimates.assign(source="network")], ignore_index=True)
-    table = candidates[["img_no", "img_path"]].merge(known, on="img_no", how="left", validate="one_to_one")
-    table["status"], table["reason"] = "ok", ""
-    for status, why in (("excluded", excluded), ("failed", reasons)):
-        rows = table["img_no"].isin(why)
-        table.loc[rows, "status"] = status
-        table.loc[rows, "reason"] = table.loc[rows, "img_no"].map(why)
-    passes = (table["status"] == "ok") & (table["quality"] >= options.quality_threshold)
-    if options.keep == "women":
-        passes &= table["gender"] >= options.gender_threshold
-    elif options.keep == "men":
-        passes &= 1 - table["gender"] >= options.gender_threshold
-    table["kept"] = passes.astype(int)
-    return table[["img_no", "img_path", *PROPERTIES, "source", "kept", "status", "reason"]]
-
-
-def link_kept(stage: Stage, table: "pd.DataFrame") -> None:
-    """Fill the folder of filtered pictures, and remove what an earlier run left there."""
-    kept = {Path(path).name: path for path in table.loc[table["kept"] == 1, "img_path"]}
-    folder = stage.workspace / FILTERED
-    folder.mkdir(parents=True, exist_ok=True)
-    for stale in folder.iterdir():
-        if stale.name not in kept:
-            files.remove(stale)
-    for name, source in kept.items():
-        link_or_copy(stage.workspace / source, folder / name)
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Hard link; a copy where the file system has no hard links."""
-    if target.exists():
-        return
-    try:
-        os.link(source, target)
-    except OSError as error:
-        if error.errno not in {errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}:
-            raise
-        files.copy_file(source, target)
-
-
 def run(stage: Stage, options: Options) -> None:
     """Train what is missing, judge the pictures without labels, keep those that pass."""
-    keep_freed_memory()
-    candidates, labels, excluded = read_inputs(stage, options)
-    if excluded:
-        stage.log(f"--exclude rules out {len(excluded)} of {len(candidates)} candidates")
-    images = CandidateImages(stage, candidates, options.image_size)
-    labelled, pictures = images.store(labels["img_no"].tolist(), stage.device)
-    usable = labels[labels["img_no"].isin(labelled)].reset_index(drop=True)
-    judges, figures = filter_folds.train(stage, options, usable, pictures)
+    from scripts.stages.filtering.stage import filter_candidates
 
-    unlabelled = sorted(set(candidates["img_no"]) - set(labels["img_no"]))
-    estimates = estimate(stage, options, images, unlabelled, judges)
-    paths = candidates[["img_no", "img_path"]]
-    for name in PROPERTIES:
-        inferred = paths.merge(estimates[["img_no", name]], on="img_no", validate="one_to_one")
-        stage.write_csv(f"cnn/inference_result/{name}.csv", inferred)
-    table = merge(options, candidates, labels, estimates, images.reasons, excluded)
-    found = table["status"].value_counts()
-    failed, left_out = (int(found.get(status, 0)) for status in ("failed", "excluded"))
-    stage.count("candidates", len(table) - failed - left_out, left_out, failed)
-    stage.check_failures(failed, len(table))
-    kept_count = int(table["kept"].sum())
-    if kept_count == 0:
-        raise UserError(
-            f"none of {len(table)} candidates passes the thresholds, so later stages would have nothing to "
-            "work on. Lower --gender-threshold or --quality-threshold, or generate more candidates."
-        )
-    link_kept(stage, table)
-    sheets = filter_pictures.save_sheets(stage, options, images, table)
-    stage.write_csv(ALL_IMAGES, table)
-    who = {"women": "women of good quality", "men": "men of good quality", "all": "of good quality"}
-    by_network = int((table.loc[table["kept"] == 1, "source"] == "network").sum())
-    kept = f"{kept_count} of {len(table)} images, {who[options.keep]} ({by_network} judged by the networks)"
-    numbers = {"kept": kept, **figures}
-    stage.finish(numbers, [*sheets, *filter_folds.figure_paths(), ALL_IMAGES])
+    filter_candidates(stage, options)
 
 
 if __name__ == "__main__":

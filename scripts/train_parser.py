@@ -14,15 +14,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.pipeline import Tool, option, run_tool
-from scripts.stages.generated_pictures import PARSER
 from scripts.stages.training_options import TrainingToolOptions
+from scripts.stages.workspace import BUNDLED_PARSER
 
 
 @dataclass(frozen=True)
 class Options(TrainingToolOptions):
     """Train the small face parser on drawn portraits, or on pictures with masks."""
 
-    output: Path = option(Path(PARSER), help="weights to write, relative to the repository")
+    output: Path = option(Path(BUNDLED_PARSER), help="weights to write, relative to the repository")
     portraits: int = option(5000, help="training portraits")
     portrait_size_px: int = option(192, help="size at which they are drawn, pixels")
     pairs: Path | None = option(

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 MTCNN_FILES = {"pnet": "mtcnn_pnet.pt", "rnet": "mtcnn_rnet.pt", "onet": "mtcnn_onet.pt"}
 """The detector's three networks and the files that may hold their weights, as facenet-pytorch stores them."""
 
+PRECISION_AGREEMENT = 0.995
+"""Share of equal pixels that a faster arithmetic must reach."""
+
 
 @dataclass(frozen=True)
 class SegmenterSettings:

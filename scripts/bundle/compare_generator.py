@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from scripts.pipeline import REPOSITORY, Tool, ToolOptions, option, run_tool
-from scripts.stages import generated_pictures
+from scripts.stages.workspace import BUNDLED_GENERATOR, BUNDLED_ORACLE, BUNDLED_PARSER
 
 HELD_OUT_SEED = 2_000_000
 
@@ -24,9 +24,9 @@ class Options(ToolOptions):
     training_portraits: int = option(2000, help="portraits of the training that copies are looked for among")
     first_training_portrait: int = option(0, help="seed of the first of them")
     parsed: int = option(300, help="pictures in which the parser looks for eyes, nose, mouth and hair")
-    weights: Path = option(REPOSITORY / generated_pictures.WEIGHTS, help="generator to judge")
-    oracle: Path = option(REPOSITORY / generated_pictures.ORACLE, help="network that reads the pictures")
-    parser: Path = option(REPOSITORY / generated_pictures.PARSER, help="network that finds the parts")
+    weights: Path = option(REPOSITORY / BUNDLED_GENERATOR, help="generator to judge")
+    oracle: Path = option(REPOSITORY / BUNDLED_ORACLE, help="network that reads the pictures")
+    parser: Path = option(REPOSITORY / BUNDLED_PARSER, help="network that finds the parts")
     output: Path | None = option(None, help="JSON file; None: <workspace>/compare_generator/results.json")
 
     def __post_init__(self) -> None:

@@ -9,14 +9,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from scripts.pipeline import REPOSITORY, Tool, ToolOptions, option, run_tool
-from scripts.stages import generated_pictures
+from scripts.stages.workspace import BUNDLED_ORACLE
 
 
 @dataclass(frozen=True)
 class Options(ToolOptions):
     """Measure the filter on candidates without labels, whose truth the oracle or a table tells."""
 
-    oracle: Path = option(REPOSITORY / generated_pictures.ORACLE, help="network that knows the truth")
+    oracle: Path = option(REPOSITORY / BUNDLED_ORACLE, help="network that knows the truth")
     truth: Path | None = option(None, help="CSV with img_name, quality and gender instead of the oracle")
 
 

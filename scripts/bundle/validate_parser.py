@@ -9,16 +9,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from scripts.pipeline import REPOSITORY, Tool, ToolOptions, option, run_tool
-from scripts.stages import generated_pictures
+from scripts.stages.workspace import BUNDLED_GENERATOR, BUNDLED_PARSER
 
 
 @dataclass(frozen=True)
 class Options(ToolOptions):
     """Judge a parser of the embedded preset: on held-out portraits, and on generated pictures."""
 
-    parser: Path = option(REPOSITORY / generated_pictures.PARSER, help="weights to judge")
+    parser: Path = option(REPOSITORY / BUNDLED_PARSER, help="weights to judge")
     portraits: int = option(500, help="held-out portraits, whose label maps are exact")
-    weights: Path = option(REPOSITORY / generated_pictures.WEIGHTS, help="generator of the other pictures")
+    weights: Path = option(REPOSITORY / BUNDLED_GENERATOR, help="generator of the other pictures")
     pictures: int = option(500, help="generated pictures, of which the mirrored ones must be parsed alike")
     seed: int = option(0, help="generated picture n is made from the seed plus n")
 

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from scripts.pipeline import files
 from scripts.pipeline.journal import Journal
 from scripts.pipeline.launch import place_among_processes
-from scripts.pipeline.options import StageOptions, option
+from scripts.pipeline.options import OptionsT, StageOptions, option
 from scripts.pipeline.processes import SilentStage, wait_for_all
 from scripts.pipeline.runner import run_stage
 from scripts.pipeline.spec import StageSpec
@@ -63,13 +62,17 @@ class ItemWork:
 
 
 def run_item_stage(
-    spec: StageSpec, options_class: type[ItemOptions], work: ItemWork, argv: Sequence[str] | None = None
+    spec: StageSpec,
+    options_class: type[OptionsT],
+    run: Callable[[Stage, OptionsT], None],
+    argv: Sequence[str] | None = None,
 ) -> NoReturn:
-    """`run_stage` for a stage that makes items; see there for the exit codes."""
-    run_stage(spec, options_class, partial(_run, work), argv, follower=SilentStage)
+    """`run_stage` for a stage that makes items by `run_items`; see there for the exit codes."""
+    run_stage(spec, options_class, run, argv, follower=SilentStage)
 
 
-def _run(work: ItemWork, stage: Stage, options: ItemOptions) -> None:
+def run_items(stage: Stage, options: ItemOptions, work: ItemWork) -> None:
+    """Make the items of this process that are missing; the first process then finishes the stage."""
     place = place_among_processes()
     rank, count = (place.rank, place.count) if place else (0, 1)
     columns, keys = work.columns(options), work.keys(stage, options)

@@ -5,20 +5,17 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
+from PIL import Image
+
+from cnn.oracle import Oracle, load_oracle
 from scripts.pipeline import Tool, UserError
 from scripts.pipeline.console import script_command
+from scripts.stages.workspace import BUNDLE
+from stylegan.checkpoint import CheckpointError, build_generator, load_checkpoint
+from stylegan.sampling import sample_z, synthesize, to_uint8
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from cnn.oracle import Oracle
-
-WEIGHTS = "data/embedded/stylegan_model.safetensors"
-PARSER = "data/embedded/segmentation_model.safetensors"
-ORACLE = "data/embedded/oracle.safetensors"
-IDENTITY = "data/embedded/identity_network.safetensors"
 JPEG_OPTIONS = {"quality": 95, "subsampling": 0}
 
 
@@ -30,11 +27,6 @@ def generate_pictures(
     Raises:
         UserError: the weights are missing or no StyleGAN.
     """
-    import numpy as np
-
-    from stylegan.checkpoint import CheckpointError, build_generator, load_checkpoint
-    from stylegan.sampling import sample_z, synthesize, to_uint8
-
     need_file(weights, script_command("train_stylegan", "--portraits", "40000"))
     with tool.foreseen(CheckpointError):
         generator = build_generator(load_checkpoint(weights), smooth=True).to(tool.device)
@@ -49,9 +41,6 @@ def generate_pictures(
 
 def jpeg_round_trip(image: np.ndarray) -> np.ndarray:
     """uint8 [H, W, 3] as it comes back from the JPEG that stage 01 writes."""
-    import numpy as np
-    from PIL import Image
-
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", **JPEG_OPTIONS)
     return np.asarray(Image.open(buffer))
@@ -59,11 +48,9 @@ def jpeg_round_trip(image: np.ndarray) -> np.ndarray:
 
 def open_oracle(tool: Tool, path: Path, training_options: str = "") -> Oracle:
     """The network of a file; a missing or damaged one is a `UserError` that says how to train it."""
-    from cnn.oracle import load_oracle
-
     command = script_command("train_oracle", "--output", str(path), *training_options.split())
     need_file(path, command)
-    mend = f"git checkout -- {Path(ORACLE).parent} brings the bundled networks back, or: {command}"
+    mend = f"git checkout -- {BUNDLE} brings the bundled networks back, or: {command}"
     with tool.foreseen(ValueError, mend=mend):
         return load_oracle(path, tool.device)
 

@@ -10,8 +10,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from scripts.pipeline import UserError
-from scripts.pipeline.image_files import ImageFileError, NoPictureError, image_size
+import numpy as np
+
+from scripts.pipeline import Tool, UserError
+from scripts.pipeline.image_files import ImageFileError, NoPictureError, image_size, read_image
 
 # A file so called is meant as a picture: a damaged one is reported where pictures are, not passed over.
 SUFFIXES = (
@@ -123,6 +125,13 @@ def state_of(name: str, path: Path) -> list[str | int]:
     """Name, bytes and time of the last change: what tells a picture from one that replaced it."""
     state = path.stat()
     return [name, state.st_size, state.st_mtime_ns]
+
+
+def read_recorded(
+    tool: Tool, relative: str, reader: Callable[[Path, str], np.ndarray] = read_image
+) -> np.ndarray:
+    """A picture of the workspace as `reader` gives it, which refuses one that was exchanged since."""
+    return reader(tool.workspace / relative, tool.recorded_sha256(relative))
 
 
 def read_ahead(

@@ -7,7 +7,15 @@ Imports nothing heavy: the numbered scripts read it for ``--help``.
 from __future__ import annotations
 
 from scripts.pipeline import Input
+from segmentation.property_table import LABEL_ALGORITHM
 from segmentation.segmenter_settings import MTCNN_FILES
+
+# of the repository
+BUNDLE = "data/embedded"
+BUNDLED_GENERATOR = f"{BUNDLE}/stylegan_model.safetensors"
+BUNDLED_PARSER = f"{BUNDLE}/segmentation_model.safetensors"
+BUNDLED_ORACLE = f"{BUNDLE}/oracle.safetensors"
+BUNDLED_IDENTITY_NETWORK = f"{BUNDLE}/identity_network.safetensors"
 
 # 00
 GENERATOR = "stylegan/stylegan_model.pth"
@@ -20,26 +28,46 @@ IDENTITY_NETWORK = "stylegan_modified/identity_network.safetensors"  # of the lo
 # 01
 CANDIDATES = "stylegan/candidates.csv"
 CANDIDATE_PICTURES = "stylegan/synthesize_results"
+CANDIDATE_SHEET = "stylegan/candidates_sheet.png"
 LATENTS = "stylegan/latents.safetensors"
 
 # 02
 LABELS = "cnn/synthesize_results_quality_and_gender.csv"
 LABELS_RECORD = "cnn/synthesize_results_quality_and_gender.json"
+FILTERS = ("gender", "quality")
 FILTER_NETWORKS = "cnn/models"
+FILTER_NETWORK = f"{FILTER_NETWORKS}/{{}}_model_{{}}.pt"  # of a filter and a fold
+FILTER_LOGS = "cnn/log"
+FOLD_LOG = f"{FILTER_LOGS}/train_log_{{}}.csv"  # one row per fold
+FOLD_EPOCHS = f"{FILTER_LOGS}/epoch_detail_{{}}.csv"  # one row per fold, attempt and epoch
+OUT_OF_FOLD = f"{FILTER_LOGS}/{{}}_out_of_fold.csv"
+FILTER_FIGURE = f"{FILTER_LOGS}/evaluation_{{}}.png"
+PREDICTIONS = "cnn/inference_result"
+FILTER_PREDICTIONS = f"{PREDICTIONS}/{{}}.csv"
+FILTER_SHEETS = tuple(f"cnn/{kind}_sheet.png" for kind in ("kept", "rejected", "borderline"))
 FILTER_TABLE = "cnn/all_image_quality_and_gender.csv"
 KEPT_PICTURES = "stylegan/synthesize_results_filtered"
 
 # 03
 FACES = "segmentation/faces.csv"
 SEGMENTED = "segmentation/segmentation_results"
+FACE_SHEETS = tuple(f"segmentation/faces_{kind}sheet.png" for kind in ("", "unsure_", "failed_"))
 
 # 04
 SCORES_FOLDER = "segmentation/property_score_results"
 RAW_SCORES = f"{SCORES_FOLDER}/raw_scores.csv"
-SCORES_V1 = f"{SCORES_FOLDER}/all_scores.csv"
-SCORES_V2 = f"{SCORES_FOLDER}/all_scores_v2.csv"
-SCORES = f"{SCORES_FOLDER}/all_scores_v3.csv"  # of algorithm 3, which the later stages learn from
+SCORE_TABLES = {
+    1: f"{SCORES_FOLDER}/all_scores.csv",
+    2: f"{SCORES_FOLDER}/all_scores_v2.csv",
+    3: f"{SCORES_FOLDER}/all_scores_v3.csv",
+}
+SCORES = SCORE_TABLES[LABEL_ALGORITHM]  # which the later stages learn from
 STATISTICS = f"{SCORES_FOLDER}/score_statistics.json"
+HISTOGRAMS = f"{SCORES_FOLDER}/histograms.png"
+CORRELATIONS = f"{SCORES_FOLDER}/correlations.png"
+EXTREMES = f"{SCORES_FOLDER}/extremes.png"
+PROPERTY_SHEET = f"{SCORES_FOLDER}/extremes_{{}}.png"
+PREDICTED = f"{PREDICTIONS}/property_{{}}.csv"  # of regress_property
 
 # 05 to 07
 FINE_TUNED = {
@@ -84,6 +112,10 @@ FILTER_TABLE_INPUT = Input(FILTER_TABLE, made_by="02_filter_candidates")
 SCORES_INPUT = Input(SCORES, made_by="04_compute_property_scores")
 STATISTICS_INPUT = Input(STATISTICS, made_by="04_compute_property_scores")
 FILTER_INPUTS = tuple(
-    Input(f"{FILTER_NETWORKS}/{name}_model_0.pt", made_by="02_filter_candidates")
-    for name in ("gender", "quality")
+    Input(FILTER_NETWORK.format(name, 0), made_by="02_filter_candidates") for name in FILTERS
 )
+
+
+def segmented_path(kind: str, img_no: int) -> str:
+    """One of the three pictures of a face: `face`, `parsing` or `parsing_visualization`."""
+    return f"{SEGMENTED}/{kind}_{img_no:06d}.png"

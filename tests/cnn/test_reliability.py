@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cnn.reliability import evaluate, reliability
-from scripts.stages.filtering.filter_pictures import evaluation_figure
+from scripts.stages.filtering.figures import evaluation_figure
 
 
 def test_calibration_error_by_hand() -> None:

@@ -37,7 +37,7 @@ READERS = {
     "json.loads": {
         "scripts/pipeline/files.py",
         "stylegan/weights_file.py",
-        "scripts/align_photos.py",
+        "scripts/stages/aligning.py",
         "scripts/stages/checking/machine.py",
     },
     "tomllib.loads": {"scripts/pipeline/layers.py"},

@@ -61,10 +61,7 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tup
         spec.loader.exec_module(script)
         words = ("--workspace", tmp_path / "workspace", "--config", config, "--device", "cpu", *arguments)
         with pytest.raises(SystemExit) as ended:
-            if hasattr(script, "WORK"):
-                script.run_item_stage(script.SPEC, script.Options, script.WORK, list(map(str, words)))
-            else:
-                run_stage(script.SPEC, script.Options, script.run, list(map(str, words)))
+            run_stage(script.SPEC, script.Options, script.run, list(map(str, words)))
         output = capsys.readouterr()
         return ended.value.code or 0, output.out + output.err
 

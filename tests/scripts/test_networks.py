@@ -15,11 +15,12 @@ from safetensors.torch import save_file
 
 from data import portraits
 from scripts.pipeline import MissingInputError, Tool, ToolOptions, UserError, manifest
+from scripts.pipeline.image_files import read_image
 from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.items import run_item_stage
 from scripts.stages import networks
 from scripts.stages.regenerating.photographs import PhotographEncoder
-from scripts.stages.segmenting.face_pictures import read_picture
+from scripts.stages.segmenting import stage as segmenting
 from segmentation import segmenter as segmenter_module
 from segmentation.facexformer import FaceXFormer, safetensors_metadata
 from segmentation.segmenter_settings import SegmenterSettings
@@ -58,7 +59,7 @@ def workspace(built: Path, tmp_path: Path) -> Path:
 def run_03(workspace: Path, *arguments: str) -> int:
     argv = ["--workspace", str(workspace), "--device", "cpu", "--quiet", *arguments]
     with pytest.raises(SystemExit) as end:
-        run_item_stage(stage_03.SPEC, stage_03.Options, stage_03.WORK, argv)
+        run_item_stage(stage_03.SPEC, stage_03.Options, stage_03.run, argv)
     return end.value.code or 0
 
 
@@ -75,7 +76,7 @@ def test_readers_see_what_stage_03_saw(workspace: Path) -> None:
     assert run_03(workspace, *ODD, "--parser", OTHER_PARSER, "--precision", "bfloat16") == 0
     paths = [workspace / f"stylegan/synthesize_results_filtered/{number:06d}.jpg" for number in NUMBERS]
     judge = networks.load_judge(tool_in(workspace), None)
-    segmented = judge.segmenter([read_picture(path) for path in paths])
+    segmented = judge.segmenter([read_image(path) for path in paths])
     assert judge.segmenter.settings == SegmenterSettings(120, 0.3, 0.4, "bfloat16")
     for number, face in zip(NUMBERS, segmented, strict=True):
         results = workspace / "segmentation/segmentation_results"
@@ -85,12 +86,12 @@ def test_readers_see_what_stage_03_saw(workspace: Path) -> None:
 
 def test_the_arithmetic_that_auto_chose_is_kept(workspace: Path, monkeypatch) -> None:
     monkeypatch.setattr(segmenter_module, "best_precision", lambda device: torch.bfloat16)
-    monkeypatch.setattr(stage_03, "AGREEMENT", 0.5)
+    monkeypatch.setattr(segmenting, "PRECISION_AGREEMENT", 0.5)
     assert run_03(workspace) == 0
     monkeypatch.undo()
     assert networks.load_segmenter(tool_in(workspace)).settings.precision == "bfloat16"
     monkeypatch.setattr(segmenter_module, "best_precision", lambda device: torch.bfloat16)
-    monkeypatch.setattr(stage_03, "AGREEMENT", 1.1)
+    monkeypatch.setattr(segmenting, "PRECISION_AGREEMENT", 1.1)
     assert run_03(workspace, "--force") == 0
     assert networks.load_segmenter(tool_in(workspace)).settings.precision == "float32"
 

@@ -15,7 +15,8 @@ from scripts import regress_property
 from scripts.pipeline import Tool, ToolOptions, UserError
 from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.layers import REPOSITORY
-from scripts.stages.scoring import property_labels
+from scripts.stages.scoring import labels as property_labels
+from scripts.stages.scoring import regression
 from segmentation.property_table import PROPERTY_NAMES
 
 SCRIPT = REPOSITORY / "scripts" / "regress_property.py"
@@ -113,7 +114,7 @@ def test_labels_name_pictures_of_any_suffix_and_faces_need_no_candidates(workspa
     (workspace / "segmentation/faces.csv").write_text("\n".join(["img_no,img_path,status", *rows]) + "\n")
     (workspace / "stylegan/candidates.csv").unlink()
     tool = Tool("regress_property", ToolOptions(workspace=workspace), StopRequest())
-    known, wanted, numbers = regress_property.find_pictures(tool, regress_property.Options(pictures="faces"))
+    known, wanted, numbers = regression.chosen_pictures(tool, regress_property.Options(pictures="faces"))
     assert numbers == {"000007.png": 7, "000008.jpg": 8}
     assert known["img_path"].tolist() == wanted["img_path"].tolist()
     assert known["img_path"].iloc[0] == "segmentation/segmentation_results/face_000007.png"

@@ -17,7 +17,8 @@ from PIL import Image
 from cnn.models import FilterCNN, gender_config, quality_config, save_filter_cnn
 from scripts.pipeline import UserError
 from scripts.pipeline.layers import REPOSITORY
-from scripts.stages.filtering import excluded_pictures, hand_labels
+from scripts.stages.filtering import excluded, hand_labels
+from scripts.stages.workspace import FILTERS, LABELS, LABELS_RECORD
 from tests.processes import wait_until
 
 SCRIPT = REPOSITORY / "scripts" / "02_filter_candidates.py"
@@ -77,12 +78,12 @@ def label_table() -> pd.DataFrame:
 
 
 def write_labels(root: Path, table: pd.DataFrame) -> None:
-    table.to_csv(root / hand_labels.LABELS, index=False)
+    table.to_csv(root / LABELS, index=False)
 
 
 def write_record(root: Path, **changes: object) -> None:
     record = {"weights_id": WEIGHTS_ID, "seed": 5, "count": LABEL_COUNT, "made_by": "hand"} | changes
-    (root / hand_labels.RECORD).write_text(json.dumps(record))
+    (root / LABELS_RECORD).write_text(json.dumps(record))
 
 
 def set_value(column: str, value: object) -> Callable[[pd.DataFrame], pd.DataFrame]:
@@ -120,11 +121,11 @@ def test_wrong_labels_are_refused(workspace: Path, in_process: Callable, name: s
     change, record, message = BAD_LABELS[name]
     write_labels(workspace, change(label_table()))
     write_record(workspace, **record)
-    before = (workspace / hand_labels.LABELS).read_bytes()
+    before = (workspace / LABELS).read_bytes()
     code, errors = in_process(SCRIPT, "--workspace", workspace, *QUICK)
     assert code == 5
     assert message in errors
-    assert (workspace / hand_labels.LABELS).read_bytes() == before
+    assert (workspace / LABELS).read_bytes() == before
     assert not (workspace / "cnn/models").exists()
 
 
@@ -155,14 +156,14 @@ def test_one_picture_under_two_folders_is_labelled_twice(tmp_path: Path) -> None
 
 
 def test_labels_without_a_record_are_refused(workspace: Path, in_process: Callable) -> None:
-    (workspace / hand_labels.RECORD).unlink()
+    (workspace / LABELS_RECORD).unlink()
     code, errors = in_process(SCRIPT, "--workspace", workspace, *QUICK)
     assert code == 5
     assert "make_labels.py --workspace" in errors
 
 
 def test_missing_labels_name_their_maker(workspace: Path, in_process: Callable) -> None:
-    (workspace / hand_labels.LABELS).unlink()
+    (workspace / LABELS).unlink()
     code, errors = in_process(SCRIPT, "--workspace", workspace, *QUICK)
     assert code == 3
     assert "label_images.py --workspace" in errors and "00_fetch_weights" in errors
@@ -200,7 +201,7 @@ def test_files_columns_and_the_filter(workspace: Path, in_process: Callable) -> 
     assert first.stat().st_ino == (workspace / "stylegan/synthesize_results" / kept[0]).stat().st_ino
 
     events = {path.name for path in (workspace / "logs/02_filter_candidates/events").iterdir()}
-    for name in hand_labels.PROPERTIES:
+    for name in FILTERS:
         assert {f"{name}_0", f"{name}_evaluation"} <= events
         inferred = pd.read_csv(workspace / f"cnn/inference_result/{name}.csv")
         assert list(inferred) == ["img_no", "img_path", name]
@@ -298,8 +299,8 @@ def test_names_as_people_and_systems_write_them_exclude_the_same_people(tmp_path
     shutil.copy(results / "000011.jpg", tmp_path / "copies/000011 copy.jpg")
     shutil.copy(results / "000011.jpg", tmp_path / "copies/holiday.jpg")
     sources = [tmp_path / "men.txt", tmp_path / "copies"]
-    excluded = excluded_pictures.find_excluded(stage, candidates, sources)
-    assert list(excluded) == [*range(1, 10), 11]
+    ruled_out = excluded.find_excluded(stage, candidates, sources)
+    assert list(ruled_out) == [*range(1, 10), 11]
     assert [text.partition(": ")[2] for text in said] == [
         f"3 of 12 names are no candidate's and exclude nobody ({', '.join(unknown)})",
         "1 of 2 names are no candidate's and exclude nobody (holiday.jpg)",
@@ -387,7 +388,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(
     pd.testing.assert_frame_equal(resumed, pd.read_csv(workspace / ALL_IMAGES))
 
 
-def networks(folder: Path, names: tuple[str, ...] = hand_labels.PROPERTIES) -> dict[str, bytes]:
+def networks(folder: Path, names: tuple[str, ...] = FILTERS) -> dict[str, bytes]:
     """Networks of another run of this program, two folds of each property, put into a folder; their bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     for seed, (name, fold) in enumerate((name, fold) for name in names for fold in range(2)):
@@ -490,10 +491,10 @@ def test_labels_of_a_network(workspace: Path, in_process: Callable, tmp_path: Pa
     assert "made by: hand" in errors
     code, errors = in_process(script, *arguments, "--overwrite")
     assert code == 0, errors
-    record = json.loads((workspace / hand_labels.RECORD).read_text())
+    record = json.loads((workspace / LABELS_RECORD).read_text())
     assert record["made_by"].startswith("machine (network.safetensors")
     assert (record["weights_id"], record["seed"], record["count"]) == (WEIGHTS_ID, 5, 30)
-    labels = pd.read_csv(workspace / hand_labels.LABELS)
+    labels = pd.read_csv(workspace / LABELS)
     assert list(labels) == list(hand_labels.COLUMNS)
     assert labels["img_name"].iloc[-1] == "000029.jpg"
     code, errors = in_process(script, *arguments)

@@ -12,8 +12,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from data import portraits
+from scripts.pipeline.image_files import read_image
 from scripts.pipeline.layers import REPOSITORY
-from scripts.stages.segmenting.face_pictures import read_picture
 from segmentation.face_attributes import AGE_CLASSES
 from segmentation.face_classes import CLASS_NAMES
 from segmentation.facexformer import (
@@ -196,7 +196,7 @@ def test_pictures_of_every_kind(run_stage_03, workspace: Path) -> None:
     assert "too narrow" in table.loc[4, "reason"] and "unreadable" in table.loc[5, "reason"]
     eight, sixteen = (read(workspace / f"{SEGMENTED}/face_{number:06d}.png").astype(int) for number in (1, 2))
     assert np.abs(eight - sixteen).max() <= 2 and np.ptp(eight, axis=2).max() == 0
-    seen = read_picture(kept / "000003.png")
+    seen = read_image(kept / "000003.png")
     assert (seen[:8] == 255).all() and np.array_equal(seen[8:], images[2][8:])
 
 

@@ -18,8 +18,8 @@ from data import portraits
 from scripts.pipeline import Tool, ToolOptions
 from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.layers import REPOSITORY
-from scripts.stages.scoring import property_plots
-from scripts.stages.scoring.segmented_faces import Item, read_item
+from scripts.stages.scoring import plots
+from scripts.stages.scoring.measuring import Item, read_item
 from segmentation.face_classes import FaceClass
 from segmentation.normalization import ScoreStatistics
 from segmentation.property_scores import compute_scores
@@ -85,9 +85,9 @@ def score_and_draw(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Callable
 def score(score_and_draw: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """The same with a blank in the place of every plot and sheet, which cost more time than all else."""
     for name in ("histograms", "correlation_matrices"):
-        monkeypatch.setattr(property_plots, name, lambda *_: Figure(figsize=(1, 1)))
+        monkeypatch.setattr(plots, name, lambda *_: Figure(figsize=(1, 1)))
     for name in ("extremes", "property_sheet"):
-        monkeypatch.setattr(property_plots, name, lambda *_: Image.new("RGB", (8, 8)))
+        monkeypatch.setattr(plots, name, lambda *_: Image.new("RGB", (8, 8)))
     return score_and_draw
 
 

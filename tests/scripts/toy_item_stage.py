@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from scripts.pipeline import Journal, Stage, StageSpec, option
-from scripts.pipeline.items import ItemOptions, ItemWork, run_item_stage
+from scripts.pipeline.items import ItemOptions, ItemWork, run_item_stage, run_items
 
 COLUMNS = ("img_no", "img_path", "company")
 TABLE = "toy/toys.csv"
@@ -79,5 +79,10 @@ WORK = ItemWork(
 )
 
 
+def run(stage: Stage, options: Options) -> None:
+    """Make the toys that are missing, then the table."""
+    run_items(stage, options, WORK)
+
+
 if __name__ == "__main__":
-    run_item_stage(SPEC, Options, WORK)
+    run_item_stage(SPEC, Options, run)

@@ -24,6 +24,7 @@ from scripts.stages import networks
 from scripts.stages import workspace as paths
 from scripts.stages.filtering import hand_labels
 from scripts.stages.fine_tuning import control
+from scripts.stages.workspace import LABELS_RECORD
 from stylegan import seeds
 
 EMBEDDED = REPOSITORY / "data" / "embedded"
@@ -123,7 +124,7 @@ def test_they_share_no_kind_of_layer_but_the_convolution() -> None:
 
 
 def test_the_judge_did_not_make_the_labels_that_the_filter_learns_from() -> None:
-    record = files.read_json(EMBEDDED / Path(hand_labels.RECORD).name)
+    record = files.read_json(EMBEDDED / Path(LABELS_RECORD).name)
     assert hand_labels.is_machine_made(record["made_by"]) and "oracle" not in json.dumps(record)
     assert record["network_sha256"] == fingerprint.sha256_file(IDENTITY)
     assert make_labels.Options().network == IDENTITY

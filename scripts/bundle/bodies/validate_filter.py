@@ -13,9 +13,9 @@ from cnn.reliability import Evaluation, evaluate
 from scripts.pipeline import MissingInputError, Tool, UserError, manifest, tables
 from scripts.stages import generated_pictures
 from scripts.stages.filtering import hand_labels
-from scripts.stages.filtering.candidate_images import CandidateImages
-from scripts.stages.filtering.filter_pictures import evaluation_figure
-from scripts.stages.workspace import FILTER_TABLE
+from scripts.stages.filtering.figures import evaluation_figure
+from scripts.stages.filtering.images import CandidateImages
+from scripts.stages.workspace import FILTER_TABLE, FILTERS
 
 STAGE = "02_filter_candidates"
 RESULT = "cnn/log/validation.json"
@@ -32,7 +32,7 @@ def run(tool: Tool, options: Any) -> None:
     else:
         truth, source = truth_of_table(options.truth, table), options.truth.name
     found = {}
-    for name in hand_labels.PROPERTIES:
+    for name in FILTERS:
         with tool.foreseen(ValueError, mend="Generate more candidates."):
             found[name] = evaluate(table[name].to_numpy(), truth[name].to_numpy(), limits[name])
         figure = evaluation_figure(found[name], name, f"ensemble on unlabelled candidates against {source}")
@@ -53,7 +53,7 @@ def judged_candidates(tool: Tool) -> pd.DataFrame:
     path = tool.workspace / FILTER_TABLE
     if not path.is_file():
         raise MissingInputError(f"it needs {FILTER_TABLE}. {STAGE} makes it:\n    {tool.command(STAGE)}")
-    columns = ("img_no", "img_path", *hand_labels.PROPERTIES, "source", "kept", "status")
+    columns = ("img_no", "img_path", *FILTERS, "source", "kept", "status")
     table = tables.read_csv(path, columns, f"Make it anew: {tool.command(STAGE, '--force')}")
     return table[(table["source"] == "network") & (table["status"] == "ok")].reset_index(drop=True)
 
@@ -76,7 +76,7 @@ def truth_of_table(path: Path, table: pd.DataFrame) -> pd.DataFrame:
             f"{path} has no row for {len(missing)} pictures ({missing.iloc[0]}, ...), so it cannot judge "
             "them. Give a table of all candidates."
         )
-    return known.loc[names, list(hand_labels.PROPERTIES)].reset_index(drop=True)
+    return known.loc[names, list(FILTERS)].reset_index(drop=True)
 
 
 def truth_of_oracle(tool: Tool, options: Any, table: pd.DataFrame) -> pd.DataFrame:
@@ -84,7 +84,7 @@ def truth_of_oracle(tool: Tool, options: Any, table: pd.DataFrame) -> pd.DataFra
 
     oracle = generated_pictures.open_oracle(tool, options.oracle)
     images = CandidateImages(tool, table)
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in hand_labels.PROPERTIES}
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in FILTERS}
     with tool.progress(len(table)) as progress:
         for found, pictures in images.batches(table["img_no"].tolist(), BATCH):
             reading = read_pictures(oracle, pictures)

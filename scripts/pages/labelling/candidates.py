@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from scripts.pages.labelling.answers import Answer
 from scripts.pipeline import MissingInputError, Tool, UserError, fingerprint, manifest, tables
-from scripts.stages.filtering.hand_labels import CANDIDATES, PROPERTIES
+from scripts.stages.workspace import CANDIDATES, FILTERS
 
 FILTER_STAGE = "02_filter_candidates"
 GENERATE_STAGE = "01_generate_candidates"
@@ -116,7 +116,7 @@ def load_scores(tool: Tool, candidates: Candidates) -> Scores | None:
     judged = record.get("depends_on", {}).get("inputs", {}).get(CANDIDATES, "")
     if judged != f"sha256 {fingerprint.sha256_file(tool.workspace / CANDIDATES)}":
         return None
-    women, good = (_read_probabilities(tool, name, candidates) for name in PROPERTIES)
+    women, good = (_read_probabilities(tool, name, candidates) for name in FILTERS)
     return Scores(women, good)
 
 

@@ -6,15 +6,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from scripts.pages.labelling.answers import FOLDER, Answer, journal_path
 from scripts.pages.labelling.candidates import FILTER_STAGE, GENERATE_STAGE, Candidates
 from scripts.pipeline import Tool, UserError, files, fingerprint, manifest, tables
 from scripts.stages.filtering import hand_labels
-
-if TYPE_CHECKING:
-    import pandas as pd
+from scripts.stages.workspace import LABELS, LABELS_RECORD
 
 MADE_BY = "hand (label_images)"
 TAKEN_OVER = "labels taken over from: "
@@ -56,7 +55,7 @@ def find_table(tool: Tool, candidates: Candidates) -> FoundTable | None:
     Raises:
         UserError: it is no table, or has other values than 0 and 1.
     """
-    path = tool.workspace / hand_labels.LABELS
+    path = tool.workspace / LABELS
     if not path.is_file():
         return None
     sha256 = fingerprint.sha256_file(path)
@@ -88,7 +87,7 @@ def check_replaceable(tool: Tool, found: FoundTable | None, candidates: Candidat
     """Raise `UserError` rather than replace a person's labels of other pictures."""
     if found is None or found.same_pictures or found.by_machine:
         return
-    here = tool.workspace / hand_labels.LABELS
+    here = tool.workspace / LABELS
     if found.made_by == "unknown":
         whose = "labels without a usable JSON record beside them, so nobody knows for which pictures"
         mend = (
@@ -138,15 +137,13 @@ def export(tool: Tool, candidates: Candidates, answers: Mapping[int, Answer], or
     Raises:
         UserError: nothing is labelled yet.
     """
-    import pandas as pd
-
     known = {candidates.numbers[seed]: a for seed, a in answers.items() if seed in candidates.numbers}
     labelled = {n: known[n] for n in sorted(known) if not known[n].skipped}
     if not labelled:
         raise UserError("nothing is labelled yet, so there is nothing to export. Label some pictures first.")
     names = candidates.names()
     rows = [(names[n], answer.quality, answer.gender) for n, answer in labelled.items()]
-    table, record = tool.path(hand_labels.LABELS), tool.path(hand_labels.RECORD)
+    table, record = tool.path(LABELS), tool.path(LABELS_RECORD)
     kept_as = _keep_old(tool, candidates)
     # Without a record a table is refused; an old record beside a new table would vouch for it wrongly.
     record.unlink(missing_ok=True)
@@ -166,7 +163,7 @@ def export(tool: Tool, candidates: Candidates, answers: Mapping[int, Answer], or
             "exported": manifest.now(),
         },
     )
-    message = f"{len(rows)} labels are in {hand_labels.LABELS}." + _shortage(list(labelled.values()))
+    message = f"{len(rows)} labels are in {LABELS}." + _shortage(list(labelled.values()))
     if kept_as:
         message += f" The table that was there is kept as {kept_as}."
     redo = ["--force"] if manifest.read(tool.workspace, FILTER_STAGE) else []
@@ -190,7 +187,7 @@ def restart(tool: Tool, candidates: Candidates) -> str:
 
 def _pair(tool: Tool) -> list[Path]:
     """The label table and its record."""
-    return [tool.workspace / relative for relative in (hand_labels.LABELS, hand_labels.RECORD)]
+    return [tool.workspace / relative for relative in (LABELS, LABELS_RECORD)]
 
 
 def _keep_old(tool: Tool, candidates: Candidates) -> str:

@@ -12,7 +12,7 @@ from scripts.pages.labelling import label_table
 from scripts.pages.labelling.answers import Answer, AnswerJournal, Order
 from scripts.pages.labelling.candidates import Candidates, Scores
 from scripts.pipeline import Tool
-from scripts.stages.filtering.hand_labels import CANDIDATES
+from scripts.stages.workspace import CANDIDATES
 
 Mode = Literal["label", "check"]
 

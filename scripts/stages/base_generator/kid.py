@@ -17,7 +17,8 @@ from cnn.oracle_metrics import kernel_inception_distance
 from scripts.pipeline import REPOSITORY, Tool, UserError
 from scripts.pipeline.files import TextFileError, read_json, write_json
 from scripts.stages.base_generator.options import Options
-from scripts.stages.generated_pictures import ORACLE, open_oracle
+from scripts.stages.generated_pictures import open_oracle
+from scripts.stages.workspace import BUNDLED_ORACLE
 from stylegan.checkpoint import save_checkpoint
 from stylegan.sampling import sample_z, synthesize, to_uint8
 from stylegan.seeds import TRAINING_KID
@@ -114,7 +115,7 @@ def fixed_pictures(data: TrainingImages, count: int) -> np.ndarray:
 
 def oracle_features(tool: Tool) -> Features:
     """Features of the bundled oracle, which knows portraits."""
-    oracle = open_oracle(tool, REPOSITORY / ORACLE)
+    oracle = open_oracle(tool, REPOSITORY / BUNDLED_ORACLE)
     return lambda images: read_pictures(oracle, images)["features"]
 
 

@@ -29,9 +29,8 @@ from scripts.stages.workspace import (
     RAW_SCORES,
     REGENERATED,
     REGENERATED_TABLE,
+    SCORE_TABLES,
     SCORES,
-    SCORES_V1,
-    SCORES_V2,
     SEGMENTED,
 )
 
@@ -67,8 +66,8 @@ TABLES: dict[str, tuple[str, Callable[[Row], list[str]]]] = {  # table -> script
     "cnn/inference_result/quality.csv": ("02_filter_candidates", _own_picture),
     FACES: ("03_segment_faces", _face_pictures),
     RAW_SCORES: ("04_compute_property_scores", _own_picture),
-    SCORES_V1: ("04_compute_property_scores", _own_picture),
-    SCORES_V2: ("04_compute_property_scores", _own_picture),
+    SCORE_TABLES[1]: ("04_compute_property_scores", _own_picture),
+    SCORE_TABLES[2]: ("04_compute_property_scores", _own_picture),
     SCORES: ("04_compute_property_scores", _own_picture),
     REGENERATED_TABLE: ("08_regenerate_images", lambda row: [row["file"]]),
 }

@@ -1,17 +1,13 @@
-"""The weights of a workspace: what a preset wants, which of it a person gives, and where each came from."""
+"""The weights of a workspace: what a preset wants of them, and where those in place came from."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from scripts.pipeline import Tool, UserError, files, fingerprint, manifest
-
-if TYPE_CHECKING:
-    from stylegan.checkpoint import Checkpoint
+from scripts.pipeline import Tool, ToolOptions, files, manifest
+from scripts.pipeline.layers import shared_table
 
 SCRIPT = "00_fetch_weights"
 ORIGINS = "origins.json"
@@ -60,127 +56,14 @@ class WeightFile:
         return tuple(dict.fromkeys((self.name, *self.names, *others)))
 
 
-@dataclass(frozen=True)
-class Given:
-    """What ``--from`` holds.
-
-    Attributes:
-        found: path of an entry -> the file for it.
-        unused: files of weights that are none of the entries -> why, where they were looked into.
-    """
-
-    found: dict[str, Path]
-    unused: dict[Path, str]
+def weight_files(options: ToolOptions) -> tuple[WeightFile, ...]:
+    """The ``[[weights]]`` of the preset and the config file."""
+    entries = shared_table("weights", options.preset, options.config) or []
+    return tuple(WeightFile(**{name: _frozen(value) for name, value in entry.items()}) for entry in entries)
 
 
-def look_through(source: Path, wanted: Sequence[WeightFile]) -> Given:
-    """Find the entries in a folder, or in one file: by name, then by what a file holds.
-
-    Raises:
-        UserError: there is no such folder or file, it holds none of the entries, or several files fit one.
-    """
-    if not source.exists():
-        raise UserError(f"--from {source} does not exist. Give the folder that holds the files, or one file.")
-    present = [source] if source.is_file() else sorted(path for path in source.iterdir() if path.is_file())
-    by_name = {path.name: path for path in present}
-    found = {}
-    for file in wanted:
-        named = next((by_name[name] for name in file.accepted_names if name in by_name), None)
-        if named is not None:
-            found[file.path] = named
-    rest = [path for path in present if path not in found.values() and path.suffix.lower() in SUFFIXES]
-    reasons = dict.fromkeys(rest, "")
-    for file in wanted:
-        if file.path in found:
-            continue
-        fitting = [path for path in rest if _fits(file, path, reasons)]
-        if len(fitting) > 1:
-            raise UserError(
-                f"--from {source} holds several files that could be {file.path}: "
-                f"{', '.join(path.name for path in fitting)}. Give the one that you mean: --from {fitting[0]}"
-            )
-        if fitting:
-            found[file.path] = fitting[0]
-    unused = {path: why for path, why in reasons.items() if path not in found.values()}
-    if not found:
-        looked_for = ", ".join(name for file in wanted for name in (file.name, *file.names))
-        refused = [f"\n    {why or f'{path} is none of them.'}" for path, why in unused.items()]
-        raise UserError(
-            f"--from {source} holds none of the files that belong to the workspace, so other weights would "
-            f"be used than you gave. Looked for {looked_for}, and for StyleGAN weights under any name."
-            + "".join(refused)
-        )
-    return Given(found, unused)
-
-
-def _fits(file: WeightFile, path: Path, reasons: dict[Path, str]) -> bool:
-    """Whether a file is an entry by its contents; if it cannot be, `reasons` gets why."""
-    if file.sha256:
-        same_size = file.size_bytes in (0, path.stat().st_size)
-        return same_size and fingerprint.sha256_file(path) == file.sha256
-    if not file.is_stylegan:
-        return False
-    from stylegan.checkpoint import CheckpointError
-
-    try:
-        load_base(path)
-    except CheckpointError as error:
-        reasons[path] = str(error)
-        return False
-    return True
-
-
-def load_base(path: Path) -> Checkpoint:
-    """An original StyleGAN in a file.
-
-    Raises:
-        CheckpointError: it is damaged, another network, or one that this project fine-tuned.
-    """
-    from stylegan.checkpoint import CheckpointError, load_checkpoint
-
-    checkpoint = load_checkpoint(path)
-    if checkpoint.kind != "stylegan" or not checkpoint.config:
-        raise CheckpointError(
-            f"{path} cannot be used: it holds {checkpoint.description}, and an original StyleGAN generator "
-            "is needed here."
-        )
-    return checkpoint
-
-
-def is_same(file: WeightFile, one: Path, other: Path) -> bool:
-    """Whether two files are the same entry: in their bytes or, of StyleGAN, in the generator's weights."""
-    if fingerprint.sha256_file(one) == fingerprint.sha256_file(other):
-        return True
-    if not file.is_stylegan:
-        return False
-    from stylegan.checkpoint import weights_id
-
-    return weights_id(one) == weights_id(other)
-
-
-def put(checkpoint: Checkpoint | None, source: Path, target: Path) -> str:
-    """Bring a checked file to its place; returns how: "copied" or "converted".
-
-    Args:
-        checkpoint: what it holds, if it is StyleGAN. Safetensors become a torch file where the place is
-            named as one, since other programs go by the name.
-    """
-    if checkpoint is not None and target.suffix != ".safetensors":
-        from stylegan.checkpoint import save_checkpoint
-        from stylegan.weights_file import is_safetensors
-
-        if is_safetensors(source):
-            save_checkpoint(
-                target,
-                generator=checkpoint.generator,
-                discriminator=checkpoint.discriminator,
-                generator_smooth=checkpoint.generator_smooth,
-                metadata=checkpoint.extra["metadata"],
-            )
-            return "converted"
-    with files.atomic_path(target) as temporary:
-        shutil.copyfile(source, temporary)
-    return "copied"
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def read_origins(tool: Tool) -> dict[str, str]:

@@ -8,20 +8,14 @@ also name candidates that were skipped and those that were labelled out of turn,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+
+import pandas as pd
 
 from scripts.pipeline import MissingInputError, Stage, Tool, UserError, files, tables
+from scripts.stages.workspace import CANDIDATES, FILTERS, LABELS, LABELS_RECORD
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import pandas as pd
-
-LABELS = "cnn/synthesize_results_quality_and_gender.csv"
-RECORD = "cnn/synthesize_results_quality_and_gender.json"
 COLUMNS = ("img_name", "quality", "gender")
-PROPERTIES = ("gender", "quality")
-CANDIDATES = "stylegan/candidates.csv"
 LABEL_SCRIPT, MACHINE_LABEL_SCRIPT = "label_images", "make_labels"
 MACHINE = "machine"
 EARLIER_MACHINE = "oracle"  # workspaces made before the labels had a network of their own
@@ -81,7 +75,7 @@ def load_labels(
     labels["img_no"] = _image_numbers(labels, candidates)
     _check_gaps(stage, record, labels)
     _check_classes(labels, fold_count)
-    return labels[["img_no", *PROPERTIES]].astype("int64").sort_values("img_no", ignore_index=True)
+    return labels[["img_no", *FILTERS]].astype("int64").sort_values("img_no", ignore_index=True)
 
 
 def read_labels(tool: Tool) -> pd.DataFrame:
@@ -124,7 +118,7 @@ def check_values(labels: pd.DataFrame, source: object) -> None:
         labels: columns `img_name`, `quality` and `gender`.
         source: what messages call the table.
     """
-    for name in PROPERTIES:
+    for name in FILTERS:
         wrong = labels[~labels[name].isin([0, 1])]
         if len(wrong):
             first = wrong.iloc[0]
@@ -180,7 +174,7 @@ def read_record(tool: Tool) -> LabelRecord:
         UserError: missing or damaged; says how to write it.
     """
     try:
-        record = files.read_json(tool.workspace / RECORD)
+        record = files.read_json(tool.workspace / LABELS_RECORD)
         return LabelRecord(
             weights_id=str(record["weights_id"]),
             seed=int(record["seed"]),
@@ -192,10 +186,10 @@ def read_record(tool: Tool) -> LabelRecord:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{RECORD} is missing or damaged ({error}), so nothing tells which pictures {LABELS} was made "
-            "for, and labels of other people would teach nonsense. If you labelled these very candidates, "
-            'write it: {"weights_id": "...", "seed": ..., "count": ..., "made_by": "hand"}, with the weights '
-            f"id and the first seed of {CANDIDATES}. If not, {_relabel(tool)}"
+            f"{LABELS_RECORD} is missing or damaged ({error}), so nothing tells which pictures {LABELS} was "
+            "made for, and labels of other people would teach nonsense. If you labelled these very "
+            'candidates, write it: {"weights_id": "...", "seed": ..., "count": ..., "made_by": "hand"}, with '
+            f"the weights id and the first seed of {CANDIDATES}. If not, {_relabel(tool)}"
         ) from error
 
 
@@ -211,8 +205,8 @@ def _relabel(tool: Tool) -> str:
 def _check_record_count(record: LabelRecord, labels: pd.DataFrame) -> None:
     if record.count != len(labels):
         raise UserError(
-            f"{LABELS} has {len(labels)} rows, but {RECORD} says {record.count}, so rows were lost or added. "
-            "Bring the complete table back, or correct the count if the change is meant."
+            f"{LABELS} has {len(labels)} rows, but {LABELS_RECORD} says {record.count}, so rows were lost or "
+            "added. Bring the complete table back, or correct the count if the change is meant."
         )
 
 
@@ -234,7 +228,7 @@ def _check_made_for(stage: Stage, record: LabelRecord, candidates: pd.DataFrame)
 
 
 def _check_classes(labels: pd.DataFrame, fold_count: int) -> None:
-    for name in PROPERTIES:
+    for name in FILTERS:
         sizes = labels[name].value_counts().reindex([0, 1], fill_value=0)
         if sizes.min() < fold_count:
             raise UserError(

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 
+from cnn.tasks import regression_measures
 from scripts.pipeline import Tool, tables
-from scripts.stages.filtering.candidate_images import CandidateImages
-from scripts.stages.scoring.property_labels import LabelledProperty
+from scripts.pipeline.pictures import contact_sheet
+from scripts.stages.filtering.images import CandidateImages
+from scripts.stages.scoring import plots
+from scripts.stages.scoring.labels import LabelledProperty
+from scripts.stages.workspace import SCORES
+from segmentation.property_table import PROPERTIES
 
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    from matplotlib.figure import Figure
-
-SCORES = "segmentation/property_score_results/all_scores_v3.csv"
 FIGURE, SHEET = "cnn/log/property_{}.png", "cnn/log/property_{}_sheet.png"
 SHEET_COLUMNS = 12
 SHEET_PICTURE_PX = 128
@@ -26,8 +27,6 @@ def report(tool: Tool, meant: LabelledProperty, figures: dict[str, float], table
         figures: `r` and `mae` of labelled pictures by the network that did not train on them.
         table: columns `img_no`, `<name>_score`, `valid`.
     """
-    from segmentation.property_table import PROPERTIES
-
     prop = next(prop for prop in PROPERTIES if prop.name == meant.name)
     low_label = prop.high if meant.is_reversed else prop.low
     tool.log(f"a low label means {low_label!r}; the score runs from {prop.low!r} to {prop.high!r}")
@@ -42,8 +41,6 @@ def report(tool: Tool, meant: LabelledProperty, figures: dict[str, float], table
 
 def compare_with_scores(tool: Tool, name: str, table: pd.DataFrame) -> str:
     """Correlation with the scores that stage 04 measured on the same pictures; empty where there are none."""
-    import numpy as np
-
     path = tool.workspace / SCORES
     column = f"{name}_score"
     if not path.is_file():
@@ -66,8 +63,6 @@ def save_pictures(
     table: pd.DataFrame,
 ) -> None:
     """Write the scatter plot of labels and out-of-fold predictions [N], and the sheet of extremes."""
-    from cnn.tasks import regression_measures
-
     title = f"{name}: r {regression_measures(predicted, labels)['r']:.3f}, n = {len(labels)}"
     tool.save_figure(FIGURE.format(name), scatter(labels, predicted, title))
     save_sheet(tool, images, name, table)
@@ -75,8 +70,6 @@ def save_pictures(
 
 def scatter(labels: np.ndarray, predicted: np.ndarray, title: str) -> Figure:
     """Predictions against labels, with the line on which they agree."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(4.6, 4.4), layout="constrained")
     panel = figure.subplots()
     ends = [min(labels.min(), predicted.min()), max(labels.max(), predicted.max())]
@@ -88,13 +81,9 @@ def scatter(labels: np.ndarray, predicted: np.ndarray, title: str) -> Figure:
 
 def save_sheet(tool: Tool, images: CandidateImages, name: str, table: pd.DataFrame) -> None:
     """The pictures with the lowest, median and highest scores, one row each."""
-    from scripts.pipeline.pictures import contact_sheet
-
     ordered = table[table["valid"]].sort_values(f"{name}_score")
-    count = min(SHEET_COLUMNS, len(ordered))
-    middle = (len(ordered) - count) // 2
-    rows = [*range(count), *range(middle, middle + count), *range(len(ordered) - count, len(ordered))]
+    rows = plots.examples(ordered[f"{name}_score"].to_numpy(), SHEET_COLUMNS)
     _, pictures = images.read(ordered["img_no"].iloc[rows].tolist(), images.picture_size)
     texts = [f"{score:+.2f}" for score in ordered[f"{name}_score"].iloc[rows]]
     scale = max(1, SHEET_PICTURE_PX // images.picture_size)
-    tool.save_image(SHEET.format(name), contact_sheet(pictures, count, texts, scale))
+    tool.save_image(SHEET.format(name), contact_sheet(pictures, len(rows) // len(plots.PLACES), texts, scale))

@@ -13,7 +13,7 @@ from scripts.pages.labelling.candidates import load_candidates, load_scores
 from scripts.pages.labelling.session import LabelSession, Plan, open_session
 from scripts.pipeline import Tool, ToolOptions, fingerprint, manifest
 from scripts.pipeline.interrupts import StopRequest
-from scripts.stages.filtering import hand_labels
+from scripts.stages.workspace import CANDIDATES, LABELS, LABELS_RECORD
 
 WEIGHTS_ID, FIRST_SEED, COUNT = "0123456789abcdef", 5, 30
 
@@ -33,7 +33,7 @@ def write_candidates(root: Path, paths: list[str], first_seed: int, weights_id: 
     """The table of stage 01."""
     numbers = np.arange(len(paths))
     columns = {"img_no": numbers, "img_path": paths, "seed": numbers + first_seed, "weights_id": weights_id}
-    pd.DataFrame(columns).to_csv(root / hand_labels.CANDIDATES, index=False)
+    pd.DataFrame(columns).to_csv(root / CANDIDATES, index=False)
 
 
 def write_labels(root: Path, genders: list[int], qualities: list[int], **record: object) -> None:
@@ -41,9 +41,9 @@ def write_labels(root: Path, genders: list[int], qualities: list[int], **record:
     names = [f"{img_no:06d}.jpg" for img_no in range(len(genders))]
     (root / "cnn").mkdir(exist_ok=True)
     table = pd.DataFrame({"img_name": names, "quality": qualities, "gender": genders})
-    table.to_csv(root / hand_labels.LABELS, index=False)
+    table.to_csv(root / LABELS, index=False)
     values = {"weights_id": WEIGHTS_ID, "seed": FIRST_SEED, "count": len(names), "made_by": "hand"} | record
-    (root / hand_labels.RECORD).write_text(json.dumps(values))
+    (root / LABELS_RECORD).write_text(json.dumps(values))
 
 
 def write_scores(root: Path, women: list[float], good: list[float], labelled: int) -> None:
@@ -54,11 +54,11 @@ def write_scores(root: Path, women: list[float], good: list[float], labelled: in
             (root / folder).mkdir(parents=True, exist_ok=True)
         table[:labelled].to_csv(root / f"cnn/log/{name}_out_of_fold.csv", index=False)
         table[labelled:].to_csv(root / f"cnn/inference_result/{name}.csv", index=False)
-    digest = f"sha256 {fingerprint.sha256_file(root / hand_labels.CANDIDATES)}"
+    digest = f"sha256 {fingerprint.sha256_file(root / CANDIDATES)}"
     record = {
         "state": "complete",
         "fingerprint": "",
-        "depends_on": {"inputs": {hand_labels.CANDIDATES: digest}},
+        "depends_on": {"inputs": {CANDIDATES: digest}},
     }
     manifest.write(root, "02_filter_candidates", record)
 

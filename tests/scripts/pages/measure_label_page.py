@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 import numpy as np
 
 from scripts.pages.labelling.server import LabelServer
-from scripts.stages.filtering import hand_labels
+from scripts.stages.workspace import CANDIDATES
 from tests.scripts.pages.chromium import Chromium, find_chromium
 from tests.scripts.pages.label_workspace import Sessions
 from tests.scripts.pages.page_serving import answering
@@ -57,8 +57,8 @@ def drive(chromium: Chromium, count: int) -> tuple[list[float], list[float], flo
 
 def copy_candidates(source: Path, target: Path) -> None:
     """The pictures and their table."""
-    (target / hand_labels.CANDIDATES).parent.mkdir(parents=True)
-    shutil.copy(source / hand_labels.CANDIDATES, target / hand_labels.CANDIDATES)
+    (target / CANDIDATES).parent.mkdir(parents=True)
+    shutil.copy(source / CANDIDATES, target / CANDIDATES)
     (target / "stylegan/synthesize_results").symlink_to(source / "stylegan/synthesize_results")
 
 

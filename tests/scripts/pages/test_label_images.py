@@ -13,12 +13,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from scripts import label_images
 from scripts.pages.labelling.candidates import load_candidates, load_scores
 from scripts.pages.labelling.lock import page_lock
+from scripts.pages.labelling.run import chosen_order
 from scripts.pages.labelling.session import LabelSession
 from scripts.pipeline import UserError
 from scripts.pipeline.layers import REPOSITORY
 from scripts.stages.filtering import hand_labels
+from scripts.stages.workspace import CANDIDATES, LABELS, LABELS_RECORD
 from tests.scripts.pages.label_workspace import (
     COUNT,
     FIRST_SEED,
@@ -68,15 +71,15 @@ def test_export_is_the_documents_table_and_the_filter_takes_it(workspace: Path, 
     session.label([[21, 1, 1]])
     result = session.export()
     assert "02_filter_candidates.py" in result["next"]
-    table = pd.read_csv(workspace / hand_labels.LABELS)
+    table = pd.read_csv(workspace / LABELS)
     assert list(table) == ["img_name", "quality", "gender"]
     assert table["img_name"].tolist() == [f"{n:06d}.jpg" for n in (*range(20), 21)]
-    record = json.loads((workspace / hand_labels.RECORD).read_text())
+    record = json.loads((workspace / LABELS_RECORD).read_text())
     assert (record["weights_id"], record["seed"], record["count"]) == (WEIGHTS_ID, FIRST_SEED, 21)
-    candidates = pd.read_csv(workspace / hand_labels.CANDIDATES)
+    candidates = pd.read_csv(workspace / CANDIDATES)
     labels = hand_labels.load_labels(make_tool(workspace), candidates, fold_count=5)
     assert labels["gender"].tolist() == [*(n % 2 for n in range(20)), 1]
-    (workspace / hand_labels.RECORD).write_text(json.dumps(record | {"skipped": []}))
+    (workspace / LABELS_RECORD).write_text(json.dumps(record | {"skipped": []}))
     with pytest.raises(UserError, match=r"skips 1 of the first 22 .*\(img_no 20\)"):
         hand_labels.load_labels(make_tool(workspace), candidates, fold_count=5)
 
@@ -88,7 +91,7 @@ def test_pictures_out_of_turn_are_no_gap(workspace: Path, start) -> None:
     assert session.queue() == [26, 27, 28]
     session.label([[n, 1, 1] for n in session.queue()])
     session.export()
-    candidates = pd.read_csv(workspace / hand_labels.CANDIDATES)
+    candidates = pd.read_csv(workspace / CANDIDATES)
     labels = hand_labels.load_labels(make_tool(workspace), candidates, fold_count=5)
     assert labels["img_no"].tolist() == [*range(15), 26, 27, 28]
 
@@ -102,7 +105,7 @@ def test_too_few_of_a_class_are_told(start) -> None:
 @pytest.mark.parametrize("made_by", ["machine (network.safetensors)", "oracle (machine-made)"])
 def test_machine_labels_are_kept_aside(workspace: Path, start, made_by: str) -> None:
     write_labels(workspace, [0] * 3, [1] * 3, made_by=made_by)
-    before = (workspace / hand_labels.LABELS).read_bytes()
+    before = (workspace / LABELS).read_bytes()
     session = start()
     session.label([[0, 1, 1]])
     assert "is kept as" in session.export()["message"]
@@ -124,7 +127,7 @@ def test_hand_labels_of_other_pictures_stay(
 ) -> None:
     write_labels(workspace, [0] * 3, [1] * 3, **(record or {}))
     if record is None:
-        (workspace / hand_labels.RECORD).unlink()
+        (workspace / LABELS_RECORD).unlink()
     with pytest.raises(UserError, match=message) as error:
         start()
     assert "--replace" in str(error.value)
@@ -141,8 +144,8 @@ def test_a_table_made_or_edited_by_hand_counts(workspace: Path, start) -> None:
     assert session.status()["men"] == 3
     session.label([[3, 1, 1]])
     session.export()
-    edited = (workspace / hand_labels.LABELS).read_text().replace("000001.jpg,1,0", "000001.jpg,0,0")
-    (workspace / hand_labels.LABELS).write_text(edited)
+    edited = (workspace / LABELS).read_text().replace("000001.jpg,1,0", "000001.jpg,0,0")
+    (workspace / LABELS).write_text(edited)
     session = start()
     assert session.items([1])[0]["label"] == [0, 0]
     assert session.status()["bad"] == 1
@@ -222,9 +225,9 @@ def test_no_candidates_exit_3_with_the_command(tmp_path: Path, run_main) -> None
 
 
 def test_mixed_candidates_are_refused(workspace: Path, run_main) -> None:
-    table = pd.read_csv(workspace / hand_labels.CANDIDATES)
+    table = pd.read_csv(workspace / CANDIDATES)
     table.loc[3, "weights_id"] = "f" * 16
-    table.to_csv(workspace / hand_labels.CANDIDATES, index=False)
+    table.to_csv(workspace / CANDIDATES, index=False)
     code, output = run_main("--workspace", workspace, "--no-browser")
     assert code == 5
     assert "mixes pictures" in output
@@ -246,11 +249,10 @@ def test_what_needs_the_networks_says_so(workspace: Path, run_main, option: tupl
 
 
 def test_the_uncertain_come_first_once_the_networks_know_this_person(workspace: Path, start) -> None:
-    module = runpy.run_path(str(SCRIPT))
-    tool, options = make_tool(workspace), module["Options"]()
+    tool, options = make_tool(workspace), label_images.Options()
 
     def order() -> str:
-        return module["chosen_order"](options, tool, load_scores(tool, load_candidates(tool)))
+        return chosen_order(options, tool, load_scores(tool, load_candidates(tool)))
 
     write_labels(workspace, [0] * 3, [1] * 3, made_by="machine (network.safetensors)")
     write_scores(workspace, [0.5] * COUNT, [0.5] * COUNT, labelled=3)

@@ -9,6 +9,7 @@ import pytest
 
 from scripts.pages.labelling.server import LabelServer
 from scripts.stages.filtering import hand_labels
+from scripts.stages.workspace import LABELS
 from tests.scripts.pages.chromium import Chromium, find_chromium
 from tests.scripts.pages.label_workspace import Sessions, make_tool, make_workspace
 from tests.scripts.pages.page_serving import answering
@@ -83,7 +84,7 @@ def test_label_reload_go_on_and_export(tmp_path: Path, chromium: Chromium) -> No
 
         chromium.press("e")
         chromium.wait_for("document.getElementById('next').textContent.includes('02_filter_candidates')")
-    table = pd.read_csv(workspace / hand_labels.LABELS)
+    table = pd.read_csv(workspace / LABELS)
     found = {int(row.img_name[:6]): (row.gender, row.quality) for row in table.itertuples()}
     assert {n: found[n] for n in range(20)} == expected
     exceptions = {22: (0, 1), 23: (1, 0), 26: (1, 0), 32: (0, 1)}

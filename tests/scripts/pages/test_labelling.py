@@ -11,7 +11,7 @@ from scripts.pages.labelling.answers import Answer, AnswerJournal, journal_path
 from scripts.pages.labelling.candidates import load_candidates, load_scores
 from scripts.pages.labelling.session import AnswerError, LabelSession
 from scripts.pipeline import UserError
-from scripts.stages.filtering import hand_labels
+from scripts.stages.workspace import LABELS_RECORD
 from tests.scripts.pages.label_workspace import (
     COUNT,
     FIRST_SEED,
@@ -128,7 +128,7 @@ def test_the_most_uncertain_of_both_properties_come_first(workspace: Path, start
     session.label([[22, 1, 1]])
     assert start(order="number", count=2).queue() == [0, 1]
     start().export()
-    assert json.loads((workspace / hand_labels.RECORD).read_text())["most_uncertain"] == [22]
+    assert json.loads((workspace / LABELS_RECORD).read_text())["most_uncertain"] == [22]
 
 
 def test_scores_of_other_candidates_do_not_count(workspace: Path) -> None:
@@ -171,7 +171,7 @@ def test_machine_labels_are_adopted_by_a_second_pass_only(workspace: Path, start
     assert not session.journal.answers
     session.label([[1, 0, 0]])
     session.export()
-    record = json.loads((workspace / hand_labels.RECORD).read_text())
+    record = json.loads((workspace / LABELS_RECORD).read_text())
     assert record["made_by"].startswith("hand")
     assert "19 labels taken over from: machine" in record["made_by"]
     assert start().status()["done"] == 20

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
 
 from scripts.pipeline import MissingInputError, UserError, tables
 from scripts.stages.filtering.hand_labels import file_names
-
-if TYPE_CHECKING:
-    import pandas as pd
+from segmentation.property_table import PROPERTY_NAMES
 
 NAME_COLUMN = "img_name"
 EXAMPLE_COUNT = 3
@@ -56,8 +56,6 @@ def labelled_property(name: str) -> LabelledProperty:
     Raises:
         UserError: there is no such property.
     """
-    from segmentation.property_table import PROPERTY_NAMES
-
     if name in HAND_LABELLED_INPUTS:
         return HAND_LABELLED_INPUTS[name]
     if name in PROPERTY_NAMES:
@@ -85,9 +83,6 @@ def load_property_labels(path: Path, column: str, numbers: dict[str, int]) -> pd
         UserError: no such column, a label that is no finite number, a picture that is labelled twice or is
             not there, or labels that are all equal.
     """
-    import numpy as np
-    import pandas as pd
-
     if not path.is_file():
         raise MissingInputError(
             f"it needs the labels {path}, which is not there. Write a CSV with the columns {NAME_COLUMN} and "

@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from cnn.dataset import AugmentationOptions, make_folds
+from cnn.ensemble import Ensemble, out_of_fold
+from cnn.models import (
+    FilterCNNConfig,
+    fitting_pools,
+    gender_config,
+    load_filter_cnn,
+    quality_config,
+    save_filter_cnn,
+)
+from cnn.reliability import evaluate
+from cnn.tasks import classification_measures
+from cnn.training import ABOVE_LIMIT, FoldResult, TrainingOptions, check_fold, train_fold
 from scripts.pipeline import Journal, Stage
-from scripts.stages.filtering import filter_networks
-from scripts.stages.filtering.filter_networks import model_path
-from scripts.stages.filtering.filter_pictures import evaluation_figure
-from scripts.stages.filtering.hand_labels import PROPERTIES
+from scripts.stages.filtering import networks
+from scripts.stages.filtering.figures import evaluation_figure
 from scripts.stages.stored_rows import StoredRows
 from scripts.stages.training_events import TrainingEvents, followed_epochs
+from scripts.stages.workspace import (
+    FILTER_FIGURE,
+    FILTER_LOGS,
+    FILTER_NETWORK,
+    FILTERS,
+    FOLD_EPOCHS,
+    FOLD_LOG,
+    OUT_OF_FOLD,
+)
 from stylegan.seeds import Purpose, derived_seed
 
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
-    from cnn.ensemble import Ensemble
-    from cnn.models import FilterCNNConfig
-    from cnn.training import FoldResult, TrainingOptions
-
-TRAIN_LOG = "cnn/log/train_log_{}.csv"  # one row per fold
-EPOCH_DETAIL = "cnn/log/epoch_detail_{}.csv"  # one row per fold, attempt and epoch
-OUT_OF_FOLD = "cnn/log/{}_out_of_fold.csv"
-EVALUATION = "cnn/log/evaluation_{}.png"
-EVALUATION_NUMBERS = "cnn/log/evaluation.json"
+EVALUATION_NUMBERS = f"{FILTER_LOGS}/evaluation.json"
 COLUMNS = (
     *("fold", "property", "status", "attempts", "epochs", "best_attempt", "best_epoch"),
     *("valid_loss", "valid_accuracy", "valid_auroc", "seconds"),
@@ -38,17 +49,6 @@ EPOCH_COLUMNS = (
 GIVEN = "given"  # status of a network that a person brought
 SPLITS = {"gender": Purpose.GENDER_FOLDS, "quality": Purpose.QUALITY_FOLDS}
 FOLDS = {"gender": Purpose.GENDER_FOLD, "quality": Purpose.QUALITY_FOLD}
-
-
-def figure_paths() -> tuple[str, ...]:
-    """Figures that show how far the networks can be trusted."""
-    return tuple(EVALUATION.format(name) for name in PROPERTIES)
-
-
-def log_paths() -> tuple[str, ...]:
-    """Tables and figures about the training."""
-    kinds = (TRAIN_LOG, EPOCH_DETAIL, OUT_OF_FOLD)
-    return (*(kind.format(name) for kind in kinds for name in PROPERTIES), *figure_paths())
 
 
 def train(
@@ -64,40 +64,35 @@ def train(
     Returns:
         The ensemble of each property, and figures to report: name -> text.
     """
-    import pandas as pd
-
     judges, figures, numbers = {}, {}, {}
-    total = len(PROPERTIES) * options.fold_count
+    total = len(FILTERS) * options.fold_count
     trained = 0
     with stage.journal(COLUMNS, key="fold") as journal, stage.progress(total, "folds") as progress:
-        filter_networks.begin(stage, (model_path(*fold.rsplit("_", 1)) for fold in journal.rows))
-        for name in PROPERTIES:
+        networks.begin(stage, (FILTER_NETWORK.format(*fold.rsplit("_", 1)) for fold in journal.rows))
+        for name in FILTERS:
             trainer = _FoldTrainer(stage, options, name, labels, images, journal)
             for number in range(options.fold_count):
                 trained += trainer.train(number)
                 progress.update()
-            if not (stage.workspace / EPOCH_DETAIL.format(name)).exists():  # every network was given
-                stage.write_csv(EPOCH_DETAIL.format(name), pd.DataFrame(columns=EPOCH_COLUMNS))
+            if not (stage.workspace / FOLD_EPOCHS.format(name)).exists():  # every network was given
+                stage.write_csv(FOLD_EPOCHS.format(name), pd.DataFrame(columns=EPOCH_COLUMNS))
             judges[name] = trainer.ensemble()
             numbers[name], figures[f"{name}, out of fold"] = trainer.evaluate()
         summary = journal.frame()
     stage.count("folds", trained, total - trained)
     stage.write_json(EVALUATION_NUMBERS, numbers)
-    for name in PROPERTIES:
+    for name in FILTERS:
         rows = summary[summary["property"] == name].drop(columns="property")
         rows["fold"] = rows["fold"].str.rsplit("_", n=1).str[-1].astype(int)
         whole = ["best_attempt", "best_epoch"]
         rows[whole] = rows[whole].astype("Int64")  # a given network has none
-        stage.write_csv(TRAIN_LOG.format(name), rows.sort_values("fold"))
+        stage.write_csv(FOLD_LOG.format(name), rows.sort_values("fold"))
     return judges, figures | _trouble(summary)
 
 
 def check(stage: Stage, options: Any, labels: pd.DataFrame, image_size: int) -> None:
     """Raise `UserError` if the networks cannot be trained on these labels, or not on pictures this small."""
-    from cnn.models import fitting_pools
-    from cnn.training import check_fold
-
-    for name in PROPERTIES:
+    for name in FILTERS:
         with stage.foreseen(ValueError, mend="Use a larger --image-size."):
             fitting_pools(network_config(name, image_size, options))
         for fold in split_folds(stage, options, name, labels[name].to_numpy()):
@@ -109,8 +104,6 @@ def split_folds(
     stage: Stage, options: Any, name: str, targets: np.ndarray
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Row numbers (training, validation) of the folds of a property, from its labels [N]."""
-    from cnn.dataset import make_folds
-
     with stage.foreseen(ValueError, mend="Label more pictures, or use fewer folds (--fold-count)."):
         seed = derived_seed(SPLITS[name], options.seed)
         return make_folds(targets, options.fold_count, stratified=name == "quality", seed=seed)
@@ -118,8 +111,6 @@ def split_folds(
 
 def _trouble(summary: pd.DataFrame) -> dict[str, str]:
     """Folds that were trained more than once, and those that stayed above the limit all the same."""
-    from cnn.training import ABOVE_LIMIT
-
     figures = {}
     given = summary.loc[summary["status"] == GIVEN, "fold"].tolist()
     if given:
@@ -139,16 +130,11 @@ def _trouble(summary: pd.DataFrame) -> dict[str, str]:
 
 def network_config(name: str, image_size: int, options: Any) -> FilterCNNConfig:
     """Layer table of a property's network."""
-    from cnn.models import gender_config, quality_config
-
     return (gender_config if name == "gender" else quality_config)(image_size, options.width)
 
 
 def training_options(name: str, options: Any) -> TrainingOptions:
     """Recipe of a property."""
-    from cnn.dataset import AugmentationOptions
-    from cnn.training import TrainingOptions
-
     return TrainingOptions(
         loss_limit=options.gender_loss_limit if name == "gender" else options.quality_loss_limit,
         attempts=options.attempts,
@@ -203,10 +189,9 @@ class _FoldTrainer:
         key = f"{self.name}_{number}"
         if key in self.journal and self._is_there(number):
             return False
-        if filter_networks.is_given(self.stage, model_path(self.name, number)):
-            self._use_given(key, model_path(self.name, number))
+        if networks.is_given(self.stage, FILTER_NETWORK.format(self.name, number)):
+            self._use_given(key, FILTER_NETWORK.format(self.name, number))
             return False
-        from cnn.training import train_fold
 
         started_at = time.monotonic()
         with self.stage.foreseen(ValueError), followed_epochs(self.stage, key) as on_epoch:
@@ -240,16 +225,14 @@ class _FoldTrainer:
 
     def ensemble(self) -> Ensemble:
         """The networks of all folds, read back from their files."""
-        from cnn.ensemble import Ensemble
-        from cnn.models import load_filter_cnn
-
         mend = f"Start over:\n    {self.stage.command(self.stage.name, '--force')}"
         with self.stage.foreseen(ValueError, mend=mend):
             paths = [
-                self.stage.workspace / model_path(self.name, number) for number in range(len(self.folds))
+                self.stage.workspace / FILTER_NETWORK.format(self.name, number)
+                for number in range(len(self.folds))
             ]
-            networks = [load_filter_cnn(path, self.stage.device)[0] for path in paths]
-        return Ensemble(networks, precision=self.precision)
+            judges = [load_filter_cnn(path, self.stage.device)[0] for path in paths]
+        return Ensemble(judges, precision=self.precision)
 
     def evaluate(self) -> tuple[dict[str, Any], str]:
         """Judge each labelled picture by the network that did not train on it: table, figure, numbers, text.
@@ -257,12 +240,6 @@ class _FoldTrainer:
         The epoch that is kept was chosen on these same pictures, so the figures are a little too good. Which
         pictures a given network learned from is not known.
         """
-        import pandas as pd
-
-        from cnn.ensemble import out_of_fold
-        from cnn.reliability import evaluate
-        from cnn.tasks import classification_measures
-
         probability = out_of_fold(list(self.ensemble().models), self.folds, self.images)
         table = pd.DataFrame({"img_no": self.img_no, "label": self.targets, "probability": probability})
         self.stage.write_csv(OUT_OF_FOLD.format(self.name), table)
@@ -272,10 +249,10 @@ class _FoldTrainer:
         )
         unseen = "they did not train on" if not given else "that given ones may have trained on"
         figure = evaluation_figure(found, self.name, f"networks on labelled pictures {unseen}")
-        self.stage.save_figure(EVALUATION.format(self.name), figure)
+        self.stage.save_figure(FILTER_FIGURE.format(self.name), figure)
         with TrainingEvents.of(self.stage, f"{self.name}_evaluation") as events:
             events.begin(0)
-            events.picture(0, "evaluation", self.stage.workspace / EVALUATION.format(self.name))
+            events.picture(0, "evaluation", self.stage.workspace / FILTER_FIGURE.format(self.name))
         loss = classification_measures(probability, self.targets)["loss"]
         numbers = found.to_dict() | {"bce": loss}
         text = (
@@ -287,8 +264,6 @@ class _FoldTrainer:
 
     def _save(self, number: int, result: FoldResult) -> None:
         """Write the epochs, then the network."""
-        from cnn.models import save_filter_cnn
-
         train_rows = self.folds[number][0]
         dropped = len(train_rows) % self.recipe.batch_size
         if dropped:
@@ -296,25 +271,26 @@ class _FoldTrainer:
             self.stage.log(f"{self.name}_{number}: {text}")
         self._save_epochs(number, result)
         extra = {"property": self.name, "fold": number, "seed": self.seeds[number], **result.best.row()}
-        relative = model_path(self.name, number)
+        relative = FILTER_NETWORK.format(self.name, number)
         with self.stage.atomic(relative) as temporary:
             save_filter_cnn(temporary, result.model, extra)
-            filter_networks.remember(self.stage, relative, temporary)
+            networks.remember(self.stage, relative, temporary)
 
     def _is_there(self, number: int) -> bool:
         """Whether a fold's network and, if it was trained here, its epochs are where its row says."""
-        path = EPOCH_DETAIL.format(self.name)
+        path = FOLD_EPOCHS.format(self.name)
         if self.journal.rows[f"{self.name}_{number}"]["status"] == GIVEN:
-            return (self.stage.workspace / model_path(self.name, number)).exists()
-        if not all((self.stage.workspace / each).exists() for each in (model_path(self.name, number), path)):
+            return (self.stage.workspace / FILTER_NETWORK.format(self.name, number)).exists()
+        if not all(
+            (self.stage.workspace / each).exists()
+            for each in (FILTER_NETWORK.format(self.name, number), path)
+        ):
             return False
         return number in set(self.stage.read_csv(path, ("fold",))["fold"])
 
     def _save_epochs(self, number: int, result: FoldResult) -> None:
         """Put the epochs of a fold among those of the folds that are finished."""
-        import pandas as pd
-
-        path = EPOCH_DETAIL.format(self.name)
+        path = FOLD_EPOCHS.format(self.name)
         table = pd.DataFrame([{"fold": number, **epoch.row()} for epoch in result.history])
         if (self.stage.workspace / path).exists():
             earlier = self.stage.read_csv(path, table.columns)

@@ -1,22 +1,19 @@
 """Pictures that a person looks at after the segmentation: parsed, unsure and failed faces, with a legend."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from contextlib import suppress
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageDraw, ImageFont
 
 from scripts.pipeline import Stage
-from scripts.stages.segmenting.face_pictures import read_picture
+from scripts.pipeline.image_files import ImageFileError, read_image
+from scripts.pipeline.pictures import contact_sheet
+from scripts.stages.workspace import FACE_SHEETS, segmented_path
+from segmentation.face_classes import CLASS_NAMES, PALETTE
 
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    from PIL import Image
-
-SEGMENTED = "segmentation/segmentation_results"
-SHEET = "segmentation/faces_sheet.png"
-UNSURE_SHEET = "segmentation/faces_unsure_sheet.png"
-FAILED_SHEET = "segmentation/faces_failed_sheet.png"
-SHEETS = (SHEET, UNSURE_SHEET, FAILED_SHEET)
-
+SHEET, UNSURE_SHEET, FAILED_SHEET = FACE_SHEETS
 SHOWN_KINDS = ("face", "parsing_visualization")
 PARSED_COUNT, UNSURE_COUNT, FAILED_COUNT = 48, 24, 48
 FACE_PX = 112
@@ -28,15 +25,8 @@ LEGEND_HEIGHT_PX = 24
 LEGEND_FONT_PX = 12
 
 
-def result_path(kind: str, img_no: int) -> str:
-    """Workspace-relative path of one of the three pictures of a face."""
-    return f"{SEGMENTED}/{kind}_{img_no:06d}.png"
-
-
-def save_sheets(stage: Stage, table: "pd.DataFrame") -> None:
+def save_sheets(stage: Stage, table: pd.DataFrame) -> None:
     """Write the three contact sheets, from the table of faces and the pictures of the workspace."""
-    import numpy as np
-
     found = table[table["status"] == "ok"]
     even = np.linspace(0, max(len(found) - 1, 0), min(PARSED_COUNT, len(found))).astype(int)
     parsed = found.iloc[even]
@@ -46,17 +36,13 @@ def save_sheets(stage: Stage, table: "pd.DataFrame") -> None:
     stage.save_image(FAILED_SHEET, _failed_sheet(stage, table[table["status"] != "ok"].head(FAILED_COUNT)))
 
 
-def _parsed_sheet(stage: Stage, rows: "pd.DataFrame") -> "Image.Image":
+def _parsed_sheet(stage: Stage, rows: pd.DataFrame) -> Image.Image:
     """Faces with their classes beside them, number and mean probability below, and a legend above."""
-    import numpy as np
-
-    from scripts.pipeline.pictures import contact_sheet
-
     if rows.empty:
         return _note("no face was found", 2 * FACE_PX)
     pairs = [
         np.concatenate(
-            [_thumbnail(stage, result_path(kind, img_no), FACE_PX) for kind in SHOWN_KINDS], axis=1
+            [_thumbnail(stage, segmented_path(kind, img_no), FACE_PX) for kind in SHOWN_KINDS], axis=1
         )
         for img_no in rows["img_no"]
     ]
@@ -67,10 +53,8 @@ def _parsed_sheet(stage: Stage, rows: "pd.DataFrame") -> "Image.Image":
     return with_legend(contact_sheet(pairs, PAIR_COLUMNS, labels))
 
 
-def _failed_sheet(stage: Stage, rows: "pd.DataFrame") -> "Image.Image":
+def _failed_sheet(stage: Stage, rows: pd.DataFrame) -> Image.Image:
     """Pictures without a face or that cannot be read, with the reason below."""
-    from scripts.pipeline.pictures import contact_sheet
-
     if rows.empty:
         return _note("no picture failed", FAILED_PX)
     cells = [_thumbnail(stage, relative, FAILED_PX) for relative in rows["img_path"]]
@@ -78,12 +62,8 @@ def _failed_sheet(stage: Stage, rows: "pd.DataFrame") -> "Image.Image":
     return contact_sheet(cells, FAILED_COLUMNS, labels)
 
 
-def with_legend(sheet: "Image.Image") -> "Image.Image":
+def with_legend(sheet: Image.Image) -> Image.Image:
     """The sheet below a legend of class colours; lines break where the sheet ends."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    from segmentation.face_classes import CLASS_NAMES, PALETTE
-
     font = ImageFont.load_default(LEGEND_FONT_PX)
     texts = [name.replace("_", " ") for name in CLASS_NAMES]
     places, x, line = [], 4, 0
@@ -103,26 +83,18 @@ def with_legend(sheet: "Image.Image") -> "Image.Image":
     return whole
 
 
-def _thumbnail(stage: Stage, relative: str, size_px: int) -> "np.ndarray":
+def _thumbnail(stage: Stage, relative: str, size_px: int) -> np.ndarray:
     """The picture, uint8 [size, size, 3], fitted into a grey square; the bare square if it cannot be read."""
-    import numpy as np
-    from PIL import Image
-
     square = Image.new("RGB", (size_px, size_px), (200, 200, 200))
-    image = read_picture(stage.workspace / relative)
-    if not isinstance(image, str):
-        picture = Image.fromarray(image)
+    with suppress(ImageFileError):
+        picture = Image.fromarray(read_image(stage.workspace / relative))
         factor = size_px / max(picture.size)
         picture = picture.resize([max(1, round(side * factor)) for side in picture.size])
         square.paste(picture, ((size_px - picture.width) // 2, (size_px - picture.height) // 2))
     return np.asarray(square)
 
 
-def _note(text: str, width_px: int) -> "Image.Image":
+def _note(text: str, width_px: int) -> Image.Image:
     """A white sheet that says something."""
-    import numpy as np
-
-    from scripts.pipeline.pictures import contact_sheet
-
     blank: Sequence[np.ndarray] = [np.full((SWATCH_PX, width_px, 3), 255, np.uint8)]
     return contact_sheet(blank, 1, [text])

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from cnn.models import load_filter_cnn
 from scripts.pipeline import Stage, UserError, files
 from scripts.pipeline.fingerprint import sha256_file
+from scripts.stages.workspace import FILTER_NETWORK, FILTER_NETWORKS
+from stylegan.weights_file import WeightsFileError, read_torch
 
-FOLDER = "cnn/models"
 TRAINED = "networks.json"
-
-
-def model_path(name: str, fold: int | str) -> str:
-    """Workspace-relative path of one network."""
-    return f"{FOLDER}/{name}_model_{fold}.pt"
 
 
 def begin(stage: Stage, relatives: Iterable[str]) -> None:
@@ -42,8 +39,8 @@ def belonging_to_the_user(stage: Stage) -> set[str]:
 
     One in a place where it wrote and that can no longer be read was damaged, and is no person's.
     """
-    folder = stage.workspace / FOLDER
-    present = (f"{FOLDER}/{path.name}" for path in folder.iterdir()) if folder.is_dir() else ()
+    folder = stage.workspace / FILTER_NETWORKS
+    present = (f"{FILTER_NETWORKS}/{path.name}" for path in folder.iterdir()) if folder.is_dir() else ()
     return {
         relative
         for relative in present
@@ -60,7 +57,7 @@ def check_given(stage: Stage, networks: Iterable[tuple[str, int]], image_size: i
     """
     kept = belonging_to_the_user(stage) if stage.options.force else None
     for name, fold in networks:
-        relative = model_path(name, fold)
+        relative = FILTER_NETWORK.format(name, fold)
         if relative in kept if kept is not None else is_given(stage, relative):
             complaint = _complaint(stage, relative, name, image_size)
             if complaint:
@@ -73,8 +70,6 @@ def check_given(stage: Stage, networks: Iterable[tuple[str, int]], image_size: i
 
 def _complaint(stage: Stage, relative: str, name: str = "", image_size: int | None = None) -> str:
     """Why a file cannot be used as a network, or as one for a property; empty if it can."""
-    from cnn.models import load_filter_cnn
-
     try:
         network, extra = load_filter_cnn(stage.workspace / relative)
     except (ValueError, OSError) as error:
@@ -88,8 +83,6 @@ def _complaint(stage: Stage, relative: str, name: str = "", image_size: int | No
 
 def _is_damaged(stage: Stage, relative: str) -> bool:
     """Whether a file is no whole torch file; one that holds foreign objects is whole, and somebody's."""
-    from stylegan.weights_file import WeightsFileError, read_torch
-
     try:
         read_torch(stage.workspace / relative)
     except WeightsFileError as error:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cnn.reliability import Evaluation
 from scripts.pipeline import Stage
-from scripts.stages.filtering.candidate_images import CandidateImages
+from scripts.pipeline.pictures import contact_sheet
+from scripts.stages.filtering.images import CandidateImages
+from scripts.stages.workspace import FILTER_SHEETS
 
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-    from cnn.reliability import Evaluation
-
-KEPT_SHEET, REJECTED_SHEET = "cnn/kept_sheet.png", "cnn/rejected_sheet.png"
-BORDERLINE_SHEET = "cnn/borderline_sheet.png"
-SHEETS = (KEPT_SHEET, REJECTED_SHEET, BORDERLINE_SHEET)
+KEPT_SHEET, REJECTED_SHEET, BORDERLINE_SHEET = FILTER_SHEETS
 SHEET_COUNT = 60
 SHEET_COLUMNS = 12
 SHEET_PICTURE_PX = 128
@@ -30,7 +28,6 @@ def margins(table: pd.DataFrame, options: Any) -> np.ndarray:
 
     The smaller of the distances of gender and quality from their thresholds.
     """
-    import numpy as np
 
     def log_odds(probability: Any) -> np.ndarray:
         clipped = np.clip(np.asarray(probability, np.float64), SMALLEST, 1 - SMALLEST)
@@ -52,8 +49,6 @@ def save_sheets(stage: Stage, options: Any, images: CandidateImages, table: pd.D
     Returns:
         Workspace-relative paths of the sheets that have pictures.
     """
-    from scripts.pipeline.pictures import contact_sheet
-
     judged = table[table["status"] == "ok"]
     nearest = judged[judged["source"] == "network"]
     nearest = nearest.assign(margin=margins(nearest, options))
@@ -82,8 +77,6 @@ def evaluation_figure(evaluation: Evaluation, name: str, source: str) -> Figure:
         name: `gender` or `quality`.
         source: whose answers these are and what they are held against, for the title.
     """
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(12.5, 4.2), layout="constrained")
     axes = figure.subplots(1, 3)
     figure.suptitle(f"{name}: {source}, n = {evaluation.count}")

@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
+import torch
+
+from cnn.dataset import resize
 from scripts.pipeline import Stage, UserError
-from scripts.pipeline.image_files import ImageFileError, image_size, read_image
-from scripts.stages.filtering.hand_labels import CANDIDATES
-from scripts.stages.pictures import read_ahead
+from scripts.pipeline.image_files import ImageFileError, image_size
+from scripts.stages.pictures import read_ahead, read_recorded
 from scripts.stages.stored_rows import RowStore, StoredRows
-
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    import torch
+from scripts.stages.workspace import CANDIDATES
 
 MOST_THREADS = 8
 BATCHES_AHEAD = 2
@@ -67,18 +66,13 @@ class CandidateImages:
 
     def read(self, img_nos: list[int], size: int = 0) -> tuple[list[int], np.ndarray]:
         """Numbers and pictures uint8 [N, size, size, 3] of those that can be read; 0 is the usual size."""
-        import numpy as np
-
-        from cnn.dataset import resize
-
         size = size or self.size
 
         def attempt(img_no: int) -> np.ndarray | None:
-            path = self.paths[img_no]
             try:
-                return resize(read_image(self._tool.workspace / path, self._tool.recorded_sha256(path)), size)
+                return resize(read_recorded(self._tool, self.paths[img_no]), size)
             except ImageFileError as error:
-                self.reasons[img_no] = f"{path}: {error}"
+                self.reasons[img_no] = f"{self.paths[img_no]}: {error}"
                 return None
 
         found, images = [], np.empty((len(img_nos), size, size, 3), np.uint8)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-    from PIL import Image
+from scripts.pipeline.pictures import contact_sheet, labelled_grid
 
 EXAMPLE_COUNT = 4  # pictures at each of lowest, median and highest
 SHEET_COUNT = 12  # the same on the sheet of one property
@@ -25,8 +25,6 @@ def histograms(scores: Mapping[str, np.ndarray], names: Sequence[str]) -> Figure
         scores: title of a row -> float [N, P], valid rows only; the rows may differ in N.
         names: the P properties, one column each.
     """
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(2.6 * len(names), 2.2 * len(scores)))
     axes = figure.subplots(len(scores), len(names), squeeze=False, sharex=True)
     figure.subplots_adjust(left=0.04, right=0.99, bottom=0.09, top=0.94, wspace=0.06, hspace=0.08)
@@ -50,8 +48,6 @@ def histograms(scores: Mapping[str, np.ndarray], names: Sequence[str]) -> Figure
 
 def correlation_matrices(scores: Mapping[str, np.ndarray], names: Sequence[str]) -> Figure:
     """Pearson correlations between properties, one matrix per entry of `scores` (as in `histograms`)."""
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(4.6 * len(scores) + 0.8, 4.6))
     axes = figure.subplots(1, len(scores), squeeze=False, sharey=True)[0]
     figure.subplots_adjust(left=0.09, right=0.91, bottom=0.24, top=0.94, wspace=0.04)
@@ -80,8 +76,6 @@ def extremes(
         meanings: what each measures, from what to what.
         read: row of `scores` -> uint8 [H, W, 3] RGB.
     """
-    from scripts.pipeline.pictures import labelled_grid
-
     rows = [
         [example(read(row)) for row in examples(scores[:, column], EXAMPLE_COUNT)]
         for column in range(scores.shape[1])
@@ -101,8 +95,6 @@ def property_sheet(
         img_nos: the pictures' numbers.
         read: index into `scores` -> uint8 [H, W, 3] RGB.
     """
-    from scripts.pipeline.pictures import contact_sheet
-
     chosen = examples(scores, SHEET_COUNT)
     columns = len(chosen) // len(PLACES)
     places = [place for place in PLACES for _ in range(columns)]
@@ -122,7 +114,5 @@ def examples(scores: np.ndarray, count: int) -> list[int]:
 
 def example(picture: np.ndarray) -> np.ndarray:
     """A picture uint8 [H, W, 3] at the size of the sheets."""
-    import cv2
-
     method = cv2.INTER_AREA if picture.shape[0] > EXAMPLE_SIZE_PX else cv2.INTER_CUBIC
     return cv2.resize(picture, (EXAMPLE_SIZE_PX, EXAMPLE_SIZE_PX), interpolation=method)

@@ -6,24 +6,16 @@ import filecmp
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from scripts.pipeline import Input, Stage, UserError, files, tables
+import pandas as pd
+
+from scripts.pipeline import Stage, UserError, files, tables
 from scripts.stages.pictures import find_pictures, plain_text, some_of
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 NAME_COLUMNS = ("img_name", "img_path", "img_no")
 # The number of a picture, whatever a program made of its name: 000005.jpg, 5, 000005 (1).png, and the words
 # that systems add to a copy in any language: "000005 - Copy.jpg", "000005 copy 2.jpg".
 NUMBERED = re.compile(r"0*([0-9]{1,18})( ?\([0-9]+\)|( -)? [^\W\d_]+( ?\(?[0-9]+\)?)?)?(\.[A-Za-z]+)?")
-
-
-def inputs(sources: Sequence[Path]) -> tuple[Input, ...]:
-    """What `--exclude` names, as inputs of a stage: another content is another result."""
-    note = "--exclude names it: a file with one picture name per line, a CSV, or a folder of pictures."
-    return tuple(Input(source.resolve().as_posix(), note=note) for source in sources)
 
 
 def find_excluded(stage: Stage, candidates: pd.DataFrame, sources: Sequence[Path]) -> dict[int, str]:

@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from scripts.pipeline import Input, Stage, UserError
-from scripts.pipeline.console import script_command
+import numpy as np
+import pandas as pd
 
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
+from scripts.pipeline import Stage, UserError
+from scripts.stages.workspace import PREDICTED
+from segmentation.property_table import PROPERTY_NAMES
 
-PREDICTED = "cnn/inference_result/property_{}.csv"
 EXAMPLE_COUNT = 3
 
 
-def check_replaced(names: tuple[str, ...]) -> None:
-    """Raise ValueError unless `names` are properties, each once."""
-    from segmentation.property_table import PROPERTY_NAMES
-
-    unknown = [name for name in names if name not in PROPERTY_NAMES]
-    if unknown or len(set(names)) < len(names):
-        raise ValueError(
-            f"--replace takes each property at most once, not {', '.join(names)}; the properties are "
-            f"{', '.join(PROPERTY_NAMES)}."
-        )
-
-
-def replacement_input(name: str) -> Input:
-    """The file with the predicted scores of a property."""
-    return Input(
-        PREDICTED.format(name),
-        note=f"Learn {name} from labels first:\n    "
-        + script_command("regress_property", "--property", name, "--labels", "FILE.csv"),
-    )
+def read_replaced(stage: Stage, names: Sequence[str], raw: pd.DataFrame) -> dict[int, np.ndarray]:
+    """Predicted scores [N] of the replaced properties by column; NaN for faces that could not be read."""
+    readable = (raw["status"] == "ok").to_numpy()
+    replaced = {}
+    for name in names:
+        scores = np.full(len(raw), np.nan)
+        scores[readable] = read_replacement(stage, name, raw.loc[readable, "img_no"])
+        replaced[PROPERTY_NAMES.index(name)] = scores
+        stage.log(f"{name}: labels from {PREDICTED.format(name)} instead of the label maps")
+    return replaced
 
 
 def read_replacement(stage: Stage, name: str, img_nos: pd.Series) -> np.ndarray:
@@ -42,8 +32,6 @@ def read_replacement(stage: Stage, name: str, img_nos: pd.Series) -> np.ndarray:
     Raises:
         UserError: the file lacks some of the pictures, or says of one that its score is valid and has none.
     """
-    import numpy as np
-
     relative, column = PREDICTED.format(name), f"{name}_score"
     table = stage.read_csv(relative, ["img_no", column, "valid"]).set_index("img_no")
     missing = img_nos[~img_nos.isin(table.index)]
@@ -68,8 +56,6 @@ def read_replacement(stage: Stage, name: str, img_nos: pd.Series) -> np.ndarray:
 
 def agreement(measured: np.ndarray, predicted: np.ndarray) -> float | None:
     """Pearson correlation of two scores [N] where both are numbers; None where it is undefined."""
-    import numpy as np
-
     both = np.isfinite(measured) & np.isfinite(predicted)
     if both.sum() < 3 or np.ptp(measured[both]) == 0 or np.ptp(predicted[both]) == 0:
         return None

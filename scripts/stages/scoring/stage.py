@@ -1,0 +1,137 @@
+"""The work of stage 04: properties measured, normalised and drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from scripts.pipeline import Stage
+from scripts.stages.fast_memory import keep_freed_memory
+from scripts.stages.scoring import plots, replacing
+from scripts.stages.scoring.measuring import measure_all, read_items, read_whole
+from scripts.stages.workspace import (
+    CORRELATIONS,
+    EXTREMES,
+    FACES,
+    HISTOGRAMS,
+    PREDICTED,
+    PROPERTY_SHEET,
+    RAW_SCORES,
+    SCORE_TABLES,
+    STATISTICS,
+)
+from segmentation.normalization import fit
+from segmentation.property_table import LABEL_ALGORITHM, PROPERTIES, PROPERTY_NAMES
+
+
+def score_faces(stage: Stage, options: Any) -> None:
+    """Measure, normalise, draw."""
+    keep_freed_memory()
+    items = read_items(stage)
+    raw = measure_all(stage, options, items)
+    failed = stage.counts()["faces"]["failed"]
+    stage.check_failures(failed, len(raw))
+    stage.write_csv(RAW_SCORES, raw)
+    tables = normalize(stage, options, raw)
+    draw(stage, tables)
+    usable = int(tables[LABEL_ALGORITHM]["valid"].sum())
+    stage.finish(
+        {
+            "faces": f"{len(raw)}, of them {failed} unreadable",
+            "training labels": f"{usable} with all seven properties (algorithm {LABEL_ALGORITHM}"
+            + (f"; {', '.join(options.replace)} from labels)" if options.replace else ")"),
+            "scale": f"mean and deviation per property in {STATISTICS}",
+        },
+        [EXTREMES, HISTOGRAMS, CORRELATIONS, SCORE_TABLES[LABEL_ALGORITHM]],
+    )
+
+
+def normalize(stage: Stage, options: Any, raw: pd.DataFrame) -> dict[int, pd.DataFrame]:
+    """Write each algorithm's normalised table and the statistics; the tables by algorithm.
+
+    A face without all seven properties is no training label: it stays out of the statistics, and is listed
+    without scores.
+    """
+    tables, statistics = {}, {}
+    more = stage.command("01_generate_candidates", "--count", "4000", "--force")
+    for algorithm, path in SCORE_TABLES.items():
+        values = raw[[f"{name}_v{algorithm}" for name in PROPERTY_NAMES]].to_numpy(float)
+        # A failed row has no validity at all, which is not True either.
+        valid = raw[[f"{name}_valid_v{algorithm}" for name in PROPERTY_NAMES]].eq(True).to_numpy()
+        replaced = (
+            replacing.read_replaced(stage, options.replace, raw) if algorithm == LABEL_ALGORITHM else {}
+        )
+        mend = f"{FACES} has {len(raw)} faces; more candidates give more:\n    {more}"
+        with stage.foreseen(ValueError, mend=mend):
+            normalized, complete, fitted = normalize_one(values, valid, replaced)
+        table = raw[["img_no", "img_path"]].copy()
+        table[[f"{name}_score" for name in PROPERTY_NAMES]] = normalized
+        table["valid"] = complete
+        stage.write_csv(path, table)
+        tables[algorithm], statistics[f"algorithm_{algorithm}"] = table, fitted
+    stage.write_json(STATISTICS, statistics)
+    return tables
+
+
+def normalize_one(
+    values: np.ndarray, valid: np.ndarray, replaced: Mapping[int, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, dict[str, dict[str, object]]]:
+    """Normalise the scores of one algorithm.
+
+    Args:
+        values: float64 [N, 7], measured.
+        valid: bool [N, 7].
+        replaced: column -> float64 [N], labels that take the place of the measured ones; NaN if not valid.
+
+    Returns:
+        (labels float64 [N, 7], NaN unless all seven are valid; bool [N], whether they are; statistics by
+        property).
+        The statistics of a replaced property keep the measured scale, on which new pictures are judged, and
+        describe the replacement.
+
+    Raises:
+        ValueError: a property has too few valid values, or is the same for all faces.
+    """
+    usable = valid.copy()
+    for column, labels in replaced.items():
+        usable[:, column] = np.isfinite(labels)
+    complete = usable.all(axis=1)
+    fitted = fit(values, valid & complete[:, None])
+    statistics = fitted.to_dict()
+    normalized = np.where(valid, fitted.normalize(values), np.nan)
+    for column, labels in replaced.items():
+        name = PROPERTY_NAMES[column]
+        own = fit(labels[:, None], complete[:, None], (name,))
+        statistics[name]["labels_replaced_by"] = {
+            "file": PREDICTED.format(name),
+            "r_with_measured": replacing.agreement(normalized[:, column], labels),
+            **own.to_dict()[name],
+        }
+        normalized[:, column] = own.normalize(labels[:, None])[:, 0]
+    return np.where(complete[:, None], normalized, np.nan), complete, statistics
+
+
+def draw(stage: Stage, tables: dict[int, pd.DataFrame]) -> None:
+    """Histograms, correlations, and the pictures with the lowest, median and highest scores."""
+    columns = [f"{name}_score" for name in PROPERTY_NAMES]
+    scores = {
+        f"algorithm {algorithm}": table.loc[table["valid"], columns].to_numpy(float)
+        for algorithm, table in tables.items()
+    }
+    stage.save_figure(HISTOGRAMS, plots.histograms(scores, PROPERTY_NAMES))
+    stage.save_figure(CORRELATIONS, plots.correlation_matrices(scores, PROPERTY_NAMES))
+    listed = tables[LABEL_ALGORITHM][tables[LABEL_ALGORITHM]["valid"]]
+    paths = listed["img_path"].tolist()
+    labels = scores[f"algorithm {LABEL_ALGORITHM}"]
+
+    def read(row: int) -> np.ndarray:
+        return read_whole(stage, paths[row])
+
+    meanings = [f"{prop.low} / {prop.high}" for prop in PROPERTIES]
+    stage.save_image(EXTREMES, plots.extremes(labels, PROPERTY_NAMES, meanings, read))
+    for column, name in enumerate(PROPERTY_NAMES):
+        sheet = plots.property_sheet(labels[:, column], listed["img_no"].tolist(), read)
+        stage.save_image(PROPERTY_SHEET.format(name), sheet)
