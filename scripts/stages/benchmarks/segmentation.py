@@ -6,13 +6,12 @@ as Pillow does by default. Both ways load the networks once.
 
 from __future__ import annotations
 
-import runpy
+import importlib
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,16 +19,16 @@ from PIL import Image
 
 from data import portraits
 from scripts.pipeline import REPOSITORY, Stage, files
+from scripts.pipeline.image_files import read_image
 from scripts.pipeline.interrupts import StopRequest
 from scripts.stages.benchmarks import Measurement
 from scripts.stages.fast_memory import keep_freed_memory
+from scripts.stages.segmenting import stage as stage_03
+from scripts.stages.workspace import BUNDLED_PARSER, KEPT_PICTURES, PARSER, segmented_path
 from segmentation.facexformer import SINGLE_TASKS, FaceXFormer
 from segmentation.parsing import best_precision, parse_faces, visualize
-from segmentation.segmenter import Segmenter
+from segmentation.segmenter_settings import PRECISION_AGREEMENT
 
-SCRIPT = REPOSITORY / "scripts/03_segment_faces.py"
-BUNDLED_PARSER = REPOSITORY / "data/embedded/segmentation_model.safetensors"
-PARSER = "segmentation/models/segmentation_model.safetensors"
 FIRST_SEED = 8_100_000
 PICTURE_PX = 128
 REPEATS, QUICK_REPEATS = 3, 1
@@ -46,9 +45,9 @@ def measure(device: torch.device, quick: bool) -> list[Measurement]:
     keep_freed_memory()
     repeats = QUICK_REPEATS if quick else REPEATS
     with tempfile.TemporaryDirectory() as folder:
-        stage_03 = _StageBenchmark(Path(folder), device, QUICK_STAGE_COUNT if quick else STAGE_COUNT)
-        faces = stage_03.faces(64 if device.type == "cuda" else 4 if quick else 8)
-        return [*_measure_network(faces, device, repeats), stage_03.measure(repeats)]
+        whole = _StageBenchmark(Path(folder), device, QUICK_STAGE_COUNT if quick else STAGE_COUNT)
+        faces = whole.faces(64 if device.type == "cuda" else 4 if quick else 8)
+        return [*_measure_network(faces, device, repeats), whole.measure(repeats)]
 
 
 def _measure_network(faces: np.ndarray, device: torch.device, repeats: int) -> list[Measurement]:
@@ -78,20 +77,20 @@ class _StageBenchmark:
     """Stage 03 on portraits as stage 01 writes its candidates, with the bundled parser."""
 
     def __init__(self, workspace: Path, device: torch.device, count: int) -> None:
-        self.script = runpy.run_path(str(SCRIPT))
-        self.options = self.script["Options"](workspace=workspace, device=str(device), quiet=True)
-        self.paths = {n: f"{self.script['PICTURES']}/{n:06d}.jpg" for n in range(count)}
+        script = importlib.import_module("scripts.03_segment_faces")
+        self.options = script.Options(workspace=workspace, device=str(device), quiet=True)
+        self.paths = {n: f"{KEPT_PICTURES}/{n:06d}.jpg" for n in range(count)}
         drawn = portraits.render_many(range(FIRST_SEED, FIRST_SEED + count), PICTURE_PX)
         for relative, image in zip(self.paths.values(), drawn.images, strict=True):
             files.save_image(workspace / relative, image, subsampling=0)
-        files.copy_file(BUNDLED_PARSER, workspace / PARSER)
-        self.stage = Stage(self.script["SPEC"], self.options, StopRequest())
+        files.copy_file(REPOSITORY / BUNDLED_PARSER, workspace / PARSER)
+        self.stage = Stage(script.SPEC, self.options, StopRequest())
         self.pictures = [self._read(n) for n in range(count)]
-        self.segmenter: Segmenter = self.script["load_segmenter"](self.stage, self.options)
-        self.segmenter.choose_precision(self.pictures[: self.script["PROBE_COUNT"]], self.script["AGREEMENT"])
+        self.segmenter = stage_03.load_segmenter(self.stage, self.options)
+        self.segmenter.choose_precision(self.pictures[: stage_03.PROBE_COUNT], PRECISION_AGREEMENT)
 
-    def _read(self, img_no: int) -> Any:
-        return self.script["read_picture"](self.stage.workspace / self.paths[img_no])
+    def _read(self, img_no: int) -> np.ndarray:
+        return read_image(self.stage.workspace / self.paths[img_no])
 
     def faces(self, count: int) -> np.ndarray:
         """Face crops uint8 [count, 224, 224, 3]."""
@@ -117,24 +116,23 @@ class _StageBenchmark:
         size = options.batch_size
         batches = [numbers[start : start + size] for start in range(0, len(numbers), size)]
         files.remove(stage.folder)
-        with stage.journal(self.script["columns"](options)) as journal:
-            self.script["segment_batches"](stage, options, self.segmenter, self.paths, batches, journal)
+        with stage.journal(stage_03.columns(options)) as journal:
+            stage_03.segment_batches(stage, options, self.segmenter, self.paths, batches, journal)
         return self._label_maps(len(numbers))
 
     def _plain(self) -> np.ndarray:
-        result_path = self.script["result_path"]
         for img_no in range(PLAIN_STAGE_COUNT):
             crop = self.segmenter.cropper([self._read(img_no)])[0]
             parsed = parse_faces(self.segmenter.parser, crop.image[None], further_tasks=SINGLE_TASKS)
             label_map = parsed.label_maps[0]
             pictures = (crop.image, label_map, visualize(crop.image, label_map))
-            for kind, picture in zip(self.script["KINDS"], pictures, strict=True):
-                self.stage.save_image(result_path(kind, img_no), picture)
+            for kind, picture in zip(stage_03.KINDS, pictures, strict=True):
+                self.stage.save_image(segmented_path(kind, img_no), picture)
         return self._label_maps(PLAIN_STAGE_COUNT)
 
     def _label_maps(self, count: int) -> np.ndarray:
         """What was written; part of neither way's work, but a few hundredths of its time."""
-        paths = [self.stage.workspace / self.script["result_path"]("parsing", n) for n in range(count)]
+        paths = [self.stage.workspace / segmented_path("parsing", n) for n in range(count)]
         return np.stack([np.asarray(Image.open(path)) for path in paths])
 
 
