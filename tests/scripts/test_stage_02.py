@@ -1,10 +1,9 @@
 """The filter stage: labels it refuses, files it writes, kill and resume, unreadable pictures."""
 
 import json
-import runpy
 import shutil
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,76 +13,40 @@ import pytest
 import torch
 from PIL import Image
 
-from cnn.models import FilterCNN, gender_config, quality_config, save_filter_cnn
 from scripts.pipeline import UserError
 from scripts.pipeline.layers import REPOSITORY
 from scripts.stages.filtering import excluded, hand_labels
 from scripts.stages.workspace import FILTERS, LABELS, LABELS_RECORD
 from tests.processes import wait_until
-
-SCRIPT = REPOSITORY / "scripts" / "02_filter_candidates.py"
-IMAGE_COUNT, LABEL_COUNT = 40, 24
-WEIGHTS_ID = "0123456789abcdef"
-ALL_IMAGES = "cnn/all_image_quality_and_gender.csv"
-FILTERED = "stylegan/synthesize_results_filtered"
-TRUE_GENDER = np.arange(IMAGE_COUNT) % 2
-TRUE_QUALITY = (np.arange(IMAGE_COUNT) % 4 != 1).astype(int)
-QUICK = (
-    *("--fold-count", 2, "--width", 1 / 32, "--batch-size", 4, "--learning-rate", 0.01, "--max-epochs", 10),
-    *("--attempts", 1, "--no-flip", "--shift", 0, "--quality-minority-share", 0, "--threads", 1),
-    *("--gender-threshold", 0.5, "--quality-threshold", 0.5),
+from tests.scripts.filter_workspace import (
+    ALL_IMAGES,
+    FILTERED,
+    IMAGE_COUNT,
+    LABEL_COUNT,
+    QUICK,
+    SCRIPT,
+    TRUE_GENDER,
+    TRUE_QUALITY,
+    WEIGHTS_ID,
+    label_table,
+    make_workspace,
+    run_in_process,
+    write_labels,
+    write_record,
 )
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    """Pictures whose lower half is bright for women and whose top is bright for good quality."""
-    root = tmp_path / "workspace"
-    (root / "stylegan/synthesize_results").mkdir(parents=True)
-    (root / "cnn").mkdir()
-    rng = np.random.default_rng(0)
-    paths = [f"stylegan/synthesize_results/{img_no:06d}.jpg" for img_no in range(IMAGE_COUNT)]
-    for img_no, path in enumerate(paths):
-        picture = rng.integers(0, 40, (64, 64, 3))
-        picture[32:] += 180 * TRUE_GENDER[img_no]
-        picture[:16] += 180 * TRUE_QUALITY[img_no]
-        Image.fromarray(picture.astype(np.uint8)).save(root / path, quality=95)
-    numbers = np.arange(IMAGE_COUNT)
-    candidates = {"img_no": numbers, "img_path": paths, "seed": numbers + 5, "weights_id": WEIGHTS_ID}
-    pd.DataFrame(candidates).to_csv(root / "stylegan/candidates.csv", index=False)
-    write_labels(root, label_table())
-    write_record(root)
-    return root
+    return make_workspace(tmp_path / "workspace")
 
 
 @pytest.fixture
 def in_process(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str]]:
-    """Runs a script as ``__main__`` in this process: exit code and what it wrote to the error stream."""
-
-    def run(script: object, *arguments: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", [str(script), *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_info:
-            runpy.run_path(str(script), run_name="__main__")
-        return exit_info.value.code or 0, capsys.readouterr().err
-
-    return run
-
-
-def label_table() -> pd.DataFrame:
-    names = [f"{img_no:06d}.jpg" for img_no in range(LABEL_COUNT)]
-    truth = {"quality": TRUE_QUALITY[:LABEL_COUNT], "gender": TRUE_GENDER[:LABEL_COUNT]}
-    return pd.DataFrame({"img_name": names, **truth})
-
-
-def write_labels(root: Path, table: pd.DataFrame) -> None:
-    table.to_csv(root / LABELS, index=False)
-
-
-def write_record(root: Path, **changes: object) -> None:
-    record = {"weights_id": WEIGHTS_ID, "seed": 5, "count": LABEL_COUNT, "made_by": "hand"} | changes
-    (root / LABELS_RECORD).write_text(json.dumps(record))
+    """Runs a script in this process: exit code and what it wrote to the error stream."""
+    return partial(run_in_process, monkeypatch, capsys)
 
 
 def set_value(column: str, value: object) -> Callable[[pd.DataFrame], pd.DataFrame]:
@@ -386,95 +349,6 @@ def test_a_killed_run_goes_on_and_ends_the_same(
     code, errors = in_process(*command, "--force")
     assert code == 0, errors
     pd.testing.assert_frame_equal(resumed, pd.read_csv(workspace / ALL_IMAGES))
-
-
-def networks(folder: Path, names: tuple[str, ...] = FILTERS) -> dict[str, bytes]:
-    """Networks of another run of this program, two folds of each property, put into a folder; their bytes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for seed, (name, fold) in enumerate((name, fold) for name in names for fold in range(2)):
-        torch.manual_seed(seed)
-        config = gender_config(64, 1 / 32) if name == "gender" else quality_config(64, 1 / 32)
-        path = folder / f"{name}_model_{fold}.pt"
-        save_filter_cnn(path, FilterCNN(config), {"property": name, "fold": fold})
-    return contents(folder)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def test_networks_that_are_there_are_used_and_never_lost(workspace: Path, in_process: Callable) -> None:
-    """As in the document, which trains only what is missing; also by --force."""
-    mine = networks(workspace / "cnn/models")
-    command = (SCRIPT, "--workspace", workspace, *QUICK, "--max-epochs", 1)
-    code, errors = in_process(*command)
-    assert code == 0, errors
-    assert contents(workspace / "cnn/models") == mine
-    log = pd.read_csv(workspace / "cnn/log/train_log_gender.csv")
-    assert log["status"].tolist() == ["given", "given"] and log["valid_loss"].isna().all()
-    assert len(pd.read_csv(workspace / "cnn/log/epoch_detail_gender.csv")) == 0
-    record = json.loads((workspace / "_stages/02_filter_candidates/_stage.json").read_text())
-    assert "gender_0, gender_1, quality_0, quality_1" in record["numbers"]["networks not trained here"]
-    judged = pd.read_csv(workspace / "cnn/inference_result/gender.csv")["gender"]
-
-    (workspace / "cnn/models/quality_model_1.pt").unlink()
-    code, errors = in_process(*command, "--keep", "all", "--force")
-    assert code == 0, errors
-    after = contents(workspace / "cnn/models")
-    assert after.pop("quality_model_1.pt") != mine.pop("quality_model_1.pt") and after == mine
-    assert pd.read_csv(workspace / "cnn/log/train_log_quality.csv")["status"].tolist()[0] == "given"
-    assert pd.read_csv(workspace / "cnn/inference_result/gender.csv")["gender"].equals(judged)
-
-    mine = networks(workspace / "cnn/models")  # also in the place of one that was trained here
-    code, errors = in_process(*command, "--force")
-    assert code == 0, errors
-    assert contents(workspace / "cnn/models") == mine
-
-
-def test_a_network_that_was_saved_before_a_kill_is_no_gift(workspace: Path, in_process: Callable) -> None:
-    command = (SCRIPT, "--workspace", workspace, *QUICK, "--max-epochs", 1)
-    code, errors = in_process(*command)
-    assert code == 0, errors
-    folder = workspace / "_stages/02_filter_candidates"
-    before = contents(workspace / "cnn/models")
-    journal = folder / "journal.csv"
-    journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:-1]))  # the last row is missing
-    record = folder / "_stage.json"
-    record.write_text(json.dumps(json.loads(record.read_text()) | {"state": "running"}))
-    code, errors = in_process(*command)
-    assert code == 0, errors
-    assert set(pd.read_csv(workspace / "cnn/log/train_log_quality.csv")["status"]) <= {"ok", "above limit"}
-    assert contents(workspace / "cnn/models") == before
-    broken = workspace / "cnn/models/gender_model_0.pt"
-    broken.write_bytes(broken.read_bytes()[:500])  # damaged, not anybody's own
-    code, errors = in_process(*command, "--force")
-    assert code == 0, errors
-    assert contents(workspace / "cnn/models") == before
-
-
-@pytest.mark.parametrize("force", [(), ("--force",)])
-@pytest.mark.parametrize(
-    ("content", "why"),
-    [
-        (lambda path: torch.save(FilterCNN(gender_config(64, 1 / 32)).state_dict(), path), "is no gender"),
-        (lambda path: save_filter_cnn(path, FilterCNN(gender_config(128, 1 / 32)), {}), "pictures of 128 px"),
-        (
-            lambda path: save_filter_cnn(path, FilterCNN(quality_config(64)), {"property": "quality"}),
-            "it judges quality, not gender",
-        ),
-    ],
-)
-def test_networks_that_cannot_be_used_are_refused_and_kept(
-    workspace: Path, in_process: Callable, content: Callable, why: str, force: tuple[str, ...]
-) -> None:
-    path = workspace / "cnn/models/gender_model_1.pt"
-    path.parent.mkdir()
-    content(path)
-    before = path.read_bytes()
-    code, errors = in_process(SCRIPT, "--workspace", workspace, *QUICK, *force)
-    assert code == 5
-    assert str(path) in errors and why in errors and "Move it away" in errors
-    assert contents(path.parent) == {path.name: before}
 
 
 def test_labels_of_a_network(workspace: Path, in_process: Callable, tmp_path: Path) -> None:
