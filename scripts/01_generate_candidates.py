@@ -43,6 +43,13 @@ class Options(ItemOptions):
             raise ValueError("--trunc-psi needs --trunc-layers, the number of layers to truncate.")
 
 
+def check(stage: Stage, options: Options) -> None:
+    """Raise `UserError`, before earlier results go, if the generator cannot be used."""
+    from scripts.stages.candidates import load_generator
+
+    load_generator(stage)
+
+
 SPEC = StageSpec(
     name="01_generate_candidates",
     inputs=(GENERATOR_INPUT,),
@@ -50,6 +57,7 @@ SPEC = StageSpec(
     item_folders=(CANDIDATE_PICTURES,),
     clears=(CANDIDATE_PICTURES,),
     next_script="02_filter_candidates",
+    check=check,
     several_processes=True,
 )
 

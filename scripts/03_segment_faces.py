@@ -66,6 +66,14 @@ def inputs(options: Options) -> tuple[Input, ...]:
     )
 
 
+def check(stage: Stage, options: Options) -> None:
+    """Raise `UserError`, before earlier results go, if networks or pictures cannot be used."""
+    from scripts.stages.segmenting.stage import list_pictures, load_segmenter
+
+    list_pictures(stage)
+    load_segmenter(stage, options)
+
+
 SPEC = StageSpec(
     name="03_segment_faces",
     inputs=inputs,
@@ -73,6 +81,7 @@ SPEC = StageSpec(
     item_folders=(SEGMENTED,),
     clears=(SEGMENTED,),
     next_script="04_compute_property_scores",
+    check=check,
     several_processes=True,
     version=2,
 )

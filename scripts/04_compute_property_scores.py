@@ -55,6 +55,13 @@ def replacement_input(name: str) -> Input:
     return Input(PREDICTED.format(name), note=f"Learn {name} from labels first:\n    {command}")
 
 
+def check(stage: Stage, options: Options) -> None:
+    """Raise `UserError`, before earlier results go, if faces or predictions cannot be used."""
+    from scripts.stages.scoring.stage import check
+
+    check(stage, options)
+
+
 SPEC = StageSpec(
     name="04_compute_property_scores",
     inputs=inputs,
@@ -64,6 +71,7 @@ SPEC = StageSpec(
     ),
     clears=(SCORES_FOLDER,),
     next_script="05_fine_tune_v1",
+    check=check,
     version=3,
 )
 

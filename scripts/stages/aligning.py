@@ -26,6 +26,7 @@ from segmentation.face_landmarks import FaceFinder, FoundFace
 FACES, TABLE, SHEET = "faces", "aligned.csv", "contact_sheet.png"
 RECORD, JOURNAL = "align_photos.json", "journal.csv"
 VERSION = 2
+LABEL_BYTES = 24  # of a name below its face on the sheet
 POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 COLUMNS = (
     *("source", "face", "file", "status", "reason", "x0", "y0", "x1", "y1", "probability"),
@@ -202,7 +203,7 @@ def save_sheet(output: Path, names: Sequence[str]) -> None:
     for name in chosen:
         face = Image.fromarray(read_image(output / name))
         cells.append(np.asarray(face.resize((SHEET_FACE_PX, SHEET_FACE_PX), Image.Resampling.LANCZOS)))
-    labels = [name.removeprefix(f"{FACES}/").removesuffix(".png") for name in chosen]
+    labels = [short_name(name.removeprefix(f"{FACES}/").removesuffix(".png"), LABEL_BYTES) for name in chosen]
     files.save_image(output / SHEET, contact_sheet(cells, min(SHEET_COLUMNS, len(cells)), labels))
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from scripts.pipeline import run_stage
+from scripts.pipeline import manifest, run_stage
 from scripts.pipeline.files import write_json
 from scripts.stages import workspace as paths
 from scripts.stages.evaluating import versions
@@ -129,3 +129,15 @@ def test_odd_batches_are_fine_where_pictures_do_not_come_in_pairs() -> None:
     for name in ("05_fine_tune_v1", "06_fine_tune_v2"):
         options = importlib.import_module(f"scripts.{name}").Options
         assert options(recipe="document", batch_size=5).batch_size == 5
+
+
+@pytest.mark.parametrize("name", ["05_fine_tune_v1", "06_fine_tune_v2", "07_fine_tune_v3"])
+def test_a_parser_that_stage_03_did_not_use(start_over: Run, workspace: Path, name: str) -> None:
+    parser = workspace / paths.PARSER
+    parser.parent.mkdir(parents=True, exist_ok=True)
+    parser.write_text("another one")
+    depends_on = {"options": {}, "inputs": {paths.PARSER: "sha256 of the one that it used"}}
+    record = {"state": "complete", "fingerprint": "", "depends_on": depends_on}
+    manifest.write(workspace, "03_segment_faces", record)
+    code, errors = start_over(name)
+    assert code == 5 and "03_segment_faces" in errors and paths.PARSER in errors

@@ -41,7 +41,8 @@ def look_through(source: Path, wanted: Sequence[WeightFile]) -> Given:
         named = next((by_name[name] for name in file.accepted_names if name in by_name), None)
         if named is not None:
             found[file.path] = named
-    rest = [path for path in present if path not in found.values() and path.suffix.lower() in SUFFIXES]
+    likely = present if source.is_file() else [p for p in present if p.suffix.lower() in SUFFIXES]
+    rest = [path for path in likely if path not in found.values()]
     reasons = dict.fromkeys(rest, "")
     for file in wanted:
         if file.path in found:

@@ -33,6 +33,7 @@ from stylegan_modified.recipes import Recipe
 def check(stage: Stage) -> None:
     """Raise `UserError`, before earlier results go, if there is too little to learn from or no judge."""
     networks.recorded_segmentation(stage)
+    scores.load_statistics(stage)
     scores.training_table(stage)
 
 

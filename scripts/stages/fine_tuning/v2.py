@@ -12,6 +12,7 @@ from scripts.pipeline import Stage, manifest
 from scripts.pipeline.array_files import ArrayFileError, read_arrays
 from scripts.pipeline.fingerprint import sha256_file
 from scripts.stages import candidate_latents, networks, scores
+from scripts.stages.fine_tuning import fine_tuning
 from scripts.stages.fine_tuning.fine_tuning import FineTuning
 from scripts.stages.stored_rows import JoinedRows, StoredRows
 from scripts.stages.workspace import (
@@ -44,6 +45,7 @@ def check(stage: Stage, recipe: V2Recipe) -> None:
 
     The pictures that v1 will draw are not counted: nobody knows yet how many of them will have scores.
     """
+    fine_tuning.check(stage)
     table, _ = scores.training_table(stage)
     size = scores.read_picture(stage, table["img_path"].iloc[0]).shape[0]
     images = torch.empty(len(table), size, size, 3, device="meta")  # shapes alone

@@ -10,6 +10,7 @@ from torch import nn
 from scripts.pipeline import Stage, UserError
 from scripts.pipeline.pictures import labelled_grid
 from scripts.stages import networks, scores
+from scripts.stages.fine_tuning import fine_tuning
 from scripts.stages.fine_tuning.fine_tuning import FineTuning
 from scripts.stages.stored_rows import store_rows
 from scripts.stages.workspace import ENCODER, FINE_TUNED, PROPERTY_CNN, RECONSTRUCTIONS
@@ -29,6 +30,7 @@ UNSEEN_SHARE = 0.1
 
 def check(stage: Stage, recipe: V3Recipe) -> None:
     """Raise `UserError`, before earlier results go, if v2 or the pictures do not fit."""
+    fine_tuning.check(stage)
     table, _ = scores.training_table(stage)
     size = scores.read_picture(stage, table["img_path"].iloc[0]).shape[0]
     new_encoder(stage, recipe, size, z_dim=1)

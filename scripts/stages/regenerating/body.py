@@ -23,6 +23,7 @@ from scripts.stages.regenerating.regenerator import (
     Regenerator,
     Request,
     check_files,
+    exact,
     generator_file,
 )
 from scripts.stages.regenerating.requests import chosen_properties, chosen_sweeps, parse_seeds, parse_sweep
@@ -147,14 +148,12 @@ def list_cells(
 ) -> tuple[list[list[Cell]], list[str]]:
     """Rows (people) of pictures to make, and the text above each column."""
     chosen, sweeps = chosen_properties(options), chosen_sweeps(options)
-    given = "".join(f"_{name}{value:+.2f}" for name, value in chosen.items())
+    given = "".join(f"_{name}{spelled(value)}" for name, value in chosen.items())
     settings: list[tuple[str, dict[str, float]]] = [("", {})]
     if sweeps:
-        settings = [
-            (f"{name} {value:+.2f}", {name: value})
-            for name, values in map(parse_sweep, sweeps)
-            for value in values
-        ]
+        steps = [(name, value) for name, values in map(parse_sweep, sweeps) for value in values]
+        digits = enough_digits(steps)
+        settings = [(f"{name} {value:+.{digits}f}", {name: value}) for name, value in steps]
     rows = []
     for person in people:
         own = person.own if isinstance(person, Photograph) else map(float, median)
@@ -166,6 +165,19 @@ def list_cells(
             row.append(Cell(request, label, picture_name(options.version, person, given, label)))
         rows.append(row)
     return rows, [label for label, _ in settings]
+
+
+def spelled(value: float) -> str:
+    """A dial in a file's name: two decimals, more where two would be another value."""
+    text = f"{value:+.2f}"
+    return text if float(text) == value else ("" if value < 0 else "+") + exact(value)
+
+
+def enough_digits(steps: Sequence[tuple[str, float]]) -> int:
+    """Decimals, at least two, with which the steps of sweeps have names of their own."""
+    wanted = len(set(steps))
+    enough = (n for n in range(2, 17) if len({(name, f"{value:+.{n}f}") for name, value in steps}) == wanted)
+    return next(enough, 17)
 
 
 def person_name(person: Person) -> str:

@@ -27,6 +27,13 @@ from segmentation.normalization import fit
 from segmentation.property_table import LABEL_ALGORITHM, PROPERTIES, PROPERTY_NAMES
 
 
+def check(stage: Stage, options: Any) -> None:
+    """Raise `UserError` if there are no faces, or no usable predictions in the place of measurements."""
+    img_nos = pd.Series([item.img_no for item in read_items(stage)])
+    for name in options.replace:
+        replacing.read_replacement(stage, name, img_nos)
+
+
 def score_faces(stage: Stage, options: Any) -> None:
     """Measure, normalise, draw."""
     keep_freed_memory()
