@@ -23,8 +23,6 @@ NOSE = slice(29, 36)
 OUTER_EYE_CORNERS = (36, 45)
 EYES = (slice(36, 42), slice(42, 48))
 INNER_LIPS = ((61, 67), (62, 66), (63, 65))
-MOUTH_CORNERS = (60, 64)
-PROPERTIES = ("eyes", "mouth", "pose")
 
 
 class OutsideLandmarks:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-CONVOLUTION, AFFINE, LINEAR = b"con_4", b"affine_", b"fc_2"
+LINEAR = b"fc_2"
 DLIB_LAYER = re.compile(rb"\x05con_4|\x07affine_|\x04fc_2")
 TENSOR_DIMENSIONS = 4
 TENSOR_VERSION = 2

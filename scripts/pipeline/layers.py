@@ -79,10 +79,10 @@ def read_layers(preset: str, config: Path | None, presets: Path) -> list[tuple[s
     return layers[::-1]
 
 
-def shared_table(name: str, preset: str, config: Path | None, presets: Path = PRESETS) -> Any:
+def shared_table(name: str, preset: str, config: Path | None) -> Any:
     """Contents of a table that belongs to no script, such as the list of weights; None if no layer has it."""
     found = None
-    for _, _, tables in read_layers(preset, config, presets):
+    for _, _, tables in read_layers(preset, config, PRESETS):
         found = tables.get(name, found)
     return found
 

@@ -26,9 +26,6 @@ from scripts.pipeline.layers import (
     read_layers,
     script_path,
 )
-from scripts.pipeline.layers import (
-    nearest as nearest,
-)
 
 REMOVED_FLAGS = {
     "--shard": "several processes now share one run; start it with\n    python -m torch.distributed.run "

@@ -72,7 +72,6 @@ def run_stage(
 def run_tool(
     options_class: type[OptionsT],
     run: Callable[[Tool, OptionsT], None],
-    name: str | None = None,
     argv: Sequence[str] | None = None,
     account: Literal["always", "if possible", "never"] = "always",
     several_processes: bool = False,
@@ -82,14 +81,13 @@ def run_tool(
 
     Args:
         options_class: its options, a frozen subclass of `ToolOptions`.
-        run: the work.
-        name: name of its table in the TOML files; None: that of the file that defines ``run``.
+        run: the work; the file that defines it names the table in the TOML files.
         argv: command line without the program's name; None: that of the process.
         account: "never" for a script that must not write anything; "if possible" for one that shows what is
             there, also in a workspace that can only be read. Others end at once where they cannot write.
         several_processes: torchrun may run it in several processes, which share its work.
     """
-    tool_name = name or Path(run.__code__.co_filename).stem
+    tool_name = Path(run.__code__.co_filename).stem
     arguments = sys.argv[1:] if argv is None else list(argv)
 
     def body(stop: StopRequest, outcome: Outcome) -> None:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 KEY = "img_no"
 PATH_ENDING = "_path"
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-EXAMPLE_COUNT = 3
 SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\n', re.IGNORECASE)
 DECIMAL_COMMA = re.compile(r"\d,\d")
 

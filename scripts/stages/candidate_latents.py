@@ -12,12 +12,11 @@ from torch import Tensor, nn
 from scripts.pipeline import Stage
 from scripts.stages.networks import load_filter
 from scripts.stages.scores import read_scores
-from scripts.stages.workspace import FILTER_TABLE, LATENTS
+from scripts.stages.workspace import FILTER_TABLE, FILTERS, LATENTS
 from stylegan.weights_file import WeightsFileError, read_safetensors
 from stylegan_modified.linear_latents import LinearEditor
 from stylegan_modified.losses import FilterLogit
 
-FILTERS = ("gender", "quality")
 TURNED_AWAY = 0.005  # share of the candidates beyond all that were kept, by which a filter shows
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -19,7 +20,7 @@ from scripts.pipeline.fingerprint import input_state
 from scripts.stages.workspace import (
     ENCODER,
     FACES,
-    FILTER_NETWORKS,
+    FILTER_NETWORK,
     FINE_TUNED,
     GENERATOR,
     IDENTITY_NETWORK,
@@ -214,7 +215,7 @@ def load_base(tool: Tool) -> tuple[nn.Module, nn.Module]:
 def load_filter(tool: Tool, name: str) -> nn.Module:
     """The "gender" or "quality" network of the filter stage, frozen: pictures to logits of woman or good."""
 
-    relative = f"{FILTER_NETWORKS}/{name}_model_0.pt"
+    relative = FILTER_NETWORK.format(name, 0)
     tool.check_unchanged(relative)
     with tool.foreseen(ValueError, OSError, mend=tool.command("02_filter_candidates", "--force")):
         network, _ = load_filter_cnn(tool.workspace / relative, tool.device)
@@ -257,12 +258,9 @@ def load_generator(tool: Tool, version: str) -> nn.Module:
                 return load_conditioned(path).to(tool.device)
             return build_conditioned_generator(load_checkpoint(path)).to(tool.device)
 
-    def load_reader() -> PropertyCNN:
-        return PropertyCNN.from_checkpoint(load_torch_file(tool, PROPERTY_CNN, "06_fine_tune_v2"))
-
     maker = "06_fine_tune_v2" if version == "v2" else "07_fine_tune_v3"
     with tool.foreseen(ValueError, mend=tool.command(maker, "--force")):
-        return load_dialled(path, load_reader).to(tool.device)
+        return load_dialled(path, partial(load_property_cnn, tool)).to(tool.device)
 
 
 def load_encoder(tool: Tool) -> tuple[Encoder, PropertyCNN]:
@@ -270,6 +268,11 @@ def load_encoder(tool: Tool) -> tuple[Encoder, PropertyCNN]:
 
     with tool.foreseen(ValueError, mend=tool.command("07_fine_tune_v3", "--force")):
         encoder = Encoder.from_checkpoint(load_torch_file(tool, ENCODER, "07_fine_tune_v3"))
-    with tool.foreseen(ValueError, mend=tool.command("06_fine_tune_v2", "--force")):
-        reader = PropertyCNN.from_checkpoint(load_torch_file(tool, PROPERTY_CNN, "06_fine_tune_v2"))
-    return encoder.to(tool.device), reader.to(tool.device)
+    return encoder.to(tool.device), load_property_cnn(tool).to(tool.device)
+
+
+def load_property_cnn(tool: Tool) -> PropertyCNN:
+    """v2's property CNN, in eval mode on the CPU."""
+    maker = "06_fine_tune_v2"
+    with tool.foreseen(ValueError, mend=tool.command(maker, "--force")):
+        return PropertyCNN.from_checkpoint(load_torch_file(tool, PROPERTY_CNN, maker))

@@ -7,7 +7,6 @@ import os
 import resource
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +68,3 @@ def obey_permissions() -> None:
         sets[place] &= ~sum(1 << capability for capability in CAPABILITIES)
     if libc.capset(header, sets):
         raise OSError(ctypes.get_errno(), "capset")
-
-
-def shift_clock(seconds: float) -> None:
-    """Let `time.time` and what is built on it say another time; the monotonic clock goes on as it does."""
-    real, real_text = time.time, time.strftime
-
-    def shifted_text(form: str, moment: time.struct_time | None = None) -> str:
-        return real_text(form, moment or time.localtime(real() + seconds))
-
-    time.time = lambda: real() + seconds
-    time.strftime = shifted_text

@@ -13,12 +13,11 @@ from scripts.stages import networks, scores
 from scripts.stages.fine_tuning import fine_tuning
 from scripts.stages.fine_tuning.fine_tuning import FineTuning
 from scripts.stages.stored_rows import store_rows
-from scripts.stages.workspace import ENCODER, FINE_TUNED, PROPERTY_CNN, RECONSTRUCTIONS
+from scripts.stages.workspace import ENCODER, FINE_TUNED, RECONSTRUCTIONS
 from stylegan.sampling import to_uint8
 from stylegan.seeds import Purpose, derived_seed
 from stylegan_modified.document_recipes import DocumentV3Trainer
 from stylegan_modified.fine_tuning import Trainer, TrainingPictures, save_atomically
-from stylegan_modified.property_cnn import PropertyCNN
 from stylegan_modified.recipes import V3Recipe
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
 from stylegan_modified.stylegan_generator_v3 import Encoder, EncoderConfig
@@ -122,10 +121,7 @@ def document_trainer(
 ) -> tuple[Trainer, nn.Module, Encoder]:
     """The document's recipe: trainer, decoder (v1's generator) and encoder."""
     model = networks.load_generator(stage, "v1")
-    mend = stage.command("06_fine_tune_v2", "--force")
-    with stage.foreseen(ValueError, mend=mend):
-        stored = networks.load_torch_file(stage, PROPERTY_CNN, "06_fine_tune_v2")
-        network = PropertyCNN.from_checkpoint(stored).to(stage.device)
+    network = networks.load_property_cnn(stage).to(stage.device)
     encoder = new_encoder(stage, recipe, data.images.shape[1], model.z_space_dim)
     gender = networks.load_filter(stage, "gender")
     return DocumentV3Trainer(model, network, data, recipe, encoder, gender), model, encoder
