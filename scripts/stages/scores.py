@@ -56,9 +56,10 @@ def read_scores(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
     table = stage.read_csv(SCORES, ["img_no", "valid", *columns])
     table = _valid_rows(stage, table, columns)
     if len(table) < 2:
+        more = stage.command("01_generate_candidates", "--count", "4000", "--force")
         raise UserError(
             f"only {len(table)} pictures have seven valid scores in {SCORES}, so there is nothing to "
-            f"compare with. Generate more: {stage.command('01_generate_candidates', '--force')}"
+            f"compare with. Generate more: {more}"
         )
     return table["img_no"].to_numpy(np.int64), table[columns].to_numpy(np.float32)
 

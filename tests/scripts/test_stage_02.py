@@ -256,7 +256,7 @@ def test_names_as_people_and_systems_write_them_exclude_the_same_people(tmp_path
     stage = SimpleNamespace(workspace=tmp_path, log=said.append)
     names = ["00001.jpg", "000002.JPG", r"D:\men\000003.jpg", "/home/me/000004.jpg", "5", "000006 (1).jpg"]
     names += ["000007 - Kopie (2).jpg", "000008 \ubcf5\uc0ac\ubcf8.jpg", "000009.png"]
-    unknown = ["IMG_0010.jpg", "000012.jpg", "000010_mask.png"]
+    unknown = ["IMG_0010.jpg", "000010_mask.png", "10 men"]
     (tmp_path / "men.txt").write_text("\n".join(names + unknown), encoding="utf-8")
     (tmp_path / "copies").mkdir()
     shutil.copy(results / "000011.jpg", tmp_path / "copies/000011 copy.jpg")

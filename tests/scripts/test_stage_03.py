@@ -228,7 +228,10 @@ def test_memory_that_runs_out_halves_the_batch(run_stage_03, workspace: Path, mo
 
 def test_attributes_only_from_a_parser_that_learned_them(run_stage_03, workspace: Path, capsys) -> None:
     extras = ("--max-failures", 0.3, "--extras")
-    assert run_stage_03(*extras) == 5
+    assert run_stage_03(*extras[:2]) == 0
+    made = {path: path.read_bytes() for path in (workspace / "segmentation").rglob("*.*")}
+    assert run_stage_03(*extras, "--force") == 5
+    assert {path: path.read_bytes() for path in (workspace / "segmentation").rglob("*.*")} == made
     message = capsys.readouterr().err
     assert "--extras needs headpose, landmarks" in message and "trained for segmentation alone" in message
     state = load_facexformer(workspace / PARSER).state_dict()

@@ -14,8 +14,11 @@ from scripts.stages.pictures import find_pictures, plain_text, some_of
 
 NAME_COLUMNS = ("img_name", "img_path", "img_no")
 # The number of a picture, whatever a program made of its name: 000005.jpg, 5, 000005 (1).png, and the words
-# that systems add to a copy in any language: "000005 - Copy.jpg", "000005 copy 2.jpg".
-NUMBERED = re.compile(r"0*([0-9]{1,18})( ?\([0-9]+\)|( -)? [^\W\d_]+( ?\(?[0-9]+\)?)?)?(\.[A-Za-z]+)?")
+# that systems add to a copy in any language: "000005 - Copy.jpg", "000005 copy 2.jpg". Words need the suffix:
+# "3 men" is no picture.
+NUMBERED = re.compile(
+    r"0*([0-9]{1,18})(( ?\([0-9]+\))?(\.[A-Za-z]+)?|( -)? [^\W\d_]+( ?\(?[0-9]+\)?)?\.[A-Za-z]+)"
+)
 
 
 def find_excluded(stage: Stage, candidates: pd.DataFrame, sources: Sequence[Path]) -> dict[int, str]:
