@@ -32,10 +32,7 @@ GROWING = (
         "*/epoch_detail_*.csv",
     ),
     *("*/checkpoint*.pt", "*/checkpoints/*.pt", "*/files.json", "*/best_kid.json", "*.part"),
-    *(
-        "*/origins.json",
-        "*/networks.json",
-    ),  # an entry per file that 00 has put, or network that 02 has trained
+    *("*/origins.json", "*/networks.json"),  # an entry per file that 00 put, per network that 02 trained
     *("*/stylegan_model*.safetensors", "*/preview*", "*/filmstrip.*", "*/portraits_*.json"),
 )
 TIMED = ("*/train_log_*.csv",)
