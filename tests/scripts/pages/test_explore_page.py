@@ -139,6 +139,21 @@ def test_only_the_newest_position_is_asked_for(chromium: Chromium) -> None:
     assert 1 <= sum(name.endswith("/api/picture") for name in chromium.evaluate(asked)) <= 3
 
 
+def test_the_base_picture_follows_a_person_who_comes_back_before_the_other_was_drawn(chromium: Chromium) -> None:
+    caption = "document.querySelector('#base span').textContent"
+    chromium.wait_for(f"{caption} === 'no dials, seed 0'")
+    chromium.evaluate("performance.clearResourceTimings()")
+    chromium.evaluate("""{
+      const seed = document.getElementById("seed");
+      seed.value = 5;
+      seed.dispatchEvent(new Event("change"));
+      document.getElementById("undo").click();
+    }""")
+    asked = "performance.getEntriesByType('resource').filter((entry) => entry.name.endsWith('/api/picture'))"
+    chromium.wait_for(f"{asked}.length === 4")  # both pictures of both persons
+    chromium.wait_for(f"{caption} === 'no dials, seed 0'")
+
+
 def test_a_strip_gives_its_dial_the_value_of_a_picture(chromium: Chromium) -> None:
     buttons = "[...document.querySelectorAll('#strip button')]"
     click(chromium, '[aria-label="Strip along mouth"]')

@@ -38,7 +38,7 @@ function randomProperties() {
 }
 
 function baseMessage() {
-  if (setting.photograph !== null || !state.versions.includes("base")) return null;
+  if (setting.photograph !== null || setting.seed === baseSeed || !state.versions.includes("base")) return null;
   return { version: "base", seed: setting.seed, properties: medians() };
 }
 
@@ -117,7 +117,7 @@ function take(next) {
   if (next.version === "base") strip.hide();
   const given = photographs.found.get(next.photograph);
   if (given) showGiven(given);
-  else if (next.seed !== baseSeed) refreshBase();
+  else refreshBase();
   showWhatIsHeld();
   refresh();
 }
