@@ -64,8 +64,8 @@ DIALS = "dial_generator"  # what files of `stylegan_modified` hold that a genera
 class Checkpoint:
     """Weights that were read from a file."""
 
-    kind: str
-    """"stylegan" or "stylegan2", or "stylegan_conditioned" when a network takes property values besides."""
+    architecture: Architecture
+    """Which generation of networks."""
     description: str
     """One sentence: what was found."""
     config: dict[str, Any]
@@ -82,9 +82,9 @@ class Checkpoint:
     matrix adds to z) and `conditioning` of the discriminator."""
 
     @property
-    def architecture(self) -> Architecture:
-        """Which generation of networks."""
-        return "stylegan2" if self.kind == "stylegan2" else "stylegan"
+    def conditioned(self) -> bool:
+        """Whether a network takes property values besides."""
+        return "property_count" in self.extra
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -120,10 +120,9 @@ def _interpret(content: Mapping[str, Any], metadata: dict[str, Any]) -> Checkpoi
     architectures = {network.architecture for network in found.values()}
     if len(architectures) > 1:
         raise CheckpointError("it mixes networks of StyleGAN v1 and StyleGAN2. Save those of one kind alone.")
-    conditioned = any(network.conditioned for network in found.values())
     return Checkpoint(
-        kind="stylegan_conditioned" if conditioned else architectures.pop(),
-        description=_describe(found, conditioned, extra),
+        architecture=architectures.pop(),
+        description=_describe(found, extra),
         notes=tuple(dict.fromkeys(note for network in found.values() for note in network.notes)),
         config=generators[0].config if generators else {},
         discriminator_config=found["discriminator"].config if "discriminator" in found else {},
@@ -155,7 +154,7 @@ def _recognise_all(tables: Mapping[str, State], metadata: Mapping[str, Any]) -> 
     return found
 
 
-def _describe(found: Mapping[str, Recognised], conditioned: bool, extra: Mapping[str, Any]) -> str:
+def _describe(found: Mapping[str, Recognised], extra: Mapping[str, Any]) -> str:
     titles = {
         "generator": "generator",
         "discriminator": "discriminator",
@@ -168,8 +167,8 @@ def _describe(found: Mapping[str, Recognised], conditioned: bool, extra: Mapping
     )
     names = " and ".join(titles[name] for name in NETWORKS if name in found)
     kind = TITLES[first.architecture]
-    if conditioned:
-        kind += f" with {extra.get('property_count')} properties"
+    if "property_count" in extra:
+        kind += f" with {extra['property_count']} properties"
     program = f" (file of {first.program})" if first.program else ""
     return f"{kind} at {size}x{size}{latent}: {names}{program}"
 

@@ -7,6 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from stylegan.layers import MinibatchStd
+
 
 class Truncating(Protocol):
     """Hands w to the layers; see `stylegan.stylegan_generator.TruncationTrick`."""
@@ -58,6 +60,11 @@ class Discriminator(Protocol):
 
     config: dict[str, Any]
     resolution: int
+    dense_layers: tuple[str, str]
+    """Names of the last two layers; the last one turns `features` into scores."""
+
+    @property
+    def minibatch_std(self) -> MinibatchStd: ...
 
     def __call__(self, images: Tensor) -> Tensor: ...
 

@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 from stylegan.known_networks import (
+    DISCRIMINATORS,
     GENERATORS,
     SHOWN_DIFFERENCES,
+    TITLES,
     Architecture,
     Shapes,
     nearest_network,
@@ -24,16 +26,11 @@ from stylegan.known_networks import (
 )
 from stylegan.layouts import Converted, LayoutError, layout_of
 from stylegan.sampling import sample_z
-from stylegan.stylegan2_discriminator import StyleGAN2Discriminator
-from stylegan.stylegan2_generator import StyleGAN2Generator
-from stylegan.stylegan_discriminator import StyleGANDiscriminator
-from stylegan.stylegan_generator import StyleGANGenerator
 
 State = dict[str, Tensor]
 Kind = Literal["generator", "discriminator"]
 
 LABEL_WEIGHT = "mapping.label_weight"
-FIRST_DENSE = "mapping.dense0.weight"
 STYLEGAN2_DISCRIMINATOR = re.compile(r"b\d+\.(fromrgb|conv[01]?|skip|fc|out)\.")
 AVERAGED_W = 10_000  # z of seeds 0, 1, ... whose w are averaged where a file has no average
 AVERAGE_BATCH = 1000
@@ -59,10 +56,6 @@ class Recognised:
     """Whose names the weights had; empty for ours."""
     notes: tuple[str, ...] = ()
     """What was missing and made up, what was turned."""
-
-    @property
-    def conditioned(self) -> bool:
-        return bool(self.extra)
 
 
 def kind_of(state: Mapping[str, Tensor]) -> Kind | None:
@@ -133,7 +126,7 @@ def _in_float32(state: Mapping[str, Tensor]) -> State:
 
 
 def recognise_generator(state: Mapping[str, Tensor], stored: Mapping[str, Any] | None = None) -> Recognised:
-    """Find the configuration of a generator, original or with a label matrix.
+    """Find the configuration of a StyleGAN v1 generator, original or with a label matrix.
 
     Args:
         stored: configuration that the file itself names; it adds what shapes do not tell.
@@ -145,67 +138,36 @@ def recognise_generator(state: Mapping[str, Tensor], stored: Mapping[str, Any] |
     dense = _count(shapes, "mapping.dense{}.weight")
     if blocks < 2 or dense < 1 or "truncation.w_avg" not in shapes:
         raise CheckpointError(nearest_network(shapes))
-    extra: dict[str, Any] = {}
-    z_dim = shapes[FIRST_DENSE][-1]
-    if LABEL_WEIGHT in shapes and len(shapes[LABEL_WEIGHT]) == 2:
-        extra = {"property_count": shapes[LABEL_WEIGHT][0], "label_size": shapes[LABEL_WEIGHT][1]}
-        z_dim -= extra["label_size"]
     widths = [_first(shapes, f"synthesis.layer{2 * block + 1}.weight") for block in range(blocks)]
+    first_dense = "mapping.dense0.weight"
     config = {
         "resolution": 4 << (blocks - 1),
-        "z_space_dim": z_dim,
+        "z_space_dim": shapes[first_dense][-1],
         "w_space_dim": _first(shapes, "truncation.w_avg"),
         "mapping_layers": dense,
-        "mapping_fmaps": _first(shapes, FIRST_DENSE) if dense > 1 else 512,
+        "mapping_fmaps": _first(shapes, first_dense) if dense > 1 else 512,
         **_widths_config(widths, [4 << block for block in range(blocks)]),
         "image_channels": _first(shapes, "synthesis.output0.weight"),
     }
-    config |= {name: value for name, value in (stored or {}).items() if name not in config}
-    config = _without_unknown(config, StyleGANGenerator)
-    expected = _expected_shapes(StyleGANGenerator, config, shapes)
-    if extra:
-        expected[LABEL_WEIGHT] = shapes[LABEL_WEIGHT]
-        expected[FIRST_DENSE] = (config["mapping_fmaps"], z_dim + extra["label_size"])
-    name = "a StyleGAN v1 generator" + (" with a label matrix" if extra else "")
-    _compare(shapes, expected, f"{name} at {config['resolution']}x{config['resolution']}")
-    return Recognised(_in_float32(state), config, extra)
+    return _fitting_generator("stylegan", state, config, stored, first_dense)
 
 
 def recognise_discriminator(
     state: Mapping[str, Tensor], stored: Mapping[str, Any] | None = None
 ) -> Recognised:
-    """Find the configuration of a discriminator, original or conditioned on properties.
-
-    Conditioned ones take the properties beside the features of the last dense layer ("additive"), or have
-    the entries `embedding` and `regression` ("projection").
-    """
+    """Find the configuration of a StyleGAN v1 discriminator, original or with properties."""
     shapes = shapes_of(state)
     blocks = _count(shapes, "input{}.weight")
     last = f"layer{2 * blocks}.weight"
     if blocks < 2 or last not in shapes:
         raise CheckpointError(nearest_network(shapes))
     widths = [_first(shapes, f"input{block}.weight") for block in range(blocks)]
-    resolution = 4 << (blocks - 1)
     config = {
-        "resolution": resolution,
+        "resolution": 4 << (blocks - 1),
         **_widths_config(widths[::-1], [4 << block for block in range(blocks)]),
         "image_channels": shapes["input0.weight"][1] if len(shapes["input0.weight"]) > 1 else 0,
     }
-    config |= {name: value for name, value in (stored or {}).items() if name not in config}
-    config = _without_unknown(config, StyleGANDiscriminator)
-    expected = _expected_shapes(StyleGANDiscriminator, config, shapes)
-    extra: dict[str, Any] = {}
-    surplus = shapes[last][-1] - expected.get(last, shapes[last])[-1]
-    heads = ("embedding.weight", "regression.weight", "regression.bias")
-    if all(head in shapes for head in heads):
-        extra = {"conditioning": "projection", "property_count": _first(shapes, "regression.bias")}
-        expected |= {head: shapes[head] for head in heads}
-    elif 0 < surplus < 64:
-        extra = {"conditioning": "additive", "property_count": surplus}
-        expected[last] = shapes[last]
-    name = "a StyleGAN v1 discriminator" + (" with properties" if extra else "")
-    _compare(shapes, expected, f"{name} at {resolution}x{resolution}")
-    return Recognised(_in_float32(state), config, extra)
+    return _fitting_discriminator("stylegan", state, config, stored, last)
 
 
 def recognise_stylegan2_generator(
@@ -217,24 +179,25 @@ def recognise_stylegan2_generator(
     dense = _count(shapes, "mapping.fc{}.weight")
     if len(sizes) < 2 or dense < 1 or "mapping.w_avg" not in shapes or "mapping.embed.weight" in shapes:
         raise CheckpointError(nearest_network(shapes))
+    first_dense = "mapping.fc0.weight"
     config = {
         "resolution": sizes[-1],
-        "z_space_dim": shapes["mapping.fc0.weight"][-1],
+        "z_space_dim": shapes[first_dense][-1],
         "w_space_dim": _first(shapes, "mapping.w_avg"),
         "mapping_layers": dense,
         **_widths_config([_first(shapes, f"synthesis.b{size}.conv1.weight") for size in sizes], sizes),
         "image_channels": _first(shapes, "synthesis.b4.torgb.weight"),
     }
-    return _fitting(StyleGAN2Generator, "generator", state, config, stored)
+    return _fitting_generator("stylegan2", state, config, stored, first_dense)
 
 
 def recognise_stylegan2_discriminator(
     state: Mapping[str, Tensor], stored: Mapping[str, Any] | None = None
 ) -> Recognised:
-    """Find the configuration of a StyleGAN2 discriminator."""
+    """Find the configuration of a StyleGAN2 discriminator, original or with properties."""
     shapes = shapes_of(state)
     sizes = [size for size in _sizes({**shapes, "b4.conv0.weight": ()}, "b{}.conv0.weight") if size > 4]
-    if not sizes or "b4.conv.weight" not in shapes:
+    if not sizes or not {"b4.conv.weight", "b4.out.weight"} <= set(shapes):
         raise CheckpointError(nearest_network(shapes))
     widths = [_first(shapes, "b4.conv.weight"), *(_first(shapes, f"b{size}.conv0.weight") for size in sizes)]
     colours = shapes.get(f"b{sizes[-1]}.fromrgb.weight", (0, 0))
@@ -243,22 +206,59 @@ def recognise_stylegan2_discriminator(
         **_widths_config(widths, [4, *sizes]),
         "image_channels": colours[1] if len(colours) > 1 else 0,
     }
-    return _fitting(StyleGAN2Discriminator, "discriminator", state, config, stored)
+    return _fitting_discriminator("stylegan2", state, config, stored, "b4.out.weight")
 
 
-def _fitting(
-    network: type,
-    kind: Kind,
+def _fitting_generator(
+    architecture: Architecture,
     state: Mapping[str, Tensor],
     config: dict[str, Any],
     stored: Mapping[str, Any] | None,
+    first_dense: str,
 ) -> Recognised:
-    """A StyleGAN2 network whose entries are those of its configuration."""
-    config |= {name: value for name, value in (stored or {}).items() if name not in config}
-    config = _without_unknown(config, network)
-    shapes, size = shapes_of(state), config["resolution"]
-    _compare(shapes, _expected_shapes(network, config, shapes), f"a StyleGAN2 {kind} at {size}x{size}")
-    return Recognised(_in_float32(state), config, architecture="stylegan2")
+    """A generator whose entries are those of its configuration, or those and a label matrix."""
+    network, shapes = GENERATORS[architecture], shapes_of(state)
+    extra: dict[str, Any] = {}
+    if len(shapes.get(LABEL_WEIGHT, ())) == 2:
+        extra = {"property_count": shapes[LABEL_WEIGHT][0], "label_size": shapes[LABEL_WEIGHT][1]}
+        config["z_space_dim"] -= extra["label_size"]
+    config = _with_stored(config, stored, network)
+    expected = _expected_shapes(network, config, shapes)
+    if extra:
+        rows, columns = expected[first_dense]
+        expected |= {LABEL_WEIGHT: shapes[LABEL_WEIGHT], first_dense: (rows, columns + extra["label_size"])}
+    name = f"a {TITLES[architecture]} generator" + (" with a label matrix" if extra else "")
+    _compare(shapes, expected, f"{name} at {config['resolution']}x{config['resolution']}")
+    return Recognised(_in_float32(state), config, extra, architecture)
+
+
+def _fitting_discriminator(
+    architecture: Architecture,
+    state: Mapping[str, Tensor],
+    config: dict[str, Any],
+    stored: Mapping[str, Any] | None,
+    last: str,
+) -> Recognised:
+    """A discriminator whose entries are those of its configuration, or those and the properties'.
+
+    Discriminators with properties have them beside the features of the last dense layer ("additive"), or have
+    the entries `embedding` and `regression` ("projection").
+    """
+    network, shapes = DISCRIMINATORS[architecture], shapes_of(state)
+    config = _with_stored(config, stored, network)
+    expected = _expected_shapes(network, config, shapes)
+    extra: dict[str, Any] = {}
+    surplus = shapes[last][-1] - expected[last][-1]
+    heads = ("embedding.weight", "regression.weight", "regression.bias")
+    if all(head in shapes for head in heads):
+        extra = {"conditioning": "projection", "property_count": _first(shapes, "regression.bias")}
+        expected |= {head: shapes[head] for head in heads}
+    elif 0 < surplus < 64:
+        extra = {"conditioning": "additive", "property_count": surplus}
+        expected[last] = shapes[last]
+    name = f"a {TITLES[architecture]} discriminator" + (" with properties" if extra else "")
+    _compare(shapes, expected, f"{name} at {config['resolution']}x{config['resolution']}")
+    return Recognised(_in_float32(state), config, extra, architecture)
 
 
 def _sizes(shapes: Shapes, pattern: str) -> list[int]:
@@ -290,10 +290,10 @@ def _widths_config(widths: list[int], resolutions: list[int]) -> dict[str, int]:
     return {"fmaps_base": max(narrowed, default=largest * resolutions[-1]), "fmaps_max": largest}
 
 
-def _without_unknown(config: dict[str, Any], network: type) -> dict[str, Any]:
-    """Drop stored values that the constructor does not take."""
+def _with_stored(config: dict[str, Any], stored: Mapping[str, Any] | None, network: type) -> dict[str, Any]:
+    """Configuration, and what the file names beside it of the constructor's arguments."""
     known = set(network.__init__.__annotations__) - {"return", "mapping"}
-    return {name: value for name, value in config.items() if name in known}
+    return {name: value for name, value in {**(stored or {}), **config}.items() if name in known}
 
 
 def _expected_shapes(network: type, config: dict[str, Any], found: Shapes) -> Shapes:

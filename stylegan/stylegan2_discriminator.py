@@ -47,7 +47,7 @@ class DiscriminatorEnd(nn.Module):
         self.minibatch_std = MinibatchStd(group_size)
         self.conv = ConvLayer(channels + 1, channels, conv_clamp=conv_clamp)
         self.fc = DenseLayer(channels * START_RESOLUTION**2, channels, activate=True)
-        self.out = DenseLayer(channels, 1)
+        self.out = StyleGAN2Discriminator.score_layer(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc(self.conv(self.minibatch_std(x)).flatten(1))
@@ -91,6 +91,16 @@ class StyleGAN2Discriminator(nn.Module):
             channels = image_channels if size == resolution else 0
             self.add_module(f"b{size}", DiscriminatorBlock(width, narrow, channels, conv_clamp))
         self.b4 = DiscriminatorEnd(narrow, minibatch_std_group_size, conv_clamp)
+        self.dense_layers = ("b4.fc", "b4.out")
+
+    @staticmethod
+    def score_layer(width: int) -> DenseLayer:
+        """The last layer, [N,width] -> [N,1]."""
+        return DenseLayer(width, 1)
+
+    @property
+    def minibatch_std(self) -> MinibatchStd:
+        return self.b4.minibatch_std
 
     def features(self, images: Tensor) -> Tensor:
         """Return [N,width], what the last dense layer sees. Arguments as in `forward`."""

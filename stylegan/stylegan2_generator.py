@@ -25,24 +25,26 @@ MAPPING_LR_MUL = 0.01
 
 
 class StyleGAN2Mapping(nn.Module):
-    """z [N,z_dim] -> w [N,w_dim] through dense layers `fc0`, `fc1`, ...; keeps the average w.
+    """z [N,z_dim] -> w [N,w_dim] through dense layers `fc0`, `fc1`, ... (`LAYER`); keeps the average w.
 
     A subclass that feeds more than z builds this one with a larger `input_dim` and overrides `forward`,
     calling `super().forward` on the joined vector.
     """
+
+    LAYER = "fc{}"
 
     def __init__(self, input_dim: int, output_dim: int, layer_count: int = 8) -> None:
         super().__init__()
         self.layer_count = layer_count
         for i in range(layer_count):
             dense = DenseLayer(output_dim if i else input_dim, output_dim, MAPPING_LR_MUL, activate=True)
-            self.add_module(f"fc{i}", dense)
+            self.add_module(self.LAYER.format(i), dense)
         self.register_buffer("w_avg", torch.zeros(output_dim))
 
     def forward(self, z: Tensor) -> Tensor:
         w = pixel_norm(z)
         for i in range(self.layer_count):
-            w = self.get_submodule(f"fc{i}")(w)
+            w = self.get_submodule(self.LAYER.format(i))(w)
         return w
 
 

@@ -62,7 +62,13 @@ class StyleGANDiscriminator(nn.Module):
         self.add_module(
             f"layer{last + 1}", EqualizedDense(width * START_RESOLUTION**2, width, activate=usual)
         )
-        self.add_module(f"layer{last + 2}", EqualizedDense(width, 1, gain=1.0, activate=False))
+        self.dense_layers = (f"layer{last + 1}", f"layer{last + 2}")
+        self.add_module(self.dense_layers[-1], self.score_layer(width))
+
+    @staticmethod
+    def score_layer(width: int) -> EqualizedDense:
+        """The last layer, [N,width] -> [N,1]."""
+        return EqualizedDense(width, 1, gain=1.0, activate=False)
 
     def features(self, images: Tensor, lod: float | None = None) -> Tensor:
         """Return [N,width], what the last dense layer sees. Arguments as in `forward`."""
@@ -83,7 +89,7 @@ class StyleGANDiscriminator(nn.Module):
                 x = self._block(block, x)
             if lod > block:
                 images = downsample(images)
-        return self.get_submodule(f"layer{2 * self.block_count - 1}")(x.flatten(1))
+        return self.get_submodule(self.dense_layers[0])(x.flatten(1))
 
     def _block(self, block: int, x: Tensor) -> Tensor:
         if block == self.block_count - 1:
@@ -98,4 +104,4 @@ class StyleGANDiscriminator(nn.Module):
         Raises:
             ValueError: the images have another size, or the lod is out of range.
         """
-        return self.get_submodule(f"layer{2 * self.block_count}")(self.features(images, lod))
+        return self.get_submodule(self.dense_layers[-1])(self.features(images, lod))

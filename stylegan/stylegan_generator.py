@@ -100,11 +100,13 @@ def styles_of(
 
 
 class MappingNetwork(nn.Module):
-    """z [N,input_dim] -> w [N,output_dim] through dense layers `dense0`, `dense1`, ...
+    """z [N,input_dim] -> w [N,output_dim] through dense layers `dense0`, `dense1`, ... (`LAYER`).
 
     A subclass that feeds more than z builds this one with a larger `input_dim` and overrides `forward`,
     calling `super().forward` on the joined vector.
     """
+
+    LAYER = "dense{}"
 
     def __init__(
         self, input_dim: int, output_dim: int, fmaps: int = 512, layer_count: int = 8, lr_mul: float = 0.01
@@ -113,12 +115,12 @@ class MappingNetwork(nn.Module):
         self.layer_count = layer_count
         widths = [input_dim] + [fmaps] * (layer_count - 1) + [output_dim]
         for i in range(layer_count):
-            self.add_module(f"dense{i}", EqualizedDense(widths[i], widths[i + 1], lr_mul=lr_mul))
+            self.add_module(self.LAYER.format(i), EqualizedDense(widths[i], widths[i + 1], lr_mul=lr_mul))
 
     def forward(self, z: Tensor) -> Tensor:
         w = pixel_norm(z)
         for i in range(self.layer_count):
-            w = self.get_submodule(f"dense{i}")(w)
+            w = self.get_submodule(self.LAYER.format(i))(w)
         return w
 
 

@@ -43,9 +43,9 @@ def transfer_weights(
 def check_transferable(checkpoint: Checkpoint) -> None:
     """Raise CheckpointError unless the file holds an original generator and discriminator."""
     what = checkpoint.description
-    if checkpoint.kind == "stylegan2":
+    if checkpoint.architecture == "stylegan2":
         raise CheckpointError(f"{what}: a training of StyleGAN v1 starts from weights of StyleGAN v1.")
-    if checkpoint.kind != "stylegan":
+    if checkpoint.conditioned:
         raise CheckpointError(f"{what}: its networks take properties; a training starts from original ones.")
     if checkpoint.generator is None and checkpoint.generator_smooth is None:
         raise CheckpointError(f"{what}, but no generator, so there is nothing to transfer.")

@@ -15,7 +15,7 @@ from stylegan.seeds import Purpose
 from stylegan_modified.fine_tuning import Trainer, TrainingPictures, mixed_precision
 from stylegan_modified.property_cnn import PropertyCNN
 from stylegan_modified.recipes import DocumentRecipe, Recipe
-from stylegan_modified.stylegan_generator import ConditionedStyleGANGenerator
+from stylegan_modified.stylegan_generator import ConditionedGenerator
 from stylegan_modified.stylegan_generator_v3 import Encoder, sample_posterior
 from stylegan_modified.training_v1 import generator_dense_parameters
 
@@ -34,7 +34,7 @@ class DocumentV2Trainer(Trainer):
 
     def __init__(
         self,
-        generator: ConditionedStyleGANGenerator,
+        generator: ConditionedGenerator,
         property_cnn: PropertyCNN,
         data: TrainingPictures,
         options: Recipe,
@@ -92,7 +92,7 @@ class DocumentV3Trainer(DocumentV2Trainer):
 
     def __init__(
         self,
-        generator: ConditionedStyleGANGenerator,
+        generator: ConditionedGenerator,
         property_cnn: PropertyCNN,
         data: TrainingPictures,
         options: Recipe,

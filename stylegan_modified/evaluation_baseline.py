@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from stylegan.stylegan_generator import StyleGANGenerator
+from stylegan.interface import Generator
 from stylegan_modified.linear_latents import RIDGE, LinearEditor
 
 
@@ -25,9 +25,7 @@ class LinearDialGenerator(nn.Module):
         ValueError: no more latents than dimensions of w.
     """
 
-    def __init__(
-        self, generator: StyleGANGenerator, w: Tensor, properties: Tensor, ridge: float = RIDGE
-    ) -> None:
+    def __init__(self, generator: Generator, w: Tensor, properties: Tensor, ridge: float = RIDGE) -> None:
         super().__init__()
         self.generator = generator
         editor = LinearEditor.fit(w, torch.arange(len(w)), properties, ridge=ridge)

@@ -8,11 +8,11 @@ from pathlib import Path
 from stylegan.checkpoint import DIALS, CheckpointError, load_checkpoint
 from stylegan.weights_file import WeightsFileError, read_weights
 from stylegan_modified.property_cnn import PropertyCNN
-from stylegan_modified.stylegan_generator import ConditionedStyleGANGenerator, build_conditioned_generator
+from stylegan_modified.stylegan_generator import ConditionedGenerator, build_conditioned_generator
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
 
 
-def load_conditioned(path: Path) -> ConditionedStyleGANGenerator:
+def load_conditioned(path: Path) -> ConditionedGenerator:
     """A generator that hears properties beside z, in eval mode: v1's, one of the document's recipe, or one of
     the published project (label matrix [7, 16], in its v3 [7, 24]).
 
@@ -20,7 +20,7 @@ def load_conditioned(path: Path) -> ConditionedStyleGANGenerator:
         CheckpointError: damaged, another network, or an original StyleGAN, whose dials would do nothing.
     """
     checkpoint = load_checkpoint(path)
-    if checkpoint.kind != "stylegan_conditioned":
+    if "label_size" not in checkpoint.extra:
         raise CheckpointError(
             f"{path} cannot be used: it is {checkpoint.description}, and that hears no properties, so every "
             "dial would do nothing."
@@ -28,9 +28,7 @@ def load_conditioned(path: Path) -> ConditionedStyleGANGenerator:
     return build_conditioned_generator(checkpoint)
 
 
-def load_dialled(
-    path: Path, load_reader: Callable[[], PropertyCNN]
-) -> DialGenerator | ConditionedStyleGANGenerator:
+def load_dialled(path: Path, load_reader: Callable[[], PropertyCNN]) -> DialGenerator | ConditionedGenerator:
     """The generator of v2 or v3, in eval mode: with dials, or as `load_conditioned`.
 
     Args:

@@ -7,40 +7,40 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from stylegan.layers import EqualizedDense
 from stylegan.seeds import Purpose, derived_seed
+from stylegan.stylegan2_discriminator import StyleGAN2Discriminator
 from stylegan.stylegan_discriminator import StyleGANDiscriminator
 from stylegan_modified.stylegan_generator import PROPERTY_COUNT
 
 Conditioning = Literal["projection", "additive"]
 
 
-class ConditionedStyleGANDiscriminator(StyleGANDiscriminator):
-    """StyleGAN v1 discriminator that also hears the properties at its end.
+class ConditionedDiscriminator(nn.Module):
+    """What discriminators share that also hear the properties at their end. A base class for mixing in.
 
     `additive` is the document's: the properties join the input of the last dense layer. That layer is linear,
     so they only add a constant which no picture can change. `projection` (Miyato & Koyama 2018) adds the
     inner product of features and embedded properties, which is large only where they agree, and a regression
     head that reads the properties from the same features.
+
+    Args:
+        config: the arguments of the original discriminator.
     """
 
     def __init__(self, conditioning: Conditioning = "projection", **config: Any) -> None:
         super().__init__(**config)
         self.conditioning = conditioning
-        last = 2 * self.block_count
-        self.final = f"layer{last}"
-        self.dense_layers = (f"layer{last - 1}", self.final)
+        self.final = self.dense_layers[-1]
         width = self.get_submodule(self.final).weight.shape[1]
         if conditioning == "additive":
-            final = EqualizedDense(width + PROPERTY_COUNT, 1, gain=1.0, activate=False)
-            self.add_module(self.final, final)
+            self.set_submodule(self.final, self.score_layer(width + PROPERTY_COUNT))
         else:
             self.embedding = nn.Linear(PROPERTY_COUNT, width, bias=False)
             self.regression = nn.Linear(width, PROPERTY_COUNT)
 
-    def forward(self, images: Tensor, properties: Tensor, lod: float | None = None) -> Tensor:
+    def forward(self, images: Tensor, properties: Tensor) -> Tensor:
         """Score images [N, 3, H, W] in [-1, 1] together with properties [N, 7]; returns [N, 1]."""
-        return self.score(self.features(images, lod), properties)
+        return self.score(self.features(images), properties)
 
     def score(self, features: Tensor, properties: Tensor) -> Tensor:
         """Score features [N, width] (see `features`) with properties [N, 7]; returns [N, 1] float32."""
@@ -66,15 +66,25 @@ class ConditionedStyleGANDiscriminator(StyleGANDiscriminator):
         return [p for name in (*self.dense_layers, *heads) for p in self.get_submodule(name).parameters()]
 
 
+class ConditionedStyleGANDiscriminator(ConditionedDiscriminator, StyleGANDiscriminator):
+    """StyleGAN v1 discriminator that also hears the properties."""
+
+
+class ConditionedStyleGAN2Discriminator(ConditionedDiscriminator, StyleGAN2Discriminator):
+    """StyleGAN2 discriminator that also hears the properties."""
+
+
 def transplant_discriminator(
-    base: StyleGANDiscriminator, conditioning: Conditioning, seed: int = 0
-) -> ConditionedStyleGANDiscriminator:
+    base: StyleGANDiscriminator | StyleGAN2Discriminator, conditioning: Conditioning, seed: int = 0
+) -> ConditionedDiscriminator:
     """A conditioned discriminator that starts from the judgement of `base`, deaf to the properties.
 
     The pretrained entries are copied; columns and heads for the properties start at zero, the regression head
     and the embedding's direction are learned from the first step on.
     """
-    discriminator = ConditionedStyleGANDiscriminator(conditioning, **base.config)
+    is_second = isinstance(base, StyleGAN2Discriminator)
+    network = ConditionedStyleGAN2Discriminator if is_second else ConditionedStyleGANDiscriminator
+    discriminator = network(conditioning, **base.config)
     state = {name: value.clone() for name, value in base.state_dict().items()}
     rng = torch.Generator().manual_seed(derived_seed(Purpose.DISCRIMINATOR_HEADS, seed))
     weight = f"{discriminator.final}.weight"

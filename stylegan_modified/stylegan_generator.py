@@ -1,4 +1,4 @@
-"""v1 generator: the original StyleGAN with seven property values beside z.
+"""v1 generator: a StyleGAN with seven property values beside z.
 
 The properties are multiplied by a learned label matrix [7, 16] and joined to z before the mapping network, as
 in the document and in the published fine-tuned checkpoints (`mapping.label_weight`, `mapping.dense0.weight`).
@@ -6,26 +6,33 @@ in the document and in the published fine-tuned checkpoints (`mapping.label_weig
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from stylegan.checkpoint import Checkpoint, CheckpointError, build_generator
+from stylegan.known_networks import Architecture
 from stylegan.seeds import Purpose, derived_seed
+from stylegan.stylegan2_generator import StyleGAN2Generator, StyleGAN2Mapping
 from stylegan.stylegan_generator import MappingNetwork, StyleGANGenerator
 
 PROPERTY_COUNT = 7
 LABEL_SIZE = 16
 
 
-class ConditionedMapping(MappingNetwork):
-    """(z, properties) -> w: z joined with properties x label matrix, then the usual dense layers."""
+class ConditionedMapping(nn.Module):
+    """What makes a mapping network hear properties: (z, properties) -> w.
 
-    def __init__(
-        self, z_dim: int, w_dim: int, label_size: int, fmaps: int, layer_count: int, lr_mul: float
-    ) -> None:
-        super().__init__(z_dim + label_size, w_dim, fmaps, layer_count, lr_mul)
+    z is joined with properties x label matrix; the usual dense layers follow. A base class for mixing in.
+
+    Args:
+        z_dim, label_size: parts of the first layer's input.
+        sizes: the other arguments of the mapping network.
+    """
+
+    def __init__(self, z_dim: int, label_size: int, *sizes: Any) -> None:
+        super().__init__(z_dim + label_size, *sizes)
         self.label_weight = nn.Parameter(torch.randn(PROPERTY_COUNT, label_size))
 
     def forward(self, z: Tensor, properties: Tensor | None = None) -> Tensor:
@@ -37,26 +44,20 @@ class ConditionedMapping(MappingNetwork):
             return super().forward(torch.cat([z, properties.float() @ self.label_weight], dim=1))
 
 
-class ConditionedStyleGANGenerator(StyleGANGenerator):
-    """StyleGAN v1 generator whose mapping network also hears seven normalised properties.
+class ConditionedStyleGANMapping(ConditionedMapping, MappingNetwork):
+    """The mapping network of StyleGAN v1 with properties."""
 
-    Args:
-        label_size: columns of the label matrix (16 in v1, 24 in the published v3).
-        config: the arguments of `StyleGANGenerator`.
-    """
 
-    def __init__(self, label_size: int = LABEL_SIZE, **config: Any) -> None:
-        z_dim, w_dim = config.get("z_space_dim", 512), config.get("w_space_dim", 512)
-        mapping = ConditionedMapping(
-            z_dim,
-            w_dim,
-            label_size,
-            config.get("mapping_fmaps", 512),
-            config.get("mapping_layers", 8),
-            config.get("mapping_lr_mul", 0.01),
-        )
-        super().__init__(**config, mapping=mapping)
-        self.label_size = label_size
+class ConditionedStyleGAN2Mapping(ConditionedMapping, StyleGAN2Mapping):
+    """The mapping network of StyleGAN2 with properties."""
+
+
+class ConditionedGenerator(nn.Module):
+    """What generators with properties share, whichever StyleGAN they come from; built by its subclasses."""
+
+    architecture: ClassVar[Architecture]
+    label_size: int
+    """Columns of the label matrix (16 in v1, 24 in the published v3)."""
 
     def forward(
         self, z: Tensor, properties: Tensor | None = None, trunc_psi: float | None = None, **options: Any
@@ -82,49 +83,97 @@ class ConditionedStyleGANGenerator(StyleGANGenerator):
         return {"generator": self.state_dict(), "config": {**self.config, "label_size": self.label_size}}
 
 
+class ConditionedStyleGANGenerator(ConditionedGenerator, StyleGANGenerator):
+    """StyleGAN v1 generator whose mapping network also hears seven normalised properties.
+
+    Args:
+        config: the arguments of `StyleGANGenerator`.
+    """
+
+    architecture = "stylegan"
+
+    def __init__(self, label_size: int = LABEL_SIZE, **config: Any) -> None:
+        mapping = ConditionedStyleGANMapping(
+            config.get("z_space_dim", 512),
+            label_size,
+            config.get("w_space_dim", 512),
+            config.get("mapping_fmaps", 512),
+            config.get("mapping_layers", 8),
+            config.get("mapping_lr_mul", 0.01),
+        )
+        super().__init__(**config, mapping=mapping)
+        self.label_size = label_size
+
+
+class ConditionedStyleGAN2Generator(ConditionedGenerator, StyleGAN2Generator):
+    """StyleGAN2 generator whose mapping network also hears seven normalised properties.
+
+    Args:
+        config: the arguments of `StyleGAN2Generator`.
+    """
+
+    architecture = "stylegan2"
+
+    def __init__(self, label_size: int = LABEL_SIZE, **config: Any) -> None:
+        mapping = ConditionedStyleGAN2Mapping(
+            config.get("z_space_dim", 512),
+            label_size,
+            config.get("w_space_dim", 512),
+            config.get("mapping_layers", 8),
+        )
+        super().__init__(**config, mapping=mapping)
+        self.label_size = label_size
+
+
+CONDITIONED_GENERATORS: dict[Architecture, type[ConditionedGenerator]] = {
+    network.architecture: network for network in (ConditionedStyleGANGenerator, ConditionedStyleGAN2Generator)
+}
+
+
 def transplant(
-    base: StyleGANGenerator, label_size: int = LABEL_SIZE, seed: int = 0
-) -> ConditionedStyleGANGenerator:
+    base: StyleGANGenerator | StyleGAN2Generator, label_size: int = LABEL_SIZE, seed: int = 0
+) -> ConditionedGenerator:
     """A conditioned generator that shows exactly the people of `base`, whatever the properties.
 
-    dense0's pretrained columns are copied and its new ones are drawn; the label matrix starts at zero, so the
-    new columns see zeros (and the label matrix still gets a gradient). Two scales change with the input width
-    and cancel: pixel norm averages over more features, the equalised learning rate divides by a larger
-    fan-in.
+    The first dense layer's pretrained columns are copied and its new ones are drawn; the label matrix starts
+    at zero, so the new columns see zeros (and the label matrix still gets a gradient). Two scales change with
+    the input width and cancel: pixel norm averages over more features, the equalised learning rate divides by
+    a larger fan-in.
 
     Raises:
         ValueError: `base` is conditioned already.
     """
-    if isinstance(base, ConditionedStyleGANGenerator):
+    if isinstance(base, ConditionedGenerator):
         raise ValueError(
             "the generator is conditioned already; transplant takes an original StyleGAN generator"
         )
-    generator = ConditionedStyleGANGenerator(label_size, **base.config)
+    architecture: Architecture = "stylegan2" if isinstance(base, StyleGAN2Generator) else "stylegan"
+    generator = CONDITIONED_GENERATORS[architecture](label_size, **base.config)
     state = {name: value.clone() for name, value in base.state_dict().items()}
-    pretrained = state["mapping.dense0.weight"]
+    first = f"mapping.{base.mapping.LAYER.format(0)}.weight"
+    pretrained = state[first]
     rng = torch.Generator().manual_seed(derived_seed(Purpose.GENERATOR_COLUMNS, seed))
     fresh = torch.randn(len(pretrained), label_size, generator=rng) * pretrained.std().cpu()
-    state["mapping.dense0.weight"] = torch.cat([pretrained, fresh.to(pretrained)], dim=1)
+    state[first] = torch.cat([pretrained, fresh.to(pretrained)], dim=1)
     state["mapping.label_weight"] = torch.zeros(PROPERTY_COUNT, label_size).to(pretrained)
     generator.load_state_dict(state, strict=True)
     return generator.to(pretrained.device).train(base.training)
 
 
-def build_conditioned_generator(checkpoint: Checkpoint) -> ConditionedStyleGANGenerator:
+def build_conditioned_generator(checkpoint: Checkpoint) -> ConditionedGenerator:
     """The conditioned generator in a checkpoint, in eval mode; an original StyleGAN is transplanted.
 
     Raises:
         CheckpointError: the checkpoint holds no generator that fits.
     """
-    if checkpoint.kind == "stylegan2":
-        raise CheckpointError(f"{checkpoint.description}: a StyleGAN v1 generator is needed here.")
-    if checkpoint.kind == "stylegan":
+    if not checkpoint.conditioned:
         return transplant(build_generator(checkpoint))
     state = checkpoint.generator_smooth or checkpoint.generator
     if state is None or "label_size" not in checkpoint.extra:
         raise CheckpointError(f"{checkpoint.description}: it holds no generator with properties")
     if checkpoint.extra["property_count"] != PROPERTY_COUNT:
         raise CheckpointError(f"{checkpoint.description}: it does not hear these {PROPERTY_COUNT} properties")
-    generator = ConditionedStyleGANGenerator(checkpoint.extra["label_size"], **checkpoint.config)
+    network = CONDITIONED_GENERATORS[checkpoint.architecture]
+    generator = network(checkpoint.extra["label_size"], **checkpoint.config)
     generator.load_state_dict(state, strict=True)
     return generator.eval()

@@ -14,7 +14,11 @@ from torch import Tensor, nn
 
 from stylegan_modified.dials import DialNetwork
 from stylegan_modified.property_cnn import PropertyCNN
-from stylegan_modified.stylegan_generator import PROPERTY_COUNT, ConditionedStyleGANGenerator
+from stylegan_modified.stylegan_generator import (
+    CONDITIONED_GENERATORS,
+    PROPERTY_COUNT,
+    ConditionedGenerator,
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class DialGenerator(nn.Module):
 
     def __init__(
         self,
-        generator: ConditionedStyleGANGenerator,
+        generator: ConditionedGenerator,
         property_cnn: PropertyCNN,
         dials: DialNetwork | None = None,
         neutral: Tensor | None = None,
@@ -134,6 +138,7 @@ class DialGenerator(nn.Module):
                 "neutral": self.neutral,
             },
             "config": {
+                "architecture": self.generator.architecture,
                 "generator": self.generator.config,
                 "label_size": self.generator.label_size,
                 "hidden": self.dials.hidden,
@@ -150,7 +155,9 @@ class DialGenerator(nn.Module):
                 "this is not a generator with dials: it has no entries 'dial_generator' and 'config'"
             )
         state, config = checkpoint["dial_generator"], checkpoint["config"]
-        generator = ConditionedStyleGANGenerator(config["label_size"], **config["generator"])
+        # Files from before StyleGAN2 was a base do not name the architecture.
+        network = CONDITIONED_GENERATORS[config.get("architecture", "stylegan")]
+        generator = network(config["label_size"], **config["generator"])
         dials = DialNetwork(generator.w_space_dim, generator.layer_count, hidden=config["hidden"])
         try:
             generator.load_state_dict(state["generator"], strict=True)

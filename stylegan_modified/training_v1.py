@@ -30,18 +30,19 @@ from stylegan_modified.fine_tuning import (
 from stylegan_modified.losses import cosine_distance, filter_loss, property_loss
 from stylegan_modified.recipes import V1Recipe
 from stylegan_modified.requests import draw_pairs
-from stylegan_modified.stylegan_discriminator import ConditionedStyleGANDiscriminator
-from stylegan_modified.stylegan_generator import ConditionedStyleGANGenerator
+from stylegan_modified.stylegan_discriminator import ConditionedDiscriminator
+from stylegan_modified.stylegan_generator import ConditionedGenerator
 
 
 def generator_dense_parameters(
-    generator: ConditionedStyleGANGenerator, with_styles: bool = True
+    generator: ConditionedGenerator, with_styles: bool = True
 ) -> list[nn.Parameter]:
     """Dense layers of a generator: the mapping network and, if asked for, the styles of all layers."""
     dense = list(generator.mapping.parameters())
     if with_styles:
+        styles = {"style", "affine"}  # as StyleGAN v1 and StyleGAN2 call them
         named = generator.synthesis.named_parameters()
-        dense += [parameter for name, parameter in named if ".style." in name]
+        dense += [parameter for name, parameter in named if styles & set(name.split("."))]
     return dense
 
 
@@ -62,8 +63,8 @@ class ConditionedGANTrainer(Trainer):
 
     def __init__(
         self,
-        generator: ConditionedStyleGANGenerator,
-        discriminator: ConditionedStyleGANDiscriminator,
+        generator: ConditionedGenerator,
+        discriminator: ConditionedDiscriminator,
         data: TrainingPictures,
         options: V1Recipe,
         filters: tuple[nn.Module, ...] = (),
@@ -252,7 +253,7 @@ class ConditionedGANTrainer(Trainer):
         return terms
 
     @torch.no_grad()
-    def trained_generator(self) -> ConditionedStyleGANGenerator:
+    def trained_generator(self) -> ConditionedGenerator:
         """A copy of the generator, the one to save, in eval mode: of `matching` with the running average of
         its mapping network, of `document` as it is.
         """

@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segmentation.property_table import PROPERTY_NAMES
+from stylegan.interface import Discriminator
 from stylegan.layers import minibatch_std_group
 from stylegan.parallel import Share
 from stylegan.rows import Rows
 from stylegan.seeds import Purpose
-from stylegan.stylegan_discriminator import StyleGANDiscriminator
 from stylegan_modified.fine_tuning import (
     ExponentialAverage,
     Trainer,
@@ -76,7 +76,7 @@ class DialTrainer(Trainer):
         model: DialGenerator,
         pool: DialPool,
         options: V2Recipe,
-        discriminator: StyleGANDiscriminator,
+        discriminator: Discriminator,
         identity: nn.Module | None = None,
         filters: tuple[nn.Module, ...] = (),
     ) -> None:

@@ -17,7 +17,7 @@ from stylegan_modified.fine_tuning import Trainer, cosine, set_learning_rate
 from stylegan_modified.linear_latents import LinearEditor
 from stylegan_modified.recipes import V1Recipe
 from stylegan_modified.requests import draw_pairs
-from stylegan_modified.stylegan_generator import ConditionedStyleGANGenerator
+from stylegan_modified.stylegan_generator import ConditionedGenerator
 
 
 class WarmStartTrainer(Trainer):
@@ -34,7 +34,7 @@ class WarmStartTrainer(Trainer):
 
     def __init__(
         self,
-        generator: ConditionedStyleGANGenerator,
+        generator: ConditionedGenerator,
         editor: LinearEditor,
         properties: Tensor,
         options: V1Recipe,

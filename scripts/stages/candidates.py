@@ -24,8 +24,8 @@ from scripts.stages.workspace import (
     LATENTS,
 )
 from stylegan.checkpoint import CheckpointError, build_generator, load_checkpoint, weights_id
+from stylegan.interface import Generator
 from stylegan.sampling import sample_z, to_uint8
-from stylegan.stylegan_generator import StyleGANGenerator
 
 COLUMNS = ("img_no", "img_path", "seed", "weights_id")
 SHEET_COUNT = 96
@@ -37,7 +37,7 @@ def image_path(img_no: int) -> str:
     return f"{CANDIDATE_PICTURES}/{img_no:06d}.jpg"
 
 
-def load_generator(stage: Stage) -> StyleGANGenerator:
+def load_generator(stage: Stage) -> Generator:
     """The averaged generator of the weights file, in eval mode on the device."""
     mend = f"Fetch it anew: {stage.command('00_fetch_weights', '--force')}"
     with stage.foreseen(CheckpointError, mend=mend):
@@ -46,9 +46,7 @@ def load_generator(stage: Stage) -> StyleGANGenerator:
         return build_generator(checkpoint, smooth=True).to(stage.device)
 
 
-def generate_images(
-    stage: Stage, options: Any, generator: StyleGANGenerator, img_nos: Sequence[int]
-) -> np.ndarray:
+def generate_images(stage: Stage, options: Any, generator: Generator, img_nos: Sequence[int]) -> np.ndarray:
     """Images uint8 [N, H, W, 3] RGB; z comes from the number, not from the batch."""
     z = sample_z(img_nos, options.seed, generator.z_space_dim).to(stage.device)
     with torch.inference_mode():
@@ -73,7 +71,7 @@ def make_candidates(stage: Stage, options: Any, batches: Sequence[Sequence[int]]
                 progress.update()
 
 
-def all_latents(stage: Stage, options: Any, generator: StyleGANGenerator) -> dict[str, torch.Tensor]:
+def all_latents(stage: Stage, options: Any, generator: Generator) -> dict[str, torch.Tensor]:
     """z [N, z_dim] and w [N, w_dim] (before truncation), float32 on the CPU; row n belongs to image n."""
     z = sample_z(range(options.count), options.seed, generator.z_space_dim)
     with torch.inference_mode():

@@ -47,7 +47,7 @@ def test_genforce_shapes(tmp_path: Path, wrap: str) -> None:
     elif wrap == "runner":
         content |= {"iter": 7, "running_metadata": {"seen": [1, 2]}}
     found = load_checkpoint(_save(tmp_path, content))
-    assert found.kind == "stylegan"
+    assert (found.architecture, found.conditioned) == ("stylegan", False)
     assert "16x16" in found.description
     assert "averaged generator" in found.description
     assert found.config.items() >= tiny.GENERATOR.items()
@@ -92,7 +92,7 @@ def test_reference_generator_with_label_matrix(tmp_path: Path, label_size: int) 
     state["mapping.label_weight"] = torch.randn(7, label_size)
     state["mapping.dense0.weight"] = torch.randn(8, 8 + label_size)
     found = load_checkpoint(_save(tmp_path, {"generator": state}))
-    assert found.kind == "stylegan_conditioned"
+    assert found.conditioned
     assert found.extra["property_count"] == 7
     assert found.extra["label_size"] == label_size
     assert found.config["z_space_dim"] == 8
@@ -104,7 +104,7 @@ def test_reference_discriminator_with_properties(tmp_path: Path) -> None:
     state = tiny.discriminator().state_dict()
     state["layer6.weight"] = torch.randn(1, 15)
     found = load_checkpoint(_save(tmp_path, state))
-    assert found.kind == "stylegan_conditioned"
+    assert found.conditioned
     assert found.extra["conditioning"] == "additive"
     assert found.extra["property_count"] == 7
     with pytest.raises(CheckpointError, match="takes properties"):

@@ -33,7 +33,7 @@ def test_published_format_equals_reference() -> None:
     with np.load(SNAPSHOT.with_suffix(".npz")) as file:
         stored = dict(file)
     checkpoint = load_checkpoint(SNAPSHOT)
-    assert checkpoint.kind == "stylegan2"
+    assert checkpoint.architecture == "stylegan2"
     assert "averaged generator" in checkpoint.description
     assert checkpoint.discriminator_config["minibatch_std_group_size"] == 4
     generator, discriminator = build_generator(checkpoint), build_discriminator(checkpoint)

@@ -100,9 +100,9 @@ def test_what_does_not_fit_is_refused(weights: Checkpoint) -> None:
     with pytest.raises(TrainingError, match="`mapping.dense0.weight` is .* there and .* here"):
         _trainer(weights, generator={"z_space_dim": 4})
     with pytest.raises(TrainingError, match="properties"):
-        _trainer(replace(weights, kind="stylegan_conditioned"))
+        _trainer(replace(weights, extra={"property_count": 7}))
     with pytest.raises(TrainingError, match="starts from weights of StyleGAN v1"):
-        _trainer(replace(weights, kind="stylegan2"))
+        _trainer(replace(weights, architecture="stylegan2"))
     with pytest.raises(TrainingError, match="arithmetic of openmmlab"):
         _trainer(replace(weights, config={**weights.config, "variant": "openmmlab"}))
 

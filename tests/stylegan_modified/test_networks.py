@@ -113,8 +113,9 @@ def test_linear_directions_find_what_moves_one_property_alone() -> None:
         linear_directions(w[:16], (w @ effect)[:16])
 
 
-def test_generator_with_dials_survives_its_file_and_does_not_depend_on_the_batch() -> None:
-    model = tiny.dial_generator()
+@pytest.mark.parametrize("architecture", ["stylegan", "stylegan2"])
+def test_generator_with_dials_survives_its_file_and_does_not_depend_on_the_batch(architecture: str) -> None:
+    model = tiny.dial_generator(architecture)
     torch.nn.init.normal_(model.dials.head.weight, std=0.01)
     stored = model.checkpoint()
     again = DialGenerator.from_checkpoint(

@@ -1,16 +1,22 @@
 """Step 0 of every fine-tuning shows the people of the original generator."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
+from stylegan.checkpoint import load_checkpoint
 from stylegan.stylegan_generator import StyleGANGenerator
 from stylegan_modified.stylegan_discriminator import transplant_discriminator
-from stylegan_modified.stylegan_generator import transplant
+from stylegan_modified.stylegan_generator import build_conditioned_generator, transplant
 from tests.stylegan_modified import tiny
 
+ARCHITECTURES = pytest.mark.parametrize("architecture", ["stylegan", "stylegan2"])
 
-def test_transplant_equals_the_original_for_any_properties() -> None:
-    base = tiny.base_generator()
+
+@ARCHITECTURES
+def test_transplant_equals_the_original_for_any_properties(architecture: str) -> None:
+    base = tiny.base_generator(architecture=architecture)
     generator = transplant(base)
     z, properties = torch.randn(5, tiny.Z_DIM), 3 * torch.randn(5, 7)
     with torch.no_grad():
@@ -28,8 +34,9 @@ def test_transplant_has_the_published_shapes_at_512() -> None:
     assert wide["mapping.dense0.weight"].shape == (512, 536)
 
 
-def test_label_matrix_learns_from_the_first_step() -> None:
-    generator = transplant(tiny.base_generator())
+@ARCHITECTURES
+def test_label_matrix_learns_from_the_first_step(architecture: str) -> None:
+    generator = transplant(tiny.base_generator(architecture=architecture))
     generator(torch.randn(4, tiny.Z_DIM), torch.randn(4, 7))["image"].square().mean().backward()
     assert generator.mapping.label_weight.grad.abs().max() > 0
 
@@ -39,15 +46,38 @@ def test_transplant_refuses_a_conditioned_generator() -> None:
         transplant(transplant(tiny.base_generator()))
 
 
+@ARCHITECTURES
 @pytest.mark.parametrize("conditioning", ["projection", "additive"])
-def test_discriminator_starts_from_the_judgement_of_the_original(conditioning: str) -> None:
-    base = tiny.base_discriminator()
+def test_discriminator_starts_from_the_judgement_of_the_original(
+    architecture: str, conditioning: str
+) -> None:
+    base = tiny.base_discriminator(architecture=architecture)
     discriminator = transplant_discriminator(base, conditioning).eval()
     images = torch.randn(4, 3, tiny.RESOLUTION, tiny.RESOLUTION)
     with torch.no_grad():
         torch.testing.assert_close(
             discriminator(images, torch.randn(4, 7)), base(images), rtol=1e-4, atol=1e-4
         )
+
+
+@ARCHITECTURES
+@pytest.mark.parametrize("conditioning", ["projection", "additive"])
+def test_conditioned_networks_are_recognised_in_their_files(
+    tmp_path: Path, architecture: str, conditioning: str
+) -> None:
+    generator = transplant(tiny.base_generator(architecture=architecture))
+    base = tiny.base_discriminator(architecture=architecture)
+    discriminator = transplant_discriminator(base, conditioning)
+    path = tmp_path / "weights.pth"
+    torch.save({"generator": generator.state_dict(), "discriminator": discriminator.state_dict()}, path)
+    found = load_checkpoint(path)
+    assert (found.architecture, found.conditioned) == (architecture, True)
+    assert (found.extra["label_size"], found.extra["conditioning"]) == (16, conditioning)
+    assert found.discriminator_config["resolution"] == tiny.RESOLUTION
+    again = build_conditioned_generator(found)
+    z, properties = torch.randn(2, tiny.Z_DIM), torch.randn(2, 7)
+    with torch.no_grad():
+        assert torch.equal(again(z, properties)["image"], generator(z, properties)["image"])
 
 
 def test_additive_discriminator_has_the_published_shape() -> None:

@@ -2,6 +2,7 @@
 
 import torch
 
+from stylegan.known_networks import DISCRIMINATORS, GENERATORS, Architecture
 from stylegan.stylegan_discriminator import StyleGANDiscriminator
 from stylegan.stylegan_generator import StyleGANGenerator
 from stylegan_modified.fine_tuning import TrainingPictures
@@ -12,22 +13,19 @@ from stylegan_modified.stylegan_generator_v2 import DialGenerator
 RESOLUTION, Z_DIM = 32, 16
 
 
-def base_generator(seed: int = 0) -> StyleGANGenerator:
-    torch.manual_seed(seed)
-    return StyleGANGenerator(
-        resolution=RESOLUTION,
-        z_space_dim=Z_DIM,
-        w_space_dim=Z_DIM,
-        mapping_layers=3,
-        mapping_fmaps=Z_DIM,
-        fmaps_base=128,
-        fmaps_max=8,
-    ).eval()
+SIZES = {"resolution": RESOLUTION, "fmaps_base": 128, "fmaps_max": 8}
+MAPPING = {"z_space_dim": Z_DIM, "w_space_dim": Z_DIM, "mapping_layers": 3}
 
 
-def base_discriminator(seed: int = 1) -> StyleGANDiscriminator:
+def base_generator(seed: int = 0, architecture: Architecture = "stylegan") -> StyleGANGenerator:
     torch.manual_seed(seed)
-    return StyleGANDiscriminator(resolution=RESOLUTION, fmaps_base=128, fmaps_max=8).eval()
+    further = {"mapping_fmaps": Z_DIM} if architecture == "stylegan" else {}
+    return GENERATORS[architecture](**SIZES, **MAPPING, **further).eval()
+
+
+def base_discriminator(seed: int = 1, architecture: Architecture = "stylegan") -> StyleGANDiscriminator:
+    torch.manual_seed(seed)
+    return DISCRIMINATORS[architecture](**SIZES).eval()
 
 
 def pictures(count: int = 24, seed: int = 2) -> TrainingPictures:
@@ -41,6 +39,6 @@ def property_cnn(seed: int = 3) -> PropertyCNN:
     return PropertyCNN(PropertyCNNConfig(RESOLUTION, width=0.25)).eval()
 
 
-def dial_generator() -> DialGenerator:
+def dial_generator(architecture: Architecture = "stylegan") -> DialGenerator:
     torch.manual_seed(4)
-    return DialGenerator(transplant(base_generator()), property_cnn()).eval()
+    return DialGenerator(transplant(base_generator(architecture=architecture)), property_cnn()).eval()

@@ -89,7 +89,7 @@ def load_base(path: Path) -> Checkpoint:
         CheckpointError: it is damaged, another network, or one that this project fine-tuned.
     """
     checkpoint = load_checkpoint(path)
-    if checkpoint.kind != "stylegan" or not checkpoint.config:
+    if checkpoint.conditioned or not checkpoint.config:
         raise CheckpointError(
             f"{path} cannot be used: it holds {checkpoint.description}, and an original StyleGAN generator "
             "is needed here."

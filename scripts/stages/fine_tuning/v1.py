@@ -9,14 +9,12 @@ from scripts.stages.workspace import DISCRIMINATOR, FINE_TUNED
 from stylegan_modified.fine_tuning import save_atomically
 from stylegan_modified.recipes import V1Recipe
 from stylegan_modified.stylegan_discriminator import transplant_discriminator
-from stylegan_modified.stylegan_generator import ConditionedStyleGANGenerator, transplant
+from stylegan_modified.stylegan_generator import ConditionedGenerator, transplant
 from stylegan_modified.training_v1 import ConditionedGANTrainer
 from stylegan_modified.warm_start import WarmStartTrainer
 
 
-def warm_start(
-    stage: Stage, recipe: V1Recipe, tuning: FineTuning, generator: ConditionedStyleGANGenerator
-) -> None:
+def warm_start(stage: Stage, recipe: V1Recipe, tuning: FineTuning, generator: ConditionedGenerator) -> None:
     """Teach the mapping network linear directions; leaves it alone where there are too few candidates."""
     editor = candidate_latents.fit_editor(stage)
     if editor is None:

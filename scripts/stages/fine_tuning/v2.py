@@ -32,7 +32,7 @@ from stylegan_modified.fine_tuning import TrainingPictures, save_atomically
 from stylegan_modified.property_cnn import PropertyCNN, PropertyCNNConfig
 from stylegan_modified.recipes import V2Recipe
 from stylegan_modified.requests import RequestPairs, draw_pairs
-from stylegan_modified.stylegan_generator import ConditionedStyleGANGenerator
+from stylegan_modified.stylegan_generator import ConditionedGenerator
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
 from stylegan_modified.training_property_cnn import POSE, PropertyCNNTrainer
 from stylegan_modified.training_v2 import DialPool, DialTrainer
@@ -235,7 +235,7 @@ def train_dials(
 
 def train_by_document(
     stage: Stage, recipe: V2Recipe, tuning: FineTuning, network: PropertyCNN
-) -> ConditionedStyleGANGenerator:
+) -> ConditionedGenerator:
     """The document's recipe: v1's generator itself learns from the property CNN."""
     model = networks.load_generator(stage, "v1")
     tuning.train(DocumentV2Trainer(model, network, tuning.data, recipe), lambda: tuning.preview(model))

@@ -139,7 +139,9 @@ def test_only_the_newest_position_is_asked_for(chromium: Chromium) -> None:
     assert 1 <= sum(name.endswith("/api/picture") for name in chromium.evaluate(asked)) <= 3
 
 
-def test_the_base_picture_follows_a_person_who_comes_back_before_the_other_was_drawn(chromium: Chromium) -> None:
+def test_the_base_picture_follows_a_person_who_comes_back_before_the_other_was_drawn(
+    chromium: Chromium,
+) -> None:
     caption = "document.querySelector('#base span').textContent"
     chromium.wait_for(f"{caption} === 'no dials, seed 0'")
     chromium.evaluate("performance.clearResourceTimings()")
