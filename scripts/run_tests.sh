@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks the code: style, then the tests. Further arguments go to pytest: bash scripts/run_tests.sh -k pipeline
+# Checks the code: style, types, then the tests. Further arguments go to pytest: bash scripts/run_tests.sh -k pipeline
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -8,6 +8,7 @@ ensure_venv
 
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
+"$PYTHON" -m mypy
 # Two at a time, each with one thread of calculation: more would wait for each other.
 export OMP_NUM_THREADS=1
 "$PYTHON" -m pytest -q -n 2 --dist loadfile "$@"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .canvas import Canvas
-from .colors import BACKGROUND, hsv
+from .colors import BACKGROUND, hsv, rgb
 from .geometry import Head, blobs, chart_axes, ellipse, ribbon, smoothstep, spline
 
 _SHOULDER_ROLL = 0.3
@@ -37,7 +37,7 @@ def _draw_clothes(canvas: Canvas, head: Head) -> np.ndarray:
         (width + 0.10, 0.80),
     ]
     left = [(-x, y) for x, y in right[::-1]]
-    outline = spline(left + [(0, 0.395)] + right + [(0, 0.9)], closed=True) + np.float32([shift, 0])
+    outline = spline(left + [(0, 0.395)] + right + [(0, 0.9)], closed=True) + np.array([shift, 0], np.float32)
     axis_x, axis_y = chart_axes()
     light = 0.86 + 0.30 * head.light[0] * axis_x / width - 0.55 * (axis_x / (1.4 * width)) ** 2 + 0 * axis_y
     folds = [(-0.10, side * 0.20 + shift, 0.56, 0.02, 0.10) for side in (-1, 1)]
@@ -66,7 +66,7 @@ def _draw_neck(canvas: Canvas, head: Head, skin: np.ndarray, fabric: np.ndarray)
     edge = head.chin + 0.015 + 0.05 * (1 - np.clip(np.abs(across + head.light[0]), 0, 1) ** 2)
     light = light * (0.52 + 0.48 * smoothstep(axis_y - edge, -0.015, 0.055))
     light = light + blobs([(-0.07, 0.5 * shift + side * 0.040, 0.42, 0.014, 0.035) for side in (-1, 1)])
-    chart = np.clip(skin * light[..., None] ** np.float32([0.80, 1.06, 1.15]), 0, 1).astype(np.float32)
+    chart = np.clip(skin * light[..., None] ** rgb(0.80, 1.06, 1.15), 0, 1).astype(np.float32)
     canvas.fill(head.pixels(outline, _NECK_ROLL), head.warp(chart, _NECK_ROLL), label=BACKGROUND)
 
     line = head.pixels(spline([right[-1], *opening, left[-1]]), _NECK_ROLL)
@@ -83,8 +83,10 @@ def _draw_ear(canvas: Canvas, head: Head, skin: np.ndarray, side: int) -> None:
     size = float(1 - smoothstep(side * parameters.yaw, 0.05, 0.75))
     if size < 0.05:
         return
-    center = np.float32([side * 0.985 * parameters.face_width + head.shift - 0.03 * head.sine, 0.030])
-    tone = np.clip(skin * np.float32([0.90, 0.78, 0.74]) * (1 + 0.30 * side * head.light[0]), 0, 1)
+    center = np.array(
+        [side * 0.985 * parameters.face_width + head.shift - 0.03 * head.sine, 0.030], np.float32
+    )
+    tone = np.clip(skin * rgb(0.90, 0.78, 0.74) * (1 + 0.30 * side * head.light[0]), 0, 1)
     canvas.fill(head.pixels(ellipse(center, 0.026 * size, 0.056)), tone, label=BACKGROUND)
-    inner = head.pixels(ellipse(center + np.float32([0.004 * side, -0.004]), 0.012 * size, 0.034))
+    inner = head.pixels(ellipse(center + np.array([0.004 * side, -0.004], np.float32), 0.012 * size, 0.034))
     canvas.shade(inner, (0.66, 0.54, 0.52), 0.8, float(head.length(0.005)))

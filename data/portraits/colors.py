@@ -36,6 +36,11 @@ def ramp(colors: np.ndarray, position: float) -> np.ndarray:
     return colors[index] * (1 - share) + colors[index + 1] * share
 
 
+def rgb(red: float, green: float, blue: float) -> np.ndarray:
+    """A colour, or a factor for each channel: float32 [3]."""
+    return np.array([red, green, blue], np.float32)
+
+
 def hsv(hue: float, saturation: float, value: float) -> np.ndarray:
     """Hue (circular), saturation and value in 0..1 -> RGB float32 [3]."""
     return np.array(colorsys.hsv_to_rgb(hue % 1.0, saturation, value), np.float32)

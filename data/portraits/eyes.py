@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .canvas import Canvas
-from .colors import IRIS_COLORS, LEFT_BROW, LEFT_EYE, RIGHT_BROW, RIGHT_EYE, ramp
+from .colors import IRIS_COLORS, LEFT_BROW, LEFT_EYE, RIGHT_BROW, RIGHT_EYE, ramp, rgb
 from .geometry import Head, ellipse, ribbon, spline
 from .parameters import hair_base_color
 
@@ -13,7 +13,7 @@ IRIS_RADIUS = 0.0340
 # Of one eye, at its middle, from the line between the corners: the lids when open and when closed.
 _UPPER_OPEN, _LOWER_OPEN = -0.055, 0.032
 _UPPER_CLOSED, _LOWER_CLOSED = 0.010, 0.020
-_LASH_COLOR = np.float32([0.10, 0.07, 0.07])
+_LASH_COLOR = rgb(0.10, 0.07, 0.07)
 
 
 class _Eye:
@@ -75,7 +75,7 @@ def _draw_lid(canvas: Canvas, eye: _Eye, skin: np.ndarray, face: np.ndarray) -> 
     head, parameters = eye.head, eye.head.parameters
     lid = head.pixels(np.concatenate([eye.crease, eye.upper_lid[::-1]]))
     closed = 1 - eye.opening
-    lit = np.clip(skin * np.float32([0.95, 0.86, 0.83]), 0, 1)
+    lit = np.clip(skin * rgb(0.95, 0.86, 0.83), 0, 1)
     canvas.fill(lid, lit, 0.30 + 0.25 * closed, float(head.length(0.006)), clip=face)
     if parameters.makeup > 0:
         canvas.shade(lid, (0.70, 0.54, 0.58), 0.60 * parameters.makeup, float(head.length(0.008)), clip=face)
@@ -88,13 +88,13 @@ def _draw_ball(canvas: Canvas, eye: _Eye) -> None:
     head, parameters = eye.head, eye.head.parameters
     outline = head.pixels(eye.outline)
     inside = canvas.clip_mask(outline)
-    canvas.fill(outline, np.float32([0.95, 0.93, 0.92]) * (0.97 - 0.10 * parameters.skin_tone))
+    canvas.fill(outline, rgb(0.95, 0.93, 0.92) * (0.97 - 0.10 * parameters.skin_tone))
     gaze = (eye.center_x + 0.006 * parameters.yaw, -0.011)
     center = head.surface([gaze])[0]
 
     def disc(share: float, shift: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
         radius = IRIS_RADIUS * share
-        return head.pixels(ellipse(center + np.float32(shift), radius * head.cosine, radius))
+        return head.pixels(ellipse(center + np.array(shift, np.float32), radius * head.cosine, radius))
 
     iris = ramp(IRIS_COLORS, parameters.iris_tone)
     soft = float(head.length(0.003))
@@ -102,7 +102,7 @@ def _draw_ball(canvas: Canvas, eye: _Eye) -> None:
     canvas.fill(disc(0.82), np.clip(iris * 1.05, 0, 1), clip=inside, blur=soft)
     canvas.fill(disc(0.55, (0, 0.010)), np.clip(iris * 1.5 + 0.03, 0, 1), 0.7, blur=2 * soft, clip=inside)
     canvas.fill(disc(0.44), (0.03, 0.03, 0.04), clip=inside)
-    lid_shadow = np.concatenate([eye.upper_lid, eye.upper_lid[::-1] + np.float32([0, 0.018])])
+    lid_shadow = np.concatenate([eye.upper_lid, eye.upper_lid[::-1] + np.array([0, 0.018], np.float32)])
     canvas.shade(head.pixels(lid_shadow), (0.42, 0.38, 0.42), 0.75, 1.5 * soft, clip=inside)
     glint = 0.010 * np.tanh(6 * parameters.light_x)
     canvas.fill(disc(0.27, (glint, -0.013)), (1, 1, 1), 0.95, clip=inside)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .canvas import Canvas
-from .colors import NOSE, SKIN
+from .colors import NOSE, SKIN, rgb
 from .geometry import Head, blob, blobs, chart_axes, ribbon, smoothstep, spline
 from .parameters import hair_base_color
 
@@ -47,13 +47,11 @@ def _skin_chart(head: Head, skin: np.ndarray) -> np.ndarray:
     light = _diffuse(head) + _features_light(head)
     light = np.clip(light, 0.12, 1.16)
     # Shadows on skin turn red before they turn dark.
-    chart = skin * light[..., None] ** np.float32([0.74, 1.05, 1.16])
-    chart = chart * (1 - _blush(head)[..., None] * np.float32([-0.03, 0.11, 0.085]))
+    chart = skin * light[..., None] ** rgb(0.74, 1.05, 1.16)
+    chart = chart * (1 - _blush(head)[..., None] * rgb(-0.03, 0.11, 0.085))
     if head.parameters.beard > 0:
         cover = _beard_cover(head)[..., None]
-        stubble = np.minimum(
-            0.75 * hair_base_color(head.parameters) + 0.01, skin * np.float32([0.50, 0.44, 0.41])
-        )
+        stubble = np.minimum(0.75 * hair_base_color(head.parameters) + 0.01, skin * rgb(0.50, 0.44, 0.41))
         chart = chart * (1 - cover) + stubble * np.clip(light, 0.3, 1.15)[..., None] * cover
     return np.clip(chart, 0, 1).astype(np.float32)
 
@@ -136,26 +134,27 @@ def draw_nose(canvas: Canvas, head: Head, skin: np.ndarray, face: np.ndarray) ->
     """Draw nostrils and wings of the nose on the shaded skin, and give the nose its label."""
     parameters = head.parameters
     width, length = parameters.nose_width, parameters.nose_length
-    half = np.float32(
+    half = np.array(
         [
             (0.016, -0.005, 0.012),
             (0.019, 0.35 * length, 0.026),
             (0.027, 0.64 * length, 0.040),
             (0.98 * width, length - 0.018, 0.030),
             (0.88 * width, length + 0.007, 0.026),
-        ]
+        ],
+        np.float32,
     )
-    mirrored = half[::-1] * np.float32([-1, 1, 1])
-    points = np.concatenate([half, np.float32([(0, length + 0.015, 0.046)]), mirrored])
+    mirrored = half[::-1] * np.array([-1, 1, 1], np.float32)
+    points = np.concatenate([half, np.array([(0, length + 0.015, 0.046)], np.float32), mirrored])
     canvas.label(head.pixels(spline(head.surface(points[:, :2], points[:, 2]), closed=True)), NOSE)
     for side in (-1, 1):
-        nostril = [(0.028, -0.001), (0.015, -0.004), (0.011, 0.006), (0.025, 0.008)]
-        nostril = head.surface([(side * x * width / 0.040, length + y) for x, y in nostril], 0.040)
-        dark = skin * np.float32([0.30, 0.20, 0.18])
+        rim = [(0.028, -0.001), (0.015, -0.004), (0.011, 0.006), (0.025, 0.008)]
+        nostril = head.surface([(side * x * width / 0.040, length + y) for x, y in rim], 0.040)
+        dark = skin * rgb(0.30, 0.20, 0.18)
         blur = float(head.length(0.004))
         canvas.fill(head.pixels(spline(nostril, closed=True, steps=4)), dark, 0.75, blur, clip=face)
-        wing = [(0.86, -0.034), (1.02, -0.014), (0.92, 0.005)]
-        wing = spline(head.surface([(side * x * width, length + y) for x, y in wing], 0.028))
+        edge = [(0.86, -0.034), (1.02, -0.014), (0.92, 0.005)]
+        wing = spline(head.surface([(side * x * width, length + y) for x, y in edge], 0.028))
         pen = head.length(np.linspace(0.0015, 0.0050, len(wing)))
         opacity = 0.65 * (0.55 + 0.8 * max(0.0, -side * float(head.light[0])))
         canvas.shade(ribbon(head.pixels(wing), pen), (0.60, 0.46, 0.42), opacity, blur, clip=face)

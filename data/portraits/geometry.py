@@ -7,6 +7,7 @@ import math
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .parameters import PortraitParameters
 
@@ -28,7 +29,7 @@ def _basis(steps: int) -> np.ndarray:
     return (0.5 * np.stack(columns, 1)).astype(np.float32)
 
 
-def spline(points: np.ndarray | list, closed: bool = False, steps: int = 6) -> np.ndarray:
+def spline(points: ArrayLike, closed: bool = False, steps: int = 6) -> np.ndarray:
     """Catmull-Rom curve through `points` [N, 2], `steps` points per section: float32 [M, 2]."""
     points = np.asarray(points, np.float32)
     if closed:
@@ -87,7 +88,7 @@ class Head:
         inside = 1 - (points[:, 0] / (1.10 * width)) ** 2 - (np.abs(points[:, 1]) / 0.43) ** 2
         return 0.88 * width * np.sqrt(np.clip(inside, 0, 1))
 
-    def surface(self, points: np.ndarray | list, lift: np.ndarray | float = 0.0) -> np.ndarray:
+    def surface(self, points: ArrayLike, lift: np.ndarray | float = 0.0) -> np.ndarray:
         """Points [N, 2] of the front face, `lift` above its surface, after the turn of the head."""
         points = np.asarray(points, np.float32)
         depth = self.depth(points) + lift
@@ -98,7 +99,7 @@ class Head:
         """The x of one front point after the turn of the head."""
         return float(self.surface([(x, y)], lift)[0, 0])
 
-    def outline(self, points: np.ndarray | list) -> np.ndarray:
+    def outline(self, points: ArrayLike) -> np.ndarray:
         """Points [N, 2] of the head's silhouette; the chin swings out with the turn."""
         points = np.asarray(points, np.float32)
         inner = np.clip(1 - (points[:, 0] / self.parameters.face_width) ** 2, 0, 1)
@@ -116,7 +117,7 @@ class Head:
         self._matrices[roll_share] = matrix
         return matrix
 
-    def pixels(self, points: np.ndarray | list, roll_share: float = 1.0) -> np.ndarray:
+    def pixels(self, points: ArrayLike, roll_share: float = 1.0) -> np.ndarray:
         """Face units [N, 2] -> canvas pixels [N, 2]; shoulders follow the tilt with a small share."""
         matrix = self._matrix(roll_share)
         return (np.asarray(points, np.float32) @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
@@ -170,4 +171,5 @@ def blobs(spots: list[tuple[float, float, float, float, float]]) -> np.ndarray:
     along_x = np.exp(-(((axis - x) / sigma_x) ** 2))
     along_y = np.exp(-(((axis - y) / sigma_y) ** 2)) * amplitude
     # OpenCV rather than NumPy: a product this small must not wake the threads of a BLAS library.
-    return cv2.gemm(along_y, along_x, 1.0, None, 0.0, flags=cv2.GEMM_2_T)
+    added = np.empty(0, np.float32)  # nothing
+    return cv2.gemm(along_y, along_x, 1.0, added, 0.0, flags=cv2.GEMM_2_T)

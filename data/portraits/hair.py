@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from .canvas import Canvas
-from .colors import HAIR
+from .colors import HAIR, rgb
 from .geometry import SKULL_TOP, Head, chart_axes, smoothstep, spline
 from .parameters import hair_base_color
 from .textures import SIDE, strands
@@ -36,7 +36,7 @@ class Hair:
         end = self.end - 0.025
         bottom = [(self.center_x + inset, end), (self.center_x - inset, end)]
         outline = spline([*left[-2::-1], *self._crown(), *right[:-1], *bottom], closed=True)
-        shadow = self.shading * np.float32([0.52, 0.49, 0.49])
+        shadow = self.shading * rgb(0.52, 0.49, 0.49)
         canvas.fill(self._pixels(outline), shadow, label=HAIR)
 
     def draw_front(self, canvas: Canvas, face: np.ndarray) -> None:
@@ -46,7 +46,7 @@ class Hair:
         outline += [*self._hairline()[::-1], *self._inner(-1), self._tip(-1)]
         polygon = self._pixels(spline(outline, closed=True))
         length = self.head.length
-        offset = np.float32([-length(0.014) * self.head.light[0], length(0.020)])
+        offset = np.array([-length(0.014) * self.head.light[0], length(0.020)], np.float32)
         canvas.shade(polygon + offset, (0.66, 0.53, 0.50), 1.0, float(length(0.014)), clip=face)
         canvas.fill(polygon, self.shading, blur=float(length(0.0025)), label=HAIR)
 

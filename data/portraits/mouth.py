@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .canvas import Canvas
-from .colors import INNER_MOUTH, LOWER_LIP, UPPER_LIP, hsv
+from .colors import INNER_MOUTH, LOWER_LIP, UPPER_LIP, hsv, rgb
 from .face import MOUTH_BELOW_NOSE
 from .geometry import Head, ellipse, ribbon, spline
 
@@ -71,7 +71,7 @@ def draw_mouth(canvas: Canvas, head: Head, skin: np.ndarray, face: np.ndarray) -
     if closed > 0:
         line = head.pixels(0.5 * (mouth.inner_top + mouth.inner_bottom))
         pen = head.length(0.0036 * np.sin(np.linspace(0.25, 2.9, len(line))) + 0.001)
-        canvas.fill(ribbon(line, pen), color * np.float32([0.38, 0.24, 0.24]), 0.85 * closed, soft)
+        canvas.fill(ribbon(line, pen), color * rgb(0.38, 0.24, 0.24), 0.85 * closed, soft)
     for end in (mouth.outer_top[0], mouth.outer_top[-1]):
         canvas.shade(
             head.pixels(ellipse(end, 0.007, 0.006, 10)), (0.60, 0.44, 0.42), 0.6, 2 * soft, clip=face
@@ -80,7 +80,7 @@ def draw_mouth(canvas: Canvas, head: Head, skin: np.ndarray, face: np.ndarray) -
 
 def _lip_color(head: Head, skin: np.ndarray) -> np.ndarray:
     parameters = head.parameters
-    natural = skin * np.float32([0.86, 0.58, 0.56]) + np.float32([0.02, 0, 0])
+    natural = skin * rgb(0.86, 0.58, 0.56) + rgb(0.02, 0, 0)
     lipstick = hsv(parameters.lipstick_hue, 0.70, 0.76)
     share = 0.80 * parameters.makeup
     return natural * (1 - share) + lipstick * share
@@ -92,7 +92,9 @@ def _draw_inside(canvas: Canvas, head: Head, mouth: _Mouth) -> None:
     canvas.fill(outline, (0.20, 0.06, 0.07), label=INNER_MOUTH)
     teeth_height = min(0.026, 0.62 * mouth.gap)
     soft = float(head.length(0.003))
-    teeth = np.concatenate([mouth.inner_top, (mouth.inner_top + np.float32([0, teeth_height]))[::-1]])
+    teeth = np.concatenate(
+        [mouth.inner_top, (mouth.inner_top + np.array([0, teeth_height], np.float32))[::-1]]
+    )
     canvas.fill(head.pixels(teeth), (0.95, 0.93, 0.89), 0.96, soft, clip=inside)
     tongue_y = mouth.lower_edge - 0.10 * mouth.gap
     center = head.surface([(0, tongue_y)], 0.0)[0]

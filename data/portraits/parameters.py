@@ -207,6 +207,8 @@ def parameters_from_latent(latent: np.ndarray, seed: int) -> PortraitParameters:
         **_identity(z, man),
         **_properties(z, man),
         **_circumstances(z),
+        gradient=(z["gradient_x"], z["gradient_y"]),
+        blobs=tuple(_blob(z, index) for index in range(BLOB_COUNT)),
     )
 
 
@@ -260,7 +262,7 @@ def _properties(z: dict[str, float], man: float) -> dict[str, float]:
     }
 
 
-def _circumstances(z: dict[str, float]) -> dict[str, float | tuple]:
+def _circumstances(z: dict[str, float]) -> dict[str, float]:
     blurred = z["blur"] < _BLUR_THRESHOLD
     return {
         "roll": _normal(z["roll"], 0.0, math.radians(2.2)),
@@ -276,16 +278,12 @@ def _circumstances(z: dict[str, float]) -> dict[str, float | tuple]:
         "background_hue": _cdf(z["background_hue"]),
         "background_saturation": _cdf(z["background_saturation"]) ** 1.2,
         "background_tint": _normal(z["background_tint"], 0.0, 0.10),
-        "gradient": (z["gradient_x"], z["gradient_y"]),
-        "blobs": tuple(
-            (
-                _uniform(z[f"blob_x{index}"], -0.05, 1.05),
-                _uniform(z[f"blob_y{index}"], -0.05, 0.75),
-                z[f"blob_amplitude{index}"],
-            )
-            for index in range(BLOB_COUNT)
-        ),
     }
+
+
+def _blob(z: dict[str, float], index: int) -> tuple[float, float, float]:
+    x, y = _uniform(z[f"blob_x{index}"], -0.05, 1.05), _uniform(z[f"blob_y{index}"], -0.05, 0.75)
+    return x, y, z[f"blob_amplitude{index}"]
 
 
 def hair_base_color(parameters: PortraitParameters) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 from .background import draw_background
 from .body import draw_body
 from .canvas import Canvas
-from .colors import SKIN_COLORS, ramp
+from .colors import SKIN_COLORS, ramp, rgb
 from .eyes import draw_eyes
 from .face import draw_face, draw_nose
 from .geometry import Head, smoothstep
@@ -87,7 +87,7 @@ def render(parameters: PortraitParameters, size: int) -> Portrait:
 
 def _draw_figure(canvas: Canvas, head: Head) -> None:
     parameters = head.parameters
-    warm = np.float32([1 + parameters.skin_warmth, 1.0, 1 - parameters.skin_warmth])
+    warm = rgb(1 + parameters.skin_warmth, 1.0, 1 - parameters.skin_warmth)
     skin = np.clip(ramp(SKIN_COLORS, parameters.skin_tone) * warm, 0, 1)
     hair = Hair(head)
     hair.draw_back(canvas)
@@ -101,7 +101,7 @@ def _draw_figure(canvas: Canvas, head: Head) -> None:
 
 def _exposed(figure: np.ndarray, parameters: PortraitParameters) -> np.ndarray:
     warmth = parameters.warmth
-    return figure * (parameters.exposure * np.float32([1 + warmth, 1, 1 - warmth]))
+    return figure * (parameters.exposure * rgb(1 + warmth, 1, 1 - warmth))
 
 
 def _blur_top(image: np.ndarray, strength: float) -> np.ndarray:
