@@ -7,6 +7,7 @@ from torch import Tensor
 from stylegan.layers import downsample
 
 CHARBONNIER_EPSILON = 0.01
+PATH_LENGTH_DECAY = 0.01
 PYRAMID_LEVELS = 4
 # Rows and columns of the middle of a picture, as shares of its size. Not narrower: a generator puts its
 # artefacts where errors weigh least, and beside the head they would show.
@@ -30,6 +31,20 @@ def r1_penalty(real_scores: Tensor, real_images: Tensor) -> Tensor:
     """
     (gradient,) = torch.autograd.grad(real_scores.float().sum(), real_images, create_graph=True)
     return 0.5 * gradient.float().square().sum(dim=(1, 2, 3)).mean()
+
+
+def path_lengths(images: Tensor, wp: Tensor) -> Tensor:
+    """How far each picture moves for a small step in w (Karras et al., 2020, section 3.2).
+
+    Args:
+        images: [N,C,H,W] float, computed from wp with gradients.
+        wp: [N,layers,w_dim].
+    Returns:
+        [N] lengths, which can be differentiated again. Draws from torch's global generator.
+    """
+    noise = torch.randn_like(images) / (images.shape[2] * images.shape[3]) ** 0.5
+    (gradient,) = torch.autograd.grad((images * noise).sum(), wp, create_graph=True)
+    return gradient.square().sum(dim=2).mean(dim=1).sqrt()
 
 
 def pyramid_loss(

@@ -10,6 +10,7 @@ from typing import Any
 KINDS = ("regression", "discriminator", "adversarial")
 OPTIMIZERS = ("adam", "muon")
 AUGMENTATIONS = ("none", "fixed", "adaptive")
+ARCHITECTURES = ("stylegan", "stylegan2")
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Phase:
 
     kind: str = "adversarial"
     """regression: G against the paired images. discriminator: D alone. adversarial: both."""
-    resolution: int = 64
+    resolution: int = 0
     """Pixels per side that are trained; 0: those of the networks."""
     kimg: float = 0.0
     """Length in thousands of images."""
@@ -83,14 +84,20 @@ class TrainingConfig:
 
     phases: tuple[Phase, ...]
     generator: Mapping[str, Any]
-    """Arguments of `StyleGANGenerator`."""
+    """Arguments of the architecture's generator."""
     discriminator: Mapping[str, Any]
-    """Arguments of `StyleGANDiscriminator`."""
+    """Arguments of its discriminator."""
+    architecture: str = "stylegan"
+    """stylegan (v1, may grow from phase to phase) or stylegan2 (all resolutions at once)."""
     seed: int = 0
     precision: str = "auto"
     """float32, bf16 (mixed precision), or auto: bf16 where the hardware is fast at it."""
     r1_interval: int = 8
     """Discriminator steps per R1 penalty."""
+    path_length_weight: float = 0.0
+    """Weight of the path length penalty of an adversarial phase (2 in the paper), see `stylegan.losses`."""
+    path_length_interval: int = 4
+    """Generator steps per path length penalty."""
     average_half_life_kimg: float = 3.0
     """Half-life of the averaged generator, in thousands of images."""
     mirror: bool = False
@@ -105,6 +112,9 @@ class TrainingConfig:
     """Thousands of images in which an adaptive probability can go from 0 to 1."""
     freeze_d: int = 0
     """Trained resolutions of the discriminator, counted from its end, see `stylegan.transfer`; 0: all."""
+    freezed: int = 0
+    """Frozen layers of a StyleGAN2 discriminator, counted from its input as StyleGAN2-ADA counts them: from
+    RGB, then conv0, conv1 and skip of every block; 0: none."""
     init: str = ""
     """Name of the weights that the training starts from; empty: random ones."""
     init_resolution: int = 0
@@ -125,6 +135,12 @@ class TrainingConfig:
             raise ValueError(f"precision must be auto, float32 or bf16, but it is {self.precision!r}")
         if self.discriminator["resolution"] != resolution:
             raise ValueError("generator and discriminator must have the same resolution")
+        if self.architecture not in ARCHITECTURES:
+            raise ValueError(
+                f"architecture must be {' or '.join(ARCHITECTURES)}, but it is {self.architecture!r}"
+            )
+        if self.path_length_weight < 0 or self.path_length_interval < 1 or self.r1_interval < 1:
+            raise ValueError("path_length_weight must be 0 or more, and intervals of penalties 1 or more")
         phases = (dataclasses.replace(p, resolution=p.resolution or resolution) for p in self.phases)
         object.__setattr__(self, "phases", tuple(phases))
         for phase in self.phases:
@@ -133,6 +149,11 @@ class TrainingConfig:
                 raise ValueError(
                     f"a phase at {phase.resolution} px does not fit a {resolution} px network: "
                     "use a power of two from 4 to its resolution"
+                )
+            if self.architecture == "stylegan2" and (level or phase.fade_kimg or phase.spike_weight):
+                raise ValueError(
+                    "StyleGAN2 does not grow and has no droplets: leave resolution, fade_kimg and "
+                    "spike_weight out of its phases"
                 )
         self._check_augmentation()
         self._check_freezing()
@@ -150,14 +171,25 @@ class TrainingConfig:
         blocks = int(math.log2(self.discriminator["resolution"])) - 1
         if not 0 <= self.freeze_d <= blocks:
             raise ValueError(f"freeze_d must be from 0 to {blocks} here, but it is {self.freeze_d}")
-        if self.freeze_d and not self.init:
+        layers = 3 * (blocks - 1) + 1 if self.architecture == "stylegan2" else 0
+        if not 0 <= self.freezed <= layers:
             raise ValueError(
-                "freeze_d keeps the first layers of a trained discriminator as they are, but this one starts "
-                "from random weights: leave freeze_d out, or start from a weights file with --init"
+                f"freezed counts the layers of a StyleGAN2 discriminator, here 0 to {layers}, but it is "
+                f"{self.freezed}"
             )
-        if self.freeze_d and self.init_resolution < self.generator["resolution"]:
+        if self.freeze_d and self.freezed:
             raise ValueError(
-                f"freeze_d would freeze the new, untrained layers that take the discriminator from "
+                "freeze_d and freezed are two ways to count the same layers: leave one of them out"
+            )
+        name = "freezed" if self.freezed else "freeze_d"
+        if (self.freeze_d or self.freezed) and not self.init:
+            raise ValueError(
+                f"{name} keeps the first layers of a trained discriminator as they are, but this one starts "
+                f"from random weights: leave {name} out, or start from a weights file with --init"
+            )
+        if (self.freeze_d or self.freezed) and self.init_resolution < self.generator["resolution"]:
+            raise ValueError(
+                f"{name} would freeze the new, untrained layers that take the discriminator from "
                 f"{self.init_resolution} to {self.generator['resolution']} px: leave it out, or keep the size"
             )
 

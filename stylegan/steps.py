@@ -11,14 +11,21 @@ from torch import Tensor
 
 from stylegan.augmentation import Augmentation
 from stylegan.batches import TrainingImages
+from stylegan.interface import Discriminator, Generator
 from stylegan.latents import latents_to_z
-from stylegan.losses import discriminator_loss, generator_loss, pyramid_loss, r1_penalty
+from stylegan.losses import (
+    PATH_LENGTH_DECAY,
+    discriminator_loss,
+    generator_loss,
+    path_lengths,
+    pyramid_loss,
+    r1_penalty,
+)
 from stylegan.muon import Muon
 from stylegan.parallel import Processes
 from stylegan.phases import Phase, TrainingConfig
 from stylegan.spikes import SpikeMeter
-from stylegan.stylegan_discriminator import StyleGANDiscriminator
-from stylegan.stylegan_generator import StyleGANGenerator, active_layer_count, mix_styles
+from stylegan.stylegan_generator import active_layer_count, mix_styles
 from stylegan.transfer import trained_parameters
 
 
@@ -37,6 +44,8 @@ class Batch:
     """Size of the anchor's gradient relative to the adversarial one."""
     penalise: bool = False
     """Whether this step has an R1 penalty."""
+    lengthen: bool = False
+    """Whether this step has a path length penalty."""
 
     @property
     def anchored(self) -> int:
@@ -51,8 +60,8 @@ class TrainingSteps:
         self,
         config: TrainingConfig,
         data: TrainingImages,
-        generator: StyleGANGenerator,
-        discriminator: StyleGANDiscriminator,
+        generator: Generator,
+        discriminator: Discriminator,
         rotation: Tensor,
         bf16: bool,
     ) -> None:
@@ -65,7 +74,11 @@ class TrainingSteps:
         self.device = rotation.device
         self.processes = Processes.of_this_run()
         self.augmentation = Augmentation(config)
-        self.trained_d = trained_parameters(discriminator.requires_grad_(False), config.freeze_d)
+        self.trained_d = trained_parameters(
+            discriminator.requires_grad_(False), config.freeze_d, config.freezed
+        )
+        self.path_length = torch.zeros((), device=self.device)
+        """Running mean of the path lengths, which they are pulled to."""
         self.new_optimizers(config.phases[0])
 
     def new_optimizers(self, phase: Phase) -> None:
@@ -116,19 +129,31 @@ class TrainingSteps:
         nuisance = torch.randn(count, z_dim - latents.shape[1], device=self.device)
         return latents_to_z(latents, nuisance, self.rotation)
 
-    def _generate(self, z: Tensor, lod: float, mixing: Tensor | None = None) -> Tensor:
-        """Training-mode pictures at the resolution that the lod works on."""
+    def _styles(self, z: Tensor, lod: float, mixing: Tensor | None = None) -> Tensor:
+        """Training-mode wp [N,layers,w_dim] of z; `mixing` [N] are chances of style mixing."""
         # The mapping stays in float32: it costs nothing, and small differences of z are what it is about.
         generator = self.generator
         w = generator.mapping(z)
         generator.truncation.update_average(w)
         wp = generator.truncation(w)
-        if mixing is not None:
-            other = generator.truncation(generator.mapping(torch.randn_like(z)))
-            wp = mix_styles(wp, other, mixing, active_layer_count(generator.resolution, lod))
+        if mixing is None:
+            return wp
+        other = generator.truncation(generator.mapping(torch.randn_like(z)))
+        return mix_styles(wp, other, mixing, active_layer_count(generator.resolution, lod))
+
+    def _draw(self, wp: Tensor, lod: float) -> Tensor:
+        """Training-mode pictures at the resolution that the lod works on."""
         with self._autocast():
-            images = generator.synthesis(wp, lod=lod, randomize_noise=True)
+            images = self.generator.synthesis(wp, randomize_noise=True, **self._growth(lod))
         return F.avg_pool2d(images.float(), 1 << math.floor(lod)) if lod >= 1 else images.float()
+
+    def _growth(self, lod: float) -> dict[str, float]:
+        """What a network that grows needs to be told."""
+        return {"lod": lod} if self.config.architecture == "stylegan" else {}
+
+    def _generate(self, z: Tensor, lod: float, mixing: Tensor | None = None) -> Tensor:
+        """`_draw` of `_styles`."""
+        return self._draw(self._styles(z, lod, mixing), lod)
 
     def _score(self, images: Tensor, lod: float) -> Tensor:
         """Scores of pictures at the resolution that the lod works on, as the discriminator sees them."""
@@ -136,7 +161,7 @@ class TrainingSteps:
         images = self.augmentation(images)
         with self._autocast():
             full = F.interpolate(images, scale_factor=factor, mode="nearest") if factor > 1 else images
-            return self.discriminator(full, lod=lod)
+            return self.discriminator(full, **self._growth(lod))
 
     def _optimise(self, optimizer: torch.optim.Optimizer) -> None:
         """A step with gradients that are means over the processes."""
@@ -211,8 +236,23 @@ class TrainingSteps:
             metrics["anchor_scale"] = batch.anchor_weight * ratio
         self.optimizer_g.zero_grad()
         fake.backward(gradient)
+        if batch.lengthen:
+            metrics["path_length"] = self._even_paths(batch)
         self._optimise(self.optimizer_g)
         return metrics
+
+    def _even_paths(self, batch: Batch) -> Tensor:
+        """Add the gradients of the path length penalty, on half as many people; the mean length."""
+        count = max(1, len(batch.rows) // 2)
+        wp = self._styles(torch.randn(count, self.generator.z_space_dim, device=self.device), batch.lod)
+        lengths = path_lengths(self._draw(wp, batch.lod), wp)
+        mean = lengths.detach().mean()
+        self.processes.average_([mean])
+        self.path_length.lerp_(mean, PATH_LENGTH_DECAY)
+        penalty = (lengths - self.path_length).square().mean()
+        # Applied at every path_length_interval-th step only, so with that many times the weight.
+        (penalty * (self.config.path_length_weight * self.config.path_length_interval)).backward()
+        return mean
 
     def _anchor(self, batch: Batch, images: Tensor, targets: Tensor, count: int) -> Tensor:
         """Distance of the first `count` rows to their images; its mean over the processes is the batch's."""

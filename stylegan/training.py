@@ -1,4 +1,4 @@
-"""Progressive training of StyleGAN v1, resumable: on a CPU exactly, on a GPU up to rounding.
+"""Training of StyleGAN v1 (progressive) and StyleGAN2, resumable: on a CPU exactly, on a GPU up to rounding.
 
 Everything random in step t derives from (seed, t), so that a training that was stopped and resumed gives
 the same weights as one that ran through (phases that end by seconds excepted: they depend on the clock),
@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from stylegan.batches import ShuffledPasses, TrainingImages
 from stylegan.checkpoint import Checkpoint, CheckpointError
+from stylegan.interface import Discriminator, Generator
+from stylegan.known_networks import DISCRIMINATORS, GENERATORS
 from stylegan.latents import latent_rotation, latents_to_z
 from stylegan.parallel import Processes
 from stylegan.phases import Phase, TrainingConfig
 from stylegan.steps import Batch, TrainingSteps
-from stylegan.stylegan_discriminator import StyleGANDiscriminator
-from stylegan.stylegan_generator import StyleGANGenerator
 from stylegan.transfer import transfer_weights
 
 AVERAGE_RAMP = 0.1
@@ -53,7 +53,7 @@ def wants_bf16(precision: str, device: torch.device) -> bool:
     return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("avx512_bf16"))
 
 
-def build_networks(config: TrainingConfig) -> tuple[StyleGANGenerator, StyleGANDiscriminator]:
+def build_networks(config: TrainingConfig) -> tuple[Generator, Discriminator]:
     """Generator and discriminator of a plan, with the random weights of its seed.
 
     Raises:
@@ -62,7 +62,8 @@ def build_networks(config: TrainingConfig) -> tuple[StyleGANGenerator, StyleGAND
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            return StyleGANGenerator(**config.generator), StyleGANDiscriminator(**config.discriminator)
+            generator = GENERATORS[config.architecture](**config.generator)
+            return generator, DISCRIMINATORS[config.architecture](**config.discriminator)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TrainingError(f"the networks cannot be built: {error}") from error
 
@@ -191,6 +192,8 @@ class Trainer:
             lod=self.config.lod(counters.phase, counters.phase_images),
             anchor_weight=phase.anchor_weight(self.progress),
             penalise=phase.r1_gamma > 0 and counters.step % self.config.r1_interval == 0,
+            lengthen=self.config.path_length_weight > 0
+            and counters.step % self.config.path_length_interval == 0,
         )
 
     def _joint_values(self, metrics: dict[str, Tensor], started: float) -> dict[str, float]:
@@ -212,6 +215,8 @@ class Trainer:
                 self.steps.new_optimizers(self.phase)
 
     def _set_lod(self, lod: float) -> None:
+        if self.config.architecture == "stylegan2":
+            return
         for network in (self.generator.synthesis, self.generator_smooth.synthesis, self.discriminator):
             network.lod.fill_(lod)
 
@@ -265,6 +270,7 @@ class Trainer:
         state["optimizer_g"] = self.steps.optimizer_g.state_dict()
         state["optimizer_d"] = self.steps.optimizer_d.state_dict()
         state["augmentation"] = self.steps.augmentation.state_dict()
+        state["path_length"] = self.steps.path_length
         state["counters"] = asdict(self.counters)
         state["config"] = self.config.to_dict()
         return state
@@ -282,3 +288,5 @@ class Trainer:
         self.steps.optimizer_d.load_state_dict(state["optimizer_d"])
         if "augmentation" in state:
             self.steps.augmentation.load_state_dict(state["augmentation"])
+        if "path_length" in state:
+            self.steps.path_length.copy_(state["path_length"])

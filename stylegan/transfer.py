@@ -5,19 +5,20 @@ import math
 from torch import Tensor, nn
 
 from stylegan.checkpoint import Checkpoint, CheckpointError
-from stylegan.stylegan_discriminator import StyleGANDiscriminator
-from stylegan.stylegan_generator import StyleGANGenerator
+from stylegan.interface import Discriminator, Generator
+from stylegan.known_networks import GENERATORS, TITLES, Architecture
+from stylegan.stylegan2_discriminator import StyleGAN2Discriminator
 
 State = dict[str, Tensor]
 
 
 def transfer_weights(
     checkpoint: Checkpoint,
-    generator: StyleGANGenerator,
-    discriminator: StyleGANDiscriminator,
-    generator_smooth: StyleGANGenerator,
+    generator: Generator,
+    discriminator: Discriminator,
+    generator_smooth: Generator,
 ) -> None:
-    """Copy the weights of a file into networks of its resolution or of a higher one.
+    """Copy the weights of a file into networks of its resolution or, in StyleGAN v1, of a higher one.
 
     Blocks for resolutions that the file does not reach keep the weights that they have. A file with only one
     of `generator` and `generator_smooth` gives both.
@@ -25,26 +26,41 @@ def transfer_weights(
     Raises:
         CheckpointError: a network is missing, takes properties, or differs in anything but the resolution.
     """
-    check_transferable(checkpoint)
+    check_transferable(checkpoint, architecture_of(generator))
     theirs, ours = (config.get("variant", "genforce") for config in (checkpoint.config, generator.config))
     if theirs != ours:  # the entries would fit, and the pictures be others
         raise CheckpointError(
             f"The networks of the file have the arithmetic of {theirs}, the plan's that of {ours}. Leave "
             "`variant` out of the plan."
         )
+    size, trained = generator.resolution, checkpoint.config["resolution"]
+    if checkpoint.architecture == "stylegan2" and size != trained:
+        raise CheckpointError(
+            f"The networks of the file draw {trained} px, the plan's {size} px; StyleGAN2 does not grow."
+        )
     own = checkpoint.generator or checkpoint.generator_smooth
     average = checkpoint.generator_smooth or checkpoint.generator
     _copy(own, generator, "generator")
     _copy(average, generator_smooth, "averaged generator")
-    grown = discriminator.block_count - _blocks(checkpoint.discriminator_config["resolution"])
-    _copy(_renumbered(checkpoint.discriminator, grown), discriminator, "discriminator")
+    judging = checkpoint.discriminator
+    if checkpoint.architecture == "stylegan":
+        grown = _blocks(discriminator.resolution) - _blocks(checkpoint.discriminator_config["resolution"])
+        judging = _renumbered(judging, grown)
+    _copy(judging, discriminator, "discriminator")
 
 
-def check_transferable(checkpoint: Checkpoint) -> None:
-    """Raise CheckpointError unless the file holds an original generator and discriminator."""
+def architecture_of(generator: Generator) -> Architecture:
+    """Which StyleGAN a generator is."""
+    return next(name for name, network in GENERATORS.items() if isinstance(generator, network))
+
+
+def check_transferable(checkpoint: Checkpoint, architecture: Architecture) -> None:
+    """Raise CheckpointError unless the file holds an original generator and discriminator of this kind."""
     what = checkpoint.description
-    if checkpoint.architecture == "stylegan2":
-        raise CheckpointError(f"{what}: a training of StyleGAN v1 starts from weights of StyleGAN v1.")
+    if checkpoint.architecture != architecture:
+        raise CheckpointError(
+            f"{what}: a training of {TITLES[architecture]} starts from weights of {TITLES[architecture]}."
+        )
     if checkpoint.conditioned:
         raise CheckpointError(f"{what}: its networks take properties; a training starts from original ones.")
     if checkpoint.generator is None and checkpoint.generator_smooth is None:
@@ -84,18 +100,26 @@ def _copy(state: State, network: nn.Module, title: str) -> None:
     network.load_state_dict({**mine, **state}, strict=True)
 
 
-def trained_parameters(discriminator: StyleGANDiscriminator, freeze_d: int) -> list[nn.Parameter]:
-    """The parameters of a discriminator that are trained (Mo et al., "Freeze the discriminator", 2020).
+def trained_parameters(
+    discriminator: Discriminator, freeze_d: int = 0, freezed: int = 0
+) -> list[nn.Parameter]:
+    """The parameters of a discriminator that are trained; both counts 0: all of them.
 
     Args:
-        freeze_d: how many resolutions are trained, counted from the end as in the authors' code: 1 is the
-            layers at 4 pixels and the dense ones, 2 those at 8 pixels besides. The layers before them and
-            the inputs from RGB are frozen. 0: everything is trained.
+        freeze_d: how many resolutions are trained, counted from the end as in the code of Mo et al. ("Freeze
+            the discriminator", 2020): 1 is the layers at 4 pixels and the dense ones, 2 those at 8 pixels
+            besides. The layers before them and the inputs from RGB are frozen.
+        freezed: how many layers of a StyleGAN2 discriminator are frozen, counted from its input as in
+            StyleGAN2-ADA: from RGB, then conv0, conv1 and skip of every block.
     """
-    if not freeze_d:
+    if not freeze_d and not freezed:
         return list(discriminator.parameters())
-    first = 2 * (discriminator.block_count - freeze_d)
-    layers = (
-        discriminator.get_submodule(f"layer{i}") for i in range(first, 2 * discriminator.block_count + 1)
-    )
-    return [parameter for layer in layers for parameter in layer.parameters()]
+    if isinstance(discriminator, StyleGAN2Discriminator):
+        blocks = [f"b{size}.{layer}" for size in discriminator.sizes for layer in ("conv0", "conv1", "skip")]
+        layers = [f"b{discriminator.resolution}.fromrgb", *blocks]
+        first = freezed or len(layers) - 3 * (freeze_d - 1)
+        trained = [*layers[first:], "b4"]
+    else:
+        count = 2 * discriminator.block_count
+        trained = [f"layer{i}" for i in range(count - 2 * freeze_d, count + 1)]
+    return [parameter for name in trained for parameter in discriminator.get_submodule(name).parameters()]

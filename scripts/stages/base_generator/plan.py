@@ -11,6 +11,7 @@ from scripts.pipeline import UserError
 from scripts.pipeline.layers import read_toml
 from scripts.stages.base_generator.options import Options
 from stylegan.checkpoint import Checkpoint, CheckpointError, load_checkpoint, weights_id
+from stylegan.known_networks import Architecture
 from stylegan.phases import TrainingConfig, phases_from_tables
 from stylegan.training import build_networks
 from stylegan.transfer import check_transferable
@@ -34,7 +35,7 @@ def read_plan(options: Options) -> tuple[TrainingConfig, Checkpoint | None]:
             raise UserError(f"{options.plan} sets {key}, which comes from a weights file: use --init FILE.")
     init = None
     if options.init is not None:
-        init = _open_weights(options.init)
+        init = _open_weights(options.init, tables.get("architecture"))
         tables |= _networks_and_origin(options, tables, init)
     elif "generator" not in tables:
         raise UserError(
@@ -54,10 +55,10 @@ def read_plan(options: Options) -> tuple[TrainingConfig, Checkpoint | None]:
         raise UserError(f"{options.plan} is not a usable training plan: {error}") from error
 
 
-def _open_weights(path: Path) -> Checkpoint:
+def _open_weights(path: Path, architecture: Architecture | None) -> Checkpoint:
     try:
         checkpoint = load_checkpoint(path)
-        check_transferable(checkpoint)
+        check_transferable(checkpoint, architecture or checkpoint.architecture)
     except CheckpointError as error:
         raise UserError(f"--init {path} cannot be used. {error}") from error
     return checkpoint
@@ -76,6 +77,7 @@ def _networks_and_origin(options: Options, tables: dict[str, Any], init: Checkpo
         )
     latents = init.extra["metadata"].get("latents") or {}
     return {
+        "architecture": init.architecture,
         "generator": generator,
         "discriminator": discriminator,
         "init": weights_id(options.init),
