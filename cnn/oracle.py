@@ -152,7 +152,7 @@ class Oracle(nn.Module):
 
         Returns:
             `gender` [N]: logit, positive for a woman; `quality` [N]: logit, positive for good;
-            `properties` [N, P]: standardised over the training portraits (see `in_truth_units`);
+            `properties` [N, P]: standardised over the training portraits;
             `identity` [N, 64]: unit vectors whose dot product says how much two people resemble each other;
             `features` [N, 256]: for distances between sets of pictures, such as KID.
         """
@@ -170,10 +170,6 @@ class Oracle(nn.Module):
             "identity": functional.normalize(self.identity_head(flat).float(), dim=1),
             "features": features,
         }
-
-    def in_truth_units(self, properties: Tensor) -> Tensor:
-        """Standardised properties [N, P] in the units of the portraits' truth."""
-        return properties * self.property_sd + self.property_mean
 
 
 @torch.inference_mode()

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from cnn.oracle import Oracle, read_pictures
+from cnn.verification import verify
 from stylegan.parallel import Processes
 
 GENDER, QUALITY, FIRST_PROPERTY = 0, 1, 2
@@ -225,12 +226,5 @@ def evaluate_oracle(oracle: Oracle, portraits: PairedPortraits) -> dict[str, Any
         "gender_auroc": float(roc_auc_score(truth[:, GENDER], first["gender"].numpy())),
         "quality_auroc": float(roc_auc_score(truth[:, QUALITY], first["quality"].numpy())),
         "property_r": correlations,
-        "identity_auc": identity_auc(first["identity"], second["identity"]),
+        "identity_auc": verify(first["identity"], second["identity"]).auc,
     }
-
-
-def identity_auc(first: Tensor, second: Tensor) -> float:
-    """How well similarity tells the same person (row i with row i) from another (every other row)."""
-    similarity = (first @ second.T).numpy()
-    same = np.eye(len(similarity), dtype=bool)
-    return float(roc_auc_score(same.ravel(), similarity.ravel()))

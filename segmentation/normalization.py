@@ -30,11 +30,13 @@ class ScoreStatistics:
 
     def normalize(self, values: np.ndarray) -> np.ndarray:
         """Raw scores [..., P] -> float64 [..., P] in standard deviations from the mean; NaN stays NaN."""
-        return (self._checked(values) - self.mean) / self.std
-
-    def denormalize(self, values: np.ndarray) -> np.ndarray:
-        """Normalised scores [..., P] -> raw scores, float64 [..., P]."""
-        return self._checked(values) * self.std + self.mean
+        values = np.asarray(values, np.float64)
+        if values.ndim == 0 or values.shape[-1] != len(self.names):
+            raise ValueError(
+                f"The last axis must hold the {len(self.names)} properties {', '.join(self.names)}, "
+                f"but the shape is {list(values.shape)}."
+            )
+        return (values - self.mean) / self.std
 
     def normalized_percentiles(self) -> np.ndarray:
         """Percentiles in normalised units, float64 [P, 7]."""
@@ -84,15 +86,6 @@ class ScoreStatistics:
                 f"Score statistics of {', '.join(bad)} are not finite numbers with a std above 0."
             )
         return statistics
-
-    def _checked(self, values: np.ndarray) -> np.ndarray:
-        values = np.asarray(values, np.float64)
-        if values.ndim == 0 or values.shape[-1] != len(self.names):
-            raise ValueError(
-                f"The last axis must hold the {len(self.names)} properties {', '.join(self.names)}, "
-                f"but the shape is {list(values.shape)}."
-            )
-        return values
 
 
 def fit(values: np.ndarray, valid: np.ndarray, names: tuple[str, ...] = PROPERTY_NAMES) -> ScoreStatistics:

@@ -21,8 +21,3 @@ def latent_rotation(z_dim: int, seed: int) -> Tensor:
 def latents_to_z(latents: Tensor, nuisance: Tensor, rotation: Tensor) -> Tensor:
     """Join latents u [N,P] with nuisance e [N,z_dim-P] and rotate; returns z [N,z_dim]."""
     return torch.cat([latents, nuisance], dim=1) @ rotation
-
-
-def z_to_latents(z: Tensor, rotation: Tensor, latent_size: int) -> Tensor:
-    """Recover u [N,P] from z [N,z_dim]."""
-    return (z @ rotation.T)[:, :latent_size]

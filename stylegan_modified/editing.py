@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylegan_modified.fine_tuning import cosine, set_learning_rate
-from stylegan_modified.losses import pyramid_loss
+from stylegan_modified.losses import multiscale_l1
 from stylegan_modified.property_cnn import PropertyCNN
 from stylegan_modified.stylegan_generator_v3 import Encoder
 
@@ -73,7 +73,7 @@ def encode_pictures(
         set_learning_rate(optimizer, cosine(step, refine_steps))
         # Sums, so that the pictures of a batch do not influence each other.
         drawn = model(z, found.own)["image"].float()
-        loss = pyramid_loss(drawn, images) * len(images)
+        loss = multiscale_l1(drawn, images) * len(images)
         if identity is not None:
             same = F.cosine_similarity(identity(drawn), shown, dim=1)
             loss = loss - REFINE_IDENTITY * same.sum()

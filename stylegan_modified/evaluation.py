@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from segmentation.property_table import PROPERTY_NAMES
@@ -128,21 +127,3 @@ def measure_control(sweep: Sweep, judge: Judge) -> ControlReport:
 
 def _named(values: np.ndarray) -> dict[str, float]:
     return {name: float(value) for name, value in zip(PROPERTY_NAMES, values, strict=True)}
-
-
-def identity_auc(vectors: np.ndarray) -> float:
-    """How surely a stranger can be told from the same person with other properties.
-
-    Area under the ROC curve of the similarity of embeddings: same latent at the two ends of a dial
-    (positives) against different latents at the same setting (negatives). 1 = never confused, 0.5 = chance.
-
-    Args:
-        vectors: [latents, 7, levels, D] unit vectors of who is shown in the pictures of a sweep of at least
-            two latents.
-    """
-    ends = vectors[:, :, [0, -1]]
-    same = (ends[:, :, 0] * ends[:, :, 1]).sum(-1).ravel()
-    across = np.einsum("ajed,bjed->abje", ends, ends)
-    different = across[~np.eye(len(ends), dtype=bool)].ravel()
-    labels = np.concatenate([np.ones(len(same)), np.zeros(len(different))])
-    return float(roc_auc_score(labels, np.concatenate([same, different])))

@@ -1,19 +1,19 @@
-"""Whether the same person stays while dials turn: resampled identity AUC and similarity along a sweep."""
+"""Whether the same person stays while dials turn: identity AUC, resampled, and similarity along a sweep."""
 
 from __future__ import annotations
 
 import numpy as np
 
 
-def resampled_identity_auc(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Identity AUC of resampled latents; a row of ones gives `evaluation.identity_auc` itself.
+def identity_auc(vectors: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """How surely a stranger can be told from the same person with other properties, for resampled latents.
 
-    The area is the probability that a pair of the same latent is more alike than a pair of two, which is a
-    mean over one latent (positives) and a pair of latents (negatives).
+    Area under the ROC curve of the similarity of embeddings: one latent at the two ends of a dial (positives)
+    against two latents at the same setting (negatives). 1 = never confused, 0.5 = chance.
 
     Args:
         vectors: float [N, P, levels, D] unit vectors of who is shown in the sweeps of P properties.
-        weights: [R, N] how often each latent counts in each resample.
+        weights: [R, N] how often each latent counts in each resample; None: one row of ones.
 
     Returns:
         [R] areas in [0, 1]; NaN for a resample of one latent alone.
@@ -27,7 +27,7 @@ def resampled_identity_auc(vectors: np.ndarray, weights: np.ndarray) -> np.ndarr
     ends = vectors[:, :, [0, -1]].astype(np.float64)
     same = (ends[:, :, 0] * ends[:, :, 1]).sum(-1)
     different = np.einsum("ajed,bjed->abje", ends, ends).reshape(latents, latents, -1)
-    return _resampled_area(same, different, weights)
+    return _resampled_area(same, different, np.ones((1, latents)) if weights is None else weights)
 
 
 def anchored_identity_auc(given: np.ndarray, edited: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified.evaluation_control import control_measures
-from stylegan_modified.evaluation_identity import resampled_identity_auc
+from stylegan_modified.evaluation_identity import identity_auc
 from stylegan_modified.evaluation_intervals import interval, weighted_mean, weighted_ratio
 from stylegan_modified.evaluation_preservation import hue_drifts, judged_drifts
 from stylegan_modified.evaluation_protocol import protocol_passes
@@ -116,8 +116,8 @@ def sweep_measures(readings: SweepReadings, weights: np.ndarray) -> dict[str, np
     )
     vectors = readings.identity
     if vectors is not None:
-        areas = [resampled_identity_auc(vectors[:, [j]], weights) for j in range(vectors.shape[1])]
-        found["identity_auc"] = resampled_identity_auc(vectors, weights)
+        areas = [identity_auc(vectors[:, [j]], weights) for j in range(vectors.shape[1])]
+        found["identity_auc"] = identity_auc(vectors, weights)
         found["identity_auc_per_property"] = np.stack(areas, axis=1)
     if readings.gender is not None and readings.quality is not None:
         found["women_in_sweeps"] = weighted_mean(weights, (readings.gender > 0).mean(axis=1))

@@ -65,11 +65,6 @@ def smallest_directions(effect: Tensor, w: Tensor) -> Tensor:
     return directions.to(w.dtype)
 
 
-def linear_directions(w: Tensor, properties: Tensor, ridge: float = RIDGE) -> Tensor:
-    """`smallest_directions` [K, w_dim] of properties [N, K] fitted on latents w [N, w_dim]."""
-    return smallest_directions(fit_linear(w, properties, ridge)[0], w)
-
-
 def fit_boundary(w: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     """Logistic regression of a class on latents w [N, w_dim]; `wanted` [N] bool has both classes.
 

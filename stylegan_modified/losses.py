@@ -107,7 +107,7 @@ def hue_loss(first: Tensor, second: Tensor, first_region: Tensor, second_region:
     return ((shares[0] - shares[1]).abs().mean(dim=1) * known).mean()
 
 
-def pyramid_loss(first: Tensor, second: Tensor, levels: int = 3) -> Tensor:
+def multiscale_l1(first: Tensor, second: Tensor, levels: int = 3) -> Tensor:
     """Mean absolute difference of two pictures [N, 3, H, W], averaged over `levels` halvings of their
     size.
     """

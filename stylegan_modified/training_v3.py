@@ -29,7 +29,7 @@ from stylegan_modified.fine_tuning import (
     mixed_precision,
     set_learning_rate,
 )
-from stylegan_modified.losses import cosine_distance, kl_divergence, pyramid_loss
+from stylegan_modified.losses import cosine_distance, kl_divergence, multiscale_l1
 from stylegan_modified.recipes import V3Recipe
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
 from stylegan_modified.stylegan_generator_v3 import Encoder, sample_posterior
@@ -152,7 +152,10 @@ class ConditionalVAETrainer(Trainer):
             for share, part in ((known, slice(count)), (given, slice(count, None)))
         )
         terms = {
-            "reconstruction": (options.reconstruction_weight, given.weight * pyramid_loss(decoded, pictures)),
+            "reconstruction": (
+                options.reconstruction_weight,
+                given.weight * multiscale_l1(decoded, pictures),
+            ),
             "latent": (options.latent_weight, known.weight * self._latent_error(mean[:count], rows)),
             "kl": (options.kl_weight, divergence),
         }

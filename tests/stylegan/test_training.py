@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from stylegan.latents import latent_rotation, latents_to_z, z_to_latents
+from stylegan.latents import latent_rotation, latents_to_z
 from stylegan.losses import pyramid_loss, r1_penalty
 from stylegan.phases import Phase, TrainingConfig, phases_from_tables
 from stylegan.training import Trainer, TrainingError, TrainingImages
@@ -217,7 +217,7 @@ def test_latents_survive_the_rotation() -> None:
     rotation = latent_rotation(8, seed=1)
     assert torch.allclose(rotation @ rotation.T, torch.eye(8), atol=1e-5)
     u, e = torch.randn(6, 5), torch.randn(6, 3)
-    assert torch.allclose(z_to_latents(latents_to_z(u, e, rotation), rotation, 5), u, atol=1e-5)
+    assert torch.allclose((latents_to_z(u, e, rotation) @ rotation.T)[:, :5], u, atol=1e-5)
 
 
 def test_r1_of_a_linear_score() -> None:

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from cnn.oracle_metrics import kernel_inception_distance
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified import evaluation_intervals
-from stylegan_modified.evaluation import distinct_requests, identity_auc, run_sweep, sweep_requests
+from stylegan_modified.evaluation import distinct_requests, run_sweep, sweep_requests
 from stylegan_modified.evaluation_baseline import LinearDialGenerator
 from stylegan_modified.evaluation_control import control_measures, fit_lines
-from stylegan_modified.evaluation_identity import resampled_identity_auc, sweep_similarity
+from stylegan_modified.evaluation_identity import identity_auc, sweep_similarity
 from stylegan_modified.evaluation_intervals import interval, mean_of_pairs, resample_weights, with_all
 from stylegan_modified.evaluation_preservation import (
     changes_outside,
@@ -75,15 +76,18 @@ def test_pairs_of_an_item_with_itself_do_not_count() -> None:
     np.testing.assert_allclose(mean_of_pairs(weights, lambda rows, columns: values[rows, columns]), 2.0)
 
 
-def test_resampled_identity_auc_equals_the_area_under_the_curve() -> None:
+def test_identity_auc_is_the_area_under_the_curve() -> None:
     rng = np.random.default_rng(3)
     people = rng.normal(size=(9, 1, 1, 8))
     vectors = unit(people + 0.9 * rng.normal(size=(9, 7, 5, 8)))
-    area = resampled_identity_auc(vectors, with_all(resample_weights(9, 50)))
-    assert area[0] == pytest.approx(identity_auc(vectors), abs=1e-12)
+    area = identity_auc(vectors, with_all(resample_weights(9, 50)))
+    ends = vectors[:, :, [0, -1]]
+    same = (ends[:, :, 0] * ends[:, :, 1]).sum(-1).ravel()
+    different = np.einsum("ajed,bjed->abje", ends, ends)[~np.eye(9, dtype=bool)].ravel()
+    labels = np.repeat([1, 0], [len(same), len(different)])
+    expected = roc_auc_score(labels, np.concatenate([same, different]))
+    assert area[0] == pytest.approx(expected, abs=1e-12) == identity_auc(vectors)[0]
     assert 0.5 < area[0] < 1 and area[1:].std() > 0
-    one = resampled_identity_auc(vectors[:, [2]], np.ones((1, 9)))[0]
-    assert one == pytest.approx(identity_auc(vectors[:, [2]]), abs=1e-12)
     similarity = sweep_similarity(vectors)
     np.testing.assert_allclose(similarity[:, 2], 1)
     assert (similarity[:, [0, 4]] < 0.99).all()

@@ -5,7 +5,7 @@ import torch
 
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified.dials import DialNetwork
-from stylegan_modified.linear_latents import linear_directions
+from stylegan_modified.linear_latents import fit_linear, smallest_directions
 from stylegan_modified.property_cnn import CROPS, PropertyCNN, PropertyCNNConfig
 from stylegan_modified.stylegan_discriminator import ConditionedStyleGANDiscriminator
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
@@ -107,10 +107,10 @@ def test_linear_directions_find_what_moves_one_property_alone() -> None:
     rng = torch.Generator().manual_seed(0)
     w = torch.randn(2000, 16, generator=rng) @ torch.randn(16, 16, generator=rng)
     effect = torch.randn(16, 7, generator=rng)
-    directions = linear_directions(w, w @ effect + 0.5)
+    directions = smallest_directions(fit_linear(w, w @ effect + 0.5)[0], w)
     torch.testing.assert_close(directions @ effect, torch.eye(7), atol=0.05, rtol=0)
     with pytest.raises(ValueError, match="too few"):
-        linear_directions(w[:16], (w @ effect)[:16])
+        fit_linear(w[:16], (w @ effect)[:16])
 
 
 @pytest.mark.parametrize("architecture", ["stylegan", "stylegan2"])

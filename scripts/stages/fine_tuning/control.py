@@ -21,10 +21,10 @@ from stylegan_modified.evaluation import (
     ControlReport,
     Generate,
     Sweep,
-    identity_auc,
     measure_control,
     run_sweep,
 )
+from stylegan_modified.evaluation_identity import identity_auc
 
 PREVIEW_SEEDS = tuple(range(4))
 
@@ -79,7 +79,7 @@ def read_sweep(stage: Stage, sweep: Sweep) -> dict[str, float]:
     shape = sweep.images.shape
     read = read_pictures(oracle, torch.from_numpy(sweep.images.reshape(-1, *shape[3:])))
     return {
-        "identity_auc": identity_auc(read["identity"].numpy().reshape(*shape[:3], -1)),
+        "identity_auc": float(identity_auc(read["identity"].numpy().reshape(*shape[:3], -1))[0]),
         "women": float((read["gender"] > 0).float().mean()),
         "good_quality": float((read["quality"] > 0).float().mean()),
     }
