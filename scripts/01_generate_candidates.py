@@ -8,13 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.pipeline import Stage, StageSpec, option
 from scripts.pipeline.items import ItemOptions, run_item_stage, run_items
-from scripts.stages.workspace import (
-    CANDIDATE_PICTURES,
-    CANDIDATE_SHEET,
-    CANDIDATES,
-    GENERATOR_INPUT,
-    LATENTS,
-)
+from scripts.stages.workspace import CANDIDATE_PICTURES, CANDIDATE_SHEET, CANDIDATES, GENERATOR_INPUT, LATENTS
 from stylegan.seeds import CANDIDATES as SEEDS
 
 
@@ -28,7 +22,6 @@ class Options(ItemOptions):
     trunc_layers: int = option(
         0, help="layers that truncation applies to, counted from the coarsest; 0: no truncation"
     )
-    batch_size: int = option(32, help="images per forward pass", affects_results=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()

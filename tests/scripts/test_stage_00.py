@@ -1,23 +1,22 @@
-"""Weights come from the bundle, a folder or a server that breaks off, and never half."""
+"""Weights come from the bundle, a folder or a server that breaks off: never half, never others in silence."""
 
 import hashlib
-import importlib.util
+import importlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import torch
 
-from scripts.pipeline import downloads
-from scripts.pipeline.layers import REPOSITORY
-from stylegan.checkpoint import save_checkpoint
-from stylegan.stylegan_discriminator import StyleGANDiscriminator
-from stylegan.stylegan_generator import StyleGANGenerator
+from scripts import make_labels
+from scripts.pipeline import downloads, run_stage
+from stylegan.checkpoint import save_checkpoint, weights_id
+from stylegan_modified.stylegan_generator import transplant
+from tests.stylegan import tiny
 
-SCRIPT = REPOSITORY / "scripts" / "00_fetch_weights.py"
 PAYLOAD = bytes(range(256)) * 4096
 SHA256 = hashlib.sha256(PAYLOAD).hexdigest()
 
@@ -101,85 +100,117 @@ def test_without_a_checksum_nothing_is_continued(server: ThreadingHTTPServer, tm
     assert fetch(server, "/", target, sha256=None).read_bytes() == PAYLOAD
 
 
-def test_a_larger_file_than_was_promised_is_refused(server: ThreadingHTTPServer, tmp_path: Path) -> None:
-    url, check = f"http://127.0.0.1:{server.server_port}/", downloads.Check(1000, SHA256)
-    with pytest.raises(downloads.DownloadError, match="more than 1000 bytes"):
-        downloads.download(url, tmp_path / "model.pt", check, schemes=("http",))
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_beginning_of_a_checksum_is_enough(server: ThreadingHTTPServer, tmp_path: Path) -> None:
-    assert fetch(server, "/", tmp_path / "a.pt", sha256=SHA256[:8]).read_bytes() == PAYLOAD
-    with pytest.raises(downloads.DownloadError, match="its sha256 is"):
-        fetch(server, "/", tmp_path / "b.pt", sha256="f" * 8)
-
-
-def test_a_wrong_file_is_thrown_away(server: ThreadingHTTPServer, tmp_path: Path) -> None:
-    target = tmp_path / "model.pt"
-    with pytest.raises(downloads.DownloadError, match="its sha256 is"):
-        fetch(server, "/", target, sha256="0" * 64)
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize(
-    ("path", "message"), [("/missing", "the server answered 404"), ("https", "only https is accepted")]
+    ("path", "size", "sha256", "message"),
+    [
+        ("/", 1000, SHA256, "more than 1000 bytes"),
+        ("/", len(PAYLOAD), "0" * 64, "its sha256 is"),
+        ("/", len(PAYLOAD), "f" * 8, "its sha256 is"),
+        ("/missing", None, None, "the server answered 404"),
+        ("http://127.0.0.1:9/x", None, None, "no connection"),
+        ("ftp://127.0.0.1:9/x", None, None, "only http is accepted"),
+    ],
 )
-def test_dead_and_insecure_sources(
-    server: ThreadingHTTPServer, tmp_path: Path, path: str, message: str
+def test_what_is_not_the_file_leaves_nothing(
+    server: ThreadingHTTPServer, tmp_path: Path, path: str, size: int | None, sha256: str | None, message: str
 ) -> None:
+    url = f"http://127.0.0.1:{server.server_port}{path}" if path.startswith("/") else path
     with pytest.raises(downloads.DownloadError, match=message):
-        if path == "https":
-            downloads.download("http://127.0.0.1/x", tmp_path / "x", downloads.Check())
-        fetch(server, path, tmp_path / "x")
+        downloads.download(url, tmp_path / "model.pt", downloads.Check(size, sha256), schemes=("http",))
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_no_connection(tmp_path: Path) -> None:
-    with pytest.raises(downloads.DownloadError, match="no connection"):
-        downloads.download("http://127.0.0.1:9/x", tmp_path / "x", downloads.Check(), schemes=("http",))
+def test_the_beginning_of_a_checksum_is_enough_and_http_is_not(
+    server: ThreadingHTTPServer, tmp_path: Path
+) -> None:
+    assert fetch(server, "/", tmp_path / "a.pt", sha256=SHA256[:8]).read_bytes() == PAYLOAD
+    with pytest.raises(downloads.DownloadError, match="only https is accepted"):
+        downloads.download("http://127.0.0.1/x", tmp_path / "x", downloads.Check())
 
 
-WEIGHTS = """
+TARGET, LABELS = "stylegan/stylegan_model.pth", "cnn/synthesize_results_quality_and_gender.csv"
+PARSER, DETECTOR = "segmentation/models/segmentation_model.pt", "segmentation/models/mtcnn_pnet.pt"
+PACKAGE = f"""
 [[weights]]
-path = "stylegan/stylegan_model.pth"
+path = "{DETECTOR}"
+package = "facenet_pytorch/data/pnet.pt"
+found_at = "the package"
+"""
+BUNDLED = f"""
+[[weights]]
+path = "{TARGET}"
+bundled = "stylegan_model.safetensors"
+is_stylegan = true
+found_at = "data/embedded of this repository"
+
+[[weights]]
+path = "{LABELS}"
+bundled = "synthesize_results_quality_and_gender.csv"
+user_may_edit = true
+found_at = "data/embedded of this repository"
+{PACKAGE}
+[01_generate_candidates]
+count = 4
+"""
+PUBLISHED = f"""
+[[weights]]
+path = "{TARGET}"
 names = ["other_name.pth"]
 is_stylegan = true
 found_at = "the model zoo"
 
 [[weights]]
-path = "segmentation/models/segmentation_model.pt"
+path = "{PARSER}"
 urls = ["https://127.0.0.1:9/model.pt"]
-size_bytes = {size}
-sha256 = "{sha256}"
+size_bytes = {len(PAYLOAD)}
+sha256 = "{SHA256}"
 found_at = "the hub"
+{PACKAGE}"""
 
-[[weights]]
-path = "segmentation/models/mtcnn_pnet.pt"
-package = "facenet_pytorch/data/pnet.pt"
-"""
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """Runs 00 (or another script) on the workspace in this process: exit code, and all that it said."""
+    config = tmp_path / "options.toml"
+
+    def run(*arguments: object, toml: str = BUNDLED, name: str = "00_fetch_weights") -> tuple[int, str]:
+        config.write_text(toml)
+        script = importlib.import_module(f"scripts.{name}")
+        words = ("--workspace", tmp_path / "workspace", "--config", config, "--device", "cpu", *arguments)
+        with pytest.raises(SystemExit) as ended:
+            run_stage(script.SPEC, script.Options, script.run, list(map(str, words)))
+        output = capsys.readouterr()
+        return ended.value.code or 0, output.out + output.err
+
+    return run
+
+
+def make_weights(path: Path, salt: int = 0) -> str:
+    """A generator trained on one's own photographs, as train_stylegan writes it; its weights id."""
+    generator = tiny.generator().state_dict()
+    generator["truncation.w_avg"] += salt
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(
+        path.with_suffix(".safetensors"),
+        generator=generator,
+        discriminator=tiny.discriminator().state_dict(),
+        generator_smooth={name: value.clone() for name, value in generator.items()},
+    )
+    path.with_suffix(".safetensors").replace(path)
+    return weights_id(path)
 
 
 @pytest.fixture
 def by_hand(tmp_path: Path) -> Path:
     """A folder that holds what the user fetched: a tiny StyleGAN under another name and a parser."""
-    torch.manual_seed(0)
-    sizes = {"fmaps_base": 32, "fmaps_max": 8}
-    generator = StyleGANGenerator(8, z_space_dim=8, w_space_dim=8, mapping_layers=2, mapping_fmaps=8, **sizes)
-    folder = tmp_path / "by_hand"
-    save_checkpoint(
-        folder / "other_name.pth",
-        generator=generator.state_dict(),
-        discriminator=StyleGANDiscriminator(8, **sizes).state_dict(),
-        generator_smooth=generator.state_dict(),
-    )
-    (folder / "segmentation_model.pt").write_bytes(PAYLOAD)
-    return folder
+    make_weights(tmp_path / "by_hand/other_name.pth")
+    (tmp_path / "by_hand/segmentation_model.pt").write_bytes(PAYLOAD)
+    return tmp_path / "by_hand"
 
 
 @pytest.fixture
-def arguments(tmp_path: Path) -> list[object]:
-    config = tmp_path / "weights.toml"
-    config.write_text(WEIGHTS.format(size=len(PAYLOAD), sha256=SHA256))
-    return ["--workspace", tmp_path / "workspace", "--config", config]
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "workspace" / TARGET
 
 
 def files_below(folder: Path) -> set[str]:
@@ -187,104 +218,176 @@ def files_below(folder: Path) -> set[str]:
     return {path for path in found if not path.startswith(("_stages/", "logs/"))}
 
 
-def test_files_from_a_folder(run_script, arguments: list[object], by_hand: Path, tmp_path: Path) -> None:
-    result = run_script(SCRIPT, *arguments, "--from", by_hand)
-    assert result.returncode == 0, result.stderr
+def test_files_from_a_folder(run: Callable, by_hand: Path, tmp_path: Path, place: Path) -> None:
+    code, said = run("--from", by_hand, toml=PUBLISHED)
+    assert code == 0, said
     workspace = tmp_path / "workspace"
-    assert files_below(workspace) == {
-        "stylegan/stylegan_model.pth",
-        "segmentation/models/segmentation_model.pt",
-        "segmentation/models/mtcnn_pnet.pt",
-    }
-    assert "up to date" in run_script(SCRIPT, *arguments, "--from", by_hand).stdout
+    assert files_below(workspace) == {TARGET, PARSER, DETECTOR}
+    assert "up to date" in run("--from", by_hand, toml=PUBLISHED)[1]
 
     # The checksum of the generator is not published, so the first one counts from now on.
     record = json.loads((workspace / "_stages/00_fetch_weights/files.json").read_text())
-    assert len(record["stylegan/stylegan_model.pth"]) == 64
-    target = workspace / "stylegan/stylegan_model.pth"
-    target.write_bytes(target.read_bytes()[:-100])
-    (workspace / "segmentation/models/mtcnn_pnet.pt").unlink()
-    changed = run_script(SCRIPT, *arguments, "--from", by_hand)
-    assert changed.returncode == 5
-    assert "its sha256 is" in changed.stderr
-    assert run_script(SCRIPT, *arguments, "--from", by_hand, "--force").returncode == 0
+    assert len(record[TARGET]) == 64
+    place.write_bytes(place.read_bytes()[:-100])
+    (workspace / DETECTOR).unlink()
+    code, said = run("--from", by_hand, toml=PUBLISHED)
+    assert code == 5 and "its sha256 is" in said
+    assert run("--from", by_hand, "--force", toml=PUBLISHED)[0] == 0
 
 
-def test_without_network_it_says_what_to_place_where(
-    run_script, arguments: list[object], by_hand: Path, tmp_path: Path
-) -> None:
-    result = run_script(SCRIPT, *arguments)
-    assert result.returncode == 5
+def test_without_network_it_says_what_to_place_where(run: Callable, by_hand: Path, tmp_path: Path) -> None:
+    code, said = run(toml=PUBLISHED)
+    assert code == 5
     size = f"{len(PAYLOAD)} bytes"
-    for text in ("other_name.pth", "the model zoo", "the hub", SHA256, size, "--from FOLDER"):
-        assert text in result.stderr
-    assert "no connection" in result.stderr
-    assert "Traceback" not in result.stderr
-    assert files_below(tmp_path / "workspace") == {"segmentation/models/mtcnn_pnet.pt"}
-    assert run_script(SCRIPT, *arguments, "--from", by_hand).returncode == 0
+    for text in (
+        "other_name.pth",
+        "the model zoo",
+        "the hub",
+        SHA256,
+        size,
+        "--from FOLDER",
+        "no connection",
+    ):
+        assert text in said
+    assert files_below(tmp_path / "workspace") == {DETECTOR}
+    assert run("--from", by_hand, toml=PUBLISHED)[0] == 0
 
 
-def test_bad_files_never_get_a_final_name(
-    run_script, arguments: list[object], by_hand: Path, tmp_path: Path
-) -> None:
+def test_bad_files_never_get_a_final_name(run: Callable, by_hand: Path, tmp_path: Path) -> None:
     (by_hand / "segmentation_model.pt").write_bytes(PAYLOAD[:-1])
     (by_hand / "other_name.pth").write_bytes(b"not a checkpoint")
-    result = run_script(SCRIPT, *arguments, "--from", by_hand)
-    assert result.returncode == 5
-    assert f"it has {len(PAYLOAD) - 1} bytes instead of {len(PAYLOAD)}" in result.stderr
-    assert "Traceback" not in result.stderr
-    assert files_below(tmp_path / "workspace") == {"segmentation/models/mtcnn_pnet.pt"}
+    code, said = run("--from", by_hand, toml=PUBLISHED)
+    assert code == 5
+    assert f"it has {len(PAYLOAD) - 1} bytes instead of {len(PAYLOAD)}" in said
+    assert files_below(tmp_path / "workspace") == {DETECTOR}
 
 
-def load_script():
-    spec = importlib.util.spec_from_file_location("fetch_weights", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.mark.parametrize("preset", ["embedded", "celeba256", "smoke"])
-def test_presets_list_their_weights(preset: str) -> None:
-    script = load_script()
+@pytest.mark.parametrize(("preset", "known_count"), [("embedded", 3), ("celeba256", 4), ("smoke", 3)])
+def test_presets_list_their_weights(preset: str, known_count: int) -> None:
+    script = importlib.import_module("scripts.00_fetch_weights")
     wanted = script.weight_files(script.Options(preset=preset))
     paths = [file.path for file in wanted]
-    assert "stylegan/stylegan_model.pth" in paths
-    assert len(set(paths)) == len(paths)
-    for file in wanted:
-        assert file.found_at
-        assert all(url.startswith("https://") for url in file.urls)
-    known = [file for file in wanted if file.sha256]
-    assert {len(file.sha256) for file in known} == {64} and len(known) == (4 if preset == "celeba256" else 3)
+    assert TARGET in paths and len(set(paths)) == len(paths)
+    assert all(file.found_at and all(url.startswith("https://") for url in file.urls) for file in wanted)
+    assert [len(file.sha256) for file in wanted if file.sha256] == [64] * known_count
     assert any(file.bundled for file in wanted) == (preset != "celeba256")
 
 
-def test_labels_of_the_user_survive(run_script, tmp_path: Path) -> None:
+def test_labels_of_the_user_survive(run: Callable, tmp_path: Path, place: Path) -> None:
     """The bundle fills the workspace; a label file that the user changed is kept, even by --force."""
-    workspace = tmp_path / "workspace"
-    assert run_script(SCRIPT, "--workspace", workspace).returncode == 0
-    labels = workspace / "cnn/synthesize_results_quality_and_gender.csv"
+    code, said = run()
+    assert code == 0 and f"weights {weights_id(place)}, converted from data/embedded" in said
+    labels = tmp_path / "workspace" / LABELS
     bundled = labels.read_bytes()
     assert bundled.startswith(b"img_name,quality,gender")
     labels.write_bytes(bundled + b"mine\n")
-    assert run_script(SCRIPT, "--workspace", workspace, "--force").returncode == 0
+    assert run("--force")[0] == 0
     assert labels.read_bytes() == bundled + b"mine\n"
     labels.unlink()
-    assert run_script(SCRIPT, "--workspace", workspace, "--force").returncode == 0
+    assert run("--force")[0] == 0
     assert labels.read_bytes() == bundled
 
 
 @pytest.mark.parametrize("is_from_folder", [False, True])
 def test_a_file_that_was_put_but_not_remembered_is_known_again(
-    run_script, tmp_path: Path, is_from_folder: bool
+    run: Callable, tmp_path: Path, is_from_folder: bool
 ) -> None:
-    labels = "cnn/synthesize_results_quality_and_gender.csv"
     (tmp_path / "given").mkdir()
-    (tmp_path / "given" / Path(labels).name).write_text("img_name,quality,gender\n")
-    words = ("--workspace", tmp_path, *(("--from", tmp_path / "given") if is_from_folder else ()))
-    assert run_script(SCRIPT, *words).returncode == 0
-    record = tmp_path / "_stages/00_fetch_weights/files.json"
+    (tmp_path / "given" / Path(LABELS).name).write_text("img_name,quality,gender\n")
+    words = ("--from", tmp_path / "given") if is_from_folder else ()
+    assert run(*words)[0] == 0
+    record = tmp_path / "workspace/_stages/00_fetch_weights/files.json"
     remembered = json.loads(record.read_text())
-    record.write_text(json.dumps({name: sha for name, sha in remembered.items() if name != labels}))
-    (tmp_path / "_stages/00_fetch_weights/_stage.json").unlink()  # as a run leaves it that was killed
-    assert run_script(SCRIPT, *words).returncode == 0
+    record.write_text(json.dumps({name: sha for name, sha in remembered.items() if name != LABELS}))
+    record.with_name("_stage.json").unlink()  # as a run leaves it that was killed
+    assert run(*words)[0] == 0
     assert json.loads(record.read_text()) == remembered
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("mine/stylegan_model.safetensors", "mine"),  # as train_stylegan leaves it
+        ("mine/stylegan_model.pth", "mine"),  # renamed
+        ("mine/my own faces.ckpt", "mine"),  # found by its contents
+        ("mine/best.safetensors", "mine/best.safetensors"),  # one file
+        ("workspace/stylegan/stylegan_model.safetensors", ""),  # laid beside its place
+    ],
+)
+def test_a_generator_of_one_s_own_enters_the_row(
+    run: Callable, tmp_path: Path, place: Path, name: str, given: str
+) -> None:
+    mine = make_weights(tmp_path / name)
+    (tmp_path / "mine").mkdir(exist_ok=True)
+    (tmp_path / "mine" / "checkpoint.pt").write_bytes(b"state of the training")
+    words = ("--from", tmp_path / given) if given else ()
+    code, said = run(*words)
+    assert code == 0, said
+    assert weights_id(place) == mine
+    assert torch.load(place, weights_only=True)["generator"].keys()  # other programs can read it, too
+    line = next(line for line in said.splitlines() if line.startswith("  generator: "))
+    assert "16x16" in line and mine in line and str(tmp_path / name) in line
+    assert run(*words)[1].count("up to date") == 1
+    assert run()[1].count("up to date") == 1
+    assert weights_id(place) == mine
+    if given == "mine":
+        assert "not used: " in said and "checkpoint.pt" in said
+        code, said = run(name="01_generate_candidates")
+        assert code == 0 and str(tmp_path / name) in said and mine in said
+
+
+@pytest.mark.parametrize("state", ["new", "complete", "forced"])
+@pytest.mark.parametrize("content", ["nothing", "pickle", "no folder"])
+def test_a_source_that_gives_nothing_is_refused(
+    run: Callable, tmp_path: Path, place: Path, state: str, content: str
+) -> None:
+    """Before anything of an earlier run is removed."""
+    if state != "new":
+        make_weights(tmp_path / "workspace/stylegan/stylegan_model.safetensors")
+        assert run()[0] == 0
+    source = tmp_path / "given"
+    if content != "no folder":
+        source.mkdir()
+    if content == "pickle":
+        torch.save(torch.nn.Linear(2, 2), source / "ffhq.pkl")
+    code, said = run("--from", source, *(["--force"] if state == "forced" else []))
+    assert code == 5 and str(source) in said and "Traceback" not in said
+    assert ("ffhq.pkl is refused: it holds a whole network" in said) == (content == "pickle")
+    assert place.exists() == (state != "new")
+
+
+def test_another_generator_than_the_one_in_place_is_not_ignored(
+    run: Callable, tmp_path: Path, place: Path
+) -> None:
+    first, second = make_weights(tmp_path / "a/a.pth"), make_weights(tmp_path / "b/b.pth", 1)
+    assert run("--from", tmp_path / "a")[0] == 0
+    code, said = run("--from", tmp_path / "b")
+    assert code == 5 and "--force" in said and str(tmp_path / "b/b.pth") in said
+    assert weights_id(place) == first
+    record = tmp_path / "workspace/_stages/00_fetch_weights/_stage.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"state": "running"}))  # as if killed
+    assert run("--from", tmp_path / "b")[0] == 5
+    assert run("--from", tmp_path / "b", "--force")[0] == 0
+    assert weights_id(place) == second
+    make_weights(place.with_suffix(".safetensors"))
+    code, said = run()
+    assert code == 5 and "stylegan_model.safetensors is another file" in said
+
+
+def test_several_and_wrong_generators_are_named(run: Callable, tmp_path: Path, place: Path) -> None:
+    for name in ("one.pth", "other.safetensors"):
+        make_weights(tmp_path / "mine" / name)
+    code, said = run("--from", tmp_path / "mine")
+    assert code == 5 and "one.pth, other.safetensors" in said
+    fine_tuned = transplant(tiny.generator()).state_dict()
+    (tmp_path / "tuned").mkdir()
+    torch.save(fine_tuned, tmp_path / "tuned/stylegan_model.pth")
+    code, said = run("--from", tmp_path / "tuned")
+    assert code == 5 and f"{tmp_path / 'tuned/stylegan_model.pth'} cannot be used" in said
+    assert "with 7 properties" in said and ".tmp-" not in said
+    assert not place.exists()
+
+
+def test_weights_that_would_have_no_say_are_refused() -> None:
+    with pytest.raises(ValueError, match="--weights has no say"):
+        make_labels.Options(from_workspace=True, weights=Path("mine.safetensors"))

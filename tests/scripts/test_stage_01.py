@@ -12,9 +12,8 @@ from safetensors import safe_open
 
 from scripts.pipeline.layers import REPOSITORY
 from stylegan.checkpoint import save_checkpoint, weights_id
-from stylegan.stylegan_discriminator import StyleGANDiscriminator
-from stylegan.stylegan_generator import StyleGANGenerator
 from tests.processes import wait_until
+from tests.stylegan import tiny
 
 SCRIPT = REPOSITORY / "scripts" / "01_generate_candidates.py"
 WEIGHTS = "stylegan/stylegan_model.pth"
@@ -22,16 +21,12 @@ WEIGHTS = "stylegan/stylegan_model.pth"
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    sizes = {"fmaps_base": 64, "fmaps_max": 8}
-    generator = StyleGANGenerator(
-        16, z_space_dim=8, w_space_dim=8, mapping_layers=2, mapping_fmaps=8, **sizes
-    )
+    generator = tiny.generator().state_dict()
     save_checkpoint(
         tmp_path / "workspace" / WEIGHTS,
-        generator=generator.state_dict(),
-        discriminator=StyleGANDiscriminator(16, **sizes).state_dict(),
-        generator_smooth=generator.state_dict(),
+        generator=generator,
+        discriminator=tiny.discriminator().state_dict(),
+        generator_smooth=generator,
     )
     return tmp_path / "workspace"
 
@@ -74,11 +69,15 @@ def test_files_columns_and_seeds(run_script, workspace: Path) -> None:
     assert "02_filter_candidates.py" in result.stdout
 
 
-def test_a_vanished_picture_is_made_again(run_script, workspace: Path) -> None:
+@pytest.mark.parametrize(
+    "gone", [["synthesize_results/000001.jpg"], ["synthesize_results/000002.jpg", "candidates.csv"]]
+)
+def test_what_vanished_is_made_again(run_script, workspace: Path, gone: list[str]) -> None:
     arguments = ("--workspace", workspace, "--count", 3)
     assert run_script(SCRIPT, *arguments).returncode == 0
     before = pixels(workspace)
-    (workspace / "stylegan/synthesize_results/000001.jpg").unlink()
+    for name in gone:
+        (workspace / "stylegan" / name).unlink()
     result = run_script(SCRIPT, *arguments)
     assert result.returncode == 0, result.stderr
     assert "vanished" in result.stdout
@@ -106,39 +105,27 @@ def test_same_pictures_in_other_batches_and_after_a_kill(
     resumed = run_script(SCRIPT, *arguments)
     assert resumed.returncode == 0, resumed.stderr
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in before.items())
-    assert np.abs(pixels(workspace) - pixels(other)).max() <= 2
+    assert np.abs(pixels(workspace) - pixels(other)).max() <= 4  # one grey level before JPEG
     for mine, theirs in zip(latents(workspace), latents(other), strict=True):
         assert np.allclose(mine, theirs, atol=1e-5)
     tables = [(place / "stylegan/candidates.csv").read_bytes() for place in (workspace, other)]
     assert tables[0] == tables[1]
 
 
-def test_a_deleted_picture_comes_back_with_the_table(run_script, workspace: Path) -> None:
-    arguments = ("--workspace", workspace, "--count", 4)
-    run_script(SCRIPT, *arguments)
-    before = pixels(workspace)
-    (workspace / "stylegan/synthesize_results/000002.jpg").unlink()
-    (workspace / "stylegan/candidates.csv").unlink()
-    assert run_script(SCRIPT, *arguments).returncode == 0
-    assert np.array_equal(pixels(workspace), before)
-
-
-@pytest.mark.parametrize("damage", ["truncated", "text"])
-def test_bad_weights_are_one_message(run_script, workspace: Path, damage: str) -> None:
-    path = workspace / WEIGHTS
-    path.write_bytes(path.read_bytes()[:500] if damage == "truncated" else b"no weights")
-    result = run_script(SCRIPT, "--workspace", workspace, "--count", 2)
+def test_bad_weights_are_one_message_and_new_ones_make_the_candidates_stale(
+    run_script, workspace: Path
+) -> None:
+    arguments, path = ("--workspace", workspace, "--count", 2), workspace / WEIGHTS
+    whole = path.read_bytes()
+    path.write_bytes(whole[:500])
+    result = run_script(SCRIPT, *arguments)
     assert result.returncode == 5
-    assert "00_fetch_weights.py" in result.stderr
-    assert "Traceback" not in result.stderr
-
-
-def test_new_weights_make_the_candidates_stale(run_script, workspace: Path) -> None:
-    arguments = ("--workspace", workspace, "--count", 2)
+    assert "00_fetch_weights.py" in result.stderr and "Traceback" not in result.stderr
+    path.write_bytes(whole)
     assert run_script(SCRIPT, *arguments).returncode == 0
-    states = torch.load(workspace / WEIGHTS, weights_only=True)
+    states = torch.load(path, weights_only=True)
     states["generator_smooth"]["synthesis.layer0.const"] += 1
-    torch.save(states, workspace / WEIGHTS)
+    torch.save(states, path)
     stale = run_script(SCRIPT, *arguments)
     assert stale.returncode == 5
     assert f"input {WEIGHTS}" in stale.stderr

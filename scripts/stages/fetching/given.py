@@ -1,15 +1,14 @@
-"""Weights that a person gives: found by name or by content, checked, and brought to their place."""
+"""Weights that a person gives: found by name or by content, and brought to their place."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from scripts.pipeline import UserError, files, fingerprint
 from scripts.stages.fetching.weight_files import SUFFIXES, WeightFile
-from stylegan.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint, weights_id
+from stylegan.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from stylegan.weights_file import is_safetensors
 
 
@@ -22,8 +21,8 @@ class Given:
         unused: files of weights that are none of the entries -> why, where they were looked into.
     """
 
-    found: dict[str, Path]
-    unused: dict[Path, str]
+    found: dict[str, Path] = field(default_factory=dict)
+    unused: dict[Path, str] = field(default_factory=dict)
 
 
 def look_through(source: Path, wanted: Sequence[WeightFile]) -> Given:
@@ -41,13 +40,13 @@ def look_through(source: Path, wanted: Sequence[WeightFile]) -> Given:
         named = next((by_name[name] for name in file.accepted_names if name in by_name), None)
         if named is not None:
             found[file.path] = named
-    likely = present if source.is_file() else [p for p in present if p.suffix.lower() in SUFFIXES]
-    rest = [path for path in likely if path not in found.values()]
-    reasons = dict.fromkeys(rest, "")
+    reasons = {
+        path: ""
+        for path in present
+        if path not in found.values() and (source.is_file() or path.suffix.lower() in SUFFIXES)
+    }
     for file in wanted:
-        if file.path in found:
-            continue
-        fitting = [path for path in rest if _fits(file, path, reasons)]
+        fitting = [path for path in reasons if file.path not in found and _fits(file, path, reasons)]
         if len(fitting) > 1:
             raise UserError(
                 f"--from {source} holds several files that could be {file.path}: "
@@ -83,11 +82,7 @@ def _fits(file: WeightFile, path: Path, reasons: dict[Path, str]) -> bool:
 
 
 def load_base(path: Path) -> Checkpoint:
-    """An original StyleGAN in a file.
-
-    Raises:
-        CheckpointError: it is damaged, another network, or one that this project fine-tuned.
-    """
+    """An original StyleGAN; `CheckpointError` for a damaged file, another network or a fine-tuned one."""
     checkpoint = load_checkpoint(path)
     if checkpoint.conditioned or not checkpoint.config:
         raise CheckpointError(
@@ -97,21 +92,10 @@ def load_base(path: Path) -> Checkpoint:
     return checkpoint
 
 
-def is_same(file: WeightFile, one: Path, other: Path) -> bool:
-    """Whether two files are the same entry: in their bytes or, of StyleGAN, in the generator's weights."""
-    if fingerprint.sha256_file(one) == fingerprint.sha256_file(other):
-        return True
-    if not file.is_stylegan:
-        return False
-    return weights_id(one) == weights_id(other)
-
-
 def put(checkpoint: Checkpoint | None, source: Path, target: Path) -> str:
     """Bring a checked file to its place; returns how: "copied" or "converted".
 
-    Args:
-        checkpoint: what it holds, if it is StyleGAN. Safetensors become a torch file where the place is
-            named as one, since other programs go by the name.
+    Safetensors of StyleGAN become a torch file where the place is named as one: other programs go by names.
     """
     if checkpoint is not None and target.suffix != ".safetensors" and is_safetensors(source):
         save_checkpoint(
@@ -122,6 +106,5 @@ def put(checkpoint: Checkpoint | None, source: Path, target: Path) -> str:
             metadata=checkpoint.extra["metadata"],
         )
         return "converted"
-    with files.atomic_path(target) as temporary:
-        shutil.copyfile(source, temporary)
+    files.copy_file(source, target)
     return "copied"

@@ -1,24 +1,18 @@
-"""The work of stage 00: weights and labels from the bundle, a folder or the network, each checked."""
+"""Stage 00: weights and labels from the bundle, a folder or the network, each checked."""
 
 from __future__ import annotations
 
 import sys
-from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from scripts.pipeline import REPOSITORY, Stage, UserError, downloads, files, fingerprint
-from scripts.stages.fetching.given import Given, is_same, load_base, look_through, put
-from scripts.stages.fetching.weight_files import (
-    ORIGINS,
-    UNKNOWN,
-    WeightFile,
-    read_origins,
-    weight_files,
-)
+from scripts.pipeline import REPOSITORY, Stage, UserError, downloads, files
+from scripts.pipeline.fingerprint import sha256_file
+from scripts.stages.fetching.given import Given, load_base, look_through, put
+from scripts.stages.fetching.weight_files import ORIGINS, UNKNOWN, WeightFile, read_origins, weight_files
 from scripts.stages.workspace import BUNDLE
 from stylegan.checkpoint import Checkpoint, CheckpointError, weights_id
 
@@ -29,9 +23,8 @@ def check(stage: Stage, options: Any) -> None:
     """Raise `UserError` for a ``--from`` that gives nothing or, before ``--force``, wrong files."""
     fetcher = Fetcher(stage, options)
     for file in fetcher.wanted:
-        given = fetcher.given.found.get(file.path)
-        if given is not None and options.force:
-            fetcher.check_source(file, given)
+        if options.force and file.path in fetcher.given.found:
+            fetcher.check_source(file, fetcher.given.found[file.path])
 
 
 def confirm(stage: Stage, options: Any) -> None:
@@ -44,11 +37,11 @@ def confirm(stage: Stage, options: Any) -> None:
 def fetch_weights(stage: Stage, options: Any) -> None:
     """Fetch every file; report all that are missing at once."""
     fetcher = Fetcher(stage, options)
-    missing: list[str] = []
-    present = 0
     wanted = fetcher.wanted
     for path, why in fetcher.given.unused.items():
         stage.log(f"not used: {path}{f' ({why})' if why else ''}")
+    missing: list[str] = []
+    present = 0
     for file in wanted:
         stage.check_stop()
         try:
@@ -67,33 +60,37 @@ def fetch_weights(stage: Stage, options: Any) -> None:
         )
     total = sum((stage.workspace / file.path).stat().st_size for file in wanted)
     numbers = {"files": str(len(wanted)), "size": f"{total / 1e6:.1f} MB"}
-    stage.finish(numbers | fetcher.generator(), [file.path for file in wanted])
+    generator = next((file.path for file in wanted if file.is_stylegan), None)
+    if generator is not None:
+        identity, origin = weights_id(stage.workspace / generator), fetcher.origins.get(generator, UNKNOWN)
+        numbers["generator"] = f"{fetcher.description}; weights {identity}, {origin}"
+    stage.finish(numbers, [file.path for file in wanted])
 
 
 class Fetcher:
-    """Puts files into place and remembers what was put there."""
+    """Puts files into place and remembers what was put there.
+
+    Attributes:
+        given: what ``--from`` holds.
+        record: path -> SHA-256 of what was put there.
+        origins: path -> where it came from.
+        description: of the StyleGAN that was looked into last.
+    """
 
     def __init__(self, stage: Stage, options: Any) -> None:
-        self.stage = stage
-        self.options = options
+        self.stage, self.options = stage, options
         self.wanted = weight_files(options)
-        self.record_path = stage.folder / RECORD_NAME
         self.record = self._read_record()
         self.origins = read_origins(stage)
         self.description = ""
-
-    @cached_property
-    def given(self) -> Given:
-        """What ``--from`` holds."""
-        source = self.options.from_folder
-        return look_through(source, self.wanted) if source is not None else Given({}, {})
+        source = options.from_folder
+        self.given = Given() if source is None else look_through(source, self.wanted)
 
     def _read_record(self) -> dict[str, str]:
-        """Checksums of what was put into place before, by path."""
-        if not self.record_path.exists():
-            return {}
         try:
-            return files.read_json(self.record_path)
+            return files.read_json(self.stage.folder / RECORD_NAME)
+        except FileNotFoundError:
+            return {}
         except files.TextFileError as error:
             if self.options.force:
                 return {}
@@ -103,63 +100,58 @@ class Fetcher:
             ) from error
 
     def fetch(self, file: WeightFile) -> str:
-        """Put one file into place.
-
-        Returns:
-            What was done, in a few words.
+        """Put one file into place; returns what was done, in a few words.
 
         Raises:
             UserError: no source has it, or the one in place is not the right one.
         """
         target = self.stage.path(file.path)
-        if target.exists() and not (file.user_may_edit and self._is_untouched(file, target)):
-            return self._accept_present(file, target)
-        for source in (self._from_given, self._from_bundle, self._from_package, self._from_network):
-            done = source(file, target)
-            if done:
-                self._remember(file, target, done)
-                return done
-        raise UserError(f"no source has {file.name}.")
+        if target.exists():
+            digest = sha256_file(target)
+            if not file.user_may_edit or self.record.get(file.path) != digest:
+                return self._accept_present(file, target, digest)
+        source, origin = self._local_source(file)
+        if source is None:
+            done = self._download(file, target)
+        else:
+            done = f"{put(self.check_source(file, source), source, target)} from {origin}"
+        self._remember(file, target)
+        self.origins[file.path] = done
+        files.write_json(self.stage.folder / ORIGINS, self.origins)
+        return done
 
-    def _is_untouched(self, file: WeightFile, target: Path) -> bool:
-        return self.record.get(file.path) == fingerprint.sha256_file(target)
-
-    def _is_as_given(self, file: WeightFile, target: Path) -> bool:
-        """True for a copy of a source, also if a killed run put it there and could not remember it."""
-        given = self._given(file)
-        bundled = REPOSITORY / BUNDLE / file.bundled if file.bundled else None
-        digest = fingerprint.sha256_file(target)
-        return digest in [fingerprint.sha256_file(source) for source in (given, bundled) if source]
-
-    def _check(self, file: WeightFile) -> downloads.Check:
-        known = file.sha256 or ("" if self.options.force or file.bundled else self.record.get(file.path, ""))
-        return downloads.Check(file.size_bytes or None, known or None)
-
-    def _accept_present(self, file: WeightFile, target: Path) -> str:
+    def _accept_present(self, file: WeightFile, target: Path, digest: str) -> str:
         """Keep a file that is in place already, whoever put it there."""
         self._check_present(file, target)
         self._look_into(file, target)
         self.refuse_others(file)
-        if not file.user_may_edit or self._is_as_given(file, target):
-            self._remember(file, target)
-            return UNKNOWN
-        return f"{UNKNOWN}, and kept as it is: it belongs to you"
+        source, _ = self._local_source(file)
+        # A copy of its source is not the user's own: a run that was killed could not remember it.
+        if file.user_may_edit and (source is None or sha256_file(source) != digest):
+            return f"{UNKNOWN}, and kept as it is: it belongs to you"
+        self._remember(file, target)
+        return UNKNOWN
 
-    def _check_present(self, file: WeightFile, target: Path) -> None:
-        """Raise `UserError` if what is in place is not what belongs there."""
-        complaint = "" if file.user_may_edit else self._check(file).complaint(target)
-        if complaint:
-            again = self.stage.command(self.stage.name, "--force")
-            raise UserError(
-                f"{target} is not the file that belongs there: {complaint}. Later stages would work with "
-                f"other weights than their results say. Fetch it anew:\n    {again}"
-            )
+    def _remember(self, file: WeightFile, target: Path) -> None:
+        self.record[file.path] = sha256_file(target)
+        files.write_json(self.stage.folder / RECORD_NAME, self.record)
 
     def _given(self, file: WeightFile) -> Path | None:
         """The file that a person gives for an entry: in ``--from``, or beside its place in another format."""
         target = self.stage.workspace / file.path
         beside = [target.with_name(name) for name in file.accepted_names if name != file.name]
         return self.given.found.get(file.path) or next((path for path in beside if path.is_file()), None)
+
+    def _local_source(self, file: WeightFile) -> tuple[Path | None, str]:
+        """The preferred source on this machine, and what to call it."""
+        if given := self._given(file):
+            return given, str(given)
+        if file.bundled:
+            return REPOSITORY / BUNDLE / file.bundled, BUNDLE
+        package, _, inside = file.package.partition("/")
+        found = find_spec(package) if package else None
+        source = Path(found.origin).parent / inside if found and found.origin else None
+        return (source, f"the package {package}") if source and source.is_file() else (None, "")
 
     def refuse_others(self, file: WeightFile) -> None:
         """Raise `UserError` if a person gives another file for an entry than the one in place."""
@@ -168,7 +160,9 @@ class Fetcher:
             return
         self._check_present(file, target)
         with self.stage.foreseen(ValueError):
-            if is_same(file, given, target):
+            if sha256_file(given) == sha256_file(target):
+                return
+            if file.is_stylegan and weights_id(given) == weights_id(target):
                 return
         source = () if self.options.from_folder is None else ("--from", str(self.options.from_folder))
         again = self.stage.command(self.stage.name, *source, "--force")
@@ -178,32 +172,18 @@ class Fetcher:
             f"    {again}\nTo keep both, give another --workspace."
         )
 
-    def _from_given(self, file: WeightFile, target: Path) -> str:
-        given = self._given(file)
-        return f"{self._place(file, given, target)} from {given}" if given else ""
-
-    def _from_bundle(self, file: WeightFile, target: Path) -> str:
-        if not file.bundled:
-            return ""
-        return f"{self._place(file, REPOSITORY / BUNDLE / file.bundled, target)} from {BUNDLE}"
-
-    def _from_package(self, file: WeightFile, target: Path) -> str:
-        if not file.package:
-            return ""
-        package, _, inside = file.package.partition("/")
-        found = find_spec(package)
-        source = Path(found.origin).parent / inside if found and found.origin else None
-        if source is None or not source.is_file():
-            return ""
-        return f"{self._place(file, source, target)} from the package {package}"
-
-    def _from_network(self, file: WeightFile, target: Path) -> str:
-        reasons = []
+    def _download(self, file: WeightFile, target: Path) -> str:
+        names = " or ".join((file.name, *file.names))
+        size = f"{file.size_bytes} bytes" if file.size_bytes else "size not published"
+        checksum = f"sha256 {file.sha256}" if file.sha256 else "sha256 not published"
+        reasons = [
+            f"{file.path}: a file called {names} ({size}, {checksum}), usually found at {file.found_at}"
+        ]
+        hidden = self.options.quiet or not sys.stderr.isatty()
         for url in file.urls:
-            hidden = self.options.quiet or not sys.stderr.isatty()
             with tqdm(desc=file.name, unit="B", unit_scale=True, disable=hidden, leave=False) as bar:
 
-                def show(done: int, total: int, bar: Any = bar) -> None:
+                def show(done: int, total: int, bar: tqdm = bar) -> None:
                     bar.total = total or None
                     bar.update(done - bar.n)
                     self.stage.check_stop()
@@ -217,26 +197,21 @@ class Fetcher:
             files.sync_file(part)
             part.replace(target)
             return f"downloaded from {url}"
-        raise UserError("\n      ".join([self._wanted(file), *reasons]))
+        raise UserError("\n      ".join(reasons))
 
-    def generator(self) -> dict[str, str]:
-        """Which generator the run works with, for a person: what it is, its weights, where they are from."""
-        file = next((file for file in self.wanted if file.is_stylegan), None)
-        if file is None:
-            return {}
-        weights = weights_id(self.stage.workspace / file.path)
-        return {"generator": f"{self.description}; weights {weights}, {self.origins.get(file.path, UNKNOWN)}"}
+    def _check(self, file: WeightFile) -> downloads.Check:
+        known = file.sha256 or ("" if self.options.force or file.bundled else self.record.get(file.path, ""))
+        return downloads.Check(file.size_bytes or None, known or None)
 
-    def _wanted(self, file: WeightFile) -> str:
-        """What the user should place where."""
-        names = " or ".join((file.name, *file.names))
-        size = f"{file.size_bytes} bytes" if file.size_bytes else "size not published"
-        checksum = f"sha256 {file.sha256}" if file.sha256 else "sha256 not published"
-        return f"{file.path}: a file called {names} ({size}, {checksum}), usually found at {file.found_at}"
-
-    def _place(self, file: WeightFile, source: Path, target: Path) -> str:
-        """Check and copy a file, or convert it where its format is not that of its place; returns which."""
-        return put(self.check_source(file, source), source, target)
+    def _check_present(self, file: WeightFile, target: Path) -> None:
+        """Raise `UserError` if what is in place is not what belongs there."""
+        complaint = "" if file.user_may_edit else self._check(file).complaint(target)
+        if complaint:
+            again = self.stage.command(self.stage.name, "--force")
+            raise UserError(
+                f"{target} is not the file that belongs there: {complaint}. Later stages would work with "
+                f"other weights than their results say. Fetch it anew:\n    {again}"
+            )
 
     def check_source(self, file: WeightFile, source: Path) -> Checkpoint | None:
         """What `_look_into` finds in a source; `UserError` if it is not the right file."""
@@ -265,10 +240,3 @@ class Fetcher:
         if checkpoint.discriminator is None:
             self.stage.log("  it has no discriminator; 05_fine_tune_v1 starts with an untrained one")
         return checkpoint
-
-    def _remember(self, file: WeightFile, target: Path, source: str = UNKNOWN) -> None:
-        self.record[file.path] = fingerprint.sha256_file(target)
-        files.write_json(self.record_path, self.record)
-        if source != UNKNOWN:
-            self.origins[file.path] = source
-            files.write_json(self.stage.folder / ORIGINS, self.origins)

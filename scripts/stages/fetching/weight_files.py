@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from scripts.pipeline import Tool, ToolOptions, files, manifest
 from scripts.pipeline.layers import shared_table
@@ -46,24 +45,22 @@ class WeightFile:
     @property
     def name(self) -> str:
         """File name without folders."""
-        return self.path.rsplit("/", 1)[-1]
+        return Path(self.path).name
 
     @property
     def accepted_names(self) -> tuple[str, ...]:
-        """Names under which a person may give it, the best first; weights of StyleGAN in either format."""
-        stem = Path(self.name).stem
-        others = tuple(f"{stem}{suffix}" for suffix in SUFFIXES) if self.is_stylegan else ()
+        """Names under which a person may give it, the best first; weights of StyleGAN in any format."""
+        others = (Path(self.name).with_suffix(suffix).name for suffix in SUFFIXES if self.is_stylegan)
         return tuple(dict.fromkeys((self.name, *self.names, *others)))
 
 
 def weight_files(options: ToolOptions) -> tuple[WeightFile, ...]:
     """The ``[[weights]]`` of the preset and the config file."""
     entries = shared_table("weights", options.preset, options.config) or []
-    return tuple(WeightFile(**{name: _frozen(value) for name, value in entry.items()}) for entry in entries)
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    lists = ("urls", "names")
+    return tuple(
+        WeightFile(**entry | {name: tuple(entry.get(name, ())) for name in lists}) for entry in entries
+    )
 
 
 def read_origins(tool: Tool) -> dict[str, str]:
