@@ -36,8 +36,8 @@ class ResidualBlock(nn.Module):
     def __init__(self, in_channels: int, channels: int, halves: bool) -> None:
         super().__init__()
         self.halves = halves
-        first = {"stride": 2} if halves else {"padding": 1}
-        self.conv0 = nn.Conv2d(in_channels, channels, 3, **first)
+        stride, padding = (2, 0) if halves else (1, 1)
+        self.conv0 = nn.Conv2d(in_channels, channels, 3, stride=stride, padding=padding)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:

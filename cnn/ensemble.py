@@ -33,15 +33,16 @@ class Ensemble(nn.Module):
         super().__init__()
         if not models:
             raise ValueError("an ensemble needs at least one network")
-        self.models = nn.ModuleList(models)
+        self.networks = tuple(models)
+        self.models = nn.ModuleList(models)  # moves and saves them with this module
         self.task, self.precision = task, precision
         self.eval()
 
     @torch.inference_mode()
     def forward(self, images: Tensor) -> Tensor:
         """Predictions [N] (probabilities for a classification) of pictures [N, 3, H, W], RGB in [-1, 1]."""
-        window = self.models[0].crop(images)  # the same for all networks
-        outputs = [self.task.activation(self._output(model.eval(), window)) for model in self.models]
+        window = self.networks[0].crop(images)  # the same for all networks
+        outputs = [self.task.activation(self._output(model.eval(), window)) for model in self.networks]
         return torch.stack(outputs).mean(dim=0)
 
     def _output(self, model: FilterCNN, window: Tensor) -> Tensor:

@@ -142,7 +142,7 @@ class FilterCNN(nn.Module):
     def _initialize(self) -> None:
         """He et al. (2015) for the convolutions; the narrow networks hardly start from PyTorch's default."""
         for module in self.features:
-            if isinstance(module, nn.Conv2d):
+            if isinstance(module, nn.Conv2d) and module.bias is not None:
                 nn.init.kaiming_normal_(module.weight, a=0.01, nonlinearity="leaky_relu")
                 nn.init.zeros_(module.bias)
 

@@ -58,6 +58,8 @@ class BlurPool(nn.Module):
     """Halve the resolution after a [1, 2, 1] x [1, 2, 1] / 16 low-pass (Zhang, "Making convolutional networks
     shift-invariant again", 2019)."""
 
+    kernel: Tensor
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.channels = channels

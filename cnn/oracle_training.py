@@ -16,6 +16,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn import functional
 
+from cnn.jpeg import jpeg_copy
 from cnn.oracle import Oracle, read_pictures
 from cnn.verification import verify
 from stylegan.parallel import Processes
@@ -86,7 +87,7 @@ class OracleTrainer:
         properties = portraits.truth[:, :, FIRST_PROPERTY:].reshape(-1, len(oracle.config.property_names))
         oracle.property_mean.copy_(torch.from_numpy(properties.mean(axis=0)))
         oracle.property_sd.copy_(torch.from_numpy(properties.std(axis=0)))
-        self.oracle = oracle.to(device, memory_format=torch.channels_last)
+        self.oracle = oracle.to(device).to(memory_format=torch.channels_last)
         self.portraits = portraits
         self.options = options
         self.device = device
@@ -208,8 +209,7 @@ def _compressed(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     quality = int(rng.integers(60, 99))
     if rng.random() < 0.5:
         return image
-    encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    return jpeg_copy(image, [cv2.IMWRITE_JPEG_QUALITY, quality])
 
 
 def evaluate_oracle(oracle: Oracle, portraits: PairedPortraits) -> dict[str, Any]:

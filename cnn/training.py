@@ -156,18 +156,18 @@ def _train_once(
         rng = np.random.default_rng(order_seed)
         generator = torch.Generator().manual_seed(augmentation_seed)
         history: list[EpochLog] = []
-        best: EpochLog | None = None
         best_weights: dict[str, Tensor] = {}
         for epoch in range(options.max_epochs):
-            learning_rate = schedule.get_last_lr()[0]
+            learning_rate = float(schedule.get_last_lr()[0])
             train_loss = train_epoch(model, optimizer, images, labels, train_rows, options, rng, generator)
             schedule.step()
             predicted = predict(model, images, valid_rows, options.task)
             measures = options.task.measure(predicted, labels[valid_rows])
             log = EpochLog(attempt, epoch, learning_rate, train_loss, measures)
             history.append(log)
-            if best is None or log.valid_loss < best.valid_loss:
-                best, best_weights = log, copy.deepcopy(model.state_dict())
+            best = min(history, key=lambda epoch: epoch.valid_loss)
+            if best is log:
+                best_weights = copy.deepcopy(model.state_dict())
             on_epoch(log)
             if epoch - best.epoch >= options.patience:
                 break

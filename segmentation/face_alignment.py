@@ -177,7 +177,7 @@ def cut_out(image: np.ndarray, transform: Similarity, size_px: int) -> tuple[np.
     share = float((outside > 0).mean())
     if share == 0:
         return aligned, 0.0
-    sharp = aligned.astype(np.float32)
+    sharp: np.ndarray = aligned.astype(np.float32)
     filled = sharp
     for sigma, width in ((PADDING_BLUR, PADDING_BLUR_WIDTH), (PADDING_FAR_BLUR, PADDING_FAR_WIDTH)):
         blurred = cv2.GaussianBlur(sharp, (0, 0), sigma * size_px, borderType=cv2.BORDER_REFLECT)

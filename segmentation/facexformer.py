@@ -7,10 +7,11 @@ of the same code.
 
 import json
 from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -81,7 +82,7 @@ class FaceXFormerConfig:
                 raise ValueError(f"{width} channels cannot be divided among {head_count} heads")
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, object]) -> "FaceXFormerConfig":
+    def from_dict(cls, values: Mapping[str, Any]) -> "FaceXFormerConfig":
         """Rebuilds a configuration from `dataclasses.asdict` after a trip through JSON.
 
         Raises:
@@ -94,7 +95,8 @@ class FaceXFormerConfig:
                 f"unknown FaceXFormer option {unknown[0]!r}; known are {', '.join(names)}"
             )
         try:
-            return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+            sizes: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
+            return cls(**sizes)
         except (TypeError, ValueError) as error:
             raise FaceXFormerWeightsError(f"the sizes of the network make no sense: {error}") from error
 
@@ -145,7 +147,7 @@ class FaceDecoder(nn.Module):
             one entry per task: `[N, size]`, and `[N, 11, 4H, 4W]` logits for the segmentation.
         """
         count, _, height, width = features.shape
-        embeddings = [self.get_submodule(f"{_MODULE_NAMES[task]}_token").weight for task in SINGLE_TASKS]
+        embeddings = [self.get_parameter(f"{_MODULE_NAMES[task]}_token.weight") for task in SINGLE_TASKS]
         tokens = torch.cat([*embeddings, self.mask_tokens.weight]).expand(count, -1, -1)
         # Every token takes part in every call: self-attention mixes them, so leaving some out would change
         # the rest.
@@ -198,11 +200,11 @@ class FaceXFormer(nn.Module):
         """
         # Only the Swin blocks, which are most of the work: the sum that runs through them stays float32 if
         # what enters them is, and that keeps most of the accuracy.
-        blocks = nullcontext()
+        blocks: AbstractContextManager[Any] = nullcontext()
         if precision != torch.float32:
             blocks = torch.autocast(images.device.type, precision)
         features, collected = images, []
-        for index, module in enumerate(self.backbone[0]):
+        for index, module in enumerate(self.backbone[0].children()):
             is_stage = index % 2 == 1  # 0 embeds patches, then stages (odd) and mergings (even) take turns
             with blocks if is_stage else nullcontext():
                 features = module(features)

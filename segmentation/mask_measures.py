@@ -67,8 +67,8 @@ def window(mask: np.ndarray) -> tuple[slice, slice, slice]:
     Returns:
         slices of images (all of them), rows and columns; of one pixel where there are no regions.
     """
-    anywhere = mask.any(axis=0)
-    return slice(None), _span(anywhere.any(axis=1)), _span(anywhere.any(axis=0))
+    anywhere = np.any(mask, axis=0)
+    return slice(None), _span(np.any(anywhere, axis=1)), _span(np.any(anywhere, axis=0))
 
 
 def _span(occupied: np.ndarray) -> slice:
@@ -139,7 +139,7 @@ def extents(occupied: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         (first, last, present): int64, int64 and bool, each [...]. Where nothing is true, first and last are
         0.
     """
-    present = occupied.any(axis=-1)
+    present = np.any(occupied, axis=-1)
     first = occupied.argmax(axis=-1)
     last = occupied.shape[-1] - 1 - occupied[..., ::-1].argmax(axis=-1)
     return first, np.where(present, last, 0), present
@@ -226,8 +226,8 @@ def correlation(mask: np.ndarray) -> np.ndarray:
     row_offset = np.arange(mask.shape[1]) - np.nan_to_num(whole.y)[:, None]
     weighted_columns = np.einsum("nhw,nw->nh", mask.astype(np.float64), column_offset)
     covariance = (weighted_columns * row_offset).sum(axis=1) / np.maximum(whole.area, 1)
-    first_column, last_column, _ = extents(mask.any(axis=1))
-    first_row, last_row, _ = extents(mask.any(axis=2))
+    first_column, last_column, _ = extents(np.any(mask, axis=1))
+    first_row, last_row, _ = extents(np.any(mask, axis=2))
     defined = (last_column > first_column) & (last_row > first_row)
     product = (whole.variance_x - PIXEL_VARIANCE) * (whole.variance_y - PIXEL_VARIANCE)
     return np.where(defined, covariance / np.sqrt(np.where(defined, product, 1.0)), np.nan)

@@ -1,11 +1,20 @@
 """Batches that shrink when memory runs out."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, TypeVar
 
 import torch
 
-Item = TypeVar("Item")
+
+class Sliceable(Protocol):
+    """A list, a tuple or an array: a slice of it is of its own kind."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> Any: ...
+
+
+Items = TypeVar("Items", bound=Sliceable)
 Result = TypeVar("Result")
 
 # What the CPU allocator says on Windows and on Linux, and what oneDNN and CUDA's libraries say.
@@ -49,7 +58,7 @@ class ShrinkingBatches:
         self.size = size
         self._on_shrink = on_shrink
 
-    def map(self, function: Callable[[Sequence[Item]], Result], items: Sequence[Item]) -> Iterator[Result]:
+    def map(self, function: Callable[[Items], Result], items: Items) -> Iterator[Result]:
         """Yields `function(batch)` for consecutive batches of `items`, in order.
 
         Raises:
@@ -57,7 +66,7 @@ class ShrinkingBatches:
         """
         start = 0
         while start < len(items):
-            batch = items[start : start + self.size]
+            batch: Items = items[start : start + self.size]
             failure = ""
             try:
                 result = function(batch)

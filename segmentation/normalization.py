@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +59,7 @@ class ScoreStatistics:
         }
 
     @classmethod
-    def from_dict(cls, stored: Mapping[str, Mapping[str, object]]) -> "ScoreStatistics":
+    def from_dict(cls, stored: Mapping[str, Mapping[str, Any]]) -> "ScoreStatistics":
         """Inverse of `to_dict`.
 
         Raises:

@@ -101,8 +101,14 @@ def enlarged_mirror_crop(image: np.ndarray, box: Sequence[float]) -> np.ndarray:
     large = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)
     large = large.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     x0, y0, x1, y1 = box
-    mirrored_box = [ENLARGEMENT * value for value in (width - x1, y0, width - x0, y1)]
-    crop = large.resize((CROP_SIZE_PX, CROP_SIZE_PX), Image.Resampling.BICUBIC, box=mirrored_box)
+    crop = large.resize(
+        (CROP_SIZE_PX, CROP_SIZE_PX),
+        Image.Resampling.BICUBIC,
+        box=(
+            *(ENLARGEMENT * (width - x1), ENLARGEMENT * y0),
+            *(ENLARGEMENT * (width - x0), ENLARGEMENT * y1),
+        ),
+    )
     return np.array(crop)
 
 

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cnn.jpeg import jpeg_copy
 from segmentation.face_crop import CROP_SIZE_PX
 from segmentation.facexformer import FaceXFormer, FaceXFormerConfig
 from segmentation.parsing import CLASS_NAMES, normalize_images
@@ -194,7 +195,7 @@ def degrade(image: np.ndarray, rng: np.random.Generator, sizes_px: Sequence[int]
         noisy, with changed colours, compressed as JPEG.
     """
     size = min(int(rng.choice(sizes_px)), image.shape[0])
-    picture = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32)
+    picture: np.ndarray = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32)
     if rng.random() < 0.5:
         picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.2, 0.9) * size / 64)
     picture = change_colors(picture, rng)
@@ -206,8 +207,7 @@ def degrade(image: np.ndarray, rng: np.random.Generator, sizes_px: Sequence[int]
     if rng.random() < 0.6:
         quality, sampling = int(rng.integers(80, 98)), int(rng.choice(CHROMA_SAMPLINGS))
         settings = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
-        _, encoded = cv2.imencode(".jpg", picture[..., ::-1], settings)
-        picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1]
+        picture = jpeg_copy(picture[..., ::-1], settings)[..., ::-1]
     return np.ascontiguousarray(picture)
 
 

@@ -38,12 +38,12 @@ class PropertyJudge:
             batch = images[start : start + size]
             segmented = self.segmenter(list(batch))
             paste_label_maps(maps[start : start + size], segmented)
-            rows = [row for row, face in enumerate(segmented) if face is not None]
-            if rows:
-                found = [segmented[row] for row in rows]
-                label_maps = np.stack([face.label_map for face in found])
-                faces = np.stack([face.crop.image for face in found])
-                boxes = np.array([face.crop.box for face in found])
+            found = {row: face for row, face in enumerate(segmented) if face is not None}
+            if found:
+                rows = list(found)
+                label_maps = np.stack([face.label_map for face in found.values()])
+                faces = np.stack([face.crop.image for face in found.values()])
+                boxes = np.array([face.crop.box for face in found.values()])
                 raw, good = compute_scores(label_maps, faces, LABEL_ALGORITHM, batch[rows], boxes)
                 values[[start + row for row in rows]] = self.statistics.normalize(raw)
                 valid[[start + row for row in rows]] = good

@@ -134,7 +134,7 @@ def _hair_length_v2(label_map: np.ndarray) -> Measurement:
     left, right = bottom[:, : width // 2].sum(axis=1), bottom[:, width // 2 :].sum(axis=1)
     below = (np.maximum(left - 10 * scale, 0) + np.maximum(right - 10 * scale, 0)) / 2
     length = rows + np.where(per_row[:, -1] >= 20 * scale, below, 0.0)
-    return length, per_row.any(axis=1)
+    return length, np.any(per_row, axis=1)
 
 
 def _mouth_v2(label_map: np.ndarray) -> Measurement:
@@ -195,20 +195,22 @@ def compute_scores(
         raise ValueError(f"algorithm must be one of {', '.join(map(str, ALGORITHMS))}, not {algorithm!r}.")
     check_label_map(label_map)
     _check_images("image_rgb", image_rgb, label_map.shape)
-    if algorithm == 3:
-        if pictures is None or boxes is None:
-            raise ValueError(
-                "Algorithm 3 measures the background over the whole picture, so it needs pictures and boxes "
-                "(where in its picture each face crop lies). For crops alone give pictures=image_rgb and "
-                "boxes (0, 0, W, H)."
-            )
+    if algorithm != 3:
+        pictures = boxes = None  # not looked at
+    elif pictures is None or boxes is None:
+        raise ValueError(
+            "Algorithm 3 measures the background over the whole picture, so it needs pictures and boxes "
+            "(where in its picture each face crop lies). For crops alone give pictures=image_rgb and "
+            "boxes (0, 0, W, H)."
+        )
+    else:
         _check_images("pictures", pictures, (len(label_map), *pictures.shape[1:3]))
         boxes = _checked_boxes(boxes, len(label_map))
     values = np.empty((len(label_map), len(PROPERTY_NAMES)), np.float64)
     valid = np.empty(values.shape, bool)
     for start in range(0, len(label_map), _CHUNK):
         part = slice(start, start + _CHUNK)
-        if algorithm == 3:
+        if pictures is not None and boxes is not None:
             measured = measure_v3(label_map[part], image_rgb[part], pictures[part], boxes[part])
         else:
             measured = _PIXEL_ALGORITHMS[algorithm](label_map[part], image_rgb[part])

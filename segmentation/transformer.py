@@ -165,6 +165,8 @@ class RandomFourierPosition(nn.Module):
     them.
     """
 
+    positional_encoding_gaussian_matrix: Tensor
+
     def __init__(self, width: int, seed: int = 0) -> None:
         super().__init__()
         frequencies = torch.randn(2, width // 2, generator=torch.Generator().manual_seed(seed))
