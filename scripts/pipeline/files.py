@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import shutil
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
 
 TEMPORARY_PREFIX = ".tmp-"
+BLOCK_BYTES = 1 << 20
 LARGEST_TEXT_BYTES = 1 << 28
 
 
@@ -35,6 +40,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's contents, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def check_writable(folder: Path) -> None:
@@ -135,6 +149,49 @@ def write_arrays(path: Path, **arrays: Any) -> None:
 
     with atomic_path(path) as temporary:
         np.savez_compressed(temporary, **arrays)
+
+
+class ArrayFileError(ValueError):
+    """A file of arrays is missing, damaged or holds other arrays."""
+
+
+def read_arrays(path: Path, names: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    """Arrays of a ``.npz`` file by name.
+
+    Args:
+        path: the file.
+        names: arrays that must be there; others are left out. Empty: all.
+
+    Raises:
+        ArrayFileError: see there.
+        PermissionError: it may not be read.
+    """
+    import numpy as np
+
+    with _arrays_whole(path), np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in names or archive.files}
+
+
+def map_array(path: Path) -> np.ndarray:
+    """The array of a ``.npy`` file, read-only and mapped, so that it takes no memory until it is used.
+
+    Errors as `read_arrays`.
+    """
+    import numpy as np
+
+    with _arrays_whole(path):
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+@contextmanager
+def _arrays_whole(path: Path) -> Iterator[None]:
+    """Turn what numpy raises on damaged files, errors of many kinds, into `ArrayFileError`."""
+    try:
+        yield
+    except PermissionError:
+        raise
+    except Exception as error:
+        raise ArrayFileError(f"{path} is missing, damaged or no file of arrays ({error}).") from error
 
 
 def save_image(path: Path, image: Any, **save_options: Any) -> None:

@@ -15,17 +15,7 @@ from scripts.pipeline.options import ToolOptions, results_options
 from scripts.pipeline.spec import Input, StageSpec
 
 CACHE_NAME = "sha256_cache.json"
-BLOCK_BYTES = 1 << 20
 CLOCK_TICK_NS = 100_000_000  # far more than the smallest step of any file system's clock
-
-
-def sha256_file(path: Path) -> str:
-    """SHA-256 of a file's contents, as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def cached_sha256(workspace: Path, path: Path) -> str:
@@ -46,7 +36,7 @@ def cached_sha256(workspace: Path, path: Path) -> str:
     if is_entry and known[:-1] == entry:
         return known[-1]
     now_ns = time.time_ns()
-    digest = sha256_file(path)
+    digest = files.sha256_file(path)
     if abs(now_ns - state.st_ctime_ns) > CLOCK_TICK_NS:
         with suppress(OSError):  # in a workspace that can only be read, it is calculated each time
             files.write_json(cache_path, {**cache, str(path): [*entry, digest]})

@@ -89,7 +89,7 @@ def run_items(stage: Stage, options: ItemOptions, work: ItemWork) -> None:
 
     if rank > 0:
         wait_for_all()
-        merged = Journal(stage.folder / f"{JOURNAL}.csv", columns, checked=True)
+        merged = Journal(stage.folder / f"{JOURNAL}.csv", columns)
         merged.read()
         with stage.journal(columns, name=f"{JOURNAL}_{rank}") as journal:
             work.make(stage, options, share(merged.rows), journal)
@@ -110,7 +110,7 @@ def run_items(stage: Stage, options: ItemOptions, work: ItemWork) -> None:
 def _take_rows_of_others(stage: Stage, journal: Journal) -> None:
     """Add the rows that other processes of this run, or of one that was killed, have written."""
     for path in sorted(stage.folder.glob(f"{JOURNAL}_*.csv")):
-        other = Journal(path, journal.columns, checked=True)
+        other = Journal(path, journal.columns)
         other.read()
         for key, row in other.rows.items():
             if key not in journal:

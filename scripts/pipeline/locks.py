@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from scripts.pipeline import files
-from scripts.pipeline.errors import UserError
-from scripts.pipeline.file_errors import NO_LOCKS, NOT_WRITABLE
+from scripts.pipeline.errors import NO_LOCKS, NOT_WRITABLE, UserError
 from scripts.pipeline.manifest import LOCK_NAME, STAGES_FOLDER, stage_folder
 
 USE_NAME = "in_use.lock"

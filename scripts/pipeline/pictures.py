@@ -1,11 +1,11 @@
-"""Contact sheets and labelled grids. Labels are never cut: they are wrapped between words, or turned."""
+"""Contact sheets and labelled grids. Labels are never cut: they are wrapped, or make their column wider."""
 
 from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,15 +14,14 @@ from scripts.pipeline.image_files import ImageFileError, picture_text, read_imag
 
 if TYPE_CHECKING:
     import numpy as np
-    from PIL import Image, ImageFont
+    from PIL import Image
 
 BACKGROUND = (255, 255, 255)
 INK = (30, 30, 30)
 GAP_PX = 2
 FONT_SIZE_PX = 12
-LABEL_HEIGHT_PX = 16
+CHARACTER_PX = 7  # width of an average letter
 GRID_TEXT = "Grid"  # the text in a PNG that says where its pictures are
-SHEET_ASPECT = 100  # sheets of ours are wider than any photograph
 
 
 def contact_sheet(
@@ -31,7 +30,7 @@ def contact_sheet(
     labels: Sequence[str] | None = None,
     scale: int = 1,
 ) -> Image.Image:
-    """Pictures side by side, row after row, each with an optional text below, as wide as its longest word.
+    """Pictures side by side, row after row, each with an optional text below.
 
     Args:
         images: uint8 arrays [H, W, 3] RGB or [H, W] grey, all of one size.
@@ -46,17 +45,16 @@ def contact_sheet(
         raise ValueError("a contact sheet needs at least one image")
     if labels is not None and len(labels) != len(images):
         raise ValueError(f"{len(images)} images but {len(labels)} labels")
-    row_count = -(-len(images) // columns)
-    height, width = images[0].shape[0] * scale, images[0].shape[1] * scale
-    texts = [_wrapped(label, width) for label in labels or ()]
-    step_x = max(width, _widest(line for lines in texts for line in lines)) + GAP_PX
-    step_y = height + GAP_PX + LABEL_HEIGHT_PX * max(map(len, texts), default=0)
+    pictures = [_enlarged(image, scale) for image in images]
+    texts = [_text(label, pictures[0].width) for label in labels or [""] * len(images)]
+    step_x = max(picture.width for picture in (*pictures, *texts)) + GAP_PX
+    step_y = pictures[0].height + max(text.height for text in texts) + GAP_PX
+    row_count = math.ceil(len(images) / columns)
     sheet = _blank(min(columns, len(images)) * step_x + GAP_PX, row_count * step_y + GAP_PX)
-    for index, image in enumerate(images):
-        x, y = GAP_PX + (index % columns) * step_x, GAP_PX + (index // columns) * step_y
-        sheet.paste(_enlarged(image, scale), (x, y))
-        if labels is not None:
-            _write(sheet, texts[index], x, y + height)
+    for index, (picture, text) in enumerate(zip(pictures, texts, strict=True)):
+        x, y = GAP_PX + index % columns * step_x, GAP_PX + index // columns * step_y
+        sheet.paste(picture, (x, y))
+        sheet.paste(text, (x, y + picture.height))
     return sheet
 
 
@@ -67,7 +65,7 @@ def labelled_grid(
     scale: int = 1,
     title: str = "",
 ) -> Image.Image:
-    """A table of pictures with a text before each row and above each column, wrapped or turned to fit.
+    """A table of pictures with a text before each row and above each column.
 
     Args:
         images: rows of uint8 arrays [H, W, 3] RGB or [H, W] grey, all of one size; rows of one length.
@@ -81,30 +79,25 @@ def labelled_grid(
     """
     if len(images) != len(row_labels) or any(len(row) != len(column_labels) for row in images):
         raise ValueError("the grid's rows and columns need one label each")
-    height, width = images[0][0].shape[0] * scale, images[0][0].shape[1] * scale
-    left = GAP_PX + _widest(row_labels) + 2 * GAP_PX
-    whole_width = left + len(column_labels) * (width + GAP_PX)
-    title_lines = _wrapped(title, whole_width) if title else []
-    header, is_turned = _header(column_labels, width)
-    top = LABEL_HEIGHT_PX * len(title_lines) + header
-    grid = _blank(whole_width, top + len(images) * (height + GAP_PX))
-    _write(grid, title_lines, GAP_PX, 0)
-    for column, text in enumerate(column_labels):
-        x = left + column * (width + GAP_PX)
-        if is_turned:
-            turned = _blank(header, LABEL_HEIGHT_PX)
-            _write(turned, [text], 0, 0)
-            grid.paste(turned.rotate(90, expand=True), (x + (width - LABEL_HEIGHT_PX) // 2, top - header))
-        else:
-            lines = _wrapped(text, width)
-            _write(grid, lines, x, top - LABEL_HEIGHT_PX * len(lines))
-    for row, text in enumerate(row_labels):
-        y = top + row * (height + GAP_PX)
-        _write(grid, [text], GAP_PX, y + (height - LABEL_HEIGHT_PX) // 2)
-        for column, image in enumerate(images[row]):
-            grid.paste(_enlarged(image, scale), (left + column * (width + GAP_PX), y))
-    step = {"step_x": width + GAP_PX, "step_y": height + GAP_PX}
-    cells = {"left": left, "top": top, "width": width, "height": height, **step}
+    rows = [[_enlarged(image, scale) for image in row] for row in images]
+    width, height = rows[0][0].size
+    sides = [_text(label) for label in row_labels]
+    headers = [_text(label, width) for label in column_labels]
+    step_x = max(width, *(header.width for header in headers)) + GAP_PX
+    step_y = max(height, *(side.height for side in sides)) + GAP_PX
+    left = max(side.width for side in sides) + 2 * GAP_PX
+    heading = _text(title, left + len(headers) * step_x)
+    top = heading.height + max(header.height for header in headers)
+    grid = _blank(max(heading.width, left + len(headers) * step_x), top + len(rows) * step_y)
+    grid.paste(heading, (0, 0))
+    for column, header in enumerate(headers):
+        grid.paste(header, (left + column * step_x, top - header.height))
+    for row, side in enumerate(sides):
+        y = top + row * step_y
+        grid.paste(side, (0, y + (height - side.height) // 2))
+        for column, picture in enumerate(rows[row]):
+            grid.paste(picture, (left + column * step_x, y))
+    cells = {"left": left, "top": top, "width": width, "height": height, "step_x": step_x, "step_y": step_y}
     grid.info[GRID_TEXT] = json.dumps({**cells, "rows": len(images), "columns": len(column_labels)})
     return grid
 
@@ -115,7 +108,7 @@ def read_grid(path: Path) -> list[list[np.ndarray]]:
     Raises:
         ImageFileError: it cannot be read, or does not say where its pictures are.
     """
-    grid, text = read_image(path, largest_aspect=SHEET_ASPECT), picture_text(path, GRID_TEXT, SHEET_ASPECT)
+    grid, text = read_image(path), picture_text(path, GRID_TEXT)
     if not text:
         raise ImageFileError("it does not say where its pictures are, as sheets of today do")
     cell = files.parse_json(text)
@@ -134,47 +127,17 @@ def _enlarged(image: np.ndarray, scale: int) -> Image.Image:
     from PIL import Image
 
     picture = Image.fromarray(image).convert("RGB")
-    if scale == 1:
-        return picture
     return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
 
 
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    from PIL import ImageFont
+def _text(text: str, width: int | None = None) -> Image.Image:
+    """A text as a picture, wrapped between words to about ``width`` pixels; wider if a word is."""
+    from PIL import ImageDraw, ImageFont
 
-    return ImageFont.load_default(FONT_SIZE_PX)
-
-
-def _widest(texts: Iterable[str]) -> int:
-    """Pixels of the widest of these texts, with one to the left and one to the right."""
-    return 2 + max((math.ceil(_font().getlength(text)) for text in texts), default=0)
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    """Lines of whole words, at most as wide as `width` pixels; a word that is wider has a line of its own.
-
-    Words end with a space or an underscore.
-    """
-    lines = [""]
-    for word in re.findall(r"[^ _]*[ _]|[^ _]+", text):
-        if lines[-1] and _widest([(lines[-1] + word).rstrip()]) > width:
-            lines.append("")
-        lines[-1] += word
-    return [line.rstrip() for line in lines]
-
-
-def _header(labels: Sequence[str], width: int) -> tuple[int, bool]:
-    """Height of the column labels in pixels, and whether they are turned: a word is wider than a column."""
-    texts = [_wrapped(label, width) for label in labels]
-    is_turned = _widest(line for lines in texts for line in lines) > width and any(labels)
-    line_count = -(-_widest(labels) // LABEL_HEIGHT_PX) if is_turned else max(map(len, texts))
-    return LABEL_HEIGHT_PX * line_count, is_turned
-
-
-def _write(picture: Image.Image, lines: Sequence[str], x: int, y: int) -> None:
-    """Write lines of text, one below the other."""
-    from PIL import ImageDraw
-
-    draw = ImageDraw.Draw(picture)
-    for row, line in enumerate(lines):
-        draw.text((x + 1, y + row * LABEL_HEIGHT_PX + 1), line, fill=INK, font=_font())
+    if width is not None:
+        text = textwrap.fill(text, max(1, width // CHARACTER_PX), break_long_words=False)
+    font = ImageFont.load_default(FONT_SIZE_PX)
+    *_, right, bottom = ImageDraw.Draw(_blank(1, 1)).multiline_textbbox((1, 1), text, font=font)
+    picture = _blank(math.ceil(right) + 2, math.ceil(bottom) + 3 if text else 0)
+    ImageDraw.Draw(picture).multiline_text((1, 1), text, INK, font=font)
+    return picture

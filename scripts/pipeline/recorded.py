@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from scripts.pipeline import files, manifest
-from scripts.pipeline.fingerprint import sha256_file
+from scripts.pipeline.files import sha256_file
 
 RECORD_NAME = "outputs.json"
 

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from scripts import wrong_python
-from scripts.pipeline import accounting, file_errors, files, fingerprint, locks, manifest, recorded
+from scripts.pipeline import accounting, files, fingerprint, locks, manifest, recorded
 from scripts.pipeline.console import Console, running_command
-from scripts.pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, Interrupted, UserError
+from scripts.pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, Interrupted, UserError, explain_file_error
 from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.layers import REPOSITORY
-from scripts.pipeline.memory_full import is_out_of_memory
 from scripts.pipeline.options import (
     OptionsT,
     ResolvedOptions,
@@ -148,8 +147,10 @@ def _guarded(body: Callable[[StopRequest, Outcome], None], name: str, outcome: O
         if (REPOSITORY / str(error.name).split(".")[0]).exists():  # a mistake of ours
             raise
         return UserError.exit_code, f"{name}: {wrong_python(f'has no package {error.name}')}"
-    except (MemoryError, *file_errors.kinds()) as error:
-        message = file_errors.explain(error, _elsewhere(outcome, error), go_on)
+    except Exception as error:
+        from segmentation.memory import is_out_of_memory  # loads torch
+
+        message = explain_file_error(error, _elsewhere(outcome, error), go_on)
         if not message and is_out_of_memory(error):
             reason = str(error).partition("\n")[0] or type(error).__name__
             message = (

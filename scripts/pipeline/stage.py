@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from scripts.pipeline import files, locks, manifest, recorded, tables
 from scripts.pipeline.accounting import Counts
 from scripts.pipeline.console import Console, Progress, script_command
-from scripts.pipeline.errors import MissingInputError, TooManyFailuresError, UserError
-from scripts.pipeline.file_errors import NOT_WRITABLE
+from scripts.pipeline.errors import NOT_WRITABLE, MissingInputError, TooManyFailuresError, UserError
 from scripts.pipeline.fingerprint import cached_sha256
 from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.journal import Journal
@@ -293,7 +292,7 @@ class Stage(Tool):
     ) -> Journal:
         """Journal of finished items (see `Journal`), ``<workspace>/_stages/<stage>/<name>.csv``."""
         path = self.folder / f"{name}.csv"
-        self._journal = Journal(path, columns, key, key_type, self.check_stop, checked=True)
+        self._journal = Journal(path, columns, key, key_type, self.check_stop)
         return self._journal
 
     def counts(self) -> Counts:
@@ -315,15 +314,7 @@ class Stage(Tool):
         if not (self.workspace / relative).is_file():
             raise MissingInputError(self.missing_message(item))
         mend = f"Make it anew: {self.command(item.made_by, '--force')}" if item.made_by else item.note
-        table = tables.read_csv(self.workspace / relative, columns, mend)
-        for name in (name for name in table.columns if name.endswith(tables.PATH_ENDING)):
-            for text in table[name].dropna():
-                if (self.workspace / text).is_symlink():
-                    raise UserError(
-                        f"{relative} names {text}, which is a link, and where it leads to is none of the "
-                        f"table's business. Put the file itself there. {mend}".strip()
-                    )
-        return table
+        return tables.read_csv(self.workspace / relative, columns, mend)
 
     def missing_message(self, item: Input) -> str:
         """What is missing, who makes it, and the command to type."""

@@ -160,7 +160,7 @@ def align_all(
         tool.device, options.detection_size, options.min_face / 2, options.min_probability, options.rotations
     )
     aligner = Aligner(finder, options, output)
-    journal_file = Journal(output / JOURNAL, ("photo", "faces"), "photo", str, tool.check_stop, checked=True)
+    journal_file = Journal(output / JOURNAL, ("photo", "faces"), "photo", str, tool.check_stop)
     with journal_file as journal:
         missing = {key: path for key, path in photos.items() if key not in journal}
         with tool.progress(len(photos), "photographs", len(photos) - len(missing)) as progress:

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from scripts.pipeline.journal import CHECKSUM
 from scripts.pipeline.recorded import RECORD_NAME
 
 # How often it was begun, and what the last attempt took and used: what two runs may differ in. Hashes
@@ -135,8 +134,6 @@ def _table(path: Path) -> list[list[tuple[str, str]]]:
     with path.open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
     ignored = TIME_COLUMNS & set(header)
-    if ignored:
-        ignored.add(CHECKSUM)  # it covers the times
     return [
         [(name, "" if name in ignored else text) for name, text in zip(header, row, strict=True)]
         for row in [header, *rows]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts.pipeline import accounting, manifest, recorded
-from scripts.pipeline.fingerprint import sha256_file
+from scripts.pipeline.files import sha256_file
 from tests.processes import wait_until
 from tests.scripts import toy_stage
 

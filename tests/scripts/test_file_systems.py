@@ -11,7 +11,7 @@ from signal import SIGINT
 import pytest
 from safetensors import SafetensorError
 
-from scripts.pipeline import REPOSITORY, fingerprint, locks, manifest, recorded, runner
+from scripts.pipeline import REPOSITORY, files, fingerprint, locks, manifest, recorded, runner
 from scripts.pipeline.layers import script_path
 from scripts.stages import workspace as paths
 from scripts.stages.regenerating.regenerator import generator_file
@@ -168,7 +168,7 @@ def test_a_sum_that_cannot_be_remembered_is_calculated(
     path.write_text("text")
     monkeypatch.setattr(fingerprint, "CLOCK_TICK_NS", -1)
     monkeypatch.setattr(fingerprint.files, "write_json", refuse)
-    assert fingerprint.cached_sha256(tmp_path, path) == fingerprint.sha256_file(path)
+    assert fingerprint.cached_sha256(tmp_path, path) == files.sha256_file(path)
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from cnn.oracle import Oracle, OracleConfig, load_oracle, save_oracle
 from data.portraits import TRUTH_NAMES
 from scripts.bundle import train_oracle
-from scripts.pipeline import fingerprint
+from scripts.pipeline import files
 from scripts.pipeline.layers import REPOSITORY, script_path
 from scripts.pipeline.options import resolve_options
 from stylegan.checkpoint import save_checkpoint, weights_id
@@ -118,7 +118,7 @@ def test_labels_are_made_for_the_pictures_of_stage_01(
     record = json.loads((bundle / f"{name}.json").read_text())
     assert (record["weights_id"], record["seed"], record["count"]) == (weights_id(weights), 3, 12)
     assert record["made_by"].startswith("machine (oracle.safetensors")
-    assert record["network_sha256"] == fingerprint.sha256_file(oracle_path)
+    assert record["network_sha256"] == files.sha256_file(oracle_path)
 
     saved = np.asarray(Image.open(workspace / "stylegan/synthesize_results/000000.jpg"))
     Image.fromarray(saved).save(tmp_path / "again.jpg", quality=95, subsampling=0)

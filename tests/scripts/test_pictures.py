@@ -3,7 +3,6 @@
 import io
 import os
 import random
-import struct
 import threading
 from pathlib import Path
 
@@ -125,18 +124,6 @@ def test_grey_of_more_bits_is_not_black(tmp_path: Path, dtype: str, white: int) 
     values = (expected / 255 * white).astype(dtype)
     Image.fromarray(values).save(tmp_path / "a.tif")
     np.testing.assert_allclose(read_image(tmp_path / "a.tif")[..., 1], expected, atol=1)
-
-
-def test_unsigned_grey_of_32_bits_and_floats_that_are_none(tmp_path: Path) -> None:
-    values = np.linspace(0, 2**32 - 1, 256).astype(np.uint32).reshape(16, 16)
-    signed, unsigned = (struct.pack("<HHIHH", 339, 3, 1, kind, 0) for kind in (2, 1))
-    content = saved("TIFF", Image.fromarray(values.view(np.int32)))
-    assert signed in content
-    (tmp_path / "a.tif").write_bytes(content.replace(signed, unsigned))
-    np.testing.assert_allclose(read_image(tmp_path / "a.tif")[..., 0].ravel(), np.arange(256), atol=1)
-    holes = np.array([[np.nan, np.inf], [0.5, 1.02]], np.float32)
-    Image.fromarray(holes).save(tmp_path / "b.tif")
-    assert read_image(tmp_path / "b.tif")[..., 0].tolist() == [[0, 0], [128, 255]]
 
 
 def test_a_moving_picture_is_refused(tmp_path: Path) -> None:

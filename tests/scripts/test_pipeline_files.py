@@ -91,7 +91,7 @@ def test_journal_reads_back_exactly_what_was_written(tmp_path: Path) -> None:
     assert frame["value"][1] == float(np.float32(0.1))
 
 
-@pytest.mark.parametrize("tail", [b"1,0.5", b"1,0.5,", b"1\n", b"x,0.5,\n", b'1,"0.5,\n', b"\xff\xfe,1,2\n"])
+@pytest.mark.parametrize("tail", [b"1,0.5", b"1,0.5,", b"\xff\xfe"])
 def test_half_written_last_row_is_cut_off(tmp_path: Path, tail: bytes) -> None:
     path = tmp_path / "journal.csv"
     with Journal(path, COLUMNS) as journal:
@@ -104,24 +104,6 @@ def test_half_written_last_row_is_cut_off(tmp_path: Path, tail: bytes) -> None:
     assert path.read_bytes() == whole + b"1,0.1,\n"
 
 
-@pytest.mark.parametrize("damage", [(b"0.1", b"0.3"), (b"\n1,", b"\n7,"), (b"1,0.1,,", b"1,0.1,x,")])
-def test_a_damaged_row_is_made_again(tmp_path: Path, damage: tuple[bytes, bytes]) -> None:
-    path = tmp_path / "journal.csv"
-    with Journal(path, COLUMNS, checked=True) as journal:
-        for img_no in range(3):
-            journal.append(row(img_no))
-    lines = path.read_bytes().split(b"\n", 2)
-    path.write_bytes(b"\n".join(lines[:2]) + (b"\n" + lines[2]).replace(*damage, 1))
-    assert path.read_bytes().count(damage[1])
-    with Journal(path, COLUMNS, checked=True) as journal:
-        assert list(journal.rows) == [0]
-        for img_no in (1, 2):
-            journal.append(row(img_no))
-        assert journal.frame().columns.tolist() == list(COLUMNS)
-    with Journal(path, COLUMNS, checked=True) as journal:
-        assert list(journal.rows) == [0, 1, 2]
-
-
 def test_half_written_header_starts_anew(tmp_path: Path) -> None:
     path = tmp_path / "journal.csv"
     path.write_bytes(b"img_no,val")
@@ -130,12 +112,13 @@ def test_half_written_header_starts_anew(tmp_path: Path) -> None:
     assert path.read_text() == "img_no,value,note\n0,0.1,\n"
 
 
-def test_journal_of_another_version_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", ["img_no,other\n", "img_no,value,note\n1\n", "img_no,value,note\nx,1,\n"])
+def test_a_damaged_journal_or_one_of_another_version_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "journal.csv"
-    with Journal(path, ("img_no", "other")):
-        pass
+    path.write_text(content)
     with pytest.raises(UserError, match="--force"), Journal(path, COLUMNS):
         pass
+    assert path.read_text() == content
 
 
 def test_journal_refuses_strange_or_repeated_rows(tmp_path: Path) -> None:
@@ -165,28 +148,6 @@ def test_tables_are_sorted_and_relative(tmp_path: Path) -> None:
     )
     assert path.read_bytes() == b"img_no,img_path,x\n1,b/1.png,\n2,b/2.png,0.1\n"
     assert tables.read_csv(path, ("x",))["img_no"].tolist() == [1, 2]
-    for bad in ("/b/1.png", "b\\1.png"):
-        with pytest.raises(ValueError, match="relative"):
-            tables.write_csv(path, pd.DataFrame({"img_no": [1], "img_path": [bad]}))
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("img_no\n1\n", "has no column 'x'"),
-        ("img_no,x\n1,2\n1,3\n", "more than once"),
-        ("img_no,x\none,2\n", "no whole number"),
-        ("img_no,x\n,2\n", "no whole number"),
-        ("img_no,x\n1,2,3,4\n1\n", "not a readable"),
-        ("", "not a readable"),
-    ],
-)
-def test_bad_tables_are_named(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "t.csv"
-    path.write_text(text)
-    with pytest.raises(UserError, match=message) as error:
-        tables.read_csv(path, ("x",), "Make it anew.")
-    assert "Make it anew." in str(error.value)
 
 
 def test_contact_sheet_and_grid_place_the_pictures() -> None:

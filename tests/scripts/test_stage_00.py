@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from scripts import make_labels
-from scripts.pipeline import downloads, run_stage
+from scripts.pipeline import run_stage
+from scripts.stages.fetching import downloads
 from stylegan.checkpoint import save_checkpoint, weights_id
 from stylegan_modified.stylegan_generator import transplant
 from tests.stylegan import tiny

@@ -17,7 +17,7 @@ from torch import nn
 from cnn.identity import load_embedder
 from cnn.oracle import load_oracle
 from scripts import make_labels
-from scripts.pipeline import REPOSITORY, Tool, ToolOptions, files, fingerprint
+from scripts.pipeline import REPOSITORY, Tool, ToolOptions, files
 from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.layers import read_toml
 from scripts.stages import networks
@@ -126,7 +126,7 @@ def test_they_share_no_kind_of_layer_but_the_convolution() -> None:
 def test_the_judge_did_not_make_the_labels_that_the_filter_learns_from() -> None:
     record = files.read_json(EMBEDDED / Path(LABELS_RECORD).name)
     assert hand_labels.is_machine_made(record["made_by"]) and "oracle" not in json.dumps(record)
-    assert record["network_sha256"] == fingerprint.sha256_file(IDENTITY)
+    assert record["network_sha256"] == files.sha256_file(IDENTITY)
     assert make_labels.Options().network == IDENTITY
 
 

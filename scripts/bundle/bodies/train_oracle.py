@@ -15,7 +15,7 @@ from cnn.oracle_training import OracleTrainer, OracleTrainingOptions, PairedPort
 from data import portraits
 from data.portraits import TRUTH_NAMES, check_size
 from scripts.pipeline import REPOSITORY, Tool, files
-from scripts.pipeline.array_files import ArrayFileError, read_arrays
+from scripts.pipeline.files import ArrayFileError, read_arrays
 from scripts.pipeline.pictures import contact_sheet
 from scripts.stages.fast_memory import keep_freed_memory
 from scripts.stages.training_loop import TrainingLoop

@@ -9,16 +9,18 @@ from __future__ import annotations
 import errno
 import json
 import os
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from scripts.pipeline import UserError, files, journal, manifest
+from scripts.pipeline import UserError, files, manifest
 
 FOLDER = "cnn/labelling"
 FORMAT = "label answers 1"
+CHECKSUM = "crc32"
 
 Order = Literal["number", "uncertain"]
 
@@ -190,7 +192,7 @@ class AnswerJournal:
         for number, line in enumerate(lines, start=1):
             try:
                 event = files.parse_json(line)
-                stored = event.pop(journal.CHECKSUM, None)
+                stored = event.pop(CHECKSUM, None)
                 if stored not in (None, _checksum(event)):  # earlier lines have none
                     raise ValueError("its checksum is another")
                 if number == 1:
@@ -209,7 +211,7 @@ class AnswerJournal:
             raise ValueError(f"it should be the header of {FORMAT!r} for weights {self.weights_id}")
 
     def _write(self, event: Mapping[str, Any]) -> None:
-        checked = {**event, journal.CHECKSUM: _checksum(event)}
+        checked = {**event, CHECKSUM: _checksum(event)}
         line = json.dumps(checked, separators=(",", ":")).encode("ascii") + b"\n"
         try:
             if os.write(self._descriptor, line) < len(line):
@@ -227,4 +229,4 @@ class AnswerJournal:
 
 
 def _checksum(event: Mapping[str, Any]) -> str:
-    return journal.checksum([json.dumps(event, separators=(",", ":"))])
+    return f"{zlib.crc32(json.dumps(event, separators=(',', ':')).encode()):08x}"

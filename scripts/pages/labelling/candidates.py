@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scripts.pages.labelling.answers import Answer
-from scripts.pipeline import MissingInputError, Tool, UserError, fingerprint, manifest, tables
+from scripts.pipeline import MissingInputError, Tool, UserError, files, manifest, tables
 from scripts.stages.workspace import CANDIDATES, FILTERS
 
 FILTER_STAGE = "02_filter_candidates"
@@ -114,7 +114,7 @@ def load_scores(tool: Tool, candidates: Candidates) -> Scores | None:
     if not record or record["state"] != "complete":
         return None
     judged = record.get("depends_on", {}).get("inputs", {}).get(CANDIDATES, "")
-    if judged != f"sha256 {fingerprint.sha256_file(tool.workspace / CANDIDATES)}":
+    if judged != f"sha256 {files.sha256_file(tool.workspace / CANDIDATES)}":
         return None
     women, good = (_read_probabilities(tool, name, candidates) for name in FILTERS)
     return Scores(women, good)

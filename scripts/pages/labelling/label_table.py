@@ -11,7 +11,7 @@ import pandas as pd
 
 from scripts.pages.labelling.answers import FOLDER, Answer, journal_path
 from scripts.pages.labelling.candidates import FILTER_STAGE, GENERATE_STAGE, Candidates
-from scripts.pipeline import Tool, UserError, files, fingerprint, manifest, tables
+from scripts.pipeline import Tool, UserError, files, manifest, tables
 from scripts.stages.filtering import hand_labels
 from scripts.stages.workspace import LABELS, LABELS_RECORD
 
@@ -58,7 +58,7 @@ def find_table(tool: Tool, candidates: Candidates) -> FoundTable | None:
     path = tool.workspace / LABELS
     if not path.is_file():
         return None
-    sha256 = fingerprint.sha256_file(path)
+    sha256 = files.sha256_file(path)
     try:
         record = hand_labels.read_record(tool)
     except UserError:
@@ -148,7 +148,7 @@ def export(tool: Tool, candidates: Candidates, answers: Mapping[int, Answer], or
     # Without a record a table is refused; an old record beside a new table would vouch for it wrongly.
     record.unlink(missing_ok=True)
     tables.write_csv(table, pd.DataFrame(rows, columns=list(hand_labels.COLUMNS)))
-    table_sha256 = fingerprint.sha256_file(table)
+    table_sha256 = files.sha256_file(table)
     taken_over = sum(answer.taken_over for answer in labelled.values())
     files.write_json(
         record,

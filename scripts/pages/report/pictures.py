@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from scripts.pipeline.image_files import ImageFileError, read_image
-from scripts.pipeline.pictures import GAP_PX, SHEET_ASPECT, labelled_grid, read_grid
+from scripts.pipeline.pictures import GAP_PX, labelled_grid, read_grid
 from scripts.stages.evaluating.drawings import LEVEL_NAMES
 from scripts.stages.workspace import PREVIEWS, STRIPS
 from segmentation.property_table import PROPERTIES, PROPERTY_NAMES, Property
@@ -77,7 +77,7 @@ def figures_of(workspace: Path, looks: Sequence[Sequence[Any]]) -> list[Figure]:
 def _figure(workspace: Path, path: str, caption: str, is_plot: bool = False) -> Figure:
     file = workspace / path
     try:
-        content = Image.fromarray(read_image(file, largest_aspect=SHEET_ASPECT))
+        content = Image.fromarray(read_image(file))
     except ImageFileError as error:
         return Figure(caption, path, problem=f"{file.name} cannot be read ({error})")
     kind = TYPES.get(file.suffix.lower())

@@ -13,9 +13,15 @@ from PIL import Image, ImageOps
 
 from data import portraits
 from scripts.pipeline import Tool, UserError
-from scripts.pipeline.array_files import ArrayFileError, map_array
 from scripts.pipeline.console import script_command
-from scripts.pipeline.files import TextFileError, atomic_path, read_json, write_json
+from scripts.pipeline.files import (
+    ArrayFileError,
+    TextFileError,
+    atomic_path,
+    map_array,
+    read_json,
+    write_json,
+)
 from scripts.pipeline.image_files import ImageFileError, read_image
 from scripts.pipeline.tables import read_csv
 from scripts.stages.base_generator.options import Options

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from scripts.pipeline.array_files import ArrayFileError, read_arrays
-from scripts.pipeline.files import save_image, write_arrays
+from scripts.pipeline.files import ArrayFileError, read_arrays, save_image, write_arrays
 from scripts.pipeline.pictures import contact_sheet, labelled_grid
 from scripts.stages.training_events import TrainingEvents
 from stylegan.sampling import to_uint8

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from scripts.pipeline import Stage, files
-from scripts.pipeline.array_files import ArrayFileError, read_arrays
+from scripts.pipeline.files import ArrayFileError, read_arrays
 from scripts.pipeline.fingerprint import input_state
 from scripts.stages import scores
 from scripts.stages.evaluating.generators import DialledGenerator

@@ -9,8 +9,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from scripts.pipeline import REPOSITORY, Stage, UserError, downloads, files
-from scripts.pipeline.fingerprint import sha256_file
+from scripts.pipeline import REPOSITORY, Stage, UserError, files
+from scripts.pipeline.files import sha256_file
+from scripts.stages.fetching import downloads
 from scripts.stages.fetching.given import Given, load_base, look_through, put
 from scripts.stages.fetching.weight_files import ORIGINS, UNKNOWN, WeightFile, read_origins, weight_files
 from scripts.stages.workspace import BUNDLE

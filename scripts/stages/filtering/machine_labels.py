@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cnn.oracle import read_pictures
-from scripts.pipeline import Tool, UserError, files, fingerprint, tables
+from scripts.pipeline import Tool, UserError, files, tables
 from scripts.stages import generated_pictures, scores
 from scripts.stages.filtering.hand_labels import MACHINE, is_machine_made
 from scripts.stages.workspace import CANDIDATES, LABELS, LABELS_RECORD
@@ -41,7 +41,7 @@ def label_by_network(tool: Tool, options: Any) -> None:
             "seed": seed,
             "count": len(labels),
             "made_by": f"{MACHINE} ({options.network.name}, threshold {THRESHOLD}), not a person",
-            "network_sha256": fingerprint.sha256_file(options.network),
+            "network_sha256": files.sha256_file(options.network),
             "picture_size_px": int(pictures.shape[1]),
             "command": f"python scripts/make_labels.py --count {options.count} --seed {seed}",
         },

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cnn.models import load_filter_cnn
 from scripts.pipeline import Stage, UserError, files
-from scripts.pipeline.fingerprint import sha256_file
+from scripts.pipeline.files import sha256_file
 from scripts.stages.workspace import FILTER_NETWORK, FILTER_NETWORKS
 from stylegan.weights_file import WeightsFileError, read_torch
 

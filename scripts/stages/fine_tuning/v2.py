@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from scripts.pipeline import Stage, manifest
-from scripts.pipeline.array_files import ArrayFileError, read_arrays
-from scripts.pipeline.fingerprint import sha256_file
+from scripts.pipeline.files import ArrayFileError, read_arrays, sha256_file
 from scripts.stages import candidate_latents, networks, scores
 from scripts.stages.fine_tuning import fine_tuning
 from scripts.stages.fine_tuning.fine_tuning import FineTuning
@@ -36,8 +35,6 @@ from stylegan_modified.stylegan_generator import ConditionedGenerator
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
 from stylegan_modified.training_property_cnn import POSE, PropertyCNNTrainer
 from stylegan_modified.training_v2 import DialPool, DialTrainer
-
-LARGEST_POOL_BYTES = 1 << 28  # scores of a million pictures
 
 
 def check(stage: Stage, recipe: V2Recipe) -> None:
@@ -144,7 +141,7 @@ def prepare_practice(stage: Stage, recipe: V2Recipe, tuning: FineTuning) -> Prac
     Processes.of_this_run().wait()
     mend = "Remove it, and give the same command again."
     with stage.foreseen(ArrayFileError, mend=mend):
-        stored = read_arrays(stage.path(PRACTICE), ("values", "valid"), LARGEST_POOL_BYTES)
+        stored = read_arrays(stage.path(PRACTICE), ("values", "valid"))
     values, valid = (torch.from_numpy(stored[name]) for name in ("values", "valid"))
     size = tuning.data.images.shape[1]
     images, label_maps = (stage.path(path).open("rb") for path in (PRACTICE_PICTURES, PRACTICE_LABEL_MAPS))
@@ -195,7 +192,7 @@ def _is_drawn(stage: Stage) -> bool:
     if not all(stage.path(relative).exists() for relative in files):
         return False
     try:
-        stored = read_arrays(stage.path(PRACTICE), ("made_for",), LARGEST_POOL_BYTES)
+        stored = read_arrays(stage.path(PRACTICE), ("made_for",))
     except ArrayFileError:  # then it is drawn again
         return False
     return str(stored["made_for"]) == _made_for(stage)

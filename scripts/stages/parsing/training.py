@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from data import portraits
 from scripts.pipeline import REPOSITORY, Tool, UserError, files
-from scripts.pipeline.array_files import ArrayFileError, read_arrays
+from scripts.pipeline.files import ArrayFileError, read_arrays
 from scripts.stages.fast_memory import keep_freed_memory
 from scripts.stages.parsing.parser_judgement import judge_on_pairs, judge_on_portraits
 from scripts.stages.parsing.parser_pairs import Pairs, read_pairs
@@ -55,8 +55,7 @@ def training_portraits(tool: Tool, options: Any) -> Mapping[str, np.ndarray]:
     path = tool.workspace / CACHE
     if path.is_file():
         with tool.foreseen(ArrayFileError, mend="Remove it; it is drawn again."):
-            largest_bytes = options.portraits * (4 * options.portrait_size_px**2 + 8) + 4096
-            cached = read_arrays(path, ("seeds", "images", "label_maps"), largest_bytes)
+            cached = read_arrays(path, ("seeds", "images", "label_maps"))
         if np.array_equal(cached["seeds"], seeds) and cached["images"].shape[1] == options.portrait_size_px:
             return {name: cached[name] for name in ("images", "label_maps")}
     tool.log(f"Drawing {options.portraits} portraits of {options.portrait_size_px} px.")

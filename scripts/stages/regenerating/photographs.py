@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 
 from scripts.pipeline import Tool, UserError, tables
-from scripts.pipeline.fingerprint import sha256_file
+from scripts.pipeline.files import sha256_file
 from scripts.pipeline.image_files import ImageFileError, read_image
 from scripts.stages import networks
 from scripts.stages.regenerating.regenerator import Photograph

@@ -20,7 +20,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from scripts.pipeline import MissingInputError, Tool
-from scripts.pipeline.fingerprint import sha256_file
+from scripts.pipeline.files import sha256_file
 from scripts.stages import networks
 from scripts.stages.workspace import FINE_TUNED, GENERATOR
 from segmentation.property_table import PROPERTY_NAMES

@@ -16,7 +16,7 @@ from cnn.models import FilterCNNConfig, gender_config, save_filter_cnn
 from cnn.tasks import REGRESSION, regression_measures
 from cnn.training import FoldResult, TrainingOptions, train_fold
 from scripts.pipeline import MissingInputError, Tool, UserError, tables
-from scripts.pipeline.fingerprint import sha256_file
+from scripts.pipeline.files import sha256_file
 from scripts.stages.fast_memory import keep_freed_memory
 from scripts.stages.filtering.images import CandidateImages
 from scripts.stages.scoring import regression_report

@@ -11,7 +11,7 @@ from PIL import Image
 from scripts.pages.labelling.answers import AnswerJournal
 from scripts.pages.labelling.candidates import load_candidates, load_scores
 from scripts.pages.labelling.session import LabelSession, Plan, open_session
-from scripts.pipeline import Tool, ToolOptions, fingerprint, manifest
+from scripts.pipeline import Tool, ToolOptions, files, manifest
 from scripts.pipeline.interrupts import StopRequest
 from scripts.stages.workspace import CANDIDATES, LABELS, LABELS_RECORD
 
@@ -54,7 +54,7 @@ def write_scores(root: Path, women: list[float], good: list[float], labelled: in
             (root / folder).mkdir(parents=True, exist_ok=True)
         table[:labelled].to_csv(root / f"cnn/log/{name}_out_of_fold.csv", index=False)
         table[labelled:].to_csv(root / f"cnn/inference_result/{name}.csv", index=False)
-    digest = f"sha256 {fingerprint.sha256_file(root / CANDIDATES)}"
+    digest = f"sha256 {files.sha256_file(root / CANDIDATES)}"
     record = {
         "state": "complete",
         "fingerprint": "",

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from scripts.pipeline.fingerprint import sha256_file
+import requests
 
-if TYPE_CHECKING:
-    from requests import Response
+from scripts.pipeline.files import sha256_file
 
 BLOCK_BYTES = 1 << 14
 TIMEOUT_S = (15, 30)  # until a connection stands, and between two bytes
@@ -38,10 +36,9 @@ class Check:
             return "it is empty"
         if self.size_bytes is not None and size != self.size_bytes:
             return f"it has {size} bytes instead of {self.size_bytes}"
-        if self.sha256 is not None:
-            digest = sha256_file(path)
-            if not digest.startswith(self.sha256):
-                return f"its sha256 is {digest} instead of {self.sha256}"
+        digest = sha256_file(path) if self.sha256 else ""
+        if self.sha256 and not digest.startswith(self.sha256):
+            return f"its sha256 is {digest} instead of {self.sha256}"
         return ""
 
 
@@ -76,8 +73,6 @@ def download(
         DownloadError: no connection, refused by the server, broken off, too large, or not the right file. A
             part that turned out wrong is removed; one that is merely incomplete stays.
     """
-    import requests
-
     part = part_path(target)
     part.parent.mkdir(parents=True, exist_ok=True)
     if check.sha256 is None:
@@ -102,18 +97,16 @@ def download(
 
 
 def _receive(
-    response: Response, part: Path, start: int, largest: int, on_bytes: Callable[[int, int], None]
+    response: requests.Response, part: Path, start: int, largest: int, on_bytes: Callable[[int, int], None]
 ) -> None:
     """Append the body to the part; a server that sends the whole file begins it anew."""
-    if response.status_code != PARTIAL_CONTENT:
-        start = 0
-    elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+    done = start if response.status_code == PARTIAL_CONTENT else 0
+    if done and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
         part.unlink(missing_ok=True)
         raise DownloadError(f"{response.url}: the server sent other bytes than were asked for")
     length = response.headers.get("Content-Length", "")
-    total = start + int(length) if length.isdecimal() else 0
-    done = start
-    with part.open("ab" if start else "wb") as file:
+    total = done + int(length) if length.isdecimal() else 0
+    with part.open("ab" if done else "wb") as file:
         on_bytes(done, total)
         for block in response.iter_content(BLOCK_BYTES):
             done += len(block)
