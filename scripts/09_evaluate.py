@@ -51,6 +51,11 @@ class Options(StageOptions):
     chunk: int = option(4, help="latents between two saved parts (even)", affects_results=False)
     batch_size: int = option(64, help="pictures per forward pass of the generator", affects_results=False)
 
+    @property
+    def protocol_count(self) -> int:
+        """Latents of the reference protocol that there are."""
+        return min(self.protocol_latents, self.latents)
+
     def __post_init__(self) -> None:
         for version in self.versions:
             if version not in FILES:
@@ -79,7 +84,7 @@ class Options(StageOptions):
 
 
 def check(stage: Stage, options: Options) -> None:
-    from scripts.stages.evaluating.body import check
+    from scripts.stages.evaluating.stage import check
 
     check(stage, options)
 
@@ -96,7 +101,7 @@ SPEC = StageSpec(
 
 
 def run(stage: Stage, options: Options) -> None:
-    from scripts.stages.evaluating.body import evaluate
+    from scripts.stages.evaluating.stage import evaluate
 
     evaluate(stage, options)
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from cnn.identity import load_embedder
 from cnn.models import load_filter_cnn
+from cnn.oracle import Oracle, load_oracle
 from scripts.pipeline import Input, MissingInputError, Stage, Tool, UserError, files, manifest
 from scripts.pipeline.fingerprint import input_state
 from scripts.stages.workspace import (
@@ -25,6 +26,7 @@ from scripts.stages.workspace import (
     GENERATOR,
     IDENTITY_NETWORK,
     MTCNN_INPUTS,
+    ORACLE,
     PARSER,
     PROPERTY_CNN,
     SEGMENTATION_MODELS,
@@ -220,6 +222,15 @@ def load_filter(tool: Tool, name: str) -> nn.Module:
     with tool.foreseen(ValueError, OSError, mend=tool.command("02_filter_candidates", "--force")):
         network, _ = load_filter_cnn(tool.workspace / relative, tool.device)
     return network.requires_grad_(False)
+
+
+def load_judging_oracle(tool: Tool) -> Oracle | None:
+    """The oracle that judges generators, or None where the workspace has none."""
+    path = tool.workspace / ORACLE
+    if not path.exists():
+        return None
+    with tool.foreseen(ValueError, OSError, mend=tool.command("00_fetch_weights", "--force")):
+        return load_oracle(path, tool.device)
 
 
 def load_identity(tool: Tool) -> nn.Module | None:

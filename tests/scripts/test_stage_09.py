@@ -17,7 +17,7 @@ from scripts.pipeline import REPOSITORY, Stage, files, run_stage
 from scripts.pipeline.interrupts import StopRequest
 from scripts.stages import networks
 from scripts.stages import workspace as paths
-from scripts.stages.evaluating import body
+from scripts.stages.evaluating import stage as body
 from scripts.stages.evaluating.generators import UnfittedBaseError
 from scripts.stages.evaluating.readings import VersionReadings
 from scripts.stages.evaluating.summary import SCHEMA
@@ -25,7 +25,6 @@ from scripts.stages.workspace import EVALUATION, EVALUATION_TABLE, EVALUATION_TE
 from segmentation.normalization import fit
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan.checkpoint import save_checkpoint
-from stylegan.seeds import EVALUATION as SEEDS
 from stylegan_modified.stylegan_generator import transplant
 from tests.process_groups import in_processes
 from tests.scripts.segmentation_record import record_segmentation
@@ -170,7 +169,7 @@ def test_readings_belong_to_the_segmenter(workspace: Path, tmp_path: Path, chang
     stage = Stage(evaluate.SPEC, evaluate.Options(workspace=copied, device="cpu"), StopRequest())
 
     def folder() -> str:
-        return VersionReadings(stage, "v1", None, None, SEEDS.start, 1, 4).folder
+        return VersionReadings(stage, "v1", None, None).folder
 
     before = folder()
     assert folder() == before
@@ -213,7 +212,7 @@ class SharedReadings:
     version, made = "v1", 0
     stage = SimpleNamespace(device=torch.device("cpu"))
 
-    def plan(self, sizes: object) -> list[int]:
+    def plan(self) -> list[int]:
         return [7] * 3
 
     def make(self, parts: list[int]) -> None:
@@ -221,7 +220,7 @@ class SharedReadings:
 
 
 def _read_together() -> dict[str, int]:
-    return body.read_together([SharedReadings()], None)
+    return body.read_together([SharedReadings()])
 
 
 def test_several_processes_know_what_they_made_together(tmp_path: Path) -> None:
@@ -232,10 +231,10 @@ def test_several_processes_know_what_they_made_together(tmp_path: Path) -> None:
 def test_why_a_version_is_left_out_is_a_key_of_the_results(run, workspace: Path, monkeypatch) -> None:
     evaluated = body.evaluate_version
 
-    def without_base(stage: object, options: object, readings: object, sizes: object) -> dict:
+    def without_base(stage: object, options: object, readings: object) -> dict:
         if readings.version == "base":
             raise UnfittedBaseError("It has too few pictures.")
-        return evaluated(stage, options, readings, sizes)
+        return evaluated(stage, options, readings)
 
     monkeypatch.setattr(body, "evaluate_version", without_base)
     assert run(*SIZES, "--force") == 0

@@ -20,11 +20,7 @@ class UnfittedBaseError(UserError):
 
 
 class DialledGenerator:
-    """A generator with its way to ask for pictures.
-
-    Attributes:
-        z_dim: size of z.
-    """
+    """A generator with its way to ask for pictures."""
 
     def __init__(self, stage: Stage, version: str, corrections: int) -> None:
         self.model = load_version(stage, version)

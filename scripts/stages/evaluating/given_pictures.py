@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,6 @@ from scripts.stages.evaluating.generators import DialledGenerator
 from scripts.stages.evaluating.judges import Judges
 from scripts.stages.evaluating.versions import CANDIDATES_PER_GIVEN, FIRST_GIVEN, SMALLEST_SEARCH
 from scripts.stages.generated_pictures import jpeg_round_trip
-from scripts.stages.stored_rows import RowStore
 from stylegan.sampling import from_uint8, sample_z, synthesize, to_uint8
 from stylegan_modified.editing import Encoded, edit_requests, encode_pictures, posterior_mean
 from stylegan_modified.evaluation import render_requests
@@ -26,27 +26,18 @@ class GivenPictures:
     """Given pictures of one version: those of the original generator that show a woman in good quality.
 
     Args:
-        stage: the running script.
+        stage: the running script; candidate n is made from its seed plus `FIRST_GIVEN` plus n.
         generator: of the version with the encoder.
         judges: shared by all versions.
         levels: float64 [L, 7] settings of each dial.
-        seed: candidate n is made from the seed plus `FIRST_GIVEN` plus n.
-        batch_size: pictures per forward pass.
     """
 
-    def __init__(
-        self,
-        stage: Stage,
-        generator: DialledGenerator,
-        judges: Judges,
-        levels: np.ndarray,
-        seed: int,
-        batch_size: int,
-    ) -> None:
+    def __init__(self, stage: Stage, generator: DialledGenerator, judges: Judges, levels: np.ndarray) -> None:
         self.stage, self.generator, self.judges, self.levels = stage, generator, judges, levels
-        self.seed, self.batch_size = seed + FIRST_GIVEN, batch_size
-        self._kept = RowStore(stage.workspace)
-        self._kept_count = self._searched = 0
+        options: Any = stage.options
+        self.seed, self.batch_size = options.seed + FIRST_GIVEN, options.batch_size
+        self._kept: list[np.ndarray] = []
+        self._searched = 0
 
     @cached_property
     def _base(self) -> nn.Module:
@@ -67,14 +58,14 @@ class GivenPictures:
             UserError: hardly any picture of the original generator can be used.
         """
         limit = max(CANDIDATES_PER_GIVEN * numbers.stop, SMALLEST_SEARCH)
-        while self._kept_count < numbers.stop:
+        while len(self._kept) < numbers.stop:
             if self._searched >= limit:
                 raise UserError(
-                    f"only {self._kept_count} of {self._searched} pictures of the original generator show a "
+                    f"only {len(self._kept)} of {self._searched} pictures of the original generator show a "
                     "woman in good quality, so there is nothing to edit. --editing-pictures 0 leaves it out."
                 )
             self._search()
-        return self._kept.rows()[torch.tensor(numbers)].numpy()
+        return np.stack(self._kept[numbers.start : numbers.stop])
 
     def _search(self) -> None:
         """Keep what is usable of the next candidates."""
@@ -82,9 +73,7 @@ class GivenPictures:
         z = sample_z(candidates, self.seed, self._base.z_space_dim)
         for batch in synthesize(self._base, z, batch_size=self.batch_size):
             images = np.stack([jpeg_round_trip(image) for image in to_uint8(batch["image"])])
-            usable = images[self.judges.would_keep(images)]
-            self._kept.append(usable)
-            self._kept_count += len(usable)
+            self._kept += list(images[self.judges.would_keep(images)])
         self._searched = candidates.stop
 
     def _on_device(self, images: np.ndarray) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
@@ -15,23 +15,16 @@ ABOVE_REPEATABILITY = 0.05
 
 @dataclass(frozen=True)
 class Goal:
-    """A row, or seven, of the table.
+    """A row, or seven, of the table: `low` and `high` for the best version, `v1_low` and `v1_high` for v1."""
 
-    Attributes:
-        measure: key in the results; title: what the table calls it.
-        low, high: what the best version should reach; v1_low, v1_high: what v1 alone should.
-        percent: shown in per cent.
-        section: entry of the results that holds the measure ("": the results themselves).
-    """
-
-    measure: str
-    title: str
+    measure: str  # key in the results
+    title: str  # what the table calls it
     low: float | None = None
     high: float | None = None
     v1_low: float | None = None
     v1_high: float | None = None
     percent: bool = False
-    section: str = ""
+    section: str = ""  # entry of the results that holds the measure; empty: the results themselves
 
     @property
     def key(self) -> str:
@@ -55,10 +48,9 @@ class Goal:
 
     def text(self, for_v1: bool = False) -> str:
         """The goal as the table shows it."""
-        if not for_v1 and self.measure == "mae":
-            return f"<= {MAE_GOAL}, or repeatability + {ABOVE_REPEATABILITY}"
-        if not for_v1 and self.measure == "kid":
-            return "<= base"
+        relative = {"mae": f"<= {MAE_GOAL}, or repeatability + {ABOVE_REPEATABILITY}", "kid": "<= base"}
+        if not for_v1 and self.measure in relative:
+            return relative[self.measure]
         low, high = (self.v1_low, self.v1_high) if for_v1 else (self.low, self.high)
         if low is not None and high is not None:
             return f"{low:g} to {high:g}"
@@ -149,38 +141,25 @@ def results_table(results: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     rows = []
     for version, entry in results.items():
         for goal, name in goal_rows([entry]):
-            found = cell(goal, name, entry, results.get("base"))
-            rows.append(
-                {
-                    "version": version,
-                    "measure": goal.key,
-                    "property": name,
-                    "value": found.value,
-                    "low": found.low,
-                    "high": found.high,
-                    "goal": goal.text(),
-                    "reached": found.reached,
-                }
-            )
-    return pd.DataFrame(rows)
+            row = {"version": version, "measure": goal.key, "property": name, "goal": goal.text()}
+            rows.append(row | asdict(cell(goal, name, entry, results.get("base"))))
+    columns = ["version", "measure", "property", "value", "low", "high", "goal", "reached"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def markdown(results: Mapping[str, Mapping[str, Any]], notes: Sequence[str]) -> str:
     """The table of all versions: value and 95 % interval, in bold where the goal is reached."""
-    versions = list(results)
     lines = [
         "# Evaluation",
         "",
         "Value [95 % bootstrap interval]; bold: the value reaches the goal of the best version.",
         "",
-        f"| | goal | v1 alone | {' | '.join(versions)} |",
-        f"|---|---|---|{'---|' * len(versions)}",
+        f"| | goal | v1 alone | {' | '.join(results)} |",
+        f"|---|---|---|{'---|' * len(results)}",
     ]
     for goal, name in goal_rows(list(results.values())):
         title = f"{goal.title}: {name}" if name else goal.title
-        cells = [
-            _spell(goal, cell(goal, name, results[version], results.get("base"))) for version in versions
-        ]
+        cells = [_spell(goal, cell(goal, name, entry, results.get("base"))) for entry in results.values()]
         lines.append(f"| {title} | {goal.text()} | {goal.text(for_v1=True)} | {' | '.join(cells)} |")
     return "\n".join([*lines, "", *(f"- {note}" for note in notes), ""])
 
@@ -189,6 +168,5 @@ def _spell(goal: Goal, found: Cell) -> str:
     if found.value is None:
         return "-"
     text = f"**{goal.spell(found.value)}**" if found.reached else goal.spell(found.value)
-    if found.low is None or found.high is None:
-        return text
-    return f"{text} [{goal.spell(found.low)}, {goal.spell(found.high)}]"
+    ends = found.low is not None and found.high is not None
+    return f"{text} [{goal.spell(found.low)}, {goal.spell(found.high)}]" if ends else text

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 
 import numpy as np
+from torch import Tensor
 
-from cnn.oracle import load_oracle, read_pictures
+from cnn.oracle import Oracle, read_pictures
 from scripts.pipeline import Stage
 from scripts.stages import networks, scores
 from scripts.stages.base_generator.kid import detector_features
@@ -33,12 +34,6 @@ class Judges:
         """Stages 3 and 4."""
         return networks.load_judge(self.stage, self.statistics)
 
-    @cached_property
-    def mirror_offset(self) -> float:
-        """Normalised pose of a mirrored face is this minus the pose."""
-        pose = PROPERTY_NAMES.index("pose")
-        return float(-2 * self.statistics.mean[pose] / self.statistics.std[pose])
-
     def known(self, images: np.ndarray) -> np.ndarray:
         """Properties [N, 7] of pictures uint8 [N, H, W, 3]; NaN where they are unreadable."""
         values, valid = self.properties(images)
@@ -48,34 +43,34 @@ class Judges:
         """The same from the mirrored pictures, with the sign of the pose turned back."""
         values = self.known(images[:, :, ::-1].copy())
         pose = PROPERTY_NAMES.index("pose")
-        values[:, pose] = self.mirror_offset - values[:, pose]
+        offset = float(-2 * self.statistics.mean[pose] / self.statistics.std[pose])
+        values[:, pose] = offset - values[:, pose]
         return values
 
     def read(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """What the oracle sees in pictures uint8 [N, H, W, 3] (see `Oracle.forward`), as float32 arrays, its
         properties in the order of the property table; without an oracle only features, of the face detector.
         """
-        return self._reader(images)
+        if self._oracle is None:
+            return {"features": self._detector_features(images).numpy()}
+        found = {name: values.numpy() for name, values in read_pictures(self._oracle, images).items()}
+        order = [self._oracle.config.property_names.index(name) for name in PROPERTY_NAMES]
+        return found | {"properties": found["properties"][:, order]}
 
     @cached_property
-    def _reader(self) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-        if not self.has_oracle:
-            features = detector_features(self.stage.device, self.reference())
-            return lambda images: {"features": features(images).numpy()}
-        with self.stage.foreseen(ValueError, OSError, mend=self.stage.command("00_fetch_weights", "--force")):
-            oracle = load_oracle(self.stage.workspace / ORACLE, self.stage.device)
-            order = [oracle.config.property_names.index(name) for name in PROPERTY_NAMES]
+    def _oracle(self) -> Oracle | None:
+        return networks.load_judging_oracle(self.stage)
 
-        def read(images: np.ndarray) -> dict[str, np.ndarray]:
-            found = {name: values.numpy() for name, values in read_pictures(oracle, images).items()}
-            return found | {"properties": found["properties"][:, order]}
-
-        return read
+    @cached_property
+    def _detector_features(self) -> Callable[[np.ndarray], Tensor]:
+        return detector_features(self.stage.device, self.reference())
 
     def would_keep(self, images: np.ndarray) -> np.ndarray:
         """Which pictures uint8 [N, H, W, 3] show a woman in good quality, bool [N]; all without an oracle."""
-        read = self.read(images) if self.has_oracle else {}
-        return (read["gender"] > 0) & (read["quality"] > 0) if read else np.ones(len(images), bool)
+        if not self.has_oracle:
+            return np.ones(len(images), bool)
+        read = self.read(images)
+        return (read["gender"] > 0) & (read["quality"] > 0)
 
     @cached_property
     def _reference_rows(self) -> np.ndarray:

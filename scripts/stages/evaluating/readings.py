@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,29 +48,17 @@ FURTHER_PER_LATENT = 14 + 1  # mirrored ends of the dials, and one picture with 
 
 
 @dataclass(frozen=True)
-class Sizes:
-    """How much is measured: latents of the sweeps, of the protocol and of the population, given pictures."""
-
-    latents: int
-    protocol: int
-    population: int
-    editing: int
-    chunk: int
-
-
-@dataclass(frozen=True)
 class Part:
-    """Latents `first` to `first + count` of one kind of reading, `pictures` of them in all."""
+    """Some latents of one kind of reading, `pictures` pictures in all."""
 
     kind: str
-    first: int
-    count: int
+    latents: range
     pictures: int
 
     @property
     def file(self) -> str:
         """Name of its file."""
-        return f"{self.kind}_{self.first:06d}_{self.count:03d}.npz"
+        return f"{self.kind}_{self.latents.start:06d}_{len(self.latents):03d}.npz"
 
 
 class Requests:
@@ -105,59 +94,46 @@ class VersionReadings:
         stage: the running script.
         version: name of the generator.
         judges, requests: shared by all versions.
-        seed: latent n is made from the seed plus n.
-        corrections: closed-loop corrections of generators that have them.
-        batch_size: pictures per forward pass of the generator.
+        made: pictures that this run made already.
     """
 
-    def __init__(
-        self,
-        stage: Stage,
-        version: str,
-        judges: Judges,
-        requests: Requests,
-        seed: int,
-        corrections: int,
-        batch_size: int,
-    ) -> None:
+    def __init__(self, stage: Stage, version: str, judges: Judges, requests: Requests, made: int = 0) -> None:
         self.stage, self.version, self.judges, self.requests = stage, version, judges, requests
-        self.seed, self.corrections, self.batch_size = seed, corrections, batch_size
+        self.made = made
+        self.options: Any = stage.options
+        self.seed, self.batch_size = self.options.seed, self.options.batch_size
         self.weights = {item.path: input_state(item, stage.workspace) for item in FILES[version]}
         judged_by = {item.path: input_state(item, stage.workspace) for item in JUDGE_INPUTS}
-        read_as = recorded_segmentation(stage).to_json()
-        depends_on = [READING_VERSION, seed, corrections, self.weights, judged_by, read_as]
+        settings = [READING_VERSION, self.seed, self.options.corrections]
+        depends_on = [*settings, self.weights, judged_by, recorded_segmentation(stage).to_json()]
         key = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:12]
         self.folder = f"{FOLDER}/{version}/{key}"
-        self.made = 0  # pictures that this run made
 
     @cached_property
     def generator(self) -> DialledGenerator:
         """The generator, loaded when a picture is needed."""
-        return DialledGenerator(self.stage, self.version, self.corrections)
+        return DialledGenerator(self.stage, self.version, self.options.corrections)
 
     @cached_property
     def editing(self) -> GivenPictures:
         """Given pictures, for a version that has an encoder."""
-        return GivenPictures(
-            self.stage, self.generator, self.judges, self.requests.levels, self.seed, self.batch_size
-        )
+        return GivenPictures(self.stage, self.generator, self.judges, self.requests.levels)
 
-    def plan(self, sizes: Sizes) -> list[Part]:
+    def plan(self) -> list[Part]:
         """All parts of an evaluation."""
-        edited = sizes.editing if has_encoder(self.version) else 0
-        edits = self.requests.index.size + 1
+        options = self.options
+        edited = options.editing_pictures if has_encoder(self.version) else 0
         kinds = (
-            ("sweep", sizes.latents, sizes.chunk, len(self.requests.distinct) + FURTHER_PER_LATENT),
-            ("protocol", sizes.protocol, PROTOCOL_CHUNK, len(self.requests.protocol)),
-            ("population", sizes.population, POPULATION_CHUNK, 1),
+            ("sweep", options.latents, options.chunk, len(self.requests.distinct) + FURTHER_PER_LATENT),
+            ("protocol", options.protocol_count, PROTOCOL_CHUNK, len(self.requests.protocol)),
+            ("population", options.population, POPULATION_CHUNK, 1),
             ("given", ENCODED_PER_EDITED * edited, ENCODING_CHUNK, 1),
-            ("editing", edited, sizes.chunk, edits),
+            ("editing", edited, options.chunk, self.requests.index.size + 1),
         )
         return [
-            Part(kind, first, count, count * per_latent)
+            Part(kind, latents, len(latents) * per_latent)
             for kind, total, chunk, per_latent in kinds
-            for first in range(0, total, chunk)
-            for count in [min(chunk, total - first)]
+            for latents in (range(total)[start : start + chunk] for start in range(0, total, chunk))
         ]
 
     def make(self, parts: list[Part]) -> None:
@@ -168,35 +144,31 @@ class VersionReadings:
         """
         missing = [part for part in parts if not self._path(part).exists()]
         total, left = (sum(part.pictures for part in group) for group in (parts, missing))
-        readers = {
-            "sweep": self._sweep,
-            "protocol": self._protocol,
-            "population": self._population,
-            "given": lambda numbers: self.editing.read_given(numbers),
-            "editing": lambda numbers: self.editing.read_edited(numbers),
-        }
         with self.stage.progress(total, f"pictures of {self.version}", done=total - left) as progress:
             for part in missing:
-                arrays = readers[part.kind](range(part.first, part.first + part.count))
-                files.write_arrays(self._path(part), **arrays)
+                files.write_arrays(self._path(part), **self._read(part))
                 self.made += part.pictures
                 progress.update(part.pictures)
 
-    def measure(self, sizes: Sizes) -> dict[str, dict[str, np.ndarray]]:
+    def measure(self) -> dict[str, dict[str, np.ndarray]]:
         """Make what is missing; arrays of each kind, joined over its latents in order.
 
         Raises:
             Interrupted: Ctrl-C; finished parts are kept.
         """
-        self._remove_other_weights()
-        parts = self.plan(sizes)
+        folder = self.stage.workspace / self.folder
+        for other in folder.parent.iterdir() if folder.parent.is_dir() else ():
+            if other != folder:  # readings of weights that this version no longer has
+                files.remove(other)
+        parts = self.plan()
         self.make(parts)
         total = sum(part.pictures for part in parts)
         self.stage.count(f"pictures of {self.version}", self.made, total - self.made)
         joined: dict[str, dict[str, np.ndarray]] = {}
-        for kind in dict.fromkeys(part.kind for part in parts):
-            stored = [self._read(part) for part in parts if part.kind == kind]
-            joined[kind] = {name: np.concatenate([arrays[name] for arrays in stored]) for name in stored[0]}
+        with self.stage.foreseen(ArrayFileError, mend="Remove it, and give the same command again."):
+            for kind in dict.fromkeys(part.kind for part in parts):
+                read = [read_arrays(self._path(part)) for part in parts if part.kind == kind]
+                joined[kind] = {name: np.concatenate([arrays[name] for arrays in read]) for name in read[0]}
         return joined
 
     def sweep_pictures(self, latents: range) -> np.ndarray:
@@ -206,24 +178,18 @@ class VersionReadings:
     def _path(self, part: Part) -> Path:
         return self.stage.workspace / self.folder / part.file
 
-    def _read(self, part: Part) -> dict[str, np.ndarray]:
-        """Arrays of a finished part."""
-        path = self._path(part)
-        with self.stage.foreseen(ArrayFileError, mend="Remove it, and give the same command again."):
-            return read_arrays(path)
-
-    def _remove_other_weights(self) -> None:
-        """Readings of weights that this version no longer has."""
-        folder = self.stage.workspace / self.folder
-        for other in folder.parent.iterdir() if folder.parent.is_dir() else ():
-            if other != folder:
-                files.remove(other)
-
     def _z(self, latents: range) -> Tensor:
         return sample_z(latents, self.seed, self.generator.z_dim).to(self.stage.device)
 
     def _render(self, latents: range, requests: np.ndarray) -> np.ndarray:
         return render_requests(self.generator, self._z(latents), requests, self.batch_size)
+
+    def _read(self, part: Part) -> dict[str, np.ndarray]:
+        if part.kind in ("given", "editing"):
+            editing = self.editing
+            return (editing.read_given if part.kind == "given" else editing.read_edited)(part.latents)
+        readers = {"sweep": self._sweep, "protocol": self._protocol, "population": self._population}
+        return readers[part.kind](part.latents)
 
     def _sweep(self, latents: range) -> dict[str, np.ndarray]:
         images = self._render(latents, self.requests.distinct)

@@ -62,10 +62,7 @@ def available_versions(stage: Stage) -> list[str]:
 def needed_inputs(chosen: tuple[str, ...]) -> tuple[Input, ...]:
     """What the judges and the chosen versions need; without a choice no generator but the base is needed."""
     found = {item.path: item for item in (*JUDGE_INPUTS, workspace.GENERATOR_INPUT)}
-    for version, items in FILES.items():
-        for item in items if version in chosen or not chosen else ():
-            asked = replace(item, optional=item.optional or version not in chosen)
-            found.setdefault(item.path, asked)
-            if version in chosen:
-                found[item.path] = asked
+    for version in chosen or FILES:
+        for item in FILES[version]:
+            found.setdefault(item.path, item if chosen else replace(item, optional=True))
     return tuple(found.values())

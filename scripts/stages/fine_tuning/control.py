@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cnn.oracle import load_oracle, read_pictures
+from cnn.oracle import read_pictures
 from scripts.pipeline import Stage, UserError
 from scripts.pipeline.pictures import labelled_grid
 from scripts.stages import networks
 from scripts.stages.scores import sweep_levels
-from scripts.stages.workspace import CONTROL, ORACLE, PREVIEWS
+from scripts.stages.workspace import CONTROL, PREVIEWS
 from segmentation.normalization import ScoreStatistics
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan import seeds
@@ -71,11 +71,9 @@ def report_control(
 
 def read_sweep(stage: Stage, sweep: Sweep) -> dict[str, float]:
     """Identity AUC and shares of women and good quality of a sweep, read by the oracle (if any)."""
-    path = stage.workspace / ORACLE
-    if not path.exists():
+    oracle = networks.load_judging_oracle(stage)
+    if oracle is None:
         return {}
-    with stage.foreseen(ValueError, OSError, mend=stage.command("00_fetch_weights", "--force")):
-        oracle = load_oracle(path, stage.device)
     shape = sweep.images.shape
     read = read_pictures(oracle, torch.from_numpy(sweep.images.reshape(-1, *shape[3:])))
     return {

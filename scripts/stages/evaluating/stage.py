@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from typing import Any
 
 from scripts.pipeline import MissingInputError, Stage, UserError, files
@@ -13,7 +12,7 @@ from scripts.stages.evaluating import goals
 from scripts.stages.evaluating.drawings import editing_sheet, response_figure, strips
 from scripts.stages.evaluating.generators import UnfittedBaseError, linear_dials
 from scripts.stages.evaluating.judges import Judges
-from scripts.stages.evaluating.readings import Requests, Sizes, VersionReadings
+from scripts.stages.evaluating.readings import Requests, VersionReadings
 from scripts.stages.evaluating.summary import summarise
 from scripts.stages.evaluating.versions import ENCODED_PER_EDITED, FILES, FIRST_GIVEN, available_versions
 from scripts.stages.fast_memory import keep_freed_memory
@@ -52,39 +51,25 @@ def evaluate(stage: Stage, options: Any) -> None:
     keep_freed_memory()
     statistics = scores.load_statistics(stage)
     judges, requests = Judges(stage, statistics), Requests(stage, statistics, options.seed)
-    sizes = Sizes(
-        latents=options.latents,
-        protocol=min(options.protocol_latents, options.latents),
-        population=options.population,
-        editing=options.editing_pictures,
-        chunk=options.chunk,
-    )
     versions = chosen_versions(stage, options)
     ignored = [version for version in FILES if version not in versions]
     if ignored:
         stage.log(f"not evaluated: {', '.join(ignored)}")
-
-    def readings_of(version: str) -> VersionReadings:
-        return VersionReadings(
-            stage, version, judges, requests, options.seed, options.corrections, options.batch_size
-        )
-
-    made = read_together(map(readings_of, versions), sizes)
+    made = read_together([VersionReadings(stage, version, judges, requests) for version in versions])
     if not stage.writes:
         return
     results, left_out = {}, {}
     for version in versions:
         try:
-            readings = readings_of(version)
-            readings.made = made.get(version, 0)
-            results[version] = evaluate_version(stage, options, readings, sizes)
+            readings = VersionReadings(stage, version, judges, requests, made.get(version, 0))
+            results[version] = evaluate_version(stage, options, readings)
         except UnfittedBaseError as error:
             if version in options.versions:
                 raise
             left_out[version] = str(error)
     if not results:
         raise UserError(f"no version could be evaluated. {' '.join(left_out.values())}")
-    text = goals.markdown(results, notes(stage, options, sizes, judges, left_out))
+    text = goals.markdown(results, notes(stage, options, judges, left_out))
     stage.write_json(EVALUATION, results | ({goals.LEFT_OUT: left_out} if left_out else {}))
     stage.write_csv(EVALUATION_TABLE, goals.results_table(results))
     files.write_text(stage.path(EVALUATION_TEXT), text)
@@ -95,23 +80,54 @@ def evaluate(stage: Stage, options: Any) -> None:
     stage.finish(headline(results), look_at=(EVALUATION_TEXT, RESPONSE, *shown))
 
 
-def headline(results: dict[str, dict[str, Any]]) -> dict[str, str]:
+def read_together(readings: Sequence[VersionReadings]) -> dict[str, int]:
+    """Several processes share the readings of all versions; version -> pictures that they made together."""
+    processes = Processes.of_this_run()
+    made: dict[str, int] = {}
+    for of_version in readings if processes.count > 1 else ():
+        # What cannot be evaluated is reported when the results are put together.
+        with suppress(UnfittedBaseError):
+            of_version.make(of_version.plan()[processes.rank :: processes.count])
+        total = processes.sum_values({"made": of_version.made}, of_version.stage.device)
+        made[of_version.version] = int(total["made"])
+    return made
+
+
+def evaluate_version(stage: Stage, options: Any, readings: VersionReadings) -> dict[str, Any]:
+    """Results of one version; its strips are on disk.
+
+    Raises:
+        UnfittedBaseError: there are too few pictures to fit the linear directions of the base.
+    """
+    read = readings.measure()
+    entry = summarise(read, readings.judges, readings.requests, options)
+    if entry["readable"] == 0:
+        stage.log(f"the judge cannot read a single picture of {readings.version} in full; see its strips")
+    people = readings.sweep_pictures(range(STRIP_PEOPLE))
+    stage.save_image(STRIPS.format(readings.version), strips(people, options.seed))
+    if "editing" in read:
+        shown = readings.editing.pictures(range(min(EDITING_ROWS, options.editing_pictures)))
+        stage.save_image(EDITING_SHEET.format(readings.version), editing_sheet(*shown))
+    names = ("seed", "population", "protocol_latents", "editing_pictures", "corrections", "resamples")
+    setting = {name: getattr(options, name) for name in names}
+    setting |= {"protocol_latents": options.protocol_count, "oracle": readings.judges.has_oracle}
+    return entry | {"setting": setting | {"weights": readings.weights}}
+
+
+def headline(results: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Control, leakage and identity of each version."""
 
     def spell(value: float | None) -> str:
         return "unknown" if value is None else f"{value:.3f}"
 
-    return {
-        version: f"control r at least {spell(min(known) if (known := known_values(entry)) else None)}, "
-        f"leakage {spell(entry['leakage'])} sd per sd, identity AUC {spell(entry['identity_auc'])} "
-        f"(n = {entry['n_latents']} latents)"
-        for version, entry in results.items()
-    }
-
-
-def known_values(entry: dict[str, Any]) -> list[float]:
-    """Control of the properties that could be read."""
-    return [value for value in entry["control"].values() if value is not None]
+    lines = {}
+    for version, entry in results.items():
+        lowest = min((value for value in entry["control"].values() if value is not None), default=None)
+        lines[version] = (
+            f"control r at least {spell(lowest)}, leakage {spell(entry['leakage'])} sd per sd, identity AUC "
+            f"{spell(entry['identity_auc'])} (n = {entry['n_latents']} latents)"
+        )
+    return lines
 
 
 def chosen_versions(stage: Stage, options: Any) -> list[str]:
@@ -129,19 +145,19 @@ def chosen_versions(stage: Stage, options: Any) -> list[str]:
     return [version for version in FILES if version in options.versions] or available
 
 
-def notes(stage: Stage, options: Any, sizes: Sizes, judges: Judges, left_out: Mapping[str, str]) -> list[str]:
+def notes(stage: Stage, options: Any, judges: Judges, left_out: Mapping[str, str]) -> list[str]:
     """What a reader of the table has to know."""
-    size = {name: str(value) for name, value in asdict(sizes).items()}
+    given, corrections = options.editing_pictures, options.corrections
     command = stage.command(
         stage.name,
-        *("--latents", size["latents"], "--seed", str(options.seed), "--population", size["population"]),
-        *("--protocol-latents", size["protocol"], "--editing-pictures", size["editing"]),
-        *("--corrections", str(options.corrections)),
+        *("--latents", str(options.latents), "--seed", str(options.seed)),
+        *("--population", str(options.population), "--protocol-latents", str(options.protocol_count)),
+        *("--editing-pictures", str(given), "--corrections", str(corrections)),
     )
     found = [
-        f"n = {size['latents']} latents (sweeps), {size['protocol']} (reference protocol), "
-        f"{size['population']} (women, good quality, KID, diversity); {judges.reference_count} training "
-        f"pictures; seeds from {options.seed}; closed-loop corrections in v2 and v3: {options.corrections}.",
+        f"n = {options.latents} latents (sweeps), {options.protocol_count} (reference protocol), "
+        f"{options.population} (women, good quality, KID, diversity); {judges.reference_count} training "
+        f"pictures; seeds from {options.seed}; closed-loop corrections in v2 and v3: {corrections}.",
         "Properties are read by stages 3 and 4. Repeatability: mean absolute difference of two readings of "
         "one face, the picture and its mirror image with the pose turned back, at the ends of the dials.",
         "Preservation: change between the ends of a dial outside its region, over the difference there "
@@ -152,12 +168,12 @@ def notes(stage: Stage, options: Any, sizes: Sizes, judges: Judges, left_out: Ma
         f"Command: `{command}`",
         *(f"{version} is left out: {reason}" for version, reason in left_out.items()),
     ]
-    if sizes.editing:
+    if given:
         found.append(
-            f"Given pictures (v3): {size['editing']} women of good quality by the original generator, seeds "
+            f"Given pictures (v3): {given} women of good quality by the original generator, seeds "
             f"from {options.seed + FIRST_GIVEN}, edited by one dial, the others as the picture has them. "
             "Identity: the given picture with what becomes of it, against what becomes of others. R2 from z: "
-            f"ridge regression of the properties of {ENCODED_PER_EDITED * sizes.editing} given pictures on "
+            f"ridge regression of the properties of {ENCODED_PER_EDITED * given} given pictures on "
             "the encoder's mean z, each predicted by a fit on others."
         )
     if not judges.has_oracle:
@@ -166,7 +182,6 @@ def notes(stage: Stage, options: Any, sizes: Sizes, judges: Judges, left_out: Ma
             "and diversity are measured on features of the face detector."
         )
         return found
-
     agreement = zip(PROPERTY_NAMES, judges.oracle_lines.r, strict=True)
     found.append(
         "Read by the oracle: its own property head, trained on the truth of other portraits, mapped to "
@@ -175,46 +190,3 @@ def notes(stage: Stage, options: Any, sizes: Sizes, judges: Judges, left_out: Ma
         "flattens the line: a perfect dial has a slope between r squared and 1."
     )
     return found
-
-
-def evaluate_version(stage: Stage, options: Any, readings: VersionReadings, sizes: Sizes) -> dict[str, Any]:
-    """Results of one version; its strips are on disk.
-
-    Raises:
-        UnfittedBaseError: there are too few pictures to fit the linear directions of the base.
-    """
-    read = readings.measure(sizes)
-    entry = summarise(read, readings.judges, readings.requests, options)
-    if entry["readable"] == 0:
-        stage.log(f"the judge cannot read a single picture of {readings.version} in full; see its strips")
-    people = readings.sweep_pictures(range(STRIP_PEOPLE))
-    stage.save_image(STRIPS.format(readings.version), strips(people, options.seed))
-    if "editing" in read:
-        shown = readings.editing.pictures(range(min(EDITING_ROWS, sizes.editing)))
-        stage.save_image(EDITING_SHEET.format(readings.version), editing_sheet(*shown))
-    setting = {
-        "seed": options.seed,
-        "population": sizes.population,
-        "protocol_latents": sizes.protocol,
-        "editing_pictures": sizes.editing,
-        "corrections": options.corrections,
-        "resamples": options.resamples,
-        "oracle": readings.judges.has_oracle,
-        "weights": readings.weights,
-    }
-    return entry | {"setting": setting}
-
-
-def read_together(readings: Iterable[VersionReadings], sizes: Sizes) -> dict[str, int]:
-    """Several processes share the readings of all versions; version -> pictures that they made together."""
-    processes = Processes.of_this_run()
-    made: dict[str, int] = {}
-    if processes.count == 1:
-        return made
-    for of_version in readings:
-        # What cannot be evaluated is reported when the results are put together.
-        with suppress(UnfittedBaseError):
-            of_version.make(of_version.plan(sizes)[processes.rank :: processes.count])
-        total = processes.sum_values({"made": of_version.made}, of_version.stage.device)
-        made[of_version.version] = int(total["made"])
-    return made
