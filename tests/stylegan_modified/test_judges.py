@@ -39,7 +39,8 @@ MODULES = {
 LOSS_CODE = [name for name in MODULES if re.fullmatch(r"stylegan_modified\.(?!evaluation)\w+", name)]
 TRAINING_SCRIPTS = [name for name in MODULES if re.match(r"scripts\.0[567]_", name)]
 JUDGES = {
-    *("ORACLE", "Oracle", "load_oracle", "load_embedder", "read_pictures", "GenderJudge", "OutsideLandmarks"),
+    *("ORACLE", "Oracle", "load_oracle", "load_embedder", "load_judging_oracle", "read_pictures"),
+    *("GenderJudge", "OutsideLandmarks"),
     *("PropertyJudge", "Segmenter", "compute_scores", "load_judge", "load_segmenter", "build_segmenter"),
 }
 # Functions that the training scripts reach and that may name a judge, with what for.
@@ -50,6 +51,7 @@ USES_OF_JUDGES = {
     ("scripts.stages.networks", "build_segmenter"),
     ("scripts.stages.networks", "load_identity"),  # see the test of which file it reads
     ("scripts.stages.networks", "load_judge"),
+    ("scripts.stages.networks", "load_judging_oracle"),
     ("scripts.stages.networks", "load_segmenter"),
 }
 
