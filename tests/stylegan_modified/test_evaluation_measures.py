@@ -9,7 +9,6 @@ from cnn.oracle_metrics import kernel_inception_distance
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified import evaluation_intervals
 from stylegan_modified.evaluation import distinct_requests, run_sweep, sweep_requests
-from stylegan_modified.evaluation_baseline import LinearDialGenerator
 from stylegan_modified.evaluation_control import control_measures, fit_lines
 from stylegan_modified.evaluation_identity import identity_auc, sweep_similarity
 from stylegan_modified.evaluation_intervals import interval, mean_of_pairs, resample_weights, with_all
@@ -21,7 +20,6 @@ from stylegan_modified.evaluation_preservation import (
 )
 from stylegan_modified.evaluation_protocol import COLUMNS, protocol_passes, protocol_requests
 from stylegan_modified.evaluation_realism import diversities, kernel_distances
-from tests.stylegan_modified.tiny import Z_DIM, base_generator
 
 LEVELS = np.array([-1.6, -0.7, 0.0, 0.7, 1.6])[:, None] * np.ones(7)
 REQUESTED = sweep_requests(LEVELS)
@@ -178,17 +176,3 @@ def test_a_sweep_renders_the_shared_median_once() -> None:
     assert sum(rendered) == 2 * 29
     expected = ((REQUESTED.sum(-1) / 10 + 0.1 + 1) * 127.5).round()
     np.testing.assert_array_equal(sweep.images[0, ..., 0, 0, 0], expected)
-
-
-def test_linear_dials_move_w_along_the_directions_of_a_linear_world() -> None:
-    base = base_generator()
-    rng = torch.Generator().manual_seed(0)
-    w = torch.randn(400, base.w_space_dim, generator=rng)
-    truth = torch.randn(base.w_space_dim, 7, generator=rng) / 4
-    model = LinearDialGenerator(base, w, w @ truth + 0.3)
-    z = torch.randn(3, Z_DIM, generator=rng)
-    asked = torch.randn(3, 7, generator=rng) / 4
-    with torch.no_grad():
-        untouched, turned = model(z), model(z, asked)
-    torch.testing.assert_close(untouched["image"], base(z)["image"])
-    torch.testing.assert_close(turned["w"] @ truth + 0.3, asked, atol=0.02, rtol=0.02)

@@ -10,7 +10,7 @@ from scripts.stages import networks, scores
 from scripts.stages.candidate_latents import load_latents
 from scripts.stages.evaluating.versions import HOW_TO_MAKE_V1_DOCUMENT, V1_DOCUMENT
 from stylegan.checkpoint import CheckpointError
-from stylegan_modified.evaluation_baseline import LinearDialGenerator
+from stylegan_modified.baselines import fit_baseline
 from stylegan_modified.generator_files import load_conditioned
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
 
@@ -56,7 +56,7 @@ def linear_dials(stage: Stage) -> nn.Module:
     w = load_latents(stage)[torch.tensor(rows)]
     mend = stage.command("01_generate_candidates", "--count", "4000", "--force")
     try:
-        model = LinearDialGenerator(generator, w, torch.tensor(measured))
+        model = fit_baseline("base", generator, w, torch.tensor(measured))
     except ValueError as error:
         raise UnfittedBaseError(f"{error}. More candidates: {mend}") from error
     return model.to(stage.device).eval()
