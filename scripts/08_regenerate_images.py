@@ -62,7 +62,7 @@ class Options(ToolOptions):
 
 
 def run(tool: Tool, options: Options) -> None:
-    from scripts.stages.regenerating.body import regenerate
+    from scripts.stages.regenerating.stage import regenerate
 
     regenerate(tool, options)
 

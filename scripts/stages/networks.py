@@ -22,8 +22,8 @@ from scripts.stages.workspace import (
     ENCODER,
     FACES,
     FILTER_NETWORK,
-    FINE_TUNED,
     GENERATOR,
+    GENERATORS,
     IDENTITY_NETWORK,
     MTCNN_INPUTS,
     ORACLE,
@@ -260,17 +260,16 @@ def load_generator(tool: Tool, version: str) -> nn.Module:
     device.
     """
 
-    relative = GENERATOR if version == "base" else FINE_TUNED[version]
-    path = tool.workspace / relative
-    tool.check_unchanged(relative)
+    file = GENERATORS[version]
+    path = file.locate(tool.workspace)
+    tool.check_unchanged(file.path)
     if version in ("base", "v1"):
         with tool.foreseen(CheckpointError, OSError):
             if version == "v1":
                 return load_conditioned(path).to(tool.device)
             return build_conditioned_generator(load_checkpoint(path)).to(tool.device)
 
-    maker = "06_fine_tune_v2" if version == "v2" else "07_fine_tune_v3"
-    with tool.foreseen(ValueError, mend=tool.command(maker, "--force")):
+    with tool.foreseen(ValueError, mend=tool.command(file.made_by, "--force")):
         return load_dialled(path, partial(load_property_cnn, tool)).to(tool.device)
 
 

@@ -98,6 +98,14 @@ STRIPS = "evaluation/strips_{}.png"  # of a version
 EDITING_SHEET = "evaluation/editing_{}.png"  # of a version
 
 GENERATOR_INPUT = Input(GENERATOR, made_by="00_fetch_weights")
+GENERATORS = {
+    "base": GENERATOR_INPUT,
+    "v1": Input(FINE_TUNED["v1"], made_by="05_fine_tune_v1"),
+    "v2": Input(FINE_TUNED["v2"], made_by="06_fine_tune_v2"),
+    "v3": Input(FINE_TUNED["v3"], made_by="07_fine_tune_v3"),
+}
+PROPERTY_CNN_INPUT = Input(PROPERTY_CNN, made_by="06_fine_tune_v2")
+ENCODER_INPUT = Input(ENCODER, made_by="07_fine_tune_v3")
 MTCNN_INPUTS = tuple(
     Input(f"{SEGMENTATION_MODELS}/{name}", made_by="00_fetch_weights", optional=True)
     for name in MTCNN_FILES.values()

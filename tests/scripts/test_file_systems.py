@@ -14,12 +14,11 @@ from safetensors import SafetensorError
 from scripts.pipeline import REPOSITORY, files, fingerprint, locks, manifest, recorded, runner
 from scripts.pipeline.layers import script_path
 from scripts.stages import workspace as paths
-from scripts.stages.regenerating.regenerator import generator_file
 from tests.faults.injection import obey_permissions
 from tests.processes import ScriptProcess, wait_until
 from tests.scripts.pages.explore_workspace import make_workspace
 
-MAKERS = {"04_compute_property_scores": paths.STATISTICS, "06_fine_tune_v2": generator_file("v2")}
+MAKERS = {"04_compute_property_scores": paths.STATISTICS, "06_fine_tune_v2": paths.FINE_TUNED["v2"]}
 
 
 @pytest.fixture

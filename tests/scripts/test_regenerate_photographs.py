@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from scripts.stages.regenerating.body import with_earlier
+from scripts.stages.regenerating.stage import with_earlier
 from segmentation.property_table import PROPERTY_NAMES
 from tests.scripts.pages.explore_workspace import make_workspace, run_command
 from tests.stylegan_modified import tiny

@@ -9,8 +9,7 @@ import pytest
 
 from scripts.pages.explorer.explorer import ExploreError, Explorer
 from scripts.pipeline.options import resolve_options
-from scripts.stages.regenerating import body
-from scripts.stages.regenerating.body import far_requests
+from scripts.stages.regenerating.stage import enough_digits, far_requests, spelled
 from tests.scripts.pages.explore_workspace import make_tool, make_workspace, properties, run_command
 
 NAME = "08_regenerate_images"
@@ -86,10 +85,10 @@ def test_the_explorer_has_no_strip_of_the_base_generator(workspace: Path) -> Non
     ],
 )
 def test_steps_of_a_sweep_have_names_of_their_own(sweep: tuple[float, ...], names: list[str]) -> None:
-    digits = body.enough_digits([("mouth", value) for value in sweep])
+    digits = enough_digits([("mouth", value) for value in sweep])
     assert [f"{value:+.{digits}f}" for value in sweep] == names
 
 
 @pytest.mark.parametrize(("value", "text"), [(1.5, "+1.50"), (-0.0625, "-0.0625"), (0.001, "+0.001")])
 def test_a_dial_of_a_name_reads_back(value: float, text: str) -> None:
-    assert body.spelled(value) == text and float(text) == value
+    assert spelled(value) == text and float(text) == value

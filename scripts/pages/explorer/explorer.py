@@ -23,16 +23,9 @@ from scripts.pipeline.console import running_command
 from scripts.stages import scores
 from scripts.stages.regenerating import photographs
 from scripts.stages.regenerating.photographs import PhotographEncoder
-from scripts.stages.regenerating.regenerator import (
-    MAKERS,
-    Person,
-    Photograph,
-    Regenerated,
-    Regenerator,
-    Request,
-    generator_file,
-)
+from scripts.stages.regenerating.regenerator import Person, Photograph, Regenerated, Regenerator, Request
 from scripts.stages.regenerating.requests import parse_sweep
+from scripts.stages.workspace import GENERATORS
 from segmentation.property_table import PROPERTIES
 from stylegan.seeds import PICTURES
 
@@ -65,11 +58,11 @@ class Explorer:
 
     def __init__(self, tool: Tool, trunc_psi: float = 1.0, corrections: int = 1) -> None:
         self.tool, self.trunc_psi, self.corrections = tool, trunc_psi, corrections
-        self.versions = [v for v in MAKERS if (tool.workspace / generator_file(v)).exists()]
+        self.versions = [v for v, item in GENERATORS.items() if item.locate(tool.workspace).exists()]
         self.dials = _dials(tool)
+        needed = (GENERATORS["v3"], *photographs.NEEDED)
         self.missing_for_photographs = next(
-            (maker for path, maker in self._needed_for_photographs() if not (tool.workspace / path).exists()),
-            None,
+            (item.made_by for item in needed if not item.locate(tool.workspace).exists()), None
         )
         self._regenerators: dict[str, Regenerator] = {}
         self._photographs: dict[str, Photograph] = {}
@@ -78,7 +71,7 @@ class Explorer:
 
     def state(self) -> dict[str, Any]:
         """What the page is built from."""
-        missing = {version: maker for version, maker in MAKERS.items() if version not in self.versions}
+        missing = {v: item.made_by for v, item in GENERATORS.items() if v not in self.versions}
         maker = self.missing_for_photographs
         return {
             "versions": self.versions,
@@ -223,9 +216,6 @@ class Explorer:
             if path.name not in self._photographs:
                 self._photographs[path.name] = self._encoder(path)
             return self._photographs[path.name]
-
-    def _needed_for_photographs(self) -> list[tuple[str, str]]:
-        return [(generator_file("v3"), MAKERS["v3"]), *photographs.NEEDED.items()]
 
     def _request(self, message: Mapping[str, Any]) -> tuple[str, Request]:
         version, properties = message.get("version"), message.get("properties")

@@ -11,8 +11,8 @@ from werkzeug.wrappers import Request, Response
 from scripts.pages.explorer.explorer import LARGEST_PHOTOGRAPH_BYTES, ExploreError, Explorer
 from scripts.pages.server import Action, PageServer, json_response, open_browser
 from scripts.pipeline import Tool, UserError
-from scripts.stages.regenerating.regenerator import MAKERS, check_files, generator_file
-from scripts.stages.workspace import GENERATOR, STATISTICS
+from scripts.stages.regenerating.regenerator import check_files
+from scripts.stages.workspace import GENERATORS, STATISTICS_INPUT
 
 
 class ExploreServer(PageServer):
@@ -57,10 +57,8 @@ def explore(tool: Tool, trunc_psi: float, corrections: int, port: int, browser: 
     Raises:
         MissingInputError: there are no score statistics, or no generator at all.
     """
-    needed = {STATISTICS: "04_compute_property_scores"}
-    if not any((tool.workspace / generator_file(version)).exists() for version in MAKERS):
-        needed[GENERATOR] = MAKERS["base"]
-    check_files(tool, needed)
+    is_there = any(item.locate(tool.workspace).exists() for item in GENERATORS.values())
+    check_files(tool, [STATISTICS_INPUT] if is_there else [STATISTICS_INPUT, GENERATORS["base"]])
     explorer = Explorer(tool, trunc_psi, corrections)
     with ExploreServer(explorer, port) as server:
         tool.log(f"Generators of {tool.workspace}: {', '.join(explorer.versions)}.")

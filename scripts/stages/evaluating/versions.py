@@ -21,16 +21,15 @@ HOW_TO_MAKE_V1_DOCUMENT = (
     f"{workspace.FINE_TUNED['v1']} to {V1_DOCUMENT} of this one."
 )
 # Only generators with dials need it: those of the document's recipe, and published ones, have none.
-CNN_INPUT = Input(workspace.PROPERTY_CNN, made_by="06_fine_tune_v2", optional=True)
-ENCODER_INPUT = Input(workspace.ENCODER, made_by="07_fine_tune_v3")
+CNN_INPUT = replace(workspace.PROPERTY_CNN_INPUT, optional=True)
 FILES = {
     "base": (workspace.GENERATOR_INPUT, workspace.LATENTS_INPUT),
     "v1_document": (Input(V1_DOCUMENT, note=HOW_TO_MAKE_V1_DOCUMENT),),
-    "v1": (Input(workspace.FINE_TUNED["v1"], made_by="05_fine_tune_v1"),),
-    "v2": (Input(workspace.FINE_TUNED["v2"], made_by="06_fine_tune_v2"), CNN_INPUT),
+    "v1": (workspace.GENERATORS["v1"],),
+    "v2": (workspace.GENERATORS["v2"], CNN_INPUT),
     "v3": (
-        Input(workspace.FINE_TUNED["v3"], made_by="07_fine_tune_v3"),
-        ENCODER_INPUT,
+        workspace.GENERATORS["v3"],
+        workspace.ENCODER_INPUT,
         CNN_INPUT,
         workspace.GENERATOR_INPUT,  # it makes the pictures that are given to v3
         workspace.IDENTITY_INPUT,  # editing looks for the z of the same person
@@ -47,7 +46,7 @@ JUDGE_INPUTS = (
 
 def has_encoder(version: str) -> bool:
     """Whether a version edits given pictures."""
-    return ENCODER_INPUT in FILES[version]
+    return workspace.ENCODER_INPUT in FILES[version]
 
 
 def available_versions(stage: Stage) -> list[str]:

@@ -13,7 +13,7 @@ from scripts.pipeline.files import sha256_file
 from scripts.pipeline.image_files import ImageFileError, read_image
 from scripts.stages import networks
 from scripts.stages.regenerating.regenerator import Photograph
-from scripts.stages.workspace import ENCODER, FACES, PROPERTY_CNN
+from scripts.stages.workspace import ENCODER_INPUT, FACES, PROPERTY_CNN_INPUT
 from segmentation.face_alignment import FRAME_PX, Similarity, cut_out
 from segmentation.face_crop import FaceCropper
 from stylegan.sampling import from_uint8
@@ -21,7 +21,7 @@ from stylegan_modified.editing import encode_pictures
 
 NO_FACE = "no face found: the centre square"
 SMALLEST_FACE = 0.1  # of the photograph's shorter side
-NEEDED = {ENCODER: "07_fine_tune_v3", PROPERTY_CNN: "06_fine_tune_v2"}
+NEEDED = (ENCODER_INPUT, PROPERTY_CNN_INPUT)
 
 
 class PhotographEncoder:

@@ -7,7 +7,7 @@ of one machine the same request, alone in its batch, has the same pixels whereve
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
@@ -19,36 +19,25 @@ import torch
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from scripts.pipeline import MissingInputError, Tool
+from scripts.pipeline import Input, MissingInputError, Tool
 from scripts.pipeline.files import sha256_file
 from scripts.stages import networks
-from scripts.stages.workspace import FINE_TUNED, GENERATOR
+from scripts.stages.workspace import GENERATORS
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan.sampling import sample_z, to_uint8
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
 from stylegan_modified.stylegan_generator_v2 import Person as Untouched
 
 SCRIPT = "08_regenerate_images"
-MAKERS = {
-    "base": "00_fetch_weights",
-    "v1": "05_fine_tune_v1",
-    "v2": "06_fine_tune_v2",
-    "v3": "07_fine_tune_v3",
-}
 
 
-def generator_file(version: str) -> str:
-    """The generator of a version, relative to the workspace."""
-    return FINE_TUNED.get(version, GENERATOR)
-
-
-def check_files(tool: Tool, needed: Mapping[str, str]) -> None:
+def check_files(tool: Tool, needed: Iterable[Input]) -> None:
     """Raise `MissingInputError` with the command that makes what is missing."""
-    for relative, maker in needed.items():
-        if not (tool.workspace / relative).exists():
+    for item in needed:
+        if not item.locate(tool.workspace).exists():
             raise MissingInputError(
-                f"it needs {relative}, which is not in {tool.workspace}. {maker} makes it:\n"
-                f"    {tool.command(maker)}"
+                f"it needs {item.path}, which is not in {tool.workspace}. {item.made_by} makes it:\n"
+                f"    {tool.command(item.made_by)}"
             )
 
 
@@ -141,7 +130,7 @@ class Regenerator:
 
     @cached_property
     def _weights_sha256(self) -> str:
-        return sha256_file(self.tool.workspace / generator_file(self.version))
+        return sha256_file(GENERATORS[self.version].locate(self.tool.workspace))
 
     def _latents(self, people: Sequence[Person]) -> Tensor:
         """Latents [N, z_dim] on the device."""

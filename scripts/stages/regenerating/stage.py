@@ -10,24 +10,23 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
-from scripts.pipeline import Tool, files, locks, tables
+from scripts.pipeline import Input, Tool, files, locks, tables
 from scripts.pipeline.pictures import contact_sheet, labelled_grid
 from scripts.stages import networks, scores
 from scripts.stages.pictures import short_name
 from scripts.stages.regenerating import photographs
 from scripts.stages.regenerating.regenerator import (
-    MAKERS,
     Person,
     Photograph,
     Regenerator,
     Request,
     check_files,
     exact,
-    generator_file,
 )
 from scripts.stages.regenerating.requests import chosen_properties, chosen_sweeps, parse_seeds, parse_sweep
-from scripts.stages.workspace import REGENERATED, REGENERATED_TABLE, STATISTICS
+from scripts.stages.workspace import GENERATORS, REGENERATED, REGENERATED_TABLE, STATISTICS_INPUT
 from segmentation.property_table import PROPERTY_NAMES
 
 LONGEST_STEM_BYTES = 60  # of a photograph's name in those of its pictures
@@ -50,9 +49,9 @@ def regenerate(tool: Tool, options: Any) -> None:
     Args:
         options: of 08_regenerate_images.
     """
-    needed = needed_files(options)
+    needed = needed_inputs(options)
     folder = tool.workspace / output_folder(options)
-    with locks.reading(tool.workspace, needed.values()):
+    with locks.reading(tool.workspace, [item.made_by for item in needed]):
         check_files(tool, needed)
         files.check_writable(folder)
         files.remove_leftovers((tool.workspace, folder))
@@ -72,24 +71,22 @@ def make_pictures(tool: Tool, options: Any) -> None:
     people = list_people(tool, options, regenerator)
     rows, columns = list_cells(options, people, scores.sweep_levels(statistics)[2])
     cells = [cell for row in rows for cell in row]
-    table = request_table(options, cells)
     judge = networks.load_judge(tool, statistics) if options.measure else None
-    read, shown = [], []
+    read: list[tuple[np.ndarray, np.ndarray]] = []
+    shown: list[np.ndarray] = []
     shown_rows = rows[: max(1, GRID_PICTURES // len(columns))]
     shown_count = len(shown_rows) * len(columns)
     for images in generate(tool, regenerator, cells, options.batch_size):
         shown += list(images[: shown_count - len(shown)].copy())
         if judge is not None:
             read.append(judge(images))
-    if judge is not None:
-        add_measured(table, *(np.concatenate(part) for part in zip(*read, strict=True)))
+    table = picture_table(options, cells, read)
     tool.write_csv(f"{folder}/{TABLE}", with_earlier(table.round(4), earlier, tool.workspace / folder))
     tool.save_image(f"{folder}/grid.png", picture_grid(shown_rows, columns, shown, options.scale))
+    made = f"{len(cells)} pictures of {len(rows)} people"
     tool.count("pictures", len(cells))
-    tool.finish({"pictures": f"{len(cells)} of {len(rows)} people"}, [f"{folder}/grid.png"])
-    tool.log(
-        f"{len(cells)} pictures of {len(rows)} people with {options.version} in {tool.workspace / folder}"
-    )
+    tool.finish({"pictures": made.replace(" pictures", "")}, [f"{folder}/grid.png"])
+    tool.log(f"{made} with {options.version} in {tool.workspace / folder}")
     if len(shown_rows) < len(rows):
         tool.log(f"  grid.png shows the first {len(shown_rows)} people")
     tool.log(f"  look at: {tool.workspace / folder / 'grid.png'}")
@@ -115,13 +112,6 @@ def with_earlier(table: pd.DataFrame, earlier: pd.DataFrame | None, folder: Path
     is_there = [name not in made and (folder / Path(str(name)).name).is_file() for name in earlier["file"]]
     whole = pd.concat([table, earlier[is_there]], ignore_index=True)
     return whole.astype({"seed": "Int64"}) if "seed" in whole else whole
-
-
-def add_measured(table: pd.DataFrame, values: np.ndarray, valid: np.ndarray) -> None:
-    """Add what the judge reads, [N, 7] each; empty where it reads nothing."""
-
-    for index, name in enumerate(PROPERTY_NAMES):
-        table[f"{name}_measured"] = pd.Series(values[:, index]).where(valid[:, index])
 
 
 def far_requests(options: Any, percentiles: np.ndarray) -> list[str]:
@@ -217,13 +207,10 @@ def output_folder(options: Any) -> str:
     return REGENERATED if options.output is None else options.output.resolve().as_posix()
 
 
-def needed_files(options: Any) -> dict[str, str]:
-    """Workspace-relative files to read -> the script that makes each."""
-    needed = {STATISTICS: "04_compute_property_scores"}
-    needed[generator_file(options.version)] = MAKERS[options.version]
-    if options.from_image is not None:
-        needed |= photographs.NEEDED
-    return needed
+def needed_inputs(options: Any) -> tuple[Input, ...]:
+    """What the pictures are made of."""
+    of_photographs = photographs.NEEDED if options.from_image is not None else ()
+    return STATISTICS_INPUT, GENERATORS[options.version], *of_photographs
 
 
 def list_people(tool: Tool, options: Any, regenerator: Regenerator) -> list[Person]:
@@ -235,37 +222,38 @@ def list_people(tool: Tool, options: Any, regenerator: Regenerator) -> list[Pers
     return [photograph]
 
 
-def request_table(options: Any, cells: Sequence[Cell]) -> pd.DataFrame:
-    """What was asked for, one row per picture."""
-
+def picture_table(options: Any, cells: Sequence[Cell], read: Sequence[tuple[Any, Any]]) -> pd.DataFrame:
+    """One row per picture: what was asked for and, if `read` is not empty, what the judge reads of it (values
+    and valid [n, 7] of each batch), empty where it reads nothing.
+    """
     people = [cell.request.person for cell in cells]
-    place = (
-        f"{REGENERATED}/" if options.output is None else ""
-    )  # elsewhere, the table stands beside the pictures
+    # Elsewhere than in the workspace, the table stands beside the pictures.
+    place = f"{REGENERATED}/" if output_folder(options) == REGENERATED else ""
     table = pd.DataFrame({"file": [place + cell.name for cell in cells], "version": options.version})
     if options.from_image is None:
         table["seed"] = people
     else:
         table["from_image"] = [person.path.name for person in people]
     table["label"] = [cell.label for cell in cells]
-    for index, name in enumerate(PROPERTY_NAMES):
-        asked = [cell.request.properties[index] for cell in cells]
-        table[f"{name}_requested"] = float("nan") if options.version == "base" else asked
+    asked = np.array([cell.request.properties for cell in cells])
+    table[[f"{name}_requested" for name in PROPERTY_NAMES]] = np.nan if options.version == "base" else asked
+    if read:
+        values, valid = (np.concatenate(part) for part in zip(*read, strict=True))
+        table[[f"{name}_measured" for name in PROPERTY_NAMES]] = np.where(valid, values, np.nan)
     return table
 
 
 def picture_grid(
     rows: Sequence[Sequence[Cell]], columns: list[str], images: list[np.ndarray], scale: int
-) -> Any:
+) -> Image.Image:
     """Pictures in one: a row per person (a photograph comes before its pictures), or a sheet."""
     width, people = len(columns), [row[0].request.person for row in rows]
     if isinstance(people[0], Photograph):
-        return labelled_grid(
-            [[people[0].picture, *images]], ["photograph"], ["", *(label or "v3" for label in columns)], scale
-        )
+        titles = ["", *(label or "v3" for label in columns)]
+        return labelled_grid([[people[0].picture, *images]], ["photograph"], titles, scale)
     names = [f"seed {person}" for person in people]
     if width == 1:
         return contact_sheet(images, min(8, len(images)), names, scale)
     return labelled_grid(
-        [list(images[i * width : (i + 1) * width]) for i in range(len(rows))], names, columns, scale
+        [images[start : start + width] for start in range(0, len(images), width)], names, columns, scale
     )
