@@ -12,19 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from scripts.pipeline import (
-    REPOSITORY,
-    Input,
-    StageSpec,
-    ToolOptions,
-    UsageError,
-    files,
-    fingerprint,
-    manifest,
-)
+from scripts.pipeline import REPOSITORY, Input, StageSpec, ToolOptions, UsageError, files, records
 from scripts.pipeline.layers import convert, script_path
-from scripts.pipeline.locks import holder
-from scripts.pipeline.recorded import vanished
+from scripts.pipeline.locks import LOCK_NAME, holder
+from scripts.pipeline.records import vanished
 from scripts.stages.workspace import REGENERATED_TABLE
 
 RUN_NAME = "run.json"  # in the log folder of a tool
@@ -122,9 +113,8 @@ def read_stages(workspace: Path, logs: Path | None = None) -> dict[str, StageSta
     stages = {}
     for path in sorted((REPOSITORY / "scripts").glob("[0-9][0-9]_*.py")):
         name, module = path.stem, importlib.import_module(f"scripts.{path.stem}")
-        folder = manifest.stage_folder(workspace, name)
-        locks = [folder / manifest.LOCK_NAME, *folder.glob(f"parts/*/{manifest.LOCK_NAME}")]
-        record = manifest.read(workspace, name)
+        folder = records.stage_folder(workspace, name)
+        record = records.read(workspace, name)
         stages[name] = StageStatus(
             name,
             getattr(module, "SPEC", None),
@@ -132,7 +122,7 @@ def read_stages(workspace: Path, logs: Path | None = None) -> dict[str, StageSta
             record,
             record or (_account(logs / name / RUN_NAME) if logs and name in UNRECORDED else {}),
             name in UNRECORDED and (workspace / UNRECORDED[name]).is_file(),
-            next((pid for lock in locks if (pid := holder(lock)) is not None), None),
+            holder(folder / LOCK_NAME),
         )
     return stages
 
@@ -140,7 +130,7 @@ def read_stages(workspace: Path, logs: Path | None = None) -> dict[str, StageSta
 def judge(
     stages: Mapping[str, StageStatus],
     workspace: Path,
-    input_state: Callable[[Input, Path], str] = fingerprint.input_state,
+    input_state: Callable[[Input, Path], str] = records.input_state,
     is_untrusted: Callable[[Input], bool] = lambda item: False,
 ) -> None:
     """Find what vanished and what changed, of the stages that do not run now.
@@ -148,14 +138,14 @@ def judge(
     Args:
         stages: of `read_stages`; ``vanished`` and ``changed`` are filled in.
         workspace: of the run.
-        input_state: what identifies an input; see `fingerprint.dependencies`.
+        input_state: what identifies an input; see `records.dependencies`.
         is_untrusted: True for an input that has to be mended first, and is not judged before.
     """
     for stage in stages.values():
         if stage.running is not None or stage.record is None or stage.spec is None:
             continue
         if not stage.is_unfinished:
-            stage.vanished = vanished(workspace, stage.name, stage.record, stage.record.get("outputs", ()))
+            stage.vanished = vanished(workspace, stage.name, stage.record.get("outputs", ()))
         try:
             options = recorded_options(stage.options_class, stage.record)
         except (UsageError, KeyError, TypeError, ValueError):
@@ -168,7 +158,7 @@ def judge(
             stage.changed = [f"made from what {', '.join(replaced)} will replace"]
             continue
         depends_on = stage.record.get("depends_on", {})
-        now = fingerprint.dependencies(stage.spec, options, workspace, input_state)
+        now = records.dependencies(stage.spec, options, workspace, input_state)
         for item in inputs:
             maker = makers.get(item.made_by)
             is_open = maker and (maker.running is not None or maker.is_unfinished or maker.vanished)
@@ -176,8 +166,8 @@ def judge(
                 now["inputs"][item.path] = depends_on.get("inputs", {}).get(
                     item.path, now["inputs"][item.path]
                 )
-        if fingerprint.fingerprint(now) != stage.record["fingerprint"]:
-            stage.changed = fingerprint.differences(depends_on, now)
+        if records.fingerprint(now) != stage.record["fingerprint"]:
+            stage.changed = records.differences(depends_on, now)
 
 
 def _account(path: Path) -> dict[str, Any]:

@@ -16,8 +16,9 @@ from typing import TextIO
 
 from scripts.pipeline import files
 from scripts.pipeline.errors import NO_LOCKS, NOT_WRITABLE, UserError
-from scripts.pipeline.manifest import LOCK_NAME, STAGES_FOLDER, stage_folder
+from scripts.pipeline.records import STAGES_FOLDER, stage_folder
 
+LOCK_NAME = "lock"
 USE_NAME = "in_use.lock"
 
 
@@ -45,13 +46,6 @@ def locked(folder: Path, instead: str = "another --workspace") -> Iterator[None]
 
 
 @contextmanager
-def stage_locked(workspace: Path, name: str) -> Iterator[None]:
-    """Hold the lock of a stage: no second run of it. See `locked`."""
-    with locked(stage_folder(workspace, name)):
-        yield
-
-
-@contextmanager
 def reading(workspace: Path, makers: Iterable[str]) -> Iterator[None]:
     """Keep the results of these stages as they are; many processes may do so at once.
 
@@ -62,10 +56,9 @@ def reading(workspace: Path, makers: Iterable[str]) -> Iterator[None]:
     """
     with ExitStack() as held:
         for maker in sorted(set(makers)):
-            folder = stage_folder(workspace, maker)
-            if not folder.is_dir():
+            path = stage_folder(workspace, maker) / USE_NAME
+            if not path.parent.is_dir():
                 continue
-            path = folder / USE_NAME
             try:
                 use = held.enter_context(_opened(path))
             except OSError as error:
@@ -105,16 +98,14 @@ def holder(lock: Path) -> int | None:
     """
     try:
         inode = lock.stat().st_ino
-        written = lock.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
+        pid = int(lock.read_text(encoding="utf-8") or 0)  # 0: it has not said its number yet
+    except (OSError, ValueError):
         return None
-    pid = int(written) if written.isdecimal() else 0
     try:
         held = Path("/proc/locks").read_text(encoding="ascii").splitlines()
     except OSError:  # another system: as good as the process that wrote its number
-        return pid if pid and files.process_is_alive(pid) else None
-    holds = any(" FLOCK " in line and f":{inode} " in line for line in held)
-    return pid if holds else None
+        return pid if files.process_is_alive(pid) else None
+    return pid if any(" FLOCK " in line and f":{inode} " in line for line in held) else None
 
 
 @contextmanager
@@ -158,10 +149,7 @@ def _say_unprotected(reason: str) -> None:
 
 def _running(workspace: Path) -> str:
     """Which other stages run, with their processes, in brackets; empty if none is known."""
-    stages = workspace / STAGES_FOLDER
-    found = []
-    for path in sorted(stages.rglob(LOCK_NAME)):
-        pid = holder(path)
-        if pid and pid != os.getpid():
-            found.append(f"{path.parent.relative_to(stages).as_posix()}, process {pid}")
+    paths = sorted((workspace / STAGES_FOLDER).glob(f"*/{LOCK_NAME}"))
+    running = {path.parent.name: holder(path) for path in paths}
+    found = [f"{name}, process {pid}" for name, pid in running.items() if pid and pid != os.getpid()]
     return f" ({'; '.join(found)})" if found else ""

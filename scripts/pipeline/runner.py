@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from scripts import wrong_python
-from scripts.pipeline import accounting, files, fingerprint, locks, manifest, recorded
+from scripts.pipeline import accounting, files, locks, records
 from scripts.pipeline.console import Console, running_command
 from scripts.pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, Interrupted, UserError, explain_file_error
 from scripts.pipeline.interrupts import StopRequest
@@ -26,7 +26,7 @@ from scripts.pipeline.options import (
 from scripts.pipeline.outcome import Outcome
 from scripts.pipeline.processes import FollowingStage, FollowingTool, LostError, carry_out, end, one_voice
 from scripts.pipeline.spec import StageSpec
-from scripts.pipeline.stage import Stage, Tool
+from scripts.pipeline.stage import HEARTBEAT_NAME, Stage, Tool
 
 STARTING_OVER = ("--force", "--restart")  # options under which a second run does not go on
 
@@ -196,9 +196,9 @@ class StageRun:
     def execute(self, run: Callable[[Stage, Any], None]) -> None:
         """Do what is to be done. See `run_stage` for the errors."""
         self.stage.check_inputs()
-        with locks.stage_locked(self.workspace, self.spec.name), self._inputs_kept():
-            depends_on = fingerprint.dependencies(self.spec, self.options, self.workspace)
-            previous = manifest.read(self.workspace, self.spec.name)
+        with locks.locked(records.stage_folder(self.workspace, self.spec.name)), self._inputs_kept():
+            depends_on = records.dependencies(self.spec, self.options, self.workspace)
+            previous = records.read(self.workspace, self.spec.name)
             if previous is None or self.options.force:
                 self.stage.check_device()
                 if self.spec.check is not None:
@@ -229,7 +229,8 @@ class StageRun:
 
     def earlier_attempts(self, previous: dict[str, Any] | None) -> list[dict[str, Any]]:
         """Attempts that led to what is there already."""
-        return accounting.closed(previous, self.stage.heartbeat.last())
+        heartbeat = self.stage.folder / HEARTBEAT_NAME
+        return accounting.closed(previous, heartbeat.stat().st_mtime if heartbeat.exists() else None)
 
     def _remove_journals(self) -> None:
         """Remove the rows of finished items: without a record nobody knows which options made them."""
@@ -240,14 +241,14 @@ class StageRun:
         """Remove everything that the stage made, the journals first: they vouch for the rest."""
         kept = {self.workspace / relative for relative in self.spec.keeps(self.stage)}
         self._remove_journals()
-        files.remove(self.stage.folder / manifest.MANIFEST_NAME)
+        files.remove(self.stage.folder / records.MANIFEST_NAME)
         for relative in (*self.outputs, *self.spec.clears):
             files.remove(self.workspace / relative, kept)
 
     def _check_same(self, previous: dict[str, Any], depends_on: dict[str, Any]) -> None:
-        if previous["fingerprint"] == fingerprint.fingerprint(depends_on):
+        if previous["fingerprint"] == records.fingerprint(depends_on):
             return
-        lines = fingerprint.differences(previous.get("depends_on", {}), depends_on)
+        lines = records.differences(previous.get("depends_on", {}), depends_on)
         quality = previous.get("options", {}).get("quality", {}).get("value", "quick")
         if quality != self.options.quality:
             lines.insert(0, f'--quality: was "{quality}", is "{self.options.quality}"')
@@ -260,7 +261,7 @@ class StageRun:
         )
 
     def _is_up_to_date(self, previous: dict[str, Any]) -> bool:
-        vanished = recorded.vanished(self.workspace, self.spec.name, previous, self.outputs)
+        vanished = records.vanished(self.workspace, self.spec.name, self.outputs)
         if vanished:
             self.stage.log(f"{self.spec.name}: {', '.join(vanished)} vanished; making it again.")
             return False
@@ -281,14 +282,14 @@ class StageRun:
         record = {
             "stage": self.spec.name,
             "state": "running",
-            "fingerprint": fingerprint.fingerprint(depends_on),
+            "fingerprint": records.fingerprint(depends_on),
             "depends_on": depends_on,
             "options": resolved_json,
             **accounting.origin(self.options, self.spec.version),
         }
 
         def save() -> None:
-            manifest.write(self.workspace, self.spec.name, record)
+            records.write(self.workspace, self.spec.name, record)
 
         with accounting.attempt(record, earlier, self.stage, save) as seconds:
             for folder in (self.stage.folder, self.stage.log_dir):
@@ -300,15 +301,14 @@ class StageRun:
             item_folders = {self.workspace / relative for relative in self.spec.item_folders}
             folders = item_folders | {(self.workspace / name).parent for name in self.outputs}
             files.sync_folders(folder for folder in folders if folder.is_dir())
-            written = recorded.write(self.workspace, self.spec.name, (*self.outputs, *self.spec.item_folders))
+            made = (*self.outputs, *self.spec.item_folders)
             record |= {
                 "state": "complete",
-                "finished": manifest.now(),
+                "finished": records.now(),
                 "numbers": self.stage.numbers,
                 "look_at": self.stage.look_at,
                 "outputs": list(self.outputs),
-                "file_counts": recorded.file_counts(self.workspace, self.spec.clears),
-                "sha256": recorded.digests(written, (*self.outputs, *self.spec.item_folders)),
+                "sha256": records.write_outputs(self.workspace, self.spec.name, made),
             }
             self.stage.record = record
             self.stage.log(f"{self.spec.name} finished in {seconds():.1f} s.")

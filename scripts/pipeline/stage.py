@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scripts.pipeline import files, locks, manifest, recorded, tables
+from scripts.pipeline import files, locks, records, tables
 from scripts.pipeline.accounting import Counts
 from scripts.pipeline.console import Console, Progress, script_command
 from scripts.pipeline.errors import NOT_WRITABLE, MissingInputError, TooManyFailuresError, UserError
-from scripts.pipeline.fingerprint import cached_sha256
 from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.journal import Journal
 from scripts.pipeline.launch import place_among_processes
 from scripts.pipeline.layers import REPOSITORY
 from scripts.pipeline.options import StageOptions, ToolOptions
-from scripts.pipeline.recorded import Recorded
+from scripts.pipeline.records import Recorded, cached_sha256
 from scripts.pipeline.spec import Input, StageSpec
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     import torch
 
 LOG_NAME = "log.txt"
+HEARTBEAT_NAME = "heartbeat"
 
 
 class Tool:
@@ -223,7 +223,7 @@ class Tool:
     @cached_property
     def recorded(self) -> dict[str, Recorded]:
         """What finished stages recorded of their files, by workspace-relative path."""
-        return recorded.read(self.workspace)
+        return records.read_outputs(self.workspace)
 
     def recorded_sha256(self, relative: str) -> str:
         """SHA-256 that a file had when its stage finished; empty if none recorded it."""
@@ -278,14 +278,18 @@ class Stage(Tool):
         super().__init__(spec.name, options, stop)
         self.spec = spec
         self.inputs = spec.inputs_for(options)
-        self.folder = manifest.stage_folder(self.workspace, spec.name)
-        self.heartbeat = manifest.Heartbeat(self.workspace, spec.name)
+        self.folder = records.stage_folder(self.workspace, spec.name)
         self._journal: Journal | None = None
         self.record: dict[str, Any] = {}
 
     def on_progress(self) -> None:
-        self.heartbeat.beat()
+        self.beat()
         super().on_progress()
+
+    def beat(self) -> None:
+        """Leave a sign of life: a run that is killed cannot record when it ended."""
+        with suppress(OSError):
+            (self.folder / HEARTBEAT_NAME).touch()
 
     def journal(
         self, columns: Sequence[str], key: str = "img_no", name: str = "journal", key_type: type | None = None
@@ -330,7 +334,7 @@ class Stage(Tool):
         for item in self.inputs:
             if item.optional and not item.locate(self.workspace).exists():
                 continue
-            maker = manifest.read(self.workspace, item.made_by) if item.made_by else None
+            maker = records.read(self.workspace, item.made_by) if item.made_by else None
             if not item.locate(self.workspace).exists():
                 raise MissingInputError(self.missing_message(item))
             if maker and maker["state"] != "complete":

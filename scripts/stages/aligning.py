@@ -13,10 +13,10 @@ from PIL import Image
 
 from scripts.pipeline import REPOSITORY, Journal, Tool, UserError, files
 from scripts.pipeline.console import short_path
-from scripts.pipeline.fingerprint import differences
 from scripts.pipeline.image_files import ImageFileError, read_image
 from scripts.pipeline.options import results_options
 from scripts.pipeline.pictures import contact_sheet
+from scripts.pipeline.records import differences
 from scripts.pipeline.tables import write_csv
 from scripts.stages.pictures import find_pictures, read_ahead, short_name, state_of
 from scripts.stages.workspace import BUNDLED_GENERATOR

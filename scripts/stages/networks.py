@@ -16,8 +16,8 @@ from torch import nn
 from cnn.identity import load_embedder
 from cnn.models import load_filter_cnn
 from cnn.oracle import Oracle, load_oracle
-from scripts.pipeline import Input, MissingInputError, Stage, Tool, UserError, files, manifest
-from scripts.pipeline.fingerprint import input_state
+from scripts.pipeline import Input, MissingInputError, Stage, Tool, UserError, files, records
+from scripts.pipeline.records import input_state
 from scripts.stages.workspace import (
     ENCODER,
     FACES,
@@ -81,7 +81,7 @@ def recorded_segmentation(tool: Tool) -> Segmentation:
         MissingInputError: there is no record of a finished stage 03.
         UserError: since then a weights file was exchanged, or faces were segmented that 04 has not scored.
     """
-    record = manifest.read(tool.workspace, SEGMENTING)
+    record = records.read(tool.workspace, SEGMENTING)
     if record is None or record["state"] != "complete":
         raise MissingInputError(
             f"it reads pictures as {SEGMENTING} did, with the same networks and settings, and no finished "
@@ -102,7 +102,7 @@ def recorded_segmentation(tool: Tool) -> Segmentation:
 
 def _check_same(tool: Tool, maker: str, paths: Iterable[str], mend: str) -> None:
     """Raise `UserError` if a recorded stage read one of these files as another than it is now."""
-    record = manifest.read(tool.workspace, maker) or {}
+    record = records.read(tool.workspace, maker) or {}
     known = record.get("depends_on", {}).get("inputs", {})
     for path in paths:
         if path in known and known[path] != input_state(Input(path), tool.workspace):
@@ -118,7 +118,7 @@ def record_precision(stage: Stage, precision: str) -> None:
 
 
 def _chosen_precision(tool: Tool) -> str:
-    path = manifest.stage_folder(tool.workspace, SEGMENTING) / PRECISION
+    path = records.stage_folder(tool.workspace, SEGMENTING) / PRECISION
     try:
         return files.read_json(path)["precision"]
     except (FileNotFoundError, files.TextFileError, KeyError):  # made before the choice was noted

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from scripts.pipeline.recorded import RECORD_NAME
+from scripts.pipeline.records import OUTPUTS_NAME
 
 # How often it was begun, and what the last attempt took and used: what two runs may differ in. Hashes
 # cover files that hold times; the files themselves are compared.
@@ -109,7 +109,7 @@ def _content(path: Path, folder: Path) -> Any:
     """What a file says, as nested tables; None if its bytes are all that counts."""
     if path.suffix == ".json":
         content = json.loads(path.read_text().replace(str(folder), ""))
-        if path.name == RECORD_NAME:  # hashes of logs cover times; the logs themselves are compared
+        if path.name == OUTPUTS_NAME:  # hashes of logs cover times; the logs themselves are compared
             return {name: "" if matches(name, TIMED) else sha for name, sha in content.items()}
         return content
     if path.suffix == ".csv":

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from scripts.pipeline import manifest
+from scripts.pipeline import records
 
 
 def record_segmentation(workspace: Path, **options: object) -> None:
     """Write the record of a finished stage 03 with these options, the others at their defaults."""
     depends_on = {"options": options, "inputs": {}}
     record = {"state": "complete", "fingerprint": "", "depends_on": depends_on}
-    manifest.write(workspace, "03_segment_faces", record)
+    records.write(workspace, "03_segment_faces", record)

@@ -1,6 +1,5 @@
 """What `_stage.json` and the log say about a run: attempts, counts, seeds, code and hashes."""
 
-import os
 import signal
 import subprocess
 import time
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.pipeline import accounting, manifest, recorded
+from scripts.pipeline import accounting, records
 from scripts.pipeline.files import sha256_file
 from tests.processes import wait_until
 from tests.scripts import toy_stage
@@ -22,7 +21,7 @@ def workspace(tmp_path: Path) -> Path:
 
 
 def read(workspace: Path) -> dict:
-    return manifest.read(workspace, "90_toy")
+    return records.read(workspace, "90_toy")
 
 
 def start_and_end(start_script, workspace: Path, number: signal.Signals, items: int) -> None:
@@ -77,52 +76,36 @@ def test_the_commit_and_whether_the_code_was_changed_since(
         given = ("git", "-c", "user.name=x", "-c", "user.email=x", *words)
         return subprocess.run(given, cwd=tmp_path, check=True, capture_output=True, text=True).stdout.strip()
 
-    monkeypatch.setattr(accounting, "REPOSITORY", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert accounting._code() == (None, None)
+    assert accounting.code_version(tmp_path) == (None, None)
     git("init", "-q")
     (tmp_path / "code.py").write_text("a = 1")
     git("add", "code.py")
     git("commit", "-qm", "first")
-    assert accounting._code() == (git("rev-parse", "HEAD"), False)
+    assert accounting.code_version(tmp_path) == (git("rev-parse", "HEAD"), False)
     (tmp_path / "code.py").write_text("a = 2")
-    assert accounting._code() == (git("rev-parse", "HEAD"), True)
+    assert accounting.code_version(tmp_path) == (git("rev-parse", "HEAD"), True)
 
 
 def test_killed_attempts_end_with_their_last_sign_of_life(tmp_path: Path) -> None:
     begun = time.time() - 100
-    record = {"state": "running", "attempts": [{"started": manifest.to_text(begun)}]}
+    record = {"state": "running", "attempts": [{"started": records.to_text(begun)}]}
     (killed,) = accounting.closed(record, begun + 40)
     assert killed["how"] == "killed" and killed["seconds"] == pytest.approx(40, abs=1.1)
     (killed,) = accounting.closed(record, begun - 500)  # the clock was set back, or nothing was done
     assert killed["seconds"] == 0
-    heartbeat = manifest.Heartbeat(tmp_path, "90_toy")
-    assert heartbeat.last() is None
-    heartbeat.path.parent.mkdir(parents=True)
-    heartbeat.beat()
-    os.utime(heartbeat.path, (1, 1))
-    heartbeat.beat()  # within the same second
-    assert heartbeat.last() == 1
-
-
-def test_records_of_earlier_versions_stay_readable() -> None:
-    old = {"state": "complete", "started": "2026-01-01T00:00:00+00:00", "seconds": 5.2, "commit": "abc"}
-    assert accounting.closed(old, None) == [
-        {"started": old["started"], "seconds": 5.2, "commit": "abc", "how": "complete"}
-    ]
     assert accounting.closed(None, None) == []
-    assert accounting.closed({"state": "running", "fingerprint": "0"}, 3.0) == []
 
 
 def test_hash_of_a_folder_sees_names_and_contents(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_text("1")
-    before = recorded.content_hash(tmp_path)
+    before = records.content_hash(tmp_path)
     (tmp_path / ".tmp-1-b.jpg").write_text("half")
-    assert recorded.content_hash(tmp_path) == before
+    assert records.content_hash(tmp_path) == before
     (tmp_path / "a.jpg").write_text("2")
-    changed = recorded.content_hash(tmp_path)
+    changed = records.content_hash(tmp_path)
     (tmp_path / "a.jpg").rename(tmp_path / "b.jpg")
-    assert len({before, changed, recorded.content_hash(tmp_path)}) == 3
+    assert len({before, changed, records.content_hash(tmp_path)}) == 3
 
 
 def test_the_same_weights_have_the_same_bytes_whatever_the_temporary_name(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from scripts import check_setup
-from scripts.pipeline import REPOSITORY, UserError, manifest, run_tool
-from scripts.pipeline.locks import holder, stage_locked
+from scripts.pipeline import REPOSITORY, UserError, records, run_tool
+from scripts.pipeline.locks import holder, locked
 from scripts.stages.checking import machine, pictures
 from scripts.stages.checking.findings import Finding
 from tests.processes import run
@@ -135,12 +135,12 @@ def test_vanished_outputs_need_no_new_start(check: Callable, workspace: Path) ->
 
 def test_stale_stages_are_named_in_order(check: Callable, workspace: Path) -> None:
     """A stage that reads what another one made, and that one was made from something else."""
-    record = manifest.read(workspace, "01_generate_candidates")
+    record = records.read(workspace, "01_generate_candidates")
     record["depends_on"]["inputs"]["stylegan/stylegan_model.pth"] = "sha256 " + 64 * "0"
     record["fingerprint"] = "other"
-    manifest.write(workspace, "01_generate_candidates", record)
+    records.write(workspace, "01_generate_candidates", record)
     later = dict(record, stage="02_filter_candidates", sha256={}, outputs=[], options={})
-    manifest.write(workspace, "02_filter_candidates", later)
+    records.write(workspace, "02_filter_candidates", later)
     code, screen = check(workspace)
     assert code == 5
     assert "stale: input stylegan/stylegan_model.pth: was sha256 000" in screen
@@ -150,13 +150,13 @@ def test_stale_stages_are_named_in_order(check: Callable, workspace: Path) -> No
 
 
 def test_unfinished_and_running_stages(check: Callable, workspace: Path) -> None:
-    record = manifest.read(workspace, "01_generate_candidates")
+    record = records.read(workspace, "01_generate_candidates")
     record["state"], record["attempts"][-1]["how"] = "running", "interrupted"
-    manifest.write(workspace, "01_generate_candidates", record)
+    records.write(workspace, "01_generate_candidates", record)
     code, screen = check(workspace)
     assert code == 5 and "not finished (interrupted)" in screen
     assert commands(screen)[0].endswith(f"--count {COUNT}")
-    with stage_locked(workspace, "01_generate_candidates"):
+    with locked(records.stage_folder(workspace, "01_generate_candidates")):
         code, screen = check(workspace)
     assert code == 0 and f"running now (process {os.getpid()})" in screen
     assert holder(workspace / "_stages/01_generate_candidates/lock") is None
@@ -164,9 +164,9 @@ def test_unfinished_and_running_stages(check: Callable, workspace: Path) -> None
 
 def fail(workspace: Path, message: str) -> None:
     """Let the record of 01 say that its last attempt failed with a message."""
-    record = manifest.read(workspace, FIRST_STAGES[1])
+    record = records.read(workspace, FIRST_STAGES[1])
     record |= {"state": "running", "attempts": [{"how": "failed", "message": message}]}
-    manifest.write(workspace, FIRST_STAGES[1], record)
+    records.write(workspace, FIRST_STAGES[1], record)
 
 
 def test_a_command_that_failed_is_not_proposed_again(check: Callable, workspace: Path) -> None:
@@ -199,14 +199,14 @@ def test_what_the_script_would_refuse_is_not_proposed(
 
 
 def test_options_that_are_gone_are_not_proposed(check: Callable, workspace: Path) -> None:
-    record = manifest.read(workspace, FIRST_STAGES[1])
+    record = records.read(workspace, FIRST_STAGES[1])
     record["options"]["old_name"] = {"value": 3, "from": "command line"}
-    manifest.write(workspace, FIRST_STAGES[1], record)
+    records.write(workspace, FIRST_STAGES[1], record)
     assert check(workspace)[0] == 0, "it changed no result"
     (workspace / "stylegan/latents.safetensors").unlink()
     assert f"--count {COUNT}" in (command := commands(check(workspace)[1])[0]) and "--old-name" not in command
     record["depends_on"]["options"]["old_name"] = 3
-    manifest.write(workspace, FIRST_STAGES[1], record)
+    records.write(workspace, FIRST_STAGES[1], record)
     code, screen = check(workspace)
     assert code == 5 and "made with options that the script no longer has" in screen
     assert "--old-name" not in commands(screen)[0] and commands(screen)[0].endswith("--force")
@@ -260,10 +260,10 @@ def test_files_that_vanish_and_a_bundle_that_is_gone(tmp_path: Path, monkeypatch
 
 
 def test_records_of_earlier_versions(check: Callable, workspace: Path) -> None:
-    record = manifest.read(workspace, "01_generate_candidates")
+    record = records.read(workspace, "01_generate_candidates")
     for name in ("sha256", "attempts", "counts", "seeds", "processor"):
         del record[name]
-    manifest.write(workspace, "01_generate_candidates", record)
+    records.write(workspace, "01_generate_candidates", record)
     code, screen = check(workspace)
     assert code == 0 and "of an earlier version, without hashes" in screen
 

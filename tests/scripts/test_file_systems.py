@@ -11,7 +11,7 @@ from signal import SIGINT
 import pytest
 from safetensors import SafetensorError
 
-from scripts.pipeline import REPOSITORY, files, fingerprint, locks, manifest, recorded, runner
+from scripts.pipeline import REPOSITORY, files, locks, records, runner
 from scripts.pipeline.layers import script_path
 from scripts.stages import workspace as paths
 from tests.faults.injection import obey_permissions
@@ -86,9 +86,9 @@ def read_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A workspace with finished stages that nobody may write."""
     root = make_workspace(tmp_path_factory.mktemp("read_only") / "work space")
     for maker, output in MAKERS.items():
-        manifest.write(root, maker, {"state": "complete", "fingerprint": maker, "sha256": {}})
-        recorded.write(root, maker, (output,))
-        (manifest.stage_folder(root, maker) / locks.USE_NAME).touch()
+        records.write(root, maker, {"state": "complete", "fingerprint": maker, "sha256": {}})
+        records.write_outputs(root, maker, (output,))
+        (records.stage_folder(root, maker) / locks.USE_NAME).touch()
     paths = [root, *root.rglob("*")]
     for path in paths:
         path.chmod(0o500 if path.is_dir() else 0o400)
@@ -165,9 +165,9 @@ def test_a_sum_that_cannot_be_remembered_is_calculated(
 
     path = tmp_path / "weights"
     path.write_text("text")
-    monkeypatch.setattr(fingerprint, "CLOCK_TICK_NS", -1)
-    monkeypatch.setattr(fingerprint.files, "write_json", refuse)
-    assert fingerprint.cached_sha256(tmp_path, path) == files.sha256_file(path)
+    monkeypatch.setattr(records, "CLOCK_TICK_NS", -1)
+    monkeypatch.setattr(records.files, "write_json", refuse)
+    assert records.cached_sha256(tmp_path, path) == files.sha256_file(path)
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
@@ -180,9 +180,10 @@ def test_a_drive_without_locks(
     (tmp_path / "_stages/01").mkdir(parents=True)
     monkeypatch.setattr(fcntl, "flock", no_locks)
     locks._say_unprotected.cache_clear()
-    with locks.stage_locked(tmp_path, "02"), locks.reading(tmp_path, ("01",)), locks.changing(tmp_path, "02"):
+    folder = records.stage_folder(tmp_path, "02")
+    with locks.locked(folder), locks.reading(tmp_path, ("01",)), locks.changing(tmp_path, "02"):
         pass
     assert capsys.readouterr().err.count("a file system without locks") == 1
     number = errno.EINVAL
-    with pytest.raises(OSError, match="Invalid argument"), locks.stage_locked(tmp_path, "02"):
+    with pytest.raises(OSError, match="Invalid argument"), locks.locked(folder):
         pass

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from scripts.pipeline import manifest, run_stage
+from scripts.pipeline import records, run_stage
 from scripts.pipeline.files import write_json
 from scripts.stages import workspace as paths
 from scripts.stages.evaluating import versions
@@ -138,6 +138,6 @@ def test_a_parser_that_stage_03_did_not_use(start_over: Run, workspace: Path, na
     parser.write_text("another one")
     depends_on = {"options": {}, "inputs": {paths.PARSER: "sha256 of the one that it used"}}
     record = {"state": "complete", "fingerprint": "", "depends_on": depends_on}
-    manifest.write(workspace, "03_segment_faces", record)
+    records.write(workspace, "03_segment_faces", record)
     code, errors = start_over(name)
     assert code == 5 and "03_segment_faces" in errors and paths.PARSER in errors

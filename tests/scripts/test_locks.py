@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data import portraits
-from scripts.pipeline import UserError, files, fingerprint, locks
+from scripts.pipeline import UserError, files, locks, records
 from scripts.stages.base_generator import images
 
 
@@ -59,19 +59,19 @@ def test_a_change_without_a_trace_in_size_and_time_is_noticed(tmp_path: Path) ->
     path.write_text("old")
     long_ago = path.stat().st_mtime_ns - 10**12
     os.utime(path, ns=(long_ago, long_ago))
-    first = [fingerprint.cached_sha256(tmp_path, path) for _ in range(2)]
+    first = [records.cached_sha256(tmp_path, path) for _ in range(2)]
     path.write_text("new")
     os.utime(path, ns=(long_ago, long_ago))
-    assert first[0] == first[1] != fingerprint.cached_sha256(tmp_path, path)
+    assert first[0] == first[1] != records.cached_sha256(tmp_path, path)
 
 
 def test_a_checksum_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "weights"
     path.write_text("old")
-    monkeypatch.setattr(fingerprint, "CLOCK_TICK_NS", 0)
-    digest = fingerprint.cached_sha256(tmp_path, path)
-    monkeypatch.setattr(fingerprint, "sha256_file", lambda path: "read again")
-    assert fingerprint.cached_sha256(tmp_path, path) == digest
+    monkeypatch.setattr(records, "CLOCK_TICK_NS", 0)
+    digest = records.cached_sha256(tmp_path, path)
+    monkeypatch.setattr(records.files, "sha256_file", lambda path: "read again")
+    assert records.cached_sha256(tmp_path, path) == digest
 
 
 def test_leftovers_are_found_at_any_depth_but_those_of_living_processes_stay(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from data import portraits
-from scripts.pipeline import MissingInputError, Tool, ToolOptions, UserError, manifest
+from scripts.pipeline import MissingInputError, Tool, ToolOptions, UserError, records
 from scripts.pipeline.image_files import read_image
 from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.items import run_item_stage
@@ -100,8 +100,8 @@ def test_a_workspace_that_was_not_segmented_says_what_to_run(workspace: Path) ->
     with pytest.raises(MissingInputError, match=r"03_segment_faces\.py"):
         networks.load_segmenter(tool_in(workspace))
     record_segmentation(workspace)
-    record = manifest.read(workspace, networks.SEGMENTING)
-    manifest.write(workspace, networks.SEGMENTING, record | {"state": "running"})
+    record = records.read(workspace, networks.SEGMENTING)
+    records.write(workspace, networks.SEGMENTING, record | {"state": "running"})
     with pytest.raises(MissingInputError, match=r"03_segment_faces\.py"):
         networks.recorded_segmentation(tool_in(workspace))
 
@@ -140,7 +140,7 @@ def test_faces_that_were_not_scored_are_refused(workspace: Path) -> None:
     pd.DataFrame({"img_no": [1]}).to_csv(faces, index=False)
     depends_on = {"inputs": {networks.FACES: "sha256 of the faces before"}}
     scored = {"state": "complete", "fingerprint": "", "depends_on": depends_on}
-    manifest.write(workspace, networks.SCORING, scored)
+    records.write(workspace, networks.SCORING, scored)
     with pytest.raises(UserError, match=r"04_compute_property_scores\.py"):
         networks.load_judge(tool_in(workspace), None)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from scripts.pipeline import Input, Stage, StageOptions, StageSpec, UserError, files, manifest, recorded
+from scripts.pipeline import Input, Stage, StageOptions, StageSpec, UserError, files, records
 from scripts.pipeline.interrupts import StopRequest
 from scripts.stages import scores
 from scripts.stages import workspace as paths
@@ -22,13 +22,13 @@ def workspace(tmp_path: Path) -> Path:
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures/0.jpg").write_bytes(b"picture")
     (tmp_path / "table.csv").write_text(TABLE)
-    recorded.write(tmp_path, MAKER, ("table.csv", "pictures"))
+    records.write_outputs(tmp_path, MAKER, ("table.csv", "pictures"))
     set_state(tmp_path, "complete")
     return tmp_path
 
 
 def set_state(workspace: Path, state: str) -> None:
-    manifest.write(workspace, MAKER, {"state": state, "fingerprint": "f"})
+    records.write(workspace, MAKER, {"state": state, "fingerprint": "f"})
 
 
 def reader(workspace: Path) -> Stage:
@@ -56,7 +56,7 @@ def test_without_a_valid_record_files_count_as_placed_by_hand(workspace: Path, d
     if damage == "running":
         set_state(workspace, "running")
     else:
-        (workspace / "_stages" / MAKER / recorded.RECORD_NAME).write_text("[1]")
+        (workspace / "_stages" / MAKER / records.OUTPUTS_NAME).write_text("[1]")
     reader(workspace).check_unchanged("table.csv")
 
 
@@ -71,7 +71,7 @@ def test_equal_weights_are_equal_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["[]", '{"state": 1, "fingerprint": "f"}', '{"state": "complete"}', "{"])
 def test_a_damaged_record_of_a_stage_counts_as_none(tmp_path: Path, content: str) -> None:
     files.write_text(tmp_path / "_stages/x/_stage.json", content)
-    assert manifest.read(tmp_path, "x") is None
+    assert records.read(tmp_path, "x") is None
 
 
 def test_scores_that_were_cut_off_are_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from cnn.models import FilterCNN, quality_config
-from scripts.pipeline import manifest
+from scripts.pipeline import records
 from scripts.pipeline.layers import REPOSITORY
 
 SCRIPT = REPOSITORY / "scripts/bundle/validate_filter.py"
@@ -39,7 +39,7 @@ def workspace(tmp_path: Path) -> Path:
     truth.to_csv(tmp_path / "truth.csv", index=False)
     options = {"keep": "women", "gender_threshold": 0.7, "quality_threshold": 0.9}
     record = {"fingerprint": "", "state": "complete", "depends_on": {"options": options}}
-    manifest.write(tmp_path, "02_filter_candidates", record)
+    records.write(tmp_path, "02_filter_candidates", record)
     return tmp_path
 
 

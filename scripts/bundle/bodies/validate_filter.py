@@ -10,7 +10,7 @@ import pandas as pd
 
 from cnn.oracle import read_pictures
 from cnn.reliability import Evaluation, evaluate
-from scripts.pipeline import MissingInputError, Tool, UserError, manifest, tables
+from scripts.pipeline import MissingInputError, Tool, UserError, records, tables
 from scripts.stages import generated_pictures
 from scripts.stages.filtering import hand_labels
 from scripts.stages.filtering.figures import evaluation_figure
@@ -60,7 +60,7 @@ def judged_candidates(tool: Tool) -> pd.DataFrame:
 
 def filter_options(tool: Tool) -> dict[str, Any]:
     """The options under which the filter ran."""
-    record = manifest.read(tool.workspace, STAGE)
+    record = records.read(tool.workspace, STAGE)
     if record is None or record["state"] != "complete":
         raise UserError(f"{STAGE} has not finished in {tool.workspace}. Let it:\n    {tool.command(STAGE)}")
     return record["depends_on"]["options"]

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from scripts.pipeline import UserError, files, manifest
+from scripts.pipeline import UserError, files, records
 
 FOLDER = "cnn/labelling"
 FORMAT = "label answers 1"
@@ -153,7 +153,7 @@ class AnswerJournal:
         self._write_and_apply(event | ({"table_sha256": table_sha256} if table_sha256 else {}))
 
     def _write_and_apply(self, event: dict[str, Any]) -> None:
-        self._write({**event, "at": manifest.now()})
+        self._write({**event, "at": records.now()})
         self._apply(event)
 
     def _apply(self, event: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scripts.pages.labelling.answers import Answer
-from scripts.pipeline import MissingInputError, Tool, UserError, files, manifest, tables
+from scripts.pipeline import MissingInputError, Tool, UserError, files, records, tables
 from scripts.stages.workspace import CANDIDATES, FILTERS
 
 FILTER_STAGE = "02_filter_candidates"
@@ -110,7 +110,7 @@ def load_scores(tool: Tool, candidates: Candidates) -> Scores | None:
     Returns:
         None if the stage has not finished, or judged other candidates than these.
     """
-    record = manifest.read(tool.workspace, FILTER_STAGE)
+    record = records.read(tool.workspace, FILTER_STAGE)
     if not record or record["state"] != "complete":
         return None
     judged = record.get("depends_on", {}).get("inputs", {}).get(CANDIDATES, "")

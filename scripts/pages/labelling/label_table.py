@@ -11,7 +11,7 @@ import pandas as pd
 
 from scripts.pages.labelling.answers import FOLDER, Answer, journal_path
 from scripts.pages.labelling.candidates import FILTER_STAGE, GENERATE_STAGE, Candidates
-from scripts.pipeline import Tool, UserError, files, manifest, tables
+from scripts.pipeline import Tool, UserError, files, records, tables
 from scripts.stages.filtering import hand_labels
 from scripts.stages.workspace import LABELS, LABELS_RECORD
 
@@ -160,13 +160,13 @@ def export(tool: Tool, candidates: Candidates, answers: Mapping[int, Answer], or
             "skipped": sorted(n for n, answer in known.items() if answer.skipped),
             "most_uncertain": sorted(n for n, answer in labelled.items() if answer.order == "uncertain"),
             "table_sha256": table_sha256,
-            "exported": manifest.now(),
+            "exported": records.now(),
         },
     )
     message = f"{len(rows)} labels are in {LABELS}." + _shortage(list(labelled.values()))
     if kept_as:
         message += f" The table that was there is kept as {kept_as}."
-    redo = ["--force"] if manifest.read(tool.workspace, FILTER_STAGE) else []
+    redo = ["--force"] if records.read(tool.workspace, FILTER_STAGE) else []
     return Export(len(rows), message, tool.command(FILTER_STAGE, *redo), table_sha256)
 
 

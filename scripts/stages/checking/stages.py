@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from scripts.pages.status import StageStatus, judge, read_stages, recorded_options
-from scripts.pipeline import Input, Tool, UserError, fingerprint
+from scripts.pipeline import Input, Tool, UserError, records
 from scripts.pipeline.accounting import describe_counts
 from scripts.pipeline.errors import commands_in
 from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.processes import FollowingStage
-from scripts.pipeline.recorded import content_hash
+from scripts.pipeline.records import content_hash
 from scripts.pipeline.runner import given_options
 from scripts.stages.checking import pictures
 from scripts.stages.checking.findings import Finding
@@ -191,11 +191,11 @@ class WorkspaceCheck:
             stage.can_repeat = stage.can_repeat and not status.has_other_options
 
     def _input_state(self, item: Input, workspace: Path) -> str:
-        """`fingerprint.input_state` that remembers nothing on the disk."""
+        """`records.input_state` that remembers nothing on the disk."""
         path = item.locate(workspace)
         if path.is_file():
             return f"sha256 {self._hash(item.path) if not item.in_repository else content_hash(path)}"
-        return fingerprint.input_state(item, workspace)
+        return records.input_state(item, workspace)
 
     def _finding(self, stage: StageCheck) -> Finding:
         status = stage.status

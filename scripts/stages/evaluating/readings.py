@@ -20,7 +20,7 @@ from torch import Tensor
 
 from scripts.pipeline import Stage, files
 from scripts.pipeline.files import ArrayFileError, read_arrays
-from scripts.pipeline.fingerprint import input_state
+from scripts.pipeline.records import input_state
 from scripts.stages import scores
 from scripts.stages.evaluating.generators import DialledGenerator
 from scripts.stages.evaluating.given_pictures import GivenPictures

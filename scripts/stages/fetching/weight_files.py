@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.pipeline import Tool, ToolOptions, files, manifest
+from scripts.pipeline import Tool, ToolOptions, files, records
 from scripts.pipeline.layers import shared_table
 
 SCRIPT = "00_fetch_weights"
@@ -66,6 +66,6 @@ def weight_files(options: ToolOptions) -> tuple[WeightFile, ...]:
 def read_origins(tool: Tool) -> dict[str, str]:
     """Where the weights of a workspace came from, as `00_fetch_weights` recorded it, by path."""
     try:
-        return files.read_json(manifest.stage_folder(tool.workspace, SCRIPT) / ORIGINS)
+        return files.read_json(records.stage_folder(tool.workspace, SCRIPT) / ORIGINS)
     except (FileNotFoundError, files.TextFileError):
         return {}

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pandas as pd
 from torch import nn
 
-from scripts.pipeline import Interrupted, Stage, manifest
+from scripts.pipeline import Interrupted, Stage, records
 from scripts.pipeline.console import Progress
 from scripts.stages import networks, scores
 from scripts.stages.fast_memory import keep_freed_memory
@@ -118,10 +118,10 @@ def run_training(
     """
     keep_freed_memory()
     checkpoint = stage.path(f"{CHECKPOINTS}/{name}.pt")
-    record = manifest.read(stage.workspace, stage.name)
+    record = records.read(stage.workspace, stage.name)
     # The loop saves before it stops, so the display itself must not raise on Ctrl-C.
     is_quiet = stage.options.quiet or not stage.writes
-    progress = Progress(options.steps, "steps", name, is_quiet, stage.heartbeat.beat)
+    progress = Progress(options.steps, "steps", name, is_quiet, stage.beat)
     made = itertools.count()
     events = TrainingEvents.of(stage, name)
 

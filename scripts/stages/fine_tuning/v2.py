@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from scripts.pipeline import Stage, manifest
+from scripts.pipeline import Stage, records
 from scripts.pipeline.files import ArrayFileError, read_arrays, sha256_file
 from scripts.stages import candidate_latents, networks, scores
 from scripts.stages.fine_tuning import fine_tuning
@@ -201,7 +201,7 @@ def _is_drawn(stage: Stage) -> bool:
 def _made_for(stage: Stage) -> str:
     """What the scores of the pool belong to: the run, the pictures and their label maps."""
     files = (sha256_file(stage.path(relative)) for relative in (PRACTICE_PICTURES, PRACTICE_LABEL_MAPS))
-    return " ".join([manifest.read(stage.workspace, stage.name)["fingerprint"], *files])
+    return " ".join([records.read(stage.workspace, stage.name)["fingerprint"], *files])
 
 
 def train_dials(

@@ -11,7 +11,7 @@ from PIL import Image
 from scripts.pages.labelling.answers import AnswerJournal
 from scripts.pages.labelling.candidates import load_candidates, load_scores
 from scripts.pages.labelling.session import LabelSession, Plan, open_session
-from scripts.pipeline import Tool, ToolOptions, files, manifest
+from scripts.pipeline import Tool, ToolOptions, files, records
 from scripts.pipeline.interrupts import StopRequest
 from scripts.stages.workspace import CANDIDATES, LABELS, LABELS_RECORD
 
@@ -60,7 +60,7 @@ def write_scores(root: Path, women: list[float], good: list[float], labelled: in
         "fingerprint": "",
         "depends_on": {"inputs": {CANDIDATES: digest}},
     }
-    manifest.write(root, "02_filter_candidates", record)
+    records.write(root, "02_filter_candidates", record)
 
 
 def make_tool(root: Path) -> Tool:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scripts.pipeline import files, fingerprint, manifest
+from scripts.pipeline import files, records
 from scripts.pipeline.options import plain_value
 from scripts.pipeline.pictures import contact_sheet, labelled_grid
 from segmentation.property_table import PROPERTY_NAMES
@@ -37,11 +37,11 @@ def write_record(workspace: Path, name: str, **changes: Any) -> None:
     if name == "02_filter_candidates":
         given |= {"gender_threshold": 0.7, "quality_threshold": 0.9}
     options = module.Options(**given)
-    depends_on = fingerprint.dependencies(module.SPEC, options, workspace)
+    depends_on = records.dependencies(module.SPEC, options, workspace)
     record = {
         "stage": name,
         "state": "complete",
-        "fingerprint": fingerprint.fingerprint(depends_on),
+        "fingerprint": records.fingerprint(depends_on),
         "depends_on": depends_on,
         "options": {
             option: {"value": plain_value(value), "from": "command line" if option in given else "default"}
@@ -59,7 +59,8 @@ def write_record(workspace: Path, name: str, **changes: Any) -> None:
         "versions": {"python": "3.11.7"},
         "commit": "0123456789abcdef",
     }
-    manifest.write(workspace, name, record | changes)
+    records.write(workspace, name, record | changes)
+    records.write_outputs(workspace, name, STAGES[name])
 
 
 def evaluation_entry(value: float) -> dict[str, Any]:

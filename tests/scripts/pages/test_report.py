@@ -21,7 +21,7 @@ from scripts import report
 from scripts.pages.report.page import Run, read_run
 from scripts.pages.report.page import page as written
 from scripts.pages.report.results import training_log
-from scripts.pipeline import files, manifest, run_tool
+from scripts.pipeline import files, records, run_tool
 from scripts.pipeline.image_files import ImageFileError
 from scripts.pipeline.layers import REPOSITORY
 from scripts.pipeline.pictures import labelled_grid, read_grid
@@ -136,9 +136,9 @@ def test_what_mends_a_stale_result(workspace: Path) -> None:
     (workspace / "evaluation/results.json").unlink()
     text = Page(written(run_of(workspace), "today")).text
     assert "To make it again: python scripts/09_evaluate.py" in text and "--force" not in text
-    record = manifest.read(workspace, "09_evaluate")
+    record = records.read(workspace, "09_evaluate")
     record["options"]["latents"]["value"] = 8
-    manifest.write(workspace, "09_evaluate", record)
+    records.write(workspace, "09_evaluate", record)
     text = Page(written(run_of(workspace), "today")).text
     assert "--latents: was 100, is 8, so this result no longer follows" in text
     assert "To make it again: python scripts/09_evaluate.py --force" in text

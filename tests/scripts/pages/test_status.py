@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from scripts.pages import status
-from scripts.pipeline import Tool, ToolOptions, manifest
+from scripts.pipeline import Tool, ToolOptions, records
 from scripts.pipeline.interrupts import StopRequest
+from scripts.pipeline.locks import LOCK_NAME
 from scripts.stages.checking import stages as checking
 from tests.scripts.pages import report_workspace
 
@@ -42,7 +43,7 @@ def test_states(workspace: Path) -> None:
     for how, state in (("interrupted", "interrupted"), ("failed", "failed")):
         report_workspace.write_record(workspace, "05_fine_tune_v1", state="running", attempts=[{"how": how}])
         assert states(workspace)["05"] == state
-    lock = manifest.stage_folder(workspace, "05_fine_tune_v1") / manifest.LOCK_NAME
+    lock = records.stage_folder(workspace, "05_fine_tune_v1") / LOCK_NAME
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert states(workspace)["05"] == "running"
@@ -62,7 +63,7 @@ def test_states(workspace: Path) -> None:
 
 
 def test_another_version_of_a_script_makes_its_result_stale(workspace: Path) -> None:
-    record = manifest.read(workspace, "04_compute_property_scores")
+    record = records.read(workspace, "04_compute_property_scores")
     record["depends_on"]["version"] = 1
     report_workspace.write_record(workspace, "04_compute_property_scores", **record | {"fingerprint": "old"})
     found = judged(workspace)
@@ -80,12 +81,12 @@ def test_what_an_unfinished_stage_makes_is_not_judged(workspace: Path) -> None:
 
 
 def test_options_that_are_gone(workspace: Path) -> None:
-    record = manifest.read(workspace, "01_generate_candidates")
+    record = records.read(workspace, "01_generate_candidates")
     record["options"]["colour"] = {"value": "red", "from": "config"}
-    manifest.write(workspace, "01_generate_candidates", record)
+    records.write(workspace, "01_generate_candidates", record)
     assert judged(workspace)["01"].changed == [], "it changed no result"
     record["depends_on"]["options"]["colour"] = "red"
-    manifest.write(workspace, "01_generate_candidates", record)
+    records.write(workspace, "01_generate_candidates", record)
     assert judged(workspace)["01"].changed == ["made with options that the script no longer has"]
 
 
