@@ -21,19 +21,16 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from stylegan.interface import Discriminator, Generator
 from stylegan.known_networks import (
     DISCRIMINATORS,
     GENERATORS,
     TITLES,
-    Architecture,
     explain_unknown,
 )
 from stylegan.nested_tables import find_tables, is_averaged
+from stylegan.phases import Architecture
 from stylegan.recognition import CheckpointError, Recognised, State, kind_of, recognise
-from stylegan.stylegan2_discriminator import StyleGAN2Discriminator
-from stylegan.stylegan2_generator import StyleGAN2Generator
-from stylegan.stylegan_discriminator import StyleGANDiscriminator
-from stylegan.stylegan_generator import StyleGANGenerator
 from stylegan.weights_file import (
     WeightsFileError,
     read_json_entry,
@@ -187,7 +184,7 @@ def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, Any]]:
     return content, metadata or (dict(stored) if isinstance(stored, Mapping) else {})
 
 
-def build_generator(checkpoint: Checkpoint, smooth: bool = True) -> StyleGANGenerator | StyleGAN2Generator:
+def build_generator(checkpoint: Checkpoint, smooth: bool = True) -> Generator:
     """The generator of a checkpoint in eval mode; the averaged one if there is one and `smooth`.
 
     Raises:
@@ -206,7 +203,7 @@ def build_generator(checkpoint: Checkpoint, smooth: bool = True) -> StyleGANGene
     return generator.eval()
 
 
-def build_discriminator(checkpoint: Checkpoint) -> StyleGANDiscriminator | StyleGAN2Discriminator:
+def build_discriminator(checkpoint: Checkpoint) -> Discriminator:
     """The discriminator of a checkpoint in eval mode. CheckpointError as in `build_generator`."""
     if checkpoint.discriminator is None:
         raise CheckpointError(f"No discriminator was found ({checkpoint.description}).")
@@ -219,9 +216,7 @@ def build_discriminator(checkpoint: Checkpoint) -> StyleGANDiscriminator | Style
     return discriminator.eval()
 
 
-def fresh_discriminator(
-    checkpoint: Checkpoint, seed: int = 0
-) -> StyleGANDiscriminator | StyleGAN2Discriminator:
+def fresh_discriminator(checkpoint: Checkpoint, seed: int = 0) -> Discriminator:
     """An untrained discriminator of the size of a checkpoint's generator, for files that have none."""
     names = ("resolution", "fmaps_base", "fmaps_max", "image_channels")
     config = {name: checkpoint.config[name] for name in names}

@@ -1,30 +1,29 @@
 """What every generator and discriminator offers, whichever StyleGAN it is.
 
-Code behind the networks (sampling, dials, evaluation, the explorer) asks for these and for no class.
+Code behind the networks (sampling, dials, evaluation, the explorer) asks for these and for no other class.
 """
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from stylegan.layers import MinibatchStd
+from stylegan.layers import DenseMapping, MinibatchStd
 
 
 class Truncating(Protocol):
-    """Hands w to the layers; see `stylegan.stylegan_generator.TruncationTrick`."""
-
-    layer_count: int
+    """w [N,w_dim] -> wp [N,layer_count,w_dim], pulled towards the average w if asked; see `truncate`."""
 
     @property
-    def w_avg(self) -> Tensor: ...
+    def w_avg(self) -> Tensor:
+        """[w_dim]."""
 
     def __call__(self, w: Tensor, psi: float | None = None, layers: int | None = None) -> Tensor: ...
 
-    def update_average(self, w: Tensor) -> None: ...
+    def update_average(self, w: Tensor) -> None:
+        """Move `w_avg` towards the mean of a training batch w [N,w_dim]."""
 
 
-@runtime_checkable
-class Generator(Protocol):
+class Generator(nn.Module):
     """z [N,z_dim] -> w -> wp [N,layer_count,w_dim] -> image; the three steps can be called on their own."""
 
     config: dict[str, Any]
@@ -34,39 +33,27 @@ class Generator(Protocol):
     w_space_dim: int
     layer_count: int
     """Rows of wp."""
-    training: bool
-    mapping: nn.Module
+    mapping: DenseMapping
     """z [N,z_dim] -> w [N,w_dim]."""
+    truncation: Truncating
     synthesis: nn.Module
     """wp [N,layer_count,w_dim], `randomize_noise=False` -> image [N,channels,H,W], about [-1,1]."""
 
-    @property
-    def truncation(self) -> Truncating:
-        """w [N,w_dim] -> wp [N,layer_count,w_dim], and the average w."""
 
-    def __call__(
-        self,
-        z: Tensor,
-        trunc_psi: float | None = None,
-        trunc_layers: int | None = None,
-        randomize_noise: bool = False,
-    ) -> dict[str, Tensor]:
-        """{"z", "w", "wp", "image"}; the arguments as in `StyleGANGenerator.forward`."""
-
-
-@runtime_checkable
-class Discriminator(Protocol):
+class Discriminator(nn.Module):
     """Images [N,C,H,W] in [-1,1] -> scores [N,1]; the larger, the more real."""
 
     config: dict[str, Any]
     resolution: int
+    minibatch_std: MinibatchStd
     dense_layers: tuple[str, str]
     """Names of the last two layers; the last one turns `features` into scores."""
 
-    @property
-    def minibatch_std(self) -> MinibatchStd: ...
-
-    def __call__(self, images: Tensor) -> Tensor: ...
+    @staticmethod
+    def score_layer(width: int) -> nn.Module:
+        """The last layer, [N,width] -> [N,1]."""
+        raise NotImplementedError
 
     def features(self, images: Tensor) -> Tensor:
         """[N,width], what the last dense layer sees."""
+        raise NotImplementedError

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from stylegan.interface import Discriminator, Generator
+from stylegan.phases import Architecture
 from stylegan.stylegan2_discriminator import StyleGAN2Discriminator
 from stylegan.stylegan2_generator import StyleGAN2Generator
 from stylegan.stylegan_discriminator import StyleGANDiscriminator
 from stylegan.stylegan_generator import StyleGANGenerator
 
 Shapes = dict[str, tuple[int, ...]]
-Architecture = Literal["stylegan", "stylegan2"]
 
-GENERATORS: dict[Architecture, type] = {"stylegan": StyleGANGenerator, "stylegan2": StyleGAN2Generator}
-DISCRIMINATORS: dict[Architecture, type] = {
+GENERATORS: dict[Architecture, type[Generator]] = {
+    "stylegan": StyleGANGenerator,
+    "stylegan2": StyleGAN2Generator,
+}
+DISCRIMINATORS: dict[Architecture, type[Discriminator]] = {
     "stylegan": StyleGANDiscriminator,
     "stylegan2": StyleGAN2Discriminator,
 }

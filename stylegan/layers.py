@@ -7,7 +7,8 @@ The layers work in whatever floating-point type the incoming features have, so t
 """
 
 import math
-from typing import Literal
+from collections.abc import Iterable
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -85,8 +86,32 @@ class EqualizedDense(nn.Module):
         return F.leaky_relu(x, LEAKY_SLOPE) if self.activate else x
 
 
+class DenseMapping(nn.Module):
+    """z [N,input_dim] -> w [N,output_dim] through dense layers.
+
+    A subclass that feeds more than z has a larger `input_dim` and overrides `forward`, calling
+    `super().forward` on the joined vector.
+    """
+
+    LAYER: ClassVar[str]
+    """Name of layer {}."""
+
+    def __init__(self, layers: Iterable[nn.Module]) -> None:
+        super().__init__()
+        for number, layer in enumerate(layers):
+            self.add_module(self.LAYER.format(number), layer)
+
+    def forward(self, z: Tensor) -> Tensor:
+        w = pixel_norm(z)
+        for layer in self.children():
+            w = layer(w)
+        return w
+
+
 class Blur(nn.Module):
     """Smoothing of every channel with [1,2,1] x [1,2,1] / 16, zero outside the picture."""
+
+    kernel: Tensor
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -100,6 +125,8 @@ class Blur(nn.Module):
 
 class NoiseInjection(nn.Module):
     """Per-channel weighted noise: fixed (a stored picture) or fresh for every image."""
+
+    noise: Tensor
 
     def __init__(self, resolution: int, channels: int) -> None:
         super().__init__()
@@ -149,8 +176,8 @@ class ConstantLayer(nn.Module):
     def forward(self, w: Tensor, randomize_noise: bool) -> Tensor:
         x = self.const.expand(w.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
         noise = self.apply_noise(len(w), randomize_noise)
-        strength = self.apply_noise.weight
-        return styled_activation(x, noise, strength, self.bias, *self.style(w), self.epsilon)
+        gain, shift = self.style(w)
+        return styled_activation(x, noise, self.apply_noise.weight, self.bias, gain, shift, self.epsilon)
 
 
 class SynthesisLayer(nn.Module):
@@ -162,6 +189,8 @@ class SynthesisLayer(nn.Module):
         variant: in "openmmlab", bias and leaky ReLU follow the up-convolution, and another leaky ReLU the
             blur and the noise.
     """
+
+    smear: Tensor
 
     def __init__(
         self,
@@ -189,7 +218,7 @@ class SynthesisLayer(nn.Module):
             self.register_buffer("smear", smear_matrix(self.scale, flip), persistent=False)
 
     def forward(self, x: Tensor, w: Tensor, randomize_noise: bool) -> Tensor:
-        bias = self.bias
+        bias: Tensor = self.bias
         if self.up:
             # Equal to a 3x3 convolution of the picture with repeated pixels, at less than half the work.
             kernel = smear_kernel(self.weight, self.smear).transpose(0, 1)
@@ -201,7 +230,8 @@ class SynthesisLayer(nn.Module):
         else:
             x = F.conv2d(x, self.weight * self.scale, padding=1)
         noise = self.apply_noise(len(w), randomize_noise)
-        return styled_activation(x, noise, self.apply_noise.weight, bias, *self.style(w), self.epsilon)
+        gain, shift = self.style(w)
+        return styled_activation(x, noise, self.apply_noise.weight, bias, gain, shift, self.epsilon)
 
 
 class EqualizedConv(nn.Module):
@@ -210,6 +240,8 @@ class EqualizedConv(nn.Module):
     Args:
         down: blur first, and halve the resolution.
     """
+
+    smear: Tensor
 
     def __init__(
         self,

@@ -60,7 +60,7 @@ class _Module:
 
     def entries(self) -> dict[str, Tensor]:
         """What `state_dict()` of the network would give. Frozen layers keep their weights as buffers."""
-        found = {}
+        found: dict[str, Tensor] = {}
         for prefix, module in self.modules():
             for kind in ("_parameters", "_buffers"):
                 tensors = module.attributes.get(kind) or {}
@@ -72,7 +72,7 @@ class _Module:
         return {module.attributes[name] for _, module in self.modules() if name in module.attributes}
 
 
-class _Settings(dict):
+class _Settings(dict[str, Any]):
     """Stands for `dnnlib.util.EasyDict`, a table with attributes."""
 
 

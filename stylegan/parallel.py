@@ -220,6 +220,11 @@ class JointBatchNorm2d(nn.BatchNorm2d):
     torch's `SyncBatchNorm` does the same on GPUs alone. With one process it is `BatchNorm2d`.
     """
 
+    momentum: float
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
     def forward(self, x: Tensor) -> Tensor:
         processes = Processes.of_this_run()
         if processes.count == 1 or not self.training:

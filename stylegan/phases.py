@@ -5,12 +5,12 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 KINDS = ("regression", "discriminator", "adversarial")
 OPTIMIZERS = ("adam", "muon")
 AUGMENTATIONS = ("none", "fixed", "adaptive")
-ARCHITECTURES = ("stylegan", "stylegan2")
+Architecture = Literal["stylegan", "stylegan2"]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class TrainingConfig:
     """Arguments of the architecture's generator."""
     discriminator: Mapping[str, Any]
     """Arguments of its discriminator."""
-    architecture: str = "stylegan"
+    architecture: Architecture = "stylegan"
     """stylegan (v1, may grow from phase to phase) or stylegan2 (all resolutions at once)."""
     seed: int = 0
     precision: str = "auto"
@@ -135,10 +135,9 @@ class TrainingConfig:
             raise ValueError(f"precision must be auto, float32 or bf16, but it is {self.precision!r}")
         if self.discriminator["resolution"] != resolution:
             raise ValueError("generator and discriminator must have the same resolution")
-        if self.architecture not in ARCHITECTURES:
-            raise ValueError(
-                f"architecture must be {' or '.join(ARCHITECTURES)}, but it is {self.architecture!r}"
-            )
+        if self.architecture not in get_args(Architecture):
+            known = " or ".join(get_args(Architecture))
+            raise ValueError(f"architecture must be {known}, but it is {self.architecture!r}")
         if self.path_length_weight < 0 or self.path_length_interval < 1 or self.r1_interval < 1:
             raise ValueError("path_length_weight must be 0 or more, and intervals of penalties 1 or more")
         phases = (dataclasses.replace(p, resolution=p.resolution or resolution) for p in self.phases)

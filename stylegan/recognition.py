@@ -6,6 +6,7 @@ programs are turned into ours first, see `stylegan.layouts`.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,20 +15,22 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from stylegan.interface import Discriminator, Generator
 from stylegan.known_networks import (
     DISCRIMINATORS,
     GENERATORS,
     SHOWN_DIFFERENCES,
     TITLES,
-    Architecture,
     Shapes,
     nearest_network,
     shapes_of,
 )
 from stylegan.layouts import Converted, LayoutError, layout_of
+from stylegan.phases import Architecture
 from stylegan.sampling import sample_z
 
 State = dict[str, Tensor]
+Network = Generator | Discriminator
 Kind = Literal["generator", "discriminator"]
 
 LABEL_WEIGHT = "mapping.label_weight"
@@ -290,13 +293,15 @@ def _widths_config(widths: list[int], resolutions: list[int]) -> dict[str, int]:
     return {"fmaps_base": max(narrowed, default=largest * resolutions[-1]), "fmaps_max": largest}
 
 
-def _with_stored(config: dict[str, Any], stored: Mapping[str, Any] | None, network: type) -> dict[str, Any]:
+def _with_stored(
+    config: dict[str, Any], stored: Mapping[str, Any] | None, network: type[Network]
+) -> dict[str, Any]:
     """Configuration, and what the file names beside it of the constructor's arguments."""
-    known = set(network.__init__.__annotations__) - {"return", "mapping"}
+    known = set(inspect.signature(network).parameters) - {"mapping"}
     return {name: value for name, value in {**(stored or {}), **config}.items() if name in known}
 
 
-def _expected_shapes(network: type, config: dict[str, Any], found: Shapes) -> Shapes:
+def _expected_shapes(network: type[Network], config: dict[str, Any], found: Shapes) -> Shapes:
     """Shapes of a network of this configuration, built without memory."""
     try:
         with torch.device("meta"):

@@ -3,6 +3,7 @@
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,9 +84,12 @@ class TrainingSteps:
 
     def new_optimizers(self, phase: Phase) -> None:
         """Fresh Adam states: the losses of two phases are not comparable, nor are their gradients."""
-        options = {"lr": phase.lr_start, "betas": (phase.beta1, 0.99), "eps": 1e-8, "fused": True}
-        mapping = {"params": list(self.generator.mapping.parameters()), "factor": phase.mapping_rate}
-        groups = [mapping, {"params": list(self.generator.synthesis.parameters())}]
+        betas = (phase.beta1, 0.99)
+        options: dict[str, Any] = {"lr": phase.lr_start, "betas": betas, "eps": 1e-8, "fused": True}
+        groups: list[dict[str, Any]] = [
+            {"params": list(self.generator.mapping.parameters()), "factor": phase.mapping_rate},
+            {"params": list(self.generator.synthesis.parameters())},
+        ]
         self.optimizer_g: torch.optim.Optimizer
         if phase.optimizer == "muon":
             self.optimizer_g = Muon(groups, lr=phase.lr_start)

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from stylegan.interface import Discriminator
 from stylegan.layers import MinibatchStd
 from stylegan.stylegan2_layers import RESIDUAL_GAIN, ConvLayer, DenseLayer, resample_filter
 from stylegan.stylegan_generator import START_RESOLUTION, channel_count, check_resolution
@@ -40,20 +41,19 @@ class DiscriminatorBlock(nn.Module):
 
 
 class DiscriminatorEnd(nn.Module):
-    """Features [N,in,4,4] -> [N,in], and the score of those."""
+    """Features [N,in+1,4,4] -> [N,in], and the score of those."""
 
-    def __init__(self, channels: int, group_size: int, conv_clamp: float | None) -> None:
+    def __init__(self, channels: int, conv_clamp: float | None) -> None:
         super().__init__()
-        self.minibatch_std = MinibatchStd(group_size)
         self.conv = ConvLayer(channels + 1, channels, conv_clamp=conv_clamp)
         self.fc = DenseLayer(channels * START_RESOLUTION**2, channels, activate=True)
         self.out = StyleGAN2Discriminator.score_layer(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc(self.conv(self.minibatch_std(x)).flatten(1))
+        return self.fc(self.conv(x).flatten(1))
 
 
-class StyleGAN2Discriminator(nn.Module):
+class StyleGAN2Discriminator(Discriminator):
     """Scores pictures; the larger the score, the more real.
 
     Args:
@@ -90,17 +90,13 @@ class StyleGAN2Discriminator(nn.Module):
             width, narrow = (channel_count(s, fmaps_base, fmaps_max) for s in (size, size // 2))
             channels = image_channels if size == resolution else 0
             self.add_module(f"b{size}", DiscriminatorBlock(width, narrow, channels, conv_clamp))
-        self.b4 = DiscriminatorEnd(narrow, minibatch_std_group_size, conv_clamp)
+        self.minibatch_std = MinibatchStd(minibatch_std_group_size)
+        self.b4 = DiscriminatorEnd(narrow, conv_clamp)
         self.dense_layers = ("b4.fc", "b4.out")
 
     @staticmethod
     def score_layer(width: int) -> DenseLayer:
-        """The last layer, [N,width] -> [N,1]."""
         return DenseLayer(width, 1)
-
-    @property
-    def minibatch_std(self) -> MinibatchStd:
-        return self.b4.minibatch_std
 
     def features(self, images: Tensor) -> Tensor:
         """Return [N,width], what the last dense layer sees. Arguments as in `forward`."""
@@ -110,7 +106,7 @@ class StyleGAN2Discriminator(nn.Module):
         x = images
         for size in self.sizes:
             x = self.get_submodule(f"b{size}")(x)
-        return self.b4(x)
+        return self.b4(self.minibatch_std(x))
 
     def forward(self, images: Tensor) -> Tensor:
         """Score images [N,C,H,W] in [-1,1]; returns [N,1].

@@ -5,51 +5,44 @@ Compatible with the networks of NVIDIA's ADA program: same entry names, same ari
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from stylegan.layers import pixel_norm
+from stylegan.interface import Generator
+from stylegan.layers import DenseMapping
 from stylegan.stylegan2_layers import DenseLayer, SynthesisLayer, ToRGB, enlarge, resample_filter
 from stylegan.stylegan_generator import (
     START_RESOLUTION,
-    TruncationTrick,
     active_layer_count,
     channel_count,
     check_resolution,
+    move_average,
     styles_of,
+    truncate,
 )
 
 MAPPING_LR_MUL = 0.01
 
 
-class StyleGAN2Mapping(nn.Module):
-    """z [N,z_dim] -> w [N,w_dim] through dense layers `fc0`, `fc1`, ... (`LAYER`); keeps the average w.
-
-    A subclass that feeds more than z builds this one with a larger `input_dim` and overrides `forward`,
-    calling `super().forward` on the joined vector.
-    """
+class StyleGAN2Mapping(DenseMapping):
+    """z [N,z_dim] -> w [N,w_dim]; keeps the average w."""
 
     LAYER = "fc{}"
+    w_avg: Tensor
 
     def __init__(self, input_dim: int, output_dim: int, layer_count: int = 8) -> None:
-        super().__init__()
-        self.layer_count = layer_count
-        for i in range(layer_count):
-            dense = DenseLayer(output_dim if i else input_dim, output_dim, MAPPING_LR_MUL, activate=True)
-            self.add_module(self.LAYER.format(i), dense)
+        widths = [input_dim] + [output_dim] * layer_count
+        super().__init__(
+            DenseLayer(*sizes, lr_mul=MAPPING_LR_MUL, activate=True) for sizes in pairwise(widths)
+        )
         self.register_buffer("w_avg", torch.zeros(output_dim))
-
-    def forward(self, z: Tensor) -> Tensor:
-        w = pixel_norm(z)
-        for i in range(self.layer_count):
-            w = self.get_submodule(self.LAYER.format(i))(w)
-        return w
 
 
 @dataclass(frozen=True)
-class StyleGAN2Truncation(TruncationTrick):
+class StyleGAN2Truncation:
     """The truncation trick with the average w that the mapping network keeps."""
 
     mapping: StyleGAN2Mapping
@@ -59,7 +52,12 @@ class StyleGAN2Truncation(TruncationTrick):
     def w_avg(self) -> Tensor:
         return self.mapping.w_avg
 
-    __call__ = TruncationTrick.truncate
+    def __call__(self, w: Tensor, psi: float | None = None, layers: int | None = None) -> Tensor:
+        """See `truncate`."""
+        return truncate(w, self.w_avg, self.layer_count, psi, layers)
+
+    def update_average(self, w: Tensor) -> None:
+        move_average(self.w_avg, w)
 
 
 class SynthesisBlock(nn.Module):
@@ -68,6 +66,8 @@ class SynthesisBlock(nn.Module):
     Args:
         in_channels: of the block before; 0 makes the first block, which starts from a learned constant.
     """
+
+    resample_filter: Tensor
 
     def __init__(
         self,
@@ -130,15 +130,15 @@ class StyleGAN2Synthesis(nn.Module):
         Args:
             randomize_noise: fresh noise from torch's global generator instead of the stored pictures.
         """
-        x = image = None
-        for block, size in enumerate(self.sizes):
+        x, image = self.get_submodule(f"b{self.sizes[0]}")(None, None, wp[:, :2], randomize_noise)
+        for block, size in enumerate(self.sizes[1:], start=1):
             # A block's image has the style of the next block's first convolution.
-            rows = wp[:, max(0, 2 * block - 1) : 2 * block + 2]
+            rows = wp[:, 2 * block - 1 : 2 * block + 2]
             x, image = self.get_submodule(f"b{size}")(x, image, rows, randomize_noise)
         return image
 
 
-class StyleGAN2Generator(nn.Module):
+class StyleGAN2Generator(Generator):
     """StyleGAN2 generator with submodules `mapping` and `synthesis`, and `truncation`.
 
     Args:
@@ -181,18 +181,15 @@ class StyleGAN2Generator(nn.Module):
         self.w_space_dim = w_space_dim
         self.layer_count = active_layer_count(resolution, 0)
         self.mapping = mapping or StyleGAN2Mapping(z_space_dim, w_space_dim, mapping_layers)
+        self.truncation = StyleGAN2Truncation(self.mapping, self.layer_count)
         self.synthesis = StyleGAN2Synthesis(
             resolution, w_space_dim, fmaps_base, fmaps_max, image_channels, conv_clamp
         )
 
-    @property
-    def truncation(self) -> StyleGAN2Truncation:
-        """w [N,w_dim] -> wp [N,layers,w_dim], and the average w, which is an entry of the mapping network."""
-        return StyleGAN2Truncation(self.mapping, self.layer_count)
-
     def forward(
         self,
         z: Tensor,
+        *,
         trunc_psi: float | None = None,
         trunc_layers: int | None = None,
         randomize_noise: bool = False,
@@ -202,7 +199,7 @@ class StyleGAN2Generator(nn.Module):
         """Generate images from z [N,z_dim].
 
         Args:
-            trunc_psi, trunc_layers: see `TruncationTrick`.
+            trunc_psi, trunc_layers: see `truncate`.
             randomize_noise: see `StyleGAN2Synthesis`.
             style_mixing_prob: chance that an image gets a second, random z from a random layer on.
             update_w_avg: move the average w towards this batch.

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylegan.layers import LEAKY_SLOPE, NORM_EPSILON
+from stylegan.styled_activation import LEAKY_SLOPE, NORM_EPSILON
 
 ACTIVATION_GAIN = math.sqrt(2.0)
 RESIDUAL_GAIN = math.sqrt(0.5)
@@ -88,6 +88,9 @@ class SynthesisLayer(nn.Module):
         up: the incoming features have half that resolution.
         conv_clamp: largest magnitude of the result, None for any.
     """
+
+    resample_filter: Tensor
+    noise_const: Tensor
 
     def __init__(
         self,
@@ -165,6 +168,8 @@ class ConvLayer(nn.Module):
         gain: factor on the result.
         conv_clamp: largest magnitude of the result divided by `gain`, None for any.
     """
+
+    resample_filter: Tensor
 
     def __init__(
         self,

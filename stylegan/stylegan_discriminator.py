@@ -4,13 +4,14 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from stylegan.interface import Discriminator
 from stylegan.layers import EqualizedConv, EqualizedDense, MinibatchStd, Variant, downsample
 from stylegan.stylegan_generator import START_RESOLUTION, channel_count, check_resolution, variant_entry
 
 
-class StyleGANDiscriminator(nn.Module):
+class StyleGANDiscriminator(Discriminator):
     """Scores pictures; the larger the score, the more real.
 
     Args:
@@ -21,6 +22,8 @@ class StyleGANDiscriminator(nn.Module):
         variant: whose arithmetic. In "openmmlab", images come in through 3x3 convolutions, the width changes
             in the first layer of a block, and the layer before the last is linear.
     """
+
+    lod: Tensor
 
     def __init__(
         self,
@@ -67,7 +70,6 @@ class StyleGANDiscriminator(nn.Module):
 
     @staticmethod
     def score_layer(width: int) -> EqualizedDense:
-        """The last layer, [N,width] -> [N,1]."""
         return EqualizedDense(width, 1, gain=1.0, activate=False)
 
     def features(self, images: Tensor, lod: float | None = None) -> Tensor:
@@ -78,17 +80,14 @@ class StyleGANDiscriminator(nn.Module):
             raise ValueError(f"images must be [N,C,{size},{size}], but they are {list(images.shape)}")
         if not 0 <= lod <= self.block_count - 1:
             raise ValueError(f"lod must be from 0 to {self.block_count - 1}, but it is {lod}")
-        x = None
-        for block in range(self.block_count):
-            from_rgb = self.get_submodule(f"input{block}")
-            if block <= lod < block + 1:
-                x = from_rgb(images)
-            elif block - 1 < lod < block:
-                x = torch.lerp(x, from_rgb(images), lod - math.floor(lod))
-            if lod < block + 1:
-                x = self._block(block, x)
-            if lod > block:
-                images = downsample(images)
+        first = math.floor(lod)
+        for _ in range(first):
+            images = downsample(images)
+        x = self._block(first, self.get_submodule(f"input{first}")(images))
+        if lod > first:
+            x = torch.lerp(x, self.get_submodule(f"input{first + 1}")(downsample(images)), lod - first)
+        for block in range(first + 1, self.block_count):
+            x = self._block(block, x)
         return self.get_submodule(self.dense_layers[0])(x.flatten(1))
 
     def _block(self, block: int, x: Tensor) -> Tensor:
@@ -96,7 +95,7 @@ class StyleGANDiscriminator(nn.Module):
             return self.get_submodule(f"layer{2 * block}")(self.minibatch_std(x))
         return self.get_submodule(f"layer{2 * block + 1}")(self.get_submodule(f"layer{2 * block}")(x))
 
-    def forward(self, images: Tensor, lod: float | None = None) -> Tensor:
+    def forward(self, images: Tensor, *, lod: float | None = None) -> Tensor:
         """Score images [N,C,H,W] in [-1,1]; returns [N,1].
 
         Args:

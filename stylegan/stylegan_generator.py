@@ -4,6 +4,7 @@ Compatible with GenForce checkpoints: same entry names, same arithmetic, strict 
 """
 
 import math
+from itertools import pairwise
 from typing import Any, get_args
 
 import torch
@@ -12,11 +13,11 @@ from torch import Tensor, nn
 from stylegan.interface import Generator
 from stylegan.layers import (
     ConstantLayer,
+    DenseMapping,
     EqualizedConv,
     EqualizedDense,
     SynthesisLayer,
     Variant,
-    pixel_norm,
     upsample,
 )
 
@@ -99,59 +100,46 @@ def styles_of(
     return w, wp
 
 
-class MappingNetwork(nn.Module):
-    """z [N,input_dim] -> w [N,output_dim] through dense layers `dense0`, `dense1`, ... (`LAYER`).
-
-    A subclass that feeds more than z builds this one with a larger `input_dim` and overrides `forward`,
-    calling `super().forward` on the joined vector.
-    """
+class MappingNetwork(DenseMapping):
+    """z [N,input_dim] -> w [N,output_dim]."""
 
     LAYER = "dense{}"
 
     def __init__(
         self, input_dim: int, output_dim: int, fmaps: int = 512, layer_count: int = 8, lr_mul: float = 0.01
     ) -> None:
-        super().__init__()
-        self.layer_count = layer_count
         widths = [input_dim] + [fmaps] * (layer_count - 1) + [output_dim]
-        for i in range(layer_count):
-            self.add_module(self.LAYER.format(i), EqualizedDense(widths[i], widths[i + 1], lr_mul=lr_mul))
-
-    def forward(self, z: Tensor) -> Tensor:
-        w = pixel_norm(z)
-        for i in range(self.layer_count):
-            w = self.get_submodule(self.LAYER.format(i))(w)
-        return w
+        super().__init__(EqualizedDense(*sizes, lr_mul=lr_mul) for sizes in pairwise(widths))
 
 
-class TruncationTrick:
-    """Hands w to every layer, pulled towards the average w in the first layers if asked."""
+def truncate(w: Tensor, w_avg: Tensor, layer_count: int, psi: float | None, layers: int | None) -> Tensor:
+    """The truncation trick: hand w to every layer, in the first layers pulled towards the average w.
 
-    layer_count: int
-    w_avg: Tensor
-
-    def truncate(self, w: Tensor, psi: float | None = None, layers: int | None = None) -> Tensor:
-        """Return wp [N,layers,w_dim] of w [N,w_dim] (or of a wp, which is truncated likewise).
-
-        Args:
-            psi: 1 or None changes nothing, 0 gives the average everywhere.
-            layers: how many layers, from the first, are truncated; None means all of them.
-        """
-        wp = w.unsqueeze(1).repeat(1, self.layer_count, 1) if w.ndim == 2 else w
-        if psi is None or psi == 1.0:
-            return wp
-        truncated = self.w_avg + psi * (wp - self.w_avg)
-        keep_from = self.layer_count if layers is None else layers
-        return torch.cat([truncated[:, :keep_from], wp[:, keep_from:]], dim=1)
-
-    @torch.no_grad()
-    def update_average(self, w: Tensor) -> None:
-        """Move w_avg towards the mean of a training batch w [N,w_dim]."""
-        self.w_avg.lerp_(w.detach().float().mean(dim=0), 1.0 - W_AVG_DECAY)
+    Args:
+        w: [N,w_dim], or a wp, which is truncated likewise.
+        psi: 1 or None changes nothing, 0 gives the average everywhere.
+        layers: how many layers, from the first, are truncated; None means all of them.
+    Returns:
+        wp [N,layer_count,w_dim].
+    """
+    wp = w.unsqueeze(1).repeat(1, layer_count, 1) if w.ndim == 2 else w
+    if psi is None or psi == 1.0:
+        return wp
+    truncated = w_avg + psi * (wp - w_avg)
+    keep_from = layer_count if layers is None else layers
+    return torch.cat([truncated[:, :keep_from], wp[:, keep_from:]], dim=1)
 
 
-class Truncation(TruncationTrick, nn.Module):
+@torch.no_grad()
+def move_average(w_avg: Tensor, w: Tensor) -> None:
+    """Move the average w [w_dim] towards the mean of a training batch w [N,w_dim]."""
+    w_avg.lerp_(w.detach().float().mean(dim=0), 1.0 - W_AVG_DECAY)
+
+
+class Truncation(nn.Module):
     """The truncation trick as a module that keeps the average w."""
+
+    w_avg: Tensor
 
     def __init__(self, w_space_dim: int, layer_count: int) -> None:
         super().__init__()
@@ -160,11 +148,16 @@ class Truncation(TruncationTrick, nn.Module):
 
     def forward(self, w: Tensor, psi: float | None = None, layers: int | None = None) -> Tensor:
         """See `truncate`."""
-        return self.truncate(w, psi, layers)
+        return truncate(w, self.w_avg, self.layer_count, psi, layers)
+
+    def update_average(self, w: Tensor) -> None:
+        move_average(self.w_avg, w)
 
 
 class SynthesisNetwork(nn.Module):
     """wp [N,layers,w_dim] -> image [N,channels,resolution,resolution], about [-1,1]."""
+
+    lod: Tensor
 
     def __init__(
         self,
@@ -213,22 +206,21 @@ class SynthesisNetwork(nn.Module):
         lod = float(self.lod) if lod is None else float(lod)
         if not 0 <= lod <= self.block_count - 1:
             raise ValueError(f"lod must be from 0 to {self.block_count - 1}, but it is {lod}")
-        x = image = None
-        for block in range(self.block_count):
-            block_lod = self.block_count - 1 - block
-            if lod < block_lod + 1:
-                x = self._block(block, x, wp, randomize_noise)
-            to_rgb = self.get_submodule(f"output{block}")
-            if block_lod - 1 < lod <= block_lod:
-                image = to_rgb(x)
-            elif block_lod < lod < block_lod + 1:
-                image = torch.lerp(upsample(image), to_rgb(x), math.ceil(lod) - lod)
-            elif lod >= block_lod + 1:
-                image = upsample(image)
+        whole = math.floor(lod)
+        last = self.block_count - 1 - whole
+        x: Tensor | None = None
+        for block in range(last):
+            x = self._block(block, x, wp, randomize_noise)
+        coarse = None if lod == whole else self.get_submodule(f"output{last - 1}")(x)
+        image = self.get_submodule(f"output{last}")(self._block(last, x, wp, randomize_noise))
+        if coarse is not None:
+            image = torch.lerp(upsample(coarse), image, whole + 1 - lod)
+        for _ in range(whole):
+            image = upsample(image)
         return image
 
 
-class StyleGANGenerator(nn.Module):
+class StyleGANGenerator(Generator):
     """StyleGAN v1 generator with submodules `mapping`, `truncation` and `synthesis`.
 
     Args:
@@ -284,6 +276,7 @@ class StyleGANGenerator(nn.Module):
     def forward(
         self,
         z: Tensor,
+        *,
         trunc_psi: float | None = None,
         trunc_layers: int | None = None,
         randomize_noise: bool = False,
@@ -294,7 +287,7 @@ class StyleGANGenerator(nn.Module):
         """Generate images from z [N,z_dim].
 
         Args:
-            trunc_psi, trunc_layers: see `Truncation`.
+            trunc_psi, trunc_layers: see `truncate`.
             randomize_noise, lod: see `SynthesisNetwork`.
             style_mixing_prob: chance that an image gets a second, random z from a random layer on.
             update_w_avg: move the average w towards this batch.
@@ -303,7 +296,8 @@ class StyleGANGenerator(nn.Module):
         Raises:
             ValueError: z has another width, or style mixing or `update_w_avg` is asked for in eval mode.
         """
-        layer_count = active_layer_count(self.resolution, float(self.synthesis.lod) if lod is None else lod)
+        stored = float(self.synthesis.get_buffer("lod"))
+        layer_count = active_layer_count(self.resolution, stored if lod is None else lod)
         w, wp = styles_of(self, z, trunc_psi, trunc_layers, style_mixing_prob, update_w_avg, layer_count)
         image = self.synthesis(wp, lod=lod, randomize_noise=randomize_noise)
         return {"z": z, "w": w, "wp": wp, "image": image}

@@ -93,8 +93,8 @@ class Trainer:
         self.processes = Processes.of_this_run()
         self.counters = Counters()
         generator, discriminator = build_networks(config)
-        self.generator = generator.to(device, memory_format=torch.channels_last).train()
-        self.discriminator = discriminator.to(device, memory_format=torch.channels_last).train()
+        self.generator = generator.to(device).to(memory_format=torch.channels_last).train()
+        self.discriminator = discriminator.to(device).to(memory_format=torch.channels_last).train()
         self.generator_smooth = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.rotation_seed = config.seed if config.rotation_seed is None else config.rotation_seed
         self.rotation = latent_rotation(generator.z_space_dim, self.rotation_seed).to(device)
@@ -218,7 +218,7 @@ class Trainer:
         if self.config.architecture == "stylegan2":
             return
         for network in (self.generator.synthesis, self.generator_smooth.synthesis, self.discriminator):
-            network.lod.fill_(lod)
+            network.get_buffer("lod").fill_(lod)
 
     @torch.no_grad()
     def _update_average(self, batch: int) -> None:
@@ -229,7 +229,8 @@ class Trainer:
         seen = self.counters.phase_images + batch
         half_life = min(self.config.average_half_life_kimg * 1000, seen * AVERAGE_RAMP)
         keep = 0.5 ** (batch / half_life)
-        smooth, current = list(self.generator_smooth.parameters()), list(self.generator.parameters())
+        smooth: list[Tensor] = list(self.generator_smooth.parameters())
+        current: list[Tensor] = list(self.generator.parameters())
         torch._foreach_lerp_(smooth, current, 1.0 - keep)
         self.generator_smooth.truncation.w_avg.copy_(self.generator.truncation.w_avg)
 
@@ -266,7 +267,7 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed training needs; only tensors and plain values."""
-        state = {name: network.state_dict() for name, network in self.networks()}
+        state: dict[str, Any] = {name: network.state_dict() for name, network in self.networks()}
         state["optimizer_g"] = self.steps.optimizer_g.state_dict()
         state["optimizer_d"] = self.steps.optimizer_d.state_dict()
         state["augmentation"] = self.steps.augmentation.state_dict()

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from stylegan.checkpoint import Checkpoint, CheckpointError
 from stylegan.interface import Discriminator, Generator
-from stylegan.known_networks import GENERATORS, TITLES, Architecture
+from stylegan.known_networks import GENERATORS, TITLES
+from stylegan.phases import Architecture
 from stylegan.stylegan2_discriminator import StyleGAN2Discriminator
 
 State = dict[str, Tensor]
@@ -26,7 +27,7 @@ def transfer_weights(
     Raises:
         CheckpointError: a network is missing, takes properties, or differs in anything but the resolution.
     """
-    check_transferable(checkpoint, architecture_of(generator))
+    own, average, judging = transferable_weights(checkpoint, architecture_of(generator))
     theirs, ours = (config.get("variant", "genforce") for config in (checkpoint.config, generator.config))
     if theirs != ours:  # the entries would fit, and the pictures be others
         raise CheckpointError(
@@ -38,11 +39,8 @@ def transfer_weights(
         raise CheckpointError(
             f"The networks of the file draw {trained} px, the plan's {size} px; StyleGAN2 does not grow."
         )
-    own = checkpoint.generator or checkpoint.generator_smooth
-    average = checkpoint.generator_smooth or checkpoint.generator
     _copy(own, generator, "generator")
     _copy(average, generator_smooth, "averaged generator")
-    judging = checkpoint.discriminator
     if checkpoint.architecture == "stylegan":
         grown = _blocks(discriminator.resolution) - _blocks(checkpoint.discriminator_config["resolution"])
         judging = _renumbered(judging, grown)
@@ -54,8 +52,12 @@ def architecture_of(generator: Generator) -> Architecture:
     return next(name for name, network in GENERATORS.items() if isinstance(generator, network))
 
 
-def check_transferable(checkpoint: Checkpoint, architecture: Architecture) -> None:
-    """Raise CheckpointError unless the file holds an original generator and discriminator of this kind."""
+def transferable_weights(checkpoint: Checkpoint, architecture: Architecture) -> tuple[State, State, State]:
+    """Weights of a generator, its average and a discriminator that a training can start from.
+
+    Raises:
+        CheckpointError: the file does not hold an original generator and discriminator of this kind.
+    """
     what = checkpoint.description
     if checkpoint.architecture != architecture:
         raise CheckpointError(
@@ -63,13 +65,16 @@ def check_transferable(checkpoint: Checkpoint, architecture: Architecture) -> No
         )
     if checkpoint.conditioned:
         raise CheckpointError(f"{what}: its networks take properties; a training starts from original ones.")
-    if checkpoint.generator is None and checkpoint.generator_smooth is None:
+    own = checkpoint.generator or checkpoint.generator_smooth
+    average = checkpoint.generator_smooth or checkpoint.generator
+    if own is None or average is None:
         raise CheckpointError(f"{what}, but no generator, so there is nothing to transfer.")
     if checkpoint.discriminator is None:
         raise CheckpointError(
             f"{what}, but no discriminator. A new one would spoil the generator before it had learnt "
             "anything itself, so a transfer needs a file that holds both."
         )
+    return own, average, checkpoint.discriminator
 
 
 def _blocks(resolution: int) -> int:
@@ -120,6 +125,6 @@ def trained_parameters(
         first = freezed or len(layers) - 3 * (freeze_d - 1)
         trained = [*layers[first:], "b4"]
     else:
-        count = 2 * discriminator.block_count
+        count = 2 * _blocks(discriminator.resolution)
         trained = [f"layer{i}" for i in range(count - 2 * freeze_d, count + 1)]
     return [parameter for name in trained for parameter in discriminator.get_submodule(name).parameters()]

@@ -43,6 +43,11 @@ class DirectionGenerator(nn.Module):
         channels: by layer of the synthesis network, [7, channels of its style]: their change for +1.
     """
 
+    effect: Tensor
+    offset: Tensor
+    directions: Tensor
+    size: Tensor
+
     def __init__(
         self,
         generator: Generator,
@@ -177,7 +182,9 @@ def principal_components(w: Tensor) -> Tensor:
 
 def style_eigenvectors(generator: Generator) -> Tensor:
     """Directions [C, w_dim] that change the styles of all layers most (SeFa, Shen and Zhou 2021)."""
-    weights = torch.cat([module.weight.detach() for _, module in style_layers(generator)]).double()
+    weights = torch.cat(
+        [layer.get_parameter("weight").detach() for _, layer in style_layers(generator)]
+    ).double()
     weights = weights / weights.norm(dim=1, keepdim=True)
     _, vectors = torch.linalg.eigh(weights.T @ weights)
     return vectors.T.flip(0)[:COMPONENTS].float()

@@ -14,6 +14,9 @@ from torch import Tensor, nn
 class DialNetwork(nn.Module):
     """Offsets for every synthesis layer from a person's w and the wanted change of the seven properties."""
 
+    w_mean: Tensor
+    w_std: Tensor
+
     def __init__(self, w_dim: int, layer_count: int, property_count: int = 7, hidden: int = 256) -> None:
         super().__init__()
         self.w_dim, self.layer_count, self.hidden = w_dim, layer_count, hidden

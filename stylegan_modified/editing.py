@@ -74,7 +74,7 @@ def encode_pictures(
         # Sums, so that the pictures of a batch do not influence each other.
         drawn = model(z, found.own)["image"].float()
         loss = multiscale_l1(drawn, images) * len(images)
-        if identity is not None:
+        if identity is not None and shown is not None:
             same = F.cosine_similarity(identity(drawn), shown, dim=1)
             loss = loss - REFINE_IDENTITY * same.sum()
         loss = loss + REFINE_PRIOR * (z - found.z).square().mean(dim=1).sum()

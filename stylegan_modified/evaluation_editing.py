@@ -61,10 +61,10 @@ def editing_measures(
     """
     count = len(readings.error)
     found = {"reconstruction_error": weighted_mean(weights, readings.error)}
-    given_identity = readings.given_identity
-    if given_identity is not None:
-        given, copies = given_identity[:count], readings.reconstructed_identity
-        edits = readings.edited_identity.reshape(count, -1, given.shape[-1])
+    people, copies, edits = readings.given_identity, readings.reconstructed_identity, readings.edited_identity
+    if people is not None and copies is not None and edits is not None:
+        given = people[:count]
+        edits = edits.reshape(count, -1, given.shape[-1])
         found |= {
             "reconstruction_identity_auc": anchored_identity_auc(given, copies[:, None], weights),
             "reconstruction_similarity": weighted_mean(weights, (given * copies).sum(axis=-1)),

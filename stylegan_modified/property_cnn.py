@@ -8,6 +8,7 @@ asks; the background sub-network has two outputs (mean and standard deviation).
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -151,7 +152,7 @@ class PropertyCNN(nn.Module):
         return {"property_cnn": self.state_dict(), "config": asdict(self.config)}
 
     @classmethod
-    def from_checkpoint(cls, checkpoint: dict) -> PropertyCNN:
+    def from_checkpoint(cls, checkpoint: dict[str, Any]) -> PropertyCNN:
         """Rebuild the network of `checkpoint()` in eval mode; raises ValueError when the entries do not
         fit.
         """

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from stylegan.interface import Discriminator
 from stylegan.seeds import Purpose, derived_seed
 from stylegan.stylegan2_discriminator import StyleGAN2Discriminator
 from stylegan.stylegan_discriminator import StyleGANDiscriminator
@@ -15,7 +16,7 @@ from stylegan_modified.stylegan_generator import PROPERTY_COUNT
 Conditioning = Literal["projection", "additive"]
 
 
-class ConditionedDiscriminator(nn.Module):
+class ConditionedDiscriminator(Discriminator):
     """What discriminators share that also hear the properties at their end. A base class for mixing in.
 
     `additive` is the document's: the properties join the input of the last dense layer. That layer is linear,
@@ -31,16 +32,25 @@ class ConditionedDiscriminator(nn.Module):
         super().__init__(**config)
         self.conditioning = conditioning
         self.final = self.dense_layers[-1]
-        width = self.get_submodule(self.final).weight.shape[1]
+        width = self.get_parameter(f"{self.final}.weight").shape[1]
         if conditioning == "additive":
             self.set_submodule(self.final, self.score_layer(width + PROPERTY_COUNT))
         else:
             self.embedding = nn.Linear(PROPERTY_COUNT, width, bias=False)
             self.regression = nn.Linear(width, PROPERTY_COUNT)
 
-    def forward(self, images: Tensor, properties: Tensor) -> Tensor:
-        """Score images [N, 3, H, W] in [-1, 1] together with properties [N, 7]; returns [N, 1]."""
-        return self.score(self.features(images), properties)
+    def forward(self, images: Tensor, properties: Tensor | None = None, **options: Any) -> Tensor:
+        """Score images [N, 3, H, W] in [-1, 1] together with properties [N, 7] (None: all zero).
+
+        Args:
+            options: `lod` as in the base discriminator.
+
+        Returns:
+            [N, 1].
+        """
+        if properties is None:
+            properties = images.new_zeros(len(images), PROPERTY_COUNT)
+        return self.score(self.features(images, **options), properties)
 
     def score(self, features: Tensor, properties: Tensor) -> Tensor:
         """Score features [N, width] (see `features`) with properties [N, 7]; returns [N, 1] float32."""
@@ -75,7 +85,7 @@ class ConditionedStyleGAN2Discriminator(ConditionedDiscriminator, StyleGAN2Discr
 
 
 def transplant_discriminator(
-    base: StyleGANDiscriminator | StyleGAN2Discriminator, conditioning: Conditioning, seed: int = 0
+    base: Discriminator, conditioning: Conditioning, seed: int = 0
 ) -> ConditionedDiscriminator:
     """A conditioned discriminator that starts from the judgement of `base`, deaf to the properties.
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from stylegan.checkpoint import Checkpoint, CheckpointError, build_generator
-from stylegan.known_networks import Architecture
+from stylegan.interface import Generator
+from stylegan.phases import Architecture
 from stylegan.seeds import Purpose, derived_seed
 from stylegan.stylegan2_generator import StyleGAN2Generator, StyleGAN2Mapping
 from stylegan.stylegan_generator import MappingNetwork, StyleGANGenerator
@@ -52,7 +53,7 @@ class ConditionedStyleGAN2Mapping(ConditionedMapping, StyleGAN2Mapping):
     """The mapping network of StyleGAN2 with properties."""
 
 
-class ConditionedGenerator(nn.Module):
+class ConditionedGenerator(Generator):
     """What generators with properties share, whichever StyleGAN they come from; built by its subclasses."""
 
     architecture: ClassVar[Architecture]
@@ -130,9 +131,7 @@ CONDITIONED_GENERATORS: dict[Architecture, type[ConditionedGenerator]] = {
 }
 
 
-def transplant(
-    base: StyleGANGenerator | StyleGAN2Generator, label_size: int = LABEL_SIZE, seed: int = 0
-) -> ConditionedGenerator:
+def transplant(base: Generator, label_size: int = LABEL_SIZE, seed: int = 0) -> ConditionedGenerator:
     """A conditioned generator that shows exactly the people of `base`, whatever the properties.
 
     The first dense layer's pretrained columns are copied and its new ones are drawn; the label matrix starts

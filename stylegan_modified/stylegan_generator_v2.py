@@ -53,6 +53,8 @@ class DialGenerator(nn.Module):
         neutral: [7] properties that v1's mapping hears for every person (None: all zero).
     """
 
+    neutral: Tensor
+
     def __init__(
         self,
         generator: ConditionedGenerator,

@@ -7,6 +7,7 @@ reach the picture through the dials, z carries the person.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -74,7 +75,7 @@ class Encoder(nn.Module):
         return {"encoder": self.state_dict(), "config": asdict(self.config)}
 
     @classmethod
-    def from_checkpoint(cls, checkpoint: dict) -> Encoder:
+    def from_checkpoint(cls, checkpoint: dict[str, Any]) -> Encoder:
         """Rebuild the encoder of `checkpoint()` in eval mode; raises ValueError when the entries do not
         fit.
         """

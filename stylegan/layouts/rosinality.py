@@ -97,7 +97,7 @@ def convert_generator(state: Mapping[str, Tensor], program: str = PROGRAM) -> Co
     """A generator, with `latent_avg` among its entries where the file has one beside it."""
     renamed = rename(state, GENERATOR_RULES, program)
     blocks = 1 + count(state, r"to_rgbs\.(\d+)\.bias")
-    notes = ()
+    notes: tuple[str, ...] = ()
     if not any(name.endswith(".noise_const") for name in renamed):
         renamed |= _drawn_noise(blocks)
         notes = (NO_NOISE,)

@@ -90,7 +90,7 @@ def test_stylegan2_generator_equals_reference(name: str) -> None:
     stored, config, call = _load(f"stylegan2_generator_{name}.npz")
     generator = fill_with_known_weights(StyleGAN2Generator(**_our_config(config)), str(stored["salt"]))
     z = _noise(stored, generator.z_space_dim)
-    found = generator(z, call.get("truncation_psi"), call.get("truncation_cutoff"))
+    found = generator(z, trunc_psi=call.get("truncation_psi"), trunc_layers=call.get("truncation_cutoff"))
     image = found["image"]
     start = (image.shape[-1] - CROP) // 2
     center = image[:, :, start : start + CROP, start : start + CROP]

@@ -56,7 +56,7 @@ def test_tiny_file_equals_reference(name: str) -> None:
     call = json.loads(str(stored["call"]))
     generator = build_generator(checkpoint)
     z = torch.from_numpy(stored["z"])
-    found = generator(z, call.get("truncation_psi"), call.get("truncation_layers"))
+    found = generator(z, trunc_psi=call.get("truncation_psi"), trunc_layers=call.get("truncation_layers"))
     assert _error(found["w"], stored["w"]) < IMAGE_TOLERANCE
     image, size = found["image"], stored["center"].shape[-1]
     start = (image.shape[-1] - size) // 2

@@ -2,7 +2,8 @@
 
 import torch
 
-from stylegan.known_networks import DISCRIMINATORS, GENERATORS, Architecture
+from stylegan.known_networks import DISCRIMINATORS, GENERATORS
+from stylegan.phases import Architecture
 from stylegan.stylegan_discriminator import StyleGANDiscriminator
 from stylegan.stylegan_generator import StyleGANGenerator
 from stylegan_modified.fine_tuning import TrainingPictures

@@ -11,10 +11,9 @@ from scripts.pipeline import UserError
 from scripts.pipeline.layers import read_toml
 from scripts.stages.base_generator.options import Options
 from stylegan.checkpoint import Checkpoint, CheckpointError, load_checkpoint, weights_id
-from stylegan.known_networks import Architecture
-from stylegan.phases import TrainingConfig, phases_from_tables
+from stylegan.phases import Architecture, TrainingConfig, phases_from_tables
 from stylegan.training import build_networks
-from stylegan.transfer import check_transferable
+from stylegan.transfer import transferable_weights
 
 DEFAULT_INTERVAL_KIMG = 10.0
 INTERVALS_PER_PLAN = 20
@@ -58,7 +57,7 @@ def read_plan(options: Options) -> tuple[TrainingConfig, Checkpoint | None]:
 def _open_weights(path: Path, architecture: Architecture | None) -> Checkpoint:
     try:
         checkpoint = load_checkpoint(path)
-        check_transferable(checkpoint, architecture or checkpoint.architecture)
+        transferable_weights(checkpoint, architecture or checkpoint.architecture)
     except CheckpointError as error:
         raise UserError(f"--init {path} cannot be used. {error}") from error
     return checkpoint
