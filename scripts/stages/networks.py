@@ -145,14 +145,15 @@ def build_segmenter(
         UserError: a file is missing or damaged.
     """
 
-    def say(size: int) -> None:
-        tool.log(f"memory ran out; pictures at once from now on: {size}")
-
     mend = f"Fetch it anew:\n    {tool.command('00_fetch_weights', '--force')}"
     with tool.foreseen(ValueError, OSError, mend=mend):
-        network = load_facexformer(tool.workspace / parser).to(tool.device)
         return Segmenter(
-            network, settings, tool.workspace / SEGMENTATION_MODELS, batch_size, further_tasks, say
+            load_facexformer(tool.workspace / parser).to(tool.device),
+            settings,
+            tool.workspace / SEGMENTATION_MODELS,
+            batch_size,
+            further_tasks,
+            lambda size: tool.log(f"memory ran out; pictures at once from now on: {size}"),
         )
 
 
@@ -172,18 +173,12 @@ def load_cropper(tool: Tool, min_face: float) -> FaceCropper:
     Raises:
         UserError: see `recorded_segmentation`; a file of the detector is damaged.
     """
-
     settings = recorded_segmentation(tool).settings
-    smallest = min(min_face, settings.min_face)
     mend = f"Fetch it anew:\n    {tool.command('00_fetch_weights', '--force')}"
     with tool.foreseen(ValueError, mend=mend):
-        return FaceCropper(
-            tool.device,
-            settings.detection_size,
-            smallest,
-            settings.margin,
-            weights=tool.workspace / SEGMENTATION_MODELS,
-        )
+        smallest = min(min_face, settings.min_face)
+        folder = tool.workspace / SEGMENTATION_MODELS
+        return FaceCropper(tool.device, settings.detection_size, smallest, settings.margin, weights=folder)
 
 
 def load_judge(tool: Tool, statistics: ScoreStatistics) -> PropertyJudge:
@@ -192,7 +187,6 @@ def load_judge(tool: Tool, statistics: ScoreStatistics) -> PropertyJudge:
     Raises:
         UserError: see `load_segmenter`.
     """
-
     return PropertyJudge(load_segmenter(tool), statistics)
 
 
@@ -216,7 +210,6 @@ def load_base(tool: Tool) -> tuple[nn.Module, nn.Module]:
 
 def load_filter(tool: Tool, name: str) -> nn.Module:
     """The "gender" or "quality" network of the filter stage, frozen: pictures to logits of woman or good."""
-
     relative = FILTER_NETWORK.format(name, 0)
     tool.check_unchanged(relative)
     with tool.foreseen(ValueError, OSError, mend=tool.command("02_filter_candidates", "--force")):
@@ -235,7 +228,6 @@ def load_judging_oracle(tool: Tool) -> Oracle | None:
 
 def load_identity(tool: Tool) -> nn.Module | None:
     """The frozen network that tells people apart in the losses, or None where the preset has none."""
-
     path = tool.workspace / IDENTITY_NETWORK
     if not path.exists():
         tool.log("no identity network in the workspace; training goes on without the same-person term")
@@ -246,7 +238,6 @@ def load_identity(tool: Tool) -> nn.Module | None:
 
 def load_torch_file(tool: Tool, relative: str, maker: str) -> dict[str, Any]:
     """A file of tensors and plain values written by an earlier stage; anything else is a `UserError`."""
-
     tool.check_unchanged(relative)
     with tool.foreseen(WeightsFileError, mend=f"Make it anew: {tool.command(maker, '--force')}"):
         content = read_torch(tool.workspace / relative)
@@ -256,10 +247,7 @@ def load_torch_file(tool: Tool, relative: str, maker: str) -> dict[str, Any]:
 
 
 def load_generator(tool: Tool, version: str) -> nn.Module:
-    """A fine-tuned generator ("v1", "v2" or "v3") or the original one ("base"), in eval mode on the
-    device.
-    """
-
+    """The generator "base", "v1", "v2" or "v3", in eval mode on the device."""
     file = GENERATORS[version]
     path = file.locate(tool.workspace)
     tool.check_unchanged(file.path)
@@ -275,7 +263,6 @@ def load_generator(tool: Tool, version: str) -> nn.Module:
 
 def load_encoder(tool: Tool) -> tuple[Encoder, PropertyCNN]:
     """v3's encoder and the property CNN that reads given pictures, in eval mode on the device."""
-
     with tool.foreseen(ValueError, mend=tool.command("07_fine_tune_v3", "--force")):
         encoder = Encoder.from_checkpoint(load_torch_file(tool, ENCODER, "07_fine_tune_v3"))
     return encoder.to(tool.device), load_property_cnn(tool).to(tool.device)

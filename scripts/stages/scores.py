@@ -14,10 +14,7 @@ from segmentation.normalization import ScoreStatistics
 from segmentation.property_table import LABEL_ALGORITHM, PROPERTY_NAMES
 from stylegan_modified.fine_tuning import TrainingPictures
 
-
-def score_columns() -> list[str]:
-    """Columns of the seven scores."""
-    return [f"{name}_score" for name in PROPERTY_NAMES]
+COLUMNS = [f"{name}_score" for name in PROPERTY_NAMES]  # of the seven scores
 
 
 def training_table(stage: Stage) -> tuple[pd.DataFrame, int]:
@@ -26,8 +23,8 @@ def training_table(stage: Stage) -> tuple[pd.DataFrame, int]:
     Raises:
         UserError: fewer than 8 pictures are usable.
     """
-    listed = stage.read_csv(SCORES, ["img_no", "img_path", "valid", *score_columns()])
-    table = _valid_rows(stage, listed, score_columns())
+    listed = stage.read_csv(SCORES, ["img_no", "img_path", "valid", *COLUMNS])
+    table = _valid_rows(stage, listed)
     if len(table) < 8:
         raise UserError(
             f"only {len(table)} pictures have seven valid scores in {SCORES}, too few to learn from. "
@@ -46,28 +43,26 @@ def load_training_pictures(stage: Stage) -> TrainingPictures:
     stage.count("pictures to learn from", len(table), unusable)
     with stage.foreseen(ValueError, mend=stage.command("01_generate_candidates", "--force")):
         images = store_rows(stage.workspace, (read_picture(stage, path)[None] for path in table["img_path"]))
-    properties = torch.from_numpy(table[score_columns()].to_numpy(np.float32))
+    properties = torch.from_numpy(table[COLUMNS].to_numpy(np.float32))
     return TrainingPictures(images, properties)
 
 
 def read_scores(stage: Stage) -> tuple[np.ndarray, np.ndarray]:
     """Image numbers int64 [N] and normalised scores float32 [N, 7] of the pictures with seven valid ones."""
-    columns = score_columns()
-    table = stage.read_csv(SCORES, ["img_no", "valid", *columns])
-    table = _valid_rows(stage, table, columns)
+    table = _valid_rows(stage, stage.read_csv(SCORES, ["img_no", "valid", *COLUMNS]))
     if len(table) < 2:
         more = stage.command("01_generate_candidates", "--count", "4000", "--force")
         raise UserError(
             f"only {len(table)} pictures have seven valid scores in {SCORES}, so there is nothing to "
             f"compare with. Generate more: {more}"
         )
-    return table["img_no"].to_numpy(np.int64), table[columns].to_numpy(np.float32)
+    return table["img_no"].to_numpy(np.int64), table[COLUMNS].to_numpy(np.float32)
 
 
-def _valid_rows(stage: Stage, table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+def _valid_rows(stage: Stage, table: pd.DataFrame) -> pd.DataFrame:
     """The faces that the table calls valid; `UserError` if one of them has no seven numbers."""
     rows = table[table["valid"].eq(True)]
-    scores = rows[columns].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+    scores = rows[COLUMNS].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
     if table["valid"].isna().any() or not np.isfinite(scores).all():
         raise UserError(
             f"{SCORES} is damaged: a face has no seven numbers, or nothing says whether it is valid. Make it "

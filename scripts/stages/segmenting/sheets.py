@@ -1,6 +1,5 @@
 """Pictures that a person looks at after the segmentation: parsed, unsure and failed faces, with a legend."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -31,8 +30,8 @@ def save_sheets(stage: Stage, table: pd.DataFrame) -> None:
     even = np.linspace(0, max(len(found) - 1, 0), min(PARSED_COUNT, len(found))).astype(int)
     parsed = found.iloc[even]
     unsure = found.sort_values(["mean_probability", "img_no"]).head(UNSURE_COUNT)
-    for relative, rows in ((SHEET, parsed), (UNSURE_SHEET, unsure)):
-        stage.save_image(relative, _parsed_sheet(stage, rows))
+    stage.save_image(SHEET, _parsed_sheet(stage, parsed))
+    stage.save_image(UNSURE_SHEET, _parsed_sheet(stage, unsure))
     stage.save_image(FAILED_SHEET, _failed_sheet(stage, table[table["status"] != "ok"].head(FAILED_COUNT)))
 
 
@@ -41,15 +40,10 @@ def _parsed_sheet(stage: Stage, rows: pd.DataFrame) -> Image.Image:
     if rows.empty:
         return _note("no face was found", 2 * FACE_PX)
     pairs = [
-        np.concatenate(
-            [_thumbnail(stage, segmented_path(kind, img_no), FACE_PX) for kind in SHOWN_KINDS], axis=1
-        )
-        for img_no in rows["img_no"]
+        np.hstack([_thumbnail(stage, segmented_path(kind, n), FACE_PX) for kind in SHOWN_KINDS])
+        for n in rows["img_no"]
     ]
-    labels = [
-        f"{img_no}: mean probability {probability:.3f}"
-        for img_no, probability in zip(rows["img_no"], rows["mean_probability"], strict=True)
-    ]
+    labels = [f"{row.img_no}: mean probability {row.mean_probability:.3f}" for row in rows.itertuples()]
     return with_legend(contact_sheet(pairs, PAIR_COLUMNS, labels))
 
 
@@ -65,10 +59,10 @@ def _failed_sheet(stage: Stage, rows: pd.DataFrame) -> Image.Image:
 def with_legend(sheet: Image.Image) -> Image.Image:
     """The sheet below a legend of class colours; lines break where the sheet ends."""
     font = ImageFont.load_default(LEGEND_FONT_PX)
-    texts = [name.replace("_", " ") for name in CLASS_NAMES]
+    names = [name.replace("_", " ") for name in CLASS_NAMES]
     places, x, line = [], 4, 0
-    for text in texts:
-        width = SWATCH_PX + 4 + int(font.getlength(text)) + 12
+    for name in names:
+        width = SWATCH_PX + 4 + int(font.getlength(name)) + 12
         if x > 4 and x + width > sheet.width:
             x, line = 4, line + 1
         places.append((x, line * LEGEND_HEIGHT_PX + 4))
@@ -76,9 +70,9 @@ def with_legend(sheet: Image.Image) -> Image.Image:
     height = (line + 1) * LEGEND_HEIGHT_PX
     whole = Image.new("RGB", (sheet.width, height + sheet.height), "white")
     draw = ImageDraw.Draw(whole)
-    for (x, y), text, color in zip(places, texts, PALETTE.tolist(), strict=True):
+    for (x, y), name, color in zip(places, names, PALETTE.tolist(), strict=True):
         draw.rectangle((x, y, x + SWATCH_PX, y + SWATCH_PX), fill=tuple(color), outline=(120, 120, 120))
-        draw.text((x + SWATCH_PX + 4, y + 1), text, fill=(30, 30, 30), font=font)
+        draw.text((x + SWATCH_PX + 4, y + 1), name, fill=(30, 30, 30), font=font)
     whole.paste(sheet, (0, height))
     return whole
 
@@ -96,5 +90,4 @@ def _thumbnail(stage: Stage, relative: str, size_px: int) -> np.ndarray:
 
 def _note(text: str, width_px: int) -> Image.Image:
     """A white sheet that says something."""
-    blank: Sequence[np.ndarray] = [np.full((SWATCH_PX, width_px, 3), 255, np.uint8)]
-    return contact_sheet(blank, 1, [text])
+    return contact_sheet([np.full((SWATCH_PX, width_px, 3), 255, np.uint8)], 1, [text])

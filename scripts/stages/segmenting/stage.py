@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache
 from itertools import chain, islice
 from typing import Any, Literal, NamedTuple
 
@@ -126,6 +125,7 @@ def make_faces(stage: Stage, options: Any, batches: Sequence[Sequence[int]], jou
         segment_batches(stage, options, segmenter, paths, batches, journal)
 
 
+@lru_cache(maxsize=1)  # of one run: its check and its pictures
 def load_segmenter(stage: Stage, options: Any) -> Segmenter:
     """The detector and the parser.
 
@@ -137,13 +137,12 @@ def load_segmenter(stage: Stage, options: Any) -> Segmenter:
     tasks = ATTRIBUTE_TASKS if options.extras else ()
     segmenter = networks.build_segmenter(stage, options.parser, settings, options.batch_size, tasks)
     trained = segmenter.parser.trained_tasks
-    untrained = [task for task in tasks if task not in trained]
-    if untrained:
-        whole = stage.command(stage.name, "--extras", "--parser", PUBLISHED_PARSER)
+    if untrained := [task for task in tasks if task not in trained]:
         raise UserError(
             f"--extras needs {', '.join(untrained)}, but {options.parser} was trained for "
             f"{', '.join(trained)} alone, so the columns would hold noise. Leave out --extras, or give the "
-            f"published FaceXFormer:\n    {whole}"
+            "published FaceXFormer:\n    "
+            + stage.command(stage.name, "--extras", "--parser", PUBLISHED_PARSER)
         )
     return segmenter
 
@@ -176,33 +175,23 @@ def segment_batches(
     journal: Journal,
 ) -> None:
     """Segment pictures; decoding runs one batch ahead and writing one behind, in threads of their own."""
-    behind: deque[list[tuple[int, Outcome, Future | None]]] = deque()
     pictures = read_ahead(
         chain.from_iterable(batches), lambda n: read_recorded(stage, paths[n]), options.batch_size
     )
-    with (
-        stage.progress(sum(map(len, batches))) as progress,
-        ThreadPoolExecutor(WRITER_THREADS) as writers,
-    ):
-        save = partial(writers.submit, save_face, stage)
-
-        def record_oldest() -> None:
-            for img_no, outcome, saving in behind.popleft():
+    behind: list[tuple[int, Outcome, Future[None] | None]] = []
+    with stage.progress(sum(map(len, batches))) as progress, ThreadPoolExecutor(WRITER_THREADS) as writers:
+        for batch in (*batches, ()):  # the last round only records
+            ahead = [
+                (n, outcome, writers.submit(save_face, stage, n, outcome.face) if outcome.face else None)
+                for n, outcome in segment(segmenter, dict(islice(pictures, len(batch)))).items()
+            ]
+            for n, outcome, saving in behind:
                 if saving is not None:
                     saving.result()
-                if img_no not in journal:
-                    journal.append(row_of(options, img_no, paths[img_no], outcome))
+                if n not in journal:
+                    journal.append(row_of(options, n, paths[n], outcome))
                 progress.update()
-
-        for batch in batches:
-            behind.append([])
-            for img_no, outcome in segment(segmenter, dict(islice(pictures, len(batch)))).items():
-                saving = save(img_no, outcome.face) if outcome.face is not None else None
-                behind[-1].append((img_no, outcome, saving))
-            if len(behind) > 1:
-                record_oldest()
-        while behind:
-            record_oldest()
+            behind = ahead
 
 
 def segment(segmenter: Segmenter, pictures: Mapping[int, Future[np.ndarray]]) -> dict[int, Outcome]:
