@@ -17,9 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnn.jpeg import jpeg_copy
+from segmentation.face_classes import CLASS_NAMES
 from segmentation.face_crop import CROP_SIZE_PX
 from segmentation.facexformer import FaceXFormer, FaceXFormerConfig
-from segmentation.parsing import CLASS_NAMES, normalize_images
+from segmentation.parsing import normalize_images
 from stylegan.parallel import ALONE, Processes
 
 SMALL_CONFIG = FaceXFormerConfig(

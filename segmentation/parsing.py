@@ -7,22 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segmentation.face_classes import CLASS_COUNT, CLASS_NAMES, PALETTE
+from segmentation.face_classes import CLASS_COUNT, PALETTE
 from segmentation.facexformer import TASKS, FaceXFormer
 from segmentation.memory import ShrinkingBatches
-
-__all__ = [
-    "CLASS_NAMES",
-    "PALETTE",
-    "ParsedFaces",
-    "best_precision",
-    "count_pixels",
-    "intersection_over_union",
-    "normalize_images",
-    "parse",
-    "parse_faces",
-    "visualize",
-]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -113,27 +100,6 @@ def _parse_batch(
             chosen.mean(dim=(1, 2)).cpu().numpy(),
             {task: output.cpu().numpy() for task, output in outputs.items()},
         )
-
-
-def parse(
-    model: FaceXFormer, face_images: np.ndarray, batch_size: int = 16, device: torch.device | str = "cpu"
-) -> tuple[np.ndarray, np.ndarray]:
-    """Label maps uint8 `[N, 224, 224]` and their mean probabilities float32 `[N]`, in float32.
-
-    Args:
-        model: a FaceXFormer in eval mode.
-        face_images: uint8 `[N, 224, 224, 3]` RGB.
-        batch_size: crops per forward pass.
-        device: where the model is.
-
-    Raises:
-        ValueError: pictures of another shape or type, a model in training mode or on another device.
-    """
-    found = next(model.parameters()).device
-    if found.type != torch.device(device).type:
-        raise ValueError(f"the parser is on {found}, not on {device}")
-    parsed = parse_faces(model, face_images, batch_size)
-    return parsed.label_maps, parsed.probabilities
 
 
 def visualize(face_image: np.ndarray, label_map: np.ndarray) -> np.ndarray:

@@ -25,7 +25,8 @@ from segmentation import segmenter as segmenter_module
 from segmentation.facexformer import FaceXFormer, safetensors_metadata
 from segmentation.segmenter_settings import SegmenterSettings
 from tests.scripts.segmentation_record import record_segmentation
-from tests.scripts.test_stage_03 import CONFIG, PARSER
+from tests.scripts.test_stage_03 import PARSER
+from tests.segmentation.tiny_parser import TINY
 
 stage_03 = importlib.import_module("scripts.03_segment_faces")
 NUMBERS = (3, 4)
@@ -36,7 +37,7 @@ OTHER_PARSER = "segmentation/models/other.safetensors"
 def save_parser(path: Path, seed: int) -> None:
     torch.manual_seed(seed)
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(FaceXFormer(CONFIG).state_dict(), path, metadata=safetensors_metadata(CONFIG))
+    save_file(FaceXFormer(TINY).state_dict(), path, metadata=safetensors_metadata(TINY))
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,7 @@ from segmentation.facexformer import (
     safetensors_metadata,
 )
 from segmentation.parsing import best_precision, visualize
+from tests.segmentation.tiny_parser import TINY
 
 SCRIPT = REPOSITORY / "scripts/03_segment_faces.py"
 NUMBERS = (3, 4, 11, 12, 20, 21)
@@ -34,15 +35,6 @@ FACES = "segmentation/faces.csv"
 PIXELS = [f"{name}_pixels" for name in CLASS_NAMES]
 
 
-CONFIG = FaceXFormerConfig(
-    patch_size=8,
-    embed_dim=8,
-    depths=(1, 1, 1, 1),
-    head_counts=(1, 1, 2, 2),
-    decoder_width=16,
-    decoder_head_count=2,
-    decoder_mlp_width=16,
-)
 PARSER = "segmentation/models/segmentation_model.safetensors"
 
 
@@ -50,7 +42,7 @@ PARSER = "segmentation/models/segmentation_model.safetensors"
 def parser_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "parser.safetensors"
-    save_file(FaceXFormer(CONFIG).state_dict(), path, metadata=safetensors_metadata(CONFIG))
+    save_file(FaceXFormer(TINY).state_dict(), path, metadata=safetensors_metadata(TINY))
     return path
 
 
@@ -154,7 +146,7 @@ def test_mistakes_are_explained(run_stage_03, workspace: Path, capsys) -> None:
 
     model = workspace / PARSER
     state = load_facexformer(model).state_dict()
-    wider = FaceXFormerConfig(**{**vars(CONFIG), "embed_dim": 16})
+    wider = FaceXFormerConfig(**{**vars(TINY), "embed_dim": 16})
     save_file(state, model, metadata=safetensors_metadata(wider))
     assert run_stage_03() == 5
     message = capsys.readouterr().err
@@ -228,7 +220,7 @@ def test_attributes_only_from_a_parser_that_learned_them(run_stage_03, workspace
     message = capsys.readouterr().err
     assert "--extras needs headpose, landmarks" in message and "trained for segmentation alone" in message
     state = load_facexformer(workspace / PARSER).state_dict()
-    save_file(state, workspace / PARSER, metadata=safetensors_metadata(CONFIG, tuple(TASKS)))
+    save_file(state, workspace / PARSER, metadata=safetensors_metadata(TINY, tuple(TASKS)))
     assert run_stage_03(*extras, "--force") == 0
     table = pd.read_csv(workspace / FACES)
     face = table[table["status"] == "ok"].iloc[0]

@@ -9,12 +9,7 @@ from torch import Tensor, nn
 
 from segmentation.face_classes import CLASS_COUNT, CLASS_NAMES, FaceClass
 from segmentation.face_crop import FaceCrop
-from segmentation.parser_evaluation import (
-    compare_with_truth,
-    enlarged_mirror_crop,
-    mirror_label_maps,
-    parse_mirrored,
-)
+from segmentation.parser_evaluation import compare_with_truth, parse_mirrored
 from segmentation.parsing import parse_faces
 from tests.segmentation.drawn_faces import draw_face
 
@@ -51,24 +46,6 @@ def test_figures_against_truths_of_two_sizes() -> None:
     assert plain["mean_iou"] == pytest.approx(0.775)
     assert list(plain["iou"]) == list(CLASS_NAMES)
     assert plain["iou"]["hair"] is None
-
-
-def test_mirrored_label_maps_keep_left_on_the_left() -> None:
-    label_map, _ = draw_face(turn=12)
-    mirrored = mirror_label_maps(label_map[None])[0]
-    columns = [np.flatnonzero((mirrored == eye).any(axis=0)) for eye in (FaceClass.LEFT_EYE, 5)]
-    assert columns[0].max() < columns[1].min()
-    assert np.array_equal(mirror_label_maps(mirrored), label_map)
-
-
-def test_the_mirrored_crop_shows_the_same_region() -> None:
-    _, image = draw_face(turn=12)
-    box = (20.0, 31.5, 150.0, 180.0)
-    crop = enlarged_mirror_crop(image, box)
-    assert crop.shape == (224, 224, 3) and crop.dtype == np.uint8
-    mirrored = np.ascontiguousarray(image[:, ::-1])
-    expected = enlarged_mirror_crop(mirrored, (224 - box[2], box[1], 224 - box[0], box[3]))
-    assert np.abs(crop[:, ::-1].astype(int) - expected.astype(int)).mean() < 0.5
 
 
 @pytest.mark.parametrize("knows_sides", [True, False])

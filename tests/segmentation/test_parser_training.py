@@ -1,6 +1,5 @@
 """Training of the small parser: crops like the detector's, seeded batches, exact resume."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,24 +8,19 @@ import pytest
 import torch
 
 from data import portraits
+from segmentation.face_classes import CLASS_NAMES
 from segmentation.face_crop import FaceCropper
 from segmentation.facexformer import FaceXFormer
 from segmentation.parser_training import (
     MIRRORED_CLASS,
-    SMALL_CONFIG,
     ParserBatches,
     ParserTraining,
     ParserTrainingOptions,
     crop_label_map,
     face_boxes,
-    parsing_loss,
 )
-from segmentation.parsing import CLASS_NAMES
 from tests.process_groups import RecordingSGD, assert_same_gradients, in_processes
-
-TINY = dataclasses.replace(
-    SMALL_CONFIG, embed_dim=8, depths=(1, 1, 1, 1), head_counts=(1, 1, 2, 2), decoder_width=16
-)
+from tests.segmentation.tiny_parser import TINY
 
 
 @pytest.fixture(scope="module")
@@ -98,14 +92,6 @@ def test_resumed_training_equals_an_uninterrupted_one(batches: ParserBatches) ->
     assert [second.train_step() for _ in range(2)] == losses[2:]
     for a, b in zip(whole.model.parameters(), second.model.parameters(), strict=True):
         assert torch.equal(a, b)
-
-
-def test_loss_prefers_the_truth() -> None:
-    labels = torch.randint(0, 11, (1, 8, 8), generator=torch.Generator().manual_seed(0))
-    right = torch.nn.functional.one_hot(labels, 11).permute(0, 3, 1, 2).float() * 12
-    weights = torch.ones(11)
-    assert parsing_loss(right, labels, weights) < 0.01
-    assert parsing_loss(right.roll(1, dims=1), labels, weights) > 5
 
 
 def test_crop_of_a_label_map() -> None:

@@ -45,12 +45,9 @@ def test_follows_what_it_measures_linearly(name: str, argument: str, steps: np.n
     assert np.corrcoef(values, steps)[0, 1] > 0.995
 
 
-def test_mouth_is_zero_when_closed_and_grows_without_a_step():
-    values = series("mouth", "gap", np.arange(0.0, 4.0, 1.0))
-    assert values[0] == 0 and values[1] < 0.02 and (np.diff(values) > 0).all()
-
-
-def test_pose_is_zero_in_front_and_positive_to_the_right():
+def test_zero_is_a_closed_mouth_and_a_face_in_front():
+    mouth = series("mouth", "gap", np.arange(0.0, 4.0, 1.0))
+    assert mouth[0] == 0 and mouth[1] < 0.02 and (np.diff(mouth) > 0).all()
     left, front, right = series("pose", "turn", np.array([-12.0, 0.0, 12.0]))
     assert abs(front) < 0.01 and right > 0.05 and left == pytest.approx(-right, abs=0.01)
 
@@ -86,51 +83,27 @@ def test_is_independent_of_the_faces_size_in_the_crop():
     ],
 )
 def test_missing_regions_are_nan_and_not_valid(missing: tuple[FaceClass, ...], lost: set[str]):
-    values, valid = crop_scores(*stack(draw_face(missing=missing)))
-    assert {name for name, good in zip(PROPERTY_NAMES, valid[0], strict=True) if not good} >= lost
-    assert (
-        valid[0, [INDEX[name] for name in PROPERTY_NAMES if name not in lost | {"background_std"}]].sum() >= 4
+    """A few wrong pixels are not taken for them, and one eye counts alone."""
+    labels, images = stack(draw_face(missing=missing), draw_face())
+    values, valid = crop_scores(
+        np.concatenate([labels, with_wrong_pixels(labels[:1], 0.002)]), images[[0, 1, 0]]
     )
+    assert {name for name, good in zip(PROPERTY_NAMES, valid[0], strict=True) if not good} >= lost
+    assert valid[0].sum() >= 4 and not valid[2, [INDEX[n] for n in lost & {"eyes", "hair_color"}]].any()
     np.testing.assert_array_equal(np.isnan(values), ~valid)
+    if "eyes" not in lost:
+        assert values[0, 0] == pytest.approx(values[1, 0], rel=0.05)
 
 
-@pytest.mark.parametrize(
-    ("missing", "name"),
-    [
-        ((FaceClass.LEFT_EYE, FaceClass.RIGHT_EYE), "eyes"),
-        ((FaceClass.HAIR,), "hair_color"),
-        ((FaceClass.HAIR,), "hair_length"),
-    ],
-)
-def test_a_few_wrong_pixels_are_not_taken_for_a_missing_region(missing: tuple[FaceClass, ...], name: str):
-    labels, images = stack(draw_face(missing=missing))
-    _, valid = crop_scores(with_wrong_pixels(labels, 0.002), images)
-    assert not valid[0, INDEX[name]]
-
-
-def test_no_face_and_no_background_are_not_valid():
-    images = np.full((3, SIZE, SIZE, 3), 90, np.uint8)
-    labels = np.zeros((3, SIZE, SIZE), np.uint8)
-    labels[1] = FaceClass.SKIN
+def test_no_face_and_single_pixels_are_not_valid():
+    images = np.full((4, SIZE, SIZE, 3), 90, np.uint8)
+    labels = np.zeros((4, SIZE, SIZE), np.uint8)
+    labels[1] = labels[3] = FaceClass.SKIN
     labels[2, :100] = FaceClass.HAIR
+    for row, value in enumerate(FaceClass):
+        labels[3, 60 + row, 100] = value
     values, valid = crop_scores(labels, images)
     assert not valid.any() and np.isnan(values).all()
-
-
-def test_one_pixel_regions_are_not_measured():
-    labels, images = stack(draw_face())
-    small = np.full_like(labels, FaceClass.SKIN)
-    for row, value in enumerate(FaceClass):
-        small[0, 60 + row, 100] = value
-    values, valid = crop_scores(small, images)
-    assert not valid.any() and np.isnan(values).all()
-
-
-def test_one_eye_counts_alone():
-    both, one = (draw_face(), draw_face(missing=(FaceClass.RIGHT_EYE,)))
-    values, valid = crop_scores(*stack(both, one))
-    assert valid[:, INDEX["eyes"]].all()
-    assert values[1, 0] == pytest.approx(values[0, 0], rel=0.05)
 
 
 def test_wrong_pixels_hardly_move_the_scores():
@@ -148,33 +121,20 @@ def test_wrong_pixels_hardly_move_the_scores():
     assert (shift < 0.1 * clean.std(axis=0)[:6]).all()
 
 
-def test_brightness():
-    values, _ = crop_scores(*stack(draw_face()))
-    assert values[0, INDEX["hair_color"]] == HAIR_GREY
-    assert values[0, INDEX["background_mean"]] == BACKGROUND_GREY
-    assert values[0, INDEX["background_std"]] == 0
-
-
-def test_background_reaches_beyond_the_crop():
-    labels, images = stack(draw_face())
+def test_background_reaches_beyond_the_crop_but_not_to_neck_and_clothes():
+    labels, images = stack(draw_face(hair_bottom=100))
+    inside, _ = crop_scores(labels, images)
+    assert inside[0, INDEX["hair_color"]] == HAIR_GREY
+    assert inside[0, INDEX["background_mean"] :].tolist() == [BACKGROUND_GREY, 0]
     picture = np.full((1, 400, 400, 3), 200, np.uint8)
     picture[0, 100:324, 100:324] = images[0]
-    boxes = np.array([[100.0, 100.0, 324.0, 324.0]])
-    inside, _ = crop_scores(labels, images)
-    whole, valid = compute_scores(labels, images, 3, picture, boxes)
-    assert valid.all()
-    assert whole[0, INDEX["background_mean"]] > 160 > inside[0, INDEX["background_mean"]]
-    assert whole[0, INDEX["background_std"]] > 20
+    whole, valid = compute_scores(labels, images, 3, picture, np.array([[100.0, 100.0, 324.0, 324.0]]))
+    assert valid.all() and whole[0, INDEX["background_mean"]] > 160 and whole[0, INDEX["background_std"]] > 20
     np.testing.assert_array_equal(whole[0, :5], inside[0, :5])
-
-
-def test_neck_and_clothes_do_not_count_as_background():
-    labels, images = stack(draw_face(hair_bottom=100))
-    plain, _ = crop_scores(labels, images)
     images[0, 187:, 80:144] = 250  # neck
     images[0, 205:] = 250  # clothes
     dressed, _ = crop_scores(labels, images)
-    assert dressed[0, INDEX["background_mean"]] == pytest.approx(plain[0, INDEX["background_mean"]], abs=1)
+    assert dressed[0, INDEX["background_mean"]] == pytest.approx(BACKGROUND_GREY, abs=1)
 
 
 @pytest.mark.parametrize(

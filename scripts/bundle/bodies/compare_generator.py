@@ -17,7 +17,7 @@ from scripts.pipeline.pictures import contact_sheet
 from scripts.stages import generated_pictures
 from segmentation.face_crop import FaceCropper
 from segmentation.facexformer import FaceXFormerWeightsError, load_facexformer
-from segmentation.parsing import parse
+from segmentation.parsing import parse_faces
 from stylegan.checkpoint import weights_id
 
 SHEET_COUNT = 48
@@ -68,7 +68,7 @@ def part_shares(tool: Tool, options: Any, pictures: np.ndarray) -> dict[str, flo
     found = {"face": len(crops) / len(pictures)}
     if not crops:
         return found | dict.fromkeys(PARTS, 0.0)
-    label_maps, _ = parse(parser, np.stack([crop.image for crop in crops]), device=tool.device)
+    label_maps = parse_faces(parser, np.stack([crop.image for crop in crops])).label_maps
     for part, classes in PARTS.items():
         pixels = np.isin(label_maps, classes).sum(axis=(1, 2))
         found[part] = float((pixels >= SMALLEST_PART_PX).sum() / len(pictures))
