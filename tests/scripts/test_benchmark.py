@@ -1,64 +1,52 @@
 """The benchmark prints a table, writes its figures, and tells a failed comparison from a figure."""
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
+from cnn.models import FilterCNN, quality_config
 from scripts import benchmark
-from scripts.pipeline import UserError, files
-from scripts.stages.benchmarks import Measurement, plain_stylegan2, scores
-from scripts.stages.benchmarks.body import RESULT
+from scripts.pipeline import files
+from scripts.stages.benchmarks import body, cnn, plain_stylegan2, scores
+from scripts.stages.benchmarks.measurement import check_difference
 from tests.stylegan import tiny
 
 
-class _Tool:
-    """What `benchmark.run` needs of a `Tool`."""
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], int]:
+    """Measures two faces' scores; the exit code."""
+    monkeypatch.setattr(scores, "QUICK_FACES", 2)
 
-    device = torch.device("cpu")
+    def call() -> int:
+        words = ["--workspace", str(tmp_path), "--device", "cpu", "--only", "scores", "--quick"]
+        with pytest.raises(SystemExit) as exit_info:
+            benchmark.run_tool(benchmark.Options, benchmark.run, words)
+        return exit_info.value.code or 0
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.lines: list[str] = []
-
-    def path(self, name: str) -> Path:
-        (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-        return self.folder / name
-
-    def log(self, line: str) -> None:
-        self.lines.append(line)
-
-    def check_stop(self) -> None:
-        pass
-
-    def finish(self, numbers: dict[str, str], look_at: list[str]) -> None:
-        self.numbers = numbers
+    return call
 
 
-def _use_area(monkeypatch: pytest.MonkeyPatch, measure: object) -> None:
-    monkeypatch.setattr(scores, "measure", measure)
-
-
-def test_table_and_results(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    _use_area(monkeypatch, lambda device, quick: [Measurement("toy", 6.0, 2.0, "images/s", "batch 1")])
-    tool = _Tool(tmp_path)
-    benchmark.run(tool, benchmark.Options(only=("scores",)))
-    assert tool.numbers == {"measurements": "1"}
-    assert any("toy" in line and "3.00x" in line and "batch 1" in line for line in tool.lines)
-    written = files.read_json(tmp_path / RESULT)
-    assert written["measurements"][0]["ratio"] == 3.0
+def test_table_and_results(run: Callable[[], int], tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert run() == 0
+    written = files.read_json(tmp_path / body.RESULT)
+    (row,) = written["measurements"]
+    assert row["ratio"] == pytest.approx(row["ours"] / row["plain"]) and row["unit"] == "images/s"
     assert written["machine"]["torch"] == torch.__version__
+    assert f"{row['ratio']:.2f}x  images/s; {row['note']}" in capsys.readouterr().out
 
 
-def test_ways_that_disagree_give_no_figures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def measure(device: torch.device, quick: bool) -> list[Measurement]:
-        raise RuntimeError("ours and plain differ")
-
-    _use_area(monkeypatch, measure)
-    with pytest.raises(UserError, match="ours and plain differ"):
-        benchmark.run(_Tool(tmp_path), benchmark.Options(only=("scores",)))
-    assert not (tmp_path / RESULT).exists()
+def test_ways_that_disagree_give_no_figures(
+    run: Callable[[], int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(scores, "LARGEST_DIFFERENCE", -1)
+    assert run() == 5
+    assert "ours and plain differ" in capsys.readouterr().err
+    assert not (tmp_path / body.RESULT).exists()
+    with pytest.raises(RuntimeError):
+        check_difference(float("nan"), 1, "toy")
 
 
 def test_unknown_area_is_refused() -> None:
@@ -75,3 +63,14 @@ def test_plain_stylegan2_draws_the_same() -> None:
     plain = plain_stylegan2.write_plainly(copy.deepcopy(ours))
     z = torch.randn(3, 8)
     assert torch.allclose(ours(z)["image"], plain(z)["image"], atol=1e-5)
+
+
+def test_plain_filter_network_is_the_same() -> None:
+    torch.manual_seed(0)
+    network = FilterCNN(quality_config(cnn.SIZE_PX, width=1 / 32)).eval()
+    images = torch.rand(2, 3, cnn.SIZE_PX, cnn.SIZE_PX) * 2 - 1
+    expected = network(images)
+    plain = cnn.documents_order(network)
+    names = [type(layer).__name__ for layer in plain.features]
+    assert names[4:8] == ["LeakyReLU", "Dropout2d", "MaxPool2d", "Conv2d"]
+    torch.testing.assert_close(plain(images), expected)

@@ -1,6 +1,5 @@
-"""The tool that measures the filter against the truth, and the benchmark's plain networks."""
+"""The tool that measures the filter against the truth."""
 
-import importlib
 import json
 import runpy
 import sys
@@ -9,9 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
-from cnn.models import FilterCNN, quality_config
 from scripts.pipeline import records
 from scripts.pipeline.layers import REPOSITORY
 
@@ -80,15 +77,3 @@ def test_a_truth_with_gaps_or_no_result_is_refused(
     (workspace / "cnn/all_image_quality_and_gender.csv").unlink()
     assert call(monkeypatch, "--workspace", workspace) == 3
     assert "02_filter_candidates.py" in capsys.readouterr().err
-
-
-def test_the_benchmark_compares_the_same_network() -> None:
-    benchmark = importlib.import_module("scripts.stages.benchmarks.cnn")
-    torch.manual_seed(0)
-    network = FilterCNN(quality_config(benchmark.SIZE_PX, width=1 / 32)).eval()
-    images = torch.rand(2, 3, benchmark.SIZE_PX, benchmark.SIZE_PX) * 2 - 1
-    expected = network(images)
-    plain = benchmark._documents_order(network)
-    names = [type(layer).__name__ for layer in plain.features]
-    assert names[4:8] == ["LeakyReLU", "Dropout2d", "MaxPool2d", "Conv2d"]
-    torch.testing.assert_close(plain(images), expected)

@@ -8,7 +8,8 @@ from dataclasses import asdict
 import torch
 
 from scripts.pipeline import Tool, UserError, accounting, files
-from scripts.stages.benchmarks import Measurement, cnn, scores, segmentation, stylegan, stylegan2
+from scripts.stages.benchmarks import cnn, scores, segmentation, stylegan, stylegan2
+from scripts.stages.benchmarks.measurement import Measurement
 from scripts.stages.fast_memory import keep_freed_memory
 
 AREAS = {
@@ -19,12 +20,18 @@ AREAS = {
     "scores": scores,
 }
 RESULT = "benchmark/results.json"
+UNIT = "images/s"
 
 
 def measure(tool: Tool, areas: Sequence[str], quick: bool) -> None:
     """Measure area by area, print a table and write the results."""
     keep_freed_memory()
-    about = machine(tool.device)
+    is_cuda = tool.device.type == "cuda"
+    machine = {
+        "device": torch.cuda.get_device_name(tool.device) if is_cuda else accounting.processor(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
     measurements = []
     for area in areas:
         tool.check_stop()
@@ -38,17 +45,11 @@ def measure(tool: Tool, areas: Sequence[str], quick: bool) -> None:
             ) from error
     for line in table(measurements):
         tool.log(line)
-    tool.log(f"{about['device']}, {about['threads']} threads, torch {about['torch']}")
-    rows = [asdict(m) | {"ratio": m.ratio} for m in measurements]
-    files.write_json(tool.path(RESULT), {"machine": about, "measurements": rows})
+    tool.log(f"{machine['device']}, {machine['threads']} threads, torch {machine['torch']}")
+    rows = [asdict(m) | {"unit": UNIT, "ratio": m.ratio} for m in measurements]
+    files.write_json(tool.path(RESULT), {"machine": machine, "measurements": rows})
     tool.finish({"measurements": str(len(rows))}, [RESULT])
     tool.log(f"Wrote {tool.path(RESULT)}.")
-
-
-def machine(device: torch.device) -> dict[str, str | int]:
-    """What the figures were measured on."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else accounting.processor()
-    return {"device": name, "threads": torch.get_num_threads(), "torch": torch.__version__}
 
 
 def table(measurements: list[Measurement]) -> list[str]:
@@ -56,7 +57,6 @@ def table(measurements: list[Measurement]) -> list[str]:
     width = max(len(measurement.name) for measurement in measurements)
     lines = [f"{'':{width}}{'ours':>10}{'plain':>10}{'ratio':>8}  unit"]
     for m in measurements:
-        lines.append(
-            f"{m.name:{width}}{m.ours:10.3g}{m.plain:10.3g}{m.ratio:7.2f}x  {m.unit}; {m.note}".rstrip("; ")
-        )
+        line = f"{m.name:{width}}{m.ours:10.3g}{m.plain:10.3g}{m.ratio:7.2f}x  {UNIT}; {m.note}"
+        lines.append(line.rstrip("; "))
     return lines

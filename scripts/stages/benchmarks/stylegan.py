@@ -4,15 +4,13 @@ Ours: mixed precision where the hardware is fast at it, channels last, fused lay
 contiguous, layer by layer (`plain_stylegan`).
 """
 
-import statistics
-import time
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from scripts.stages.benchmarks import Measurement
+from scripts.stages.benchmarks.measurement import Measurement, check_difference, seconds_by_turns
 from scripts.stages.benchmarks.plain_stylegan import write_plainly
 from stylegan.batches import TrainingImages
 from stylegan.phases import Phase, TrainingConfig
@@ -27,14 +25,13 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Case:
-    """A kind of step at a resolution."""
+    """A kind of step at a resolution; full has the published widths, else those of the bundled generator."""
 
     kind: str
     resolution: int
     batch: int
     repeats: int
     full: bool = False
-    """The published widths instead of those of the bundled generator."""
 
     @property
     def name(self) -> str:
@@ -48,7 +45,7 @@ class Case:
 
 
 def measure(device: torch.device, quick: bool) -> list[Measurement]:
-    """Images per second of one training step: 64 and 128 px of the bundled generator, and the full 256 px.
+    """One training step: 64 and 128 px of the bundled generator, and the full 256 px.
 
     Raises:
         RuntimeError: ours and plain make different pictures or scores from the same weights.
@@ -67,25 +64,19 @@ def _measure(case: Case, device: torch.device) -> Measurement:
     rng = np.random.default_rng(SEED)
     shape = (2 * case.batch, case.resolution, case.resolution, 3)
     images = rng.integers(0, 256, shape, dtype=np.uint8)
-    latents = rng.normal(size=(len(images), LATENT_SIZE)).astype(np.float32)
-    data = TrainingImages(images, latents)
+    data = TrainingImages(images, rng.normal(size=(len(images), LATENT_SIZE)).astype(np.float32))
     ours = Trainer(case.config("auto"), data, device)
     plain = Trainer(case.config("float32"), data, device)
     write_plainly(plain.generator)
     write_plainly(plain.discriminator)
     difference = largest_difference(ours, plain)
-    if difference > LARGEST_DIFFERENCE:
-        raise RuntimeError(f"{case.name}: ours and plain differ by {difference:.1e}")
+    check_difference(difference, LARGEST_DIFFERENCE, case.name)
     for trainer in (ours, plain):
         trainer.step()  # includes what only the first step does
-    times: dict[str, list[float]] = {"ours": [], "plain": []}
-    for _ in range(case.repeats):
-        times["ours"].append(_seconds(ours))
-        times["plain"].append(_seconds(plain))
-    rate = {name: case.batch / statistics.median(found) for name, found in times.items()}
+    seconds = seconds_by_turns({"ours": ours.step, "plain": plain.step}, case.repeats)
     precision = "bf16" if ours.bf16 else "float32"
     note = f"batch {case.batch}, {precision} against float32; same weights differ by {difference:.0e}"
-    return Measurement(case.name, rate["ours"], rate["plain"], "images/s", note)
+    return Measurement(case.name, case.batch / seconds["ours"], case.batch / seconds["plain"], note)
 
 
 @torch.no_grad()
@@ -95,9 +86,3 @@ def largest_difference(ours: Trainer, plain: Trainer) -> float:
     pictures = [trainer.generator(z.to(trainer.device))["image"] for trainer in (ours, plain)]
     scores = [trainer.discriminator(pictures[1]) for trainer in (ours, plain)]
     return max(float((a - b).abs().max() / b.std()) for a, b in (pictures, scores))
-
-
-def _seconds(trainer: Trainer) -> float:
-    started = time.perf_counter()
-    trainer.step()  # returns numbers, so that a GPU has finished
-    return time.perf_counter() - started
