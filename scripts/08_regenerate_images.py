@@ -45,7 +45,7 @@ class Options(ToolOptions):
         32, help="pictures per forward pass; changes a picture by rounding only, if at all"
     )
     scale: int = option(2, help="enlargement of the pictures in grid.png")
-    output: Path | None = option(
+    out: Path | None = option(
         None, help=f"folder for pictures, images.csv and grid.png; None: <workspace>/{REGENERATED}"
     )
 

@@ -19,7 +19,7 @@ class Options(ToolOptions):
     photos: Path | None = option(
         None, help="folder of photographs, searched with its subfolders", affects_results=False
     )
-    output: Path | None = option(
+    out: Path | None = option(
         None, help="folder of the results; None: <workspace>/aligned", affects_results=False
     )
     size: Literal[256, 128, 64] = option(256, help="pixels per side of an aligned face")
@@ -56,9 +56,9 @@ def run(tool: Tool, options: Options) -> None:
         )
     from scripts.stages.aligning import align, list_photos
 
-    output = options.output.resolve() if options.output else tool.workspace / "aligned"
+    output = options.out.resolve() if options.out else tool.workspace / "aligned"
     photos = list_photos(tool, options.photos.resolve(), output)
-    with tool.alone_in(output, "another --output"):
+    with tool.alone_in(output, "another --out"):
         align(tool, options, output, photos)
 
 

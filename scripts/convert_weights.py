@@ -33,7 +33,7 @@ class Options(ToolOptions):
     file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")] = option(
         Path(), help="weights of GenForce, OpenMMLab, InterFaceGAN, rosinality, or NVIDIA's StyleGAN2-ADA"
     )
-    output: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT.safetensors")] = option(
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT.safetensors")] = option(
         Path(), help="the file to write; the samples lie beside it, as .png"
     )
     seed: int = option(0, help="sample n of the 16 is drawn from seed SEED + n")
@@ -44,15 +44,15 @@ class Options(ToolOptions):
 
 def check_paths(options: Options) -> Path:
     """Raise UsageError unless the output can be written; returns the path of the samples beside it."""
-    if Path() in (options.file, options.output) or options.output.suffix != ".safetensors":
+    if Path() in (options.file, options.out) or options.out.suffix != ".safetensors":
         raise UsageError(f"it takes the file to read and a .safetensors file to write. {EXAMPLE}")
-    sheet = options.output.with_suffix(".png")
-    for path in (options.output, sheet):
+    sheet = options.out.with_suffix(".png")
+    for path in (options.out, sheet):
         if path.exists() and not options.force:
             raise UsageError(
                 f"{path} exists, and what is in it would be lost. Give another name, or --force."
             )
-    if options.output.exists() and options.output.samefile(options.file):
+    if options.out.exists() and options.out.samefile(options.file):
         raise UsageError(f"{options.file} would be replaced by its own conversion. Give another name.")
     return sheet
 
@@ -72,7 +72,7 @@ def write(checkpoint: Checkpoint, source: str, options: Options) -> None:
         "description": checkpoint.description,
         "notes": list(checkpoint.notes),
     }
-    save_checkpoint(options.output, **states, metadata=metadata)
+    save_checkpoint(options.out, **states, metadata=metadata)
 
 
 def run(tool: Tool, options: Options) -> None:
@@ -99,8 +99,8 @@ def run(tool: Tool, options: Options) -> None:
         tool.log(f"Note: {note}.")
     if checkpoint.discriminator is None:
         tool.log("Note: there is no discriminator; what trains one has to start from a fresh one.")
-    tool.finish({"found": checkpoint.description}, [str(options.output), str(sheet_path)])
-    tool.log(f"Wrote {options.output}, and {SAMPLES} samples: {sheet_path}")
+    tool.finish({"found": checkpoint.description}, [str(options.out), str(sheet_path)])
+    tool.log(f"Wrote {options.out}, and {SAMPLES} samples: {sheet_path}")
 
 
 if __name__ == "__main__":

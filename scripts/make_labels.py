@@ -21,7 +21,7 @@ class Options(ToolOptions):
         REPOSITORY / BUNDLED_IDENTITY_NETWORK,
         help="network that labels them; not the oracle, or the filter learns from the judge",
     )
-    output: Path = option(REPOSITORY / BUNDLE, help="folder for the table and its JSON record")
+    out: Path = option(REPOSITORY / BUNDLE, help="folder for the table and its JSON record")
     from_workspace: bool = option(
         False, help="label the candidates of the workspace, and put the table where 02 looks for it"
     )

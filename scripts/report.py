@@ -18,7 +18,7 @@ REPORT = "report.html"
 class Options(ToolOptions):
     """Write report.html into the workspace; it holds all pictures and needs nothing beside it."""
 
-    output: Path | None = option(None, help="HTML file to write; None: <workspace>/report.html")
+    out: Path | None = option(None, help="HTML file to write; None: <workspace>/report.html")
 
 
 def run(tool: Tool, options: Options) -> None:
@@ -31,7 +31,7 @@ def run(tool: Tool, options: Options) -> None:
             f"no script has run in {tool.workspace}, so there is nothing to report. Begin with:\n"
             f"    {tool.command('00_fetch_weights')}\nor run all:\n    bash scripts/run_all.sh"
         )
-    relative = str(options.output.resolve()) if options.output else REPORT
+    relative = str(options.out.resolve()) if options.out else REPORT
     path = tool.path(relative)
     written = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     with tool.atomic(relative) as temporary:

@@ -2,7 +2,7 @@
 
     python scripts/train_parser.py
     python scripts/train_parser.py --pairs PHOTOGRAPHS --init data/embedded/segmentation_model.safetensors \\
-        --picture-size-px 256 --held-out 100 --steps 6000 --learning-rate 1e-3 --output parser.safetensors
+        --picture-size-px 256 --held-out 100 --steps 6000 --learning-rate 1e-3 --out parser.safetensors
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from scripts.stages.workspace import BUNDLED_PARSER
 class Options(TrainingToolOptions):
     """Train the small face parser on drawn portraits, or on pictures with masks."""
 
-    output: Path = option(Path(BUNDLED_PARSER), help="weights to write, relative to the repository")
+    out: Path = option(Path(BUNDLED_PARSER), help="weights to write, relative to the repository")
     portraits: int = option(5000, help="training portraits")
     portrait_size_px: int = option(192, help="size at which they are drawn, pixels")
     pairs: Path | None = option(

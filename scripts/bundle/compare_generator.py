@@ -27,7 +27,7 @@ class Options(ToolOptions):
     weights: Path = option(REPOSITORY / BUNDLED_GENERATOR, help="generator to judge")
     oracle: Path = option(REPOSITORY / BUNDLED_ORACLE, help="network that reads the pictures")
     parser: Path = option(REPOSITORY / BUNDLED_PARSER, help="network that finds the parts")
-    output: Path | None = option(None, help="JSON file; None: <workspace>/compare_generator/results.json")
+    out: Path | None = option(None, help="JSON file; None: <workspace>/compare_generator/results.json")
 
     def __post_init__(self) -> None:
         if self.count < 2 or self.training_portraits < 1 or self.parsed < 1:

@@ -21,7 +21,7 @@ class Options(ToolOptions):
     """Convert published face networks to the files of data/photographs."""
 
     packages: Path | None = option(None, help="folder of the three packages, as pip and npm save them")
-    output: Path = option(REPOSITORY / OUTPUT, help="folder to write to")
+    out: Path = option(REPOSITORY / OUTPUT, help="folder to write to")
 
 
 def run(tool: Tool, options: Options) -> None:

@@ -21,7 +21,7 @@ class Options(ToolOptions):
     columns: int = option(8, help="portraits per row")
     processes: int = option(1, help="processes that draw at the same time", affects_results=False)
     labels: bool = option(True, help="show the label map beside every portrait")
-    output: Path = option(Path("portraits.png"), help="the PNG file to write")
+    out: Path = option(Path("portraits.png"), help="the PNG file to write")
 
 
 def run(tool: Tool, options: Options) -> None:

@@ -19,7 +19,7 @@ class Options(ToolOptions):
 
     seed: int = option(3_000_248, help="portrait that is measured")
     size: int = option(256, help="width and height of the portrait in pixels, 64 to 256")
-    output: Path = option(REPOSITORY / OUTPUT, help="PNG to write")
+    out: Path = option(REPOSITORY / OUTPUT, help="PNG to write")
 
 
 def run(tool: Tool, options: Options) -> None:

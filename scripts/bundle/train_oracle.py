@@ -20,7 +20,7 @@ TRAINING_SEED = 1_000_000
 class Options(TrainingToolOptions):
     """Train the oracle, the judge of the embedded preset, on the truth of drawn portraits."""
 
-    output: Path = option(Path(OUTPUT), help="weights to write, relative to the repository")
+    out: Path = option(Path(OUTPUT), help="weights to write, relative to the repository")
     people: int = option(10_000, help="people to learn from, two portraits each")
     held_out: int = option(2_000, help="people to judge the oracle on, two portraits each")
     first_seed: int = option(TRAINING_SEED, help="seed of the first training portrait")

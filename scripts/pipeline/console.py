@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -15,6 +17,20 @@ from scripts.pipeline.launch import place_among_processes
 from scripts.pipeline.layers import REPOSITORY, script_path
 
 LINE_INTERVAL_S = 30.0
+EXIT_CLOSED_OUTPUT = 141  # as the shell tells of programs that end by SIGPIPE
+
+
+@contextmanager
+def closed_output_ends() -> Iterator[None]:
+    """Leave without a traceback when what reads the output has ended, as `head` does."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more
+        sys.exit(EXIT_CLOSED_OUTPUT)
 
 
 class Console:

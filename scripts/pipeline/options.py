@@ -30,6 +30,7 @@ from scripts.pipeline.layers import (
 REMOVED_FLAGS = {
     "--shard": "several processes now share one run; start it with\n    python -m torch.distributed.run "
     "--standalone --nproc-per-node N {script}",
+    "--output": "write --out",
 }
 NOT_IN_FILES = {"preset", "quality", "config", "force", "json"}
 

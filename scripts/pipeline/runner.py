@@ -11,7 +11,7 @@ from typing import Any, Literal, NoReturn
 
 from scripts import wrong_python
 from scripts.pipeline import accounting, files, locks, records
-from scripts.pipeline.console import Console, running_command
+from scripts.pipeline.console import Console, closed_output_ends, running_command
 from scripts.pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, Interrupted, UserError, explain_file_error
 from scripts.pipeline.interrupts import StopRequest
 from scripts.pipeline.layers import REPOSITORY
@@ -123,7 +123,7 @@ def guard(body: Callable[[StopRequest, Outcome], None], name: str, argv: Sequenc
         name: of the script.
         argv: its command line.
     """
-    with Outcome(name, argv) as outcome:
+    with closed_output_ends(), Outcome(name, argv) as outcome:
         code, outcome.message = _guarded(body, name, outcome)
         outcome.exit_code = end(outcome.message, code) if outcome.message else code
     return outcome.exit_code
@@ -168,7 +168,7 @@ def _elsewhere(outcome: Outcome, error: Exception) -> str:
     tool = outcome.tool
     if tool is None or str(getattr(error, "filename", "")).startswith(str(tool.log_dir)):
         return "--workspace"
-    places = [name for name in ("output", "out", "workspace") if hasattr(tool.options, name)]
+    places = [name for name in ("out", "workspace") if hasattr(tool.options, name)]
     return " or ".join(f"--{name}" for name in places)
 
 

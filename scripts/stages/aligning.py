@@ -125,7 +125,7 @@ def prepare_output(tool: Tool, options: Any, output: Path) -> None:
     """
     record = output / RECORD
     wanted = {"version": VERSION, "options": results_options(options), "inputs": {}}
-    again = tool.command(tool.name, "--photos", str(options.photos), "--output", str(output), "--force")
+    again = tool.command(tool.name, "--photos", str(options.photos), "--out", str(output), "--force")
     if record.exists() and options.force:
         for name in (FACES, TABLE, SHEET, JOURNAL, RECORD):
             files.remove(output / name)
@@ -138,12 +138,12 @@ def prepare_output(tool: Tool, options: Any, output: Path) -> None:
             raise UserError(
                 f"{output} was made with other options, so its faces would not match the new ones:\n  "
                 + "\n  ".join(changed)
-                + f"\nGive the same options, another --output, or start over:\n    {again}"
+                + f"\nGive the same options, another --out, or start over:\n    {again}"
             )
     elif (output / FACES).exists():
         raise UserError(
             f"{output / FACES} exists and was not made by this script, so it is left alone. "
-            "Give --output another folder."
+            "Give --out another folder."
         )
     files.write_json(record, wanted)
 

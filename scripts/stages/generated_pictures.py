@@ -48,7 +48,7 @@ def jpeg_round_trip(image: np.ndarray) -> np.ndarray:
 
 def open_oracle(tool: Tool, path: Path, training_options: str = "") -> Oracle:
     """The network of a file; a missing or damaged one is a `UserError` that says how to train it."""
-    command = script_command("train_oracle", "--output", str(path), *training_options.split())
+    command = script_command("train_oracle", "--out", str(path), *training_options.split())
     need_file(path, command)
     mend = f"git checkout -- {BUNDLE} brings the bundled networks back, or: {command}"
     with tool.foreseen(ValueError, mend=mend):

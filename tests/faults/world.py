@@ -77,8 +77,8 @@ TRAINERS = (
         ),
         often_saving=("--save-seconds", "0"),
     ),
-    Target("train_parser", "train_parser", ("--output", "{folder}/parser.safetensors"), SAVING),
-    Target("train_oracle", "train_oracle", ("--output", "{folder}/oracle.safetensors"), SAVING),
+    Target("train_parser", "train_parser", ("--out", "{folder}/parser.safetensors"), SAVING),
+    Target("train_oracle", "train_oracle", ("--out", "{folder}/oracle.safetensors"), SAVING),
 )
 
 

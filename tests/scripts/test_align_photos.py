@@ -130,7 +130,7 @@ def test_other_options_need_force(align, photos: Path, tmp_path: Path, capsys) -
     assert Image.open(face).size == (128, 128)
     (tmp_path / "mine/faces").mkdir(parents=True)
     (tmp_path / "mine/faces/own.txt").write_text("keep")
-    assert align("--output", tmp_path / "mine", "--force") == 5
+    assert align("--out", tmp_path / "mine", "--force") == 5
     assert (tmp_path / "mine/faces/own.txt").exists()
 
 
@@ -176,13 +176,13 @@ def test_results_among_the_photographs_are_none_of_them(align, photos: Path, cap
     for path in photos.glob("*.*"):
         path.unlink()
     for _ in range(2):
-        assert align("--output", photos / "faces of all") == 0
+        assert align("--out", photos / "faces of all") == 0
         assert "1 faces of 64 px from 1 photographs" in capsys.readouterr().out
-    assert align("--output", photos / "others") == 0
+    assert align("--out", photos / "others") == 0
     said = capsys.readouterr().out
     assert "1 faces of 64 px from 1 photographs" in said
     assert "left out faces of all: results of align_photos.py" in said
-    assert align("--output", photos) == 5
+    assert align("--out", photos) == 5
     assert "Name another folder for the results" in capsys.readouterr().err
 
 

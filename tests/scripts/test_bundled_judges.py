@@ -154,7 +154,7 @@ def test_a_package_is_read_and_anything_else_named_with_its_command(tmp_path: Pa
 
 def test_nothing_is_written_before_all_packages_are_checked(exit_code, tmp_path: Path, capsys) -> None:
     output = tmp_path / "output"
-    arguments = ("--workspace", tmp_path, "--output", output)
+    arguments = ("--workspace", tmp_path, "--out", output)
     assert exit_code("convert_judges.py", *arguments) == 2
     assert "--packages packages" in capsys.readouterr().err
     assert exit_code("convert_judges.py", *arguments, "--packages", tmp_path) == 5

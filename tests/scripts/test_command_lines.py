@@ -120,7 +120,7 @@ def test_json_tells_of_a_missing_input(
 
 def test_json_and_quiet_of_a_tool(exit_code, tmp_path: Path, capsys) -> None:
     script, output = REPOSITORY / "scripts/bundle/draw_portraits.py", tmp_path / "sheet.png"
-    arguments = ("--workspace", tmp_path, "--count", 2, "--size", 64, "--output", output)
+    arguments = ("--workspace", tmp_path, "--count", 2, "--size", 64, "--out", output)
     assert exit_code(script, *arguments, "--json") == 0
     captured = capsys.readouterr()
     told = json.loads(captured.out)
@@ -226,6 +226,14 @@ def test_a_checkout_of_windows_has_the_line_ends_of_bash(tmp_path: Path) -> None
         (tmp_path / name).unlink()
     git("checkout", "-q", "--", ".")
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
+def test_help_ends_quietly_with_its_reader() -> None:
+    command = f"{shlex.quote(sys.executable)} scripts/01_generate_candidates.py --help | head -1"
+    result = subprocess.run(
+        ["bash", "-c", command], cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=20
+    )
+    assert result.stdout.startswith("usage: ") and result.stderr == ""
 
 
 @pytest.mark.parametrize(

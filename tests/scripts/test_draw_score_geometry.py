@@ -15,7 +15,7 @@ SCRIPT = REPOSITORY / "scripts/bundle/draw_score_geometry.py"
 
 def test_a_figure_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output = tmp_path / "figure.png"
-    command = [SCRIPT, "--workspace", tmp_path, "--size", 64, "--seed", 5, "--output", output, "--quiet"]
+    command = [SCRIPT, "--workspace", tmp_path, "--size", 64, "--seed", 5, "--out", output, "--quiet"]
     monkeypatch.setattr(sys, "argv", [str(word) for word in command])
     with pytest.raises(SystemExit) as exit_info:
         runpy.run_path(str(SCRIPT), run_name="__main__")

@@ -120,15 +120,15 @@ def test_pictures_and_report_of_a_workspace_that_can_only_be_read(
     words = ("--version", "v2", "--seeds", "3", "--mouth", "1", "--no-measure")
     refused = start("08_regenerate_images", *words).wait()
     assert refused.returncode == 5 and "Traceback" not in refused.stderr
-    assert "synthesize_results" in refused.stderr and "--output" in refused.stderr
-    made = start("08_regenerate_images", *words, "--output", tmp_path / "new").wait()
+    assert "synthesize_results" in refused.stderr and "--out" in refused.stderr
+    made = start("08_regenerate_images", *words, "--out", tmp_path / "new").wait()
     assert made.returncode == 0, made.stderr
     assert names(tmp_path / "new") == {"v2_seed000003_mouth+1.00.png", "images.csv", "grid.png"}
     assert (
         (tmp_path / "new/images.csv").read_text().splitlines()[1].startswith("v2_seed000003_mouth+1.00.png,")
     )
     assert "leaves no log there" in made.stdout
-    page = start("report", "--output", tmp_path / "page.html").wait()
+    page = start("report", "--out", tmp_path / "page.html").wait()
     assert page.returncode == 0, page.stderr
     assert "<html" in (tmp_path / "page.html").read_text()
     assert names(read_only) == before
@@ -154,7 +154,7 @@ def test_what_must_write_says_at_once_that_it_cannot(start: Callable, read_only:
     result = start(name).wait()
     assert result.returncode == 5 and "Traceback" not in result.stderr
     assert f"no permission to use {read_only}/logs" in result.stderr
-    assert "--workspace" in result.stderr and "--output" not in result.stderr
+    assert "--workspace" in result.stderr and "--out" not in result.stderr
 
 
 def test_a_sum_that_cannot_be_remembered_is_calculated(

@@ -67,7 +67,7 @@ def workspace(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("trunk", ["residual", "strided"])
 def test_training_resumes_and_refuses_other_options(in_process: Callable, tmp_path: Path, trunk: str) -> None:
     output = tmp_path / "oracle.safetensors"
-    arguments = ("--workspace", tmp_path / "workspace", "--output", output, "--trunk", trunk, *TRAIN)
+    arguments = ("--workspace", tmp_path / "workspace", "--out", output, "--trunk", trunk, *TRAIN)
     code, text = in_process("train_oracle", *arguments, "--steps", 3)
     assert code == 0, text
     assert "gender_auroc" in text
@@ -108,7 +108,7 @@ def test_labels_are_made_for_the_pictures_of_stage_01(
     bundle = tmp_path / "bundle"
     common = ("--workspace", workspace, "--network", oracle_path, "--count", 12)
     weights = workspace / "stylegan/stylegan_model.pth"
-    code, text = in_process("make_labels", *common, "--weights", weights, "--seed", 3, "--output", bundle)
+    code, text = in_process("make_labels", *common, "--weights", weights, "--seed", 3, "--out", bundle)
     assert code == 0, text
     code, text = in_process("make_labels", *common, "--from-workspace")
     assert code == 0, text
@@ -127,7 +127,7 @@ def test_labels_are_made_for_the_pictures_of_stage_01(
 
 def test_missing_files_name_the_command(in_process: Callable, tmp_path: Path) -> None:
     missing = tmp_path / "none.safetensors"
-    code, text = in_process("make_labels", "--network", missing, "--output", tmp_path)
+    code, text = in_process("make_labels", "--network", missing, "--out", tmp_path)
     assert code == 5
     assert "python scripts/bundle/train_oracle.py" in text
     assert not list(tmp_path.glob("*.csv"))

@@ -184,9 +184,18 @@ def test_mistakes_on_the_command_line_exit_2(
     assert argv[0].split()[0] in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [("--shard", "1/2"), ("--shard=1/2",)])
-def test_a_removed_flag_names_what_took_its_place(presets: Path, words: tuple[str, ...]) -> None:
-    with pytest.raises(UsageError, match=r"torch\.distributed\.run --standalone .* scripts/90_toy\.py"):
+@pytest.mark.parametrize(
+    ("words", "instead"),
+    [
+        (("--shard", "1/2"), r"torch\.distributed\.run --standalone .* scripts/90_toy\.py"),
+        (("--shard=1/2",), r"torch\.distributed\.run"),
+        (("--output", "x"), "write --out"),
+    ],
+)
+def test_a_removed_flag_names_what_took_its_place(
+    presets: Path, words: tuple[str, ...], instead: str
+) -> None:
+    with pytest.raises(UsageError, match=instead):
         resolve_options(Options, "90_toy", words, presets)
 
 

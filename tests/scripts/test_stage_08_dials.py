@@ -62,7 +62,7 @@ def test_dials_of_the_base_generator_are_refused(
 
 def test_pictures_of_the_base_generator_say_nothing_of_dials(workspace: Path, tmp_path: Path) -> None:
     """Also with a preset that shows sweeps."""
-    assert regenerate(workspace, "--version", "base", "--seeds", "4", "--output", tmp_path) == 0
+    assert regenerate(workspace, "--version", "base", "--seeds", "4", "--out", tmp_path) == 0
     assert sorted(path.name for path in tmp_path.glob("base*")) == ["base_seed000004.png"]
     table = pd.read_csv(tmp_path / "images.csv")
     assert table["mouth_requested"].isna().all() and len(table) == 1

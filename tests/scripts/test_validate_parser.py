@@ -41,7 +41,7 @@ def check_pictures_and_confusion(folder: Path) -> None:
 
 def test_training_judges_what_it_writes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys) -> None:
     output = tmp_path / "parser.safetensors"
-    arguments = ("--workspace", tmp_path, "--output", output, "--portraits", 2, "--portrait-size-px", 64)
+    arguments = ("--workspace", tmp_path, "--out", output, "--portraits", 2, "--portrait-size-px", 64)
     arguments += ("--steps", 1, "--batch-size", 1, "--log-every", 1, "--held-out", 1)
     assert call(monkeypatch, "train_parser", *arguments) == 0, capsys.readouterr()
     folder = tmp_path / "train_parser"
@@ -118,7 +118,7 @@ def test_masks_of_celebamask_are_read_with_left_and_right_of_the_picture(pairs: 
 
 def test_training_on_pairs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pairs: Path, capsys) -> None:
     output = tmp_path / "parser.safetensors"
-    arguments = ("--workspace", tmp_path, "--output", output, "--pairs", pairs, "--picture-size-px", 64)
+    arguments = ("--workspace", tmp_path, "--out", output, "--pairs", pairs, "--picture-size-px", 64)
     arguments += ("--steps", 1, "--batch-size", 1, "--log-every", 1)
     assert call(monkeypatch, "train_parser", *arguments, "--held-out", 4) == 5
     assert "Give --held-out 1." in capsys.readouterr().err

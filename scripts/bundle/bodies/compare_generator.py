@@ -41,7 +41,7 @@ def run(tool: Tool, options: Any) -> None:
     results |= {"count": options.count, "seed": options.seed, "weights_id": weights_id(options.weights)}
 
     default = tool.path("compare_generator/results.json")
-    output = options.output or default
+    output = options.out or default
     files.write_json(output, results)
     for name, images in (("generated", pictures), ("portraits", portrait_sets[0])):
         sheet = contact_sheet(images[:SHEET_COUNT], columns=12, scale=max(1, 128 // images.shape[1]))

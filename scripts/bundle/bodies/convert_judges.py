@@ -90,11 +90,11 @@ def run(tool: Tool, options: Any) -> None:
     kinds = ((DLIB, "dlib_resnet", dlib_state), (MOBILE, "mobile_facenet", mobile_state))
     for source, kind, convert in kinds:
         state = convert(data[source.target])
-        with files.atomic_path(options.output / source.target) as temporary:
+        with files.atomic_path(options.out / source.target) as temporary:
             save_embedder(temporary, kind, state, source.notes())
-    with files.atomic_path(options.output / GENDER.target) as temporary:
+    with files.atomic_path(options.out / GENDER.target) as temporary:
         temporary.write_bytes(data[GENDER.target])
-    written = [options.output / source.target for source in (DLIB, MOBILE, GENDER)]
+    written = [options.out / source.target for source in (DLIB, MOBILE, GENDER)]
     numbers = {path.name: f"{path.stat().st_size / 1e6:.2f} MB" for path in written}
     tool.finish(numbers, [str(path) for path in written])
     tool.log("measure them: python scripts/bundle/validate_judges.py --faces FOLDER")

@@ -30,6 +30,6 @@ def run(tool: Tool, options: Any) -> None:
     cells = drawn.images
     if options.labels:
         cells = np.concatenate([cells, portraits.PALETTE[drawn.label_maps]], axis=2)
-    save_image(options.output, contact_sheet(cells, options.columns))
-    tool.finish({"speed": f"{rate:.1f} portraits per second"}, [str(options.output)])
-    tool.log(f"{options.count} portraits of {options.size} px, {rate:.1f} per second: {options.output}")
+    save_image(options.out, contact_sheet(cells, options.columns))
+    tool.finish({"speed": f"{rate:.1f} portraits per second"}, [str(options.out)])
+    tool.log(f"{options.count} portraits of {options.size} px, {rate:.1f} per second: {options.out}")

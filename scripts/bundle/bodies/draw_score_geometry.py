@@ -35,9 +35,9 @@ class Example(NamedTuple):
 
 def run(tool: Tool, options: Any) -> None:
     """Measure one portrait and draw how."""
-    save_figure(options.output, draw(read_example(tool, options)), dpi=100)
-    tool.finish({}, [str(options.output)])
-    tool.log(f"written to {options.output}, {options.output.stat().st_size / 1e3:.0f} kB")
+    save_figure(options.out, draw(read_example(tool, options)), dpi=100)
+    tool.finish({}, [str(options.out)])
+    tool.log(f"written to {options.out}, {options.out.stat().st_size / 1e3:.0f} kB")
 
 
 def read_example(tool: Tool, options: Any) -> Example:

@@ -112,7 +112,7 @@ def save_weights(tool: Tool, options: Any, trainer: OracleTrainer, figures: dict
         "figures": figures,
         "torch": torch.__version__,
     }
-    path = REPOSITORY / options.output
+    path = REPOSITORY / options.out
     files.remove_leftovers((path.parent,), deep=False)
     with files.atomic_path(path) as temporary:
         save_oracle(temporary, trainer.oracle, notes)

@@ -173,7 +173,7 @@ def folder_images(
                 return _mapped(final), np.array(cached["weights"]), str(cached["sha256"])
     unaligned = None if is_aligned else UnalignedPictures(len(paths))
     images, kept = _read_squares(paths, weights, size, unaligned, log)
-    command = script_command("align_photos", "--photos", str(pictures), "--output", "ALIGNED")
+    command = script_command("align_photos", "--photos", str(pictures), "--out", "ALIGNED")
     if len(images) < MINIMUM:
         raise UserError(
             f"{pictures} holds {len(images)} usable pictures, and a training needs at least {MINIMUM}: fewer "

@@ -172,7 +172,7 @@ def writing(workspace: Path, logs: Path) -> Finding:
         return Finding("writing", "every folder of the workspace can be written")
     text = (
         f"{len(refused)} folders cannot be written, such as {refused[0]}: what is there can be looked at "
-        "(explore.py; 08 and report.py with --output), but nothing can be made"
+        "(explore.py; 08 and report.py with --out), but nothing can be made"
     )
     is_ours = all(path.stat().st_uid == os.geteuid() for path in refused)
     if is_ours and not os.statvfs(refused[0]).f_flag & os.ST_RDONLY:

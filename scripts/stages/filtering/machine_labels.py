@@ -21,7 +21,7 @@ NETWORK_TRAINING = "--trunk strided --first-seed 4000000"
 
 def label_by_network(tool: Tool, options: Any) -> None:
     """Make or read the pictures, label them, write table and record."""
-    folder = tool.path(LABELS).parent if options.from_workspace else options.output
+    folder = tool.path(LABELS).parent if options.from_workspace else options.out
     table, record = (folder / Path(name).name for name in (LABELS, LABELS_RECORD))
     check_not_by_hand(record, table, options)
     network = generated_pictures.open_oracle(tool, options.network, NETWORK_TRAINING)

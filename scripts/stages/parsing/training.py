@@ -162,7 +162,7 @@ def save_weights(options: Any, model: FaceXFormer, figures: Mapping[str, Any], t
         mean_iou=f"{figures['mean_iou']:.4f} on {figures['count']} held-out {_kind(options)}",
         torch=torch.__version__,
     )
-    path = REPOSITORY / options.output
+    path = REPOSITORY / options.out
     files.remove_leftovers((path.parent,), deep=False)
     with files.atomic_path(path) as temporary:
         save_file(state, temporary, metadata=metadata)

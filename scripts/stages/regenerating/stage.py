@@ -204,7 +204,7 @@ def generate(
 
 def output_folder(options: Any) -> str:
     """Folder of the pictures, relative to the workspace if it is the usual one."""
-    return REGENERATED if options.output is None else options.output.resolve().as_posix()
+    return REGENERATED if options.out is None else options.out.resolve().as_posix()
 
 
 def needed_inputs(options: Any) -> tuple[Input, ...]:
