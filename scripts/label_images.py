@@ -43,7 +43,7 @@ class Options(ToolOptions):
 
 def run(tool: Tool, options: Options) -> None:
     """Read what there is, then export or show the page."""
-    from scripts.pages.labelling.run import label
+    from scripts.pages.labelling.server import label
 
     label(tool, options)
 

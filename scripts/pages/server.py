@@ -10,11 +10,13 @@ import secrets
 import socket
 import webbrowser
 from collections.abc import Callable, Mapping
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from werkzeug.exceptions import HTTPException, abort
+from werkzeug.routing import Map, Rule
 from werkzeug.sansio.utils import host_is_trusted
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.utils import send_from_directory
@@ -25,7 +27,6 @@ from scripts.pipeline import UserError, files
 HOST = "127.0.0.1"
 HOST_NAMES = ("127.0.0.1", "localhost")
 TOKEN_HEADER = "X-Page-Token"
-CLOSE_PATH = "/api/close"
 POLL_S = 0.3
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; script-src 'self'; "
@@ -38,7 +39,6 @@ SECURITY_HEADERS = {
 }
 
 Value = dict[str, Any]
-Action = Callable[[Value], Value]
 
 
 class PageServer:
@@ -59,6 +59,8 @@ class PageServer:
 
     Args:
         port: 0 takes any free one.
+        pages: rule of a path -> answer to its GET request, called with the request and the rule's values.
+        actions: path of a POST request -> what it does with the message; the result is sent as JSON.
 
     Raises:
         UserError: the port is taken.
@@ -71,7 +73,21 @@ class PageServer:
     stale_page = "This page was opened again elsewhere, or its script was restarted. Reload to go on here."
     write_failure = "It could not be written ({error}). Free some space or mend the folder, then try again."
 
-    def __init__(self, port: int) -> None:
+    def __init__(
+        self,
+        port: int,
+        pages: Mapping[str, Callable[..., Response]],
+        actions: Mapping[str, Callable[[Value], Value]],
+    ) -> None:
+        pages = {"/": self._index, "/page/<path:name>": self._file, **pages}
+        answers = {path: partial(self._act, action) for path, action in actions.items()}
+        answers["/api/close"] = self._close
+        self._routes = Map(
+            [
+                *(Rule(path, methods=["GET"], endpoint=page) for path, page in pages.items()),
+                *(Rule(path, methods=["POST"], endpoint=answer) for path, answer in answers.items()),
+            ]
+        )
         try:
             listening = socket.create_server((HOST, port))
         except (OSError, OverflowError) as error:
@@ -95,25 +111,27 @@ class PageServer:
     def __exit__(self, *_: object) -> None:
         self._http.server_close()
 
+    def show(self, title: str, browser: bool, check_stop: Callable[[], None]) -> None:
+        """Print the address, open it in a browser, and answer as `serve_until`."""
+        # The address is needed even by those who want to see errors only.
+        print(f"{title}: {self.address} (Ctrl-C here, or its Close button, ends it)", flush=True)
+        if browser:
+            open_browser(self.address)
+        self.serve_until(check_stop)
+
     def serve_until(self, check_stop: Callable[[], None]) -> None:
         """Answer requests until the page is closed by its button; ``check_stop`` raises to end earlier."""
         while not self.closing:
             check_stop()
             self._http.handle_request()
 
-    def get(self, request: Request) -> Response:
-        """Answer a GET request for anything but the page and its files."""
-        abort(HTTPStatus.NOT_FOUND, f"there is no {request.path}")
-
-    def actions(self) -> Mapping[str, Action]:
-        """Path of a POST request -> what it does with the message; the result is sent as JSON."""
-        return {CLOSE_PATH: lambda _: {}}
-
     @Request.application
     def __call__(self, request: Request) -> Response:
         """Answer any request; what is refused or fails is told in one readable sentence."""
         try:
-            response = self._respond(request)
+            self._check_sender(request)
+            answer, values = self._routes.bind_to_environ(request.environ).match()
+            response = answer(request, **values)
         except HTTPException as error:
             response = json_response({"error": error.description}, error.code)
         except self.refusals as error:
@@ -124,21 +142,12 @@ class PageServer:
         response.headers.update(SECURITY_HEADERS)
         return response
 
-    def _respond(self, request: Request) -> Response:
-        # A foreign site may have pointed its own name here, or send from where it is.
+    def _check_sender(self, request: Request) -> None:
+        """A foreign site may have pointed its own name here, or send from where it is."""
         host = request.headers.get("Host", "")
         is_local = host_is_trusted(host, HOST_NAMES)
         if not is_local or request.headers.get("Origin", f"http://{host}") != f"http://{host}":
             abort(HTTPStatus.FORBIDDEN, f"this page answers as {' or '.join(HOST_NAMES)} only")
-        if request.method == "POST":
-            return self._act(request)
-        if request.method != "GET":
-            abort(HTTPStatus.METHOD_NOT_ALLOWED)
-        if request.path == "/":
-            return self._index(request)
-        if request.path.startswith("/page/"):
-            return send_from_directory(self.page, request.path.removeprefix("/page/"), request.environ)
-        return self.get(request)
 
     def _index(self, request: Request) -> Response:
         """The page itself, with its token; only as a document of its own, not inside or from another."""
@@ -149,7 +158,10 @@ class PageServer:
         text = (self.page / "index.html").read_text(encoding="utf-8")
         return Response(text.replace("{{token}}", self.token), mimetype="text/html")
 
-    def _act(self, request: Request) -> Response:
+    def _file(self, request: Request, name: str) -> Response:
+        return send_from_directory(self.page, name, request.environ)
+
+    def _act(self, action: Callable[[Value], Value], request: Request) -> Response:
         """What a message asks for: a JSON object, with the page's token."""
         length, token = request.content_length, request.headers.get(TOKEN_HEADER, "")
         if length is None or length > self.largest_message_bytes:
@@ -160,12 +172,11 @@ class PageServer:
             message = files.parse_json(request.get_data())
         except files.TextFileError:
             abort(HTTPStatus.BAD_REQUEST, "the message is no JSON object")
-        action = self.actions().get(request.path)
-        if action is None:
-            abort(HTTPStatus.NOT_FOUND, f"there is no {request.path}")
-        response = json_response(action(message))
-        if request.path == CLOSE_PATH:
-            response.call_on_close(lambda: setattr(self, "closing", True))  # once the answer has been sent
+        return json_response(action(message))
+
+    def _close(self, request: Request) -> Response:
+        response = self._act(lambda _: {}, request)
+        response.call_on_close(lambda: setattr(self, "closing", True))  # once the answer has been sent
         return response
 
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 
-from werkzeug.wrappers import Request, Response
-
 from scripts.pages.explorer.explorer import LARGEST_PHOTOGRAPH_BYTES, ExploreError, Explorer
-from scripts.pages.server import Action, PageServer, json_response, open_browser
+from scripts.pages.server import PageServer, json_response
 from scripts.pipeline import Tool, UserError
 from scripts.stages.regenerating.regenerator import check_files
 from scripts.stages.workspace import GENERATORS, STATISTICS_INPUT
@@ -34,21 +31,15 @@ class ExploreServer(PageServer):
     write_failure = "The photograph could not be kept ({error}). Free some space or mend the folder."
 
     def __init__(self, explorer: Explorer, port: int) -> None:
-        super().__init__(port)
-        self.explorer = explorer
-
-    def get(self, request: Request) -> Response:
-        """What the page is built from."""
-        return json_response(self.explorer.state()) if request.path == "/api/state" else super().get(request)
-
-    def actions(self) -> Mapping[str, Action]:
-        """Pictures, strips, photographs, close."""
-        return {
-            **super().actions(),
-            "/api/picture": self.explorer.picture,
-            "/api/strip": self.explorer.strip,
-            "/api/photograph": self.explorer.photograph,
-        }
+        super().__init__(
+            port,
+            pages={"/api/state": lambda request: json_response(explorer.state())},
+            actions={
+                "/api/picture": explorer.picture,
+                "/api/strip": explorer.strip,
+                "/api/photograph": explorer.photograph,
+            },
+        )
 
 
 def explore(tool: Tool, trunc_psi: float, corrections: int, port: int, browser: bool) -> None:
@@ -62,9 +53,5 @@ def explore(tool: Tool, trunc_psi: float, corrections: int, port: int, browser: 
     explorer = Explorer(tool, trunc_psi, corrections)
     with ExploreServer(explorer, port) as server:
         tool.log(f"Generators of {tool.workspace}: {', '.join(explorer.versions)}.")
-        # The address is needed even by those who want to see errors only.
-        print(f"Explorer: {server.address} (Ctrl-C here, or its Close button, ends it)", flush=True)
         threading.Thread(target=explorer.load_all, daemon=True).start()
-        if browser:
-            open_browser(server.address)
-        server.serve_until(tool.check_stop)
+        server.show("Explorer", browser, tool.check_stop)

@@ -9,18 +9,15 @@ from __future__ import annotations
 import errno
 import json
 import os
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 from scripts.pipeline import UserError, files, records
 
 FOLDER = "cnn/labelling"
 FORMAT = "label answers 1"
-CHECKSUM = "crc32"
 
 Order = Literal["number", "uncertain"]
 
@@ -48,6 +45,11 @@ class Answer:
         """True if the person could not or would not decide."""
         return self.gender is None
 
+    @property
+    def pair(self) -> list[int] | None:
+        """Gender and quality; None if the picture was skipped."""
+        return None if self.skipped else [self.gender, self.quality]
+
 
 def journal_path(workspace: Path, weights_id: str) -> Path:
     """Where the answers about a generator's pictures are."""
@@ -61,10 +63,6 @@ class AnswerJournal:
     "skip": [seed], "order": ..., "kind": "answer", "check" or "table"}`` or ``{"undo": 1}``; one of the kind
     "table" may tell the ``table_sha256`` with which the answers agree then. A line is written and synced to
     the disk before the answer counts. A last line without its end, left by a crash, is cut off.
-
-    Args:
-        workspace: folder of the run.
-        weights_id: generator that made the pictures; it names the file.
 
     Attributes:
         answers: seed -> what holds now, all undone answers removed.
@@ -80,22 +78,19 @@ class AnswerJournal:
         self.weights_id = weights_id
         self.answers: dict[int, Answer] = {}
         self.table_sha256 = ""
-        self._history: list[dict[int, Answer | None]] = []
-        self._descriptor = -1
-        self._size = 0
+        self._events: list[Mapping[str, Any]] = []  # those that were not undone
 
     def __enter__(self) -> AnswerJournal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        whole_bytes = self._replay() if self.path.exists() else 0
-        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
-        self._truncate(whole_bytes)
+        self._file = self.path.open("ab", buffering=0)
+        whole_bytes = self._replay()
+        self._file.truncate(whole_bytes)
         if whole_bytes == 0:
             self._write({"format": FORMAT, "weights_id": self.weights_id})
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        descriptor, self._descriptor = self._descriptor, -1
-        os.close(descriptor)
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
     def record(
         self,
@@ -115,7 +110,8 @@ class AnswerJournal:
         Raises:
             OSError: it could not be written; then nothing of it counts.
         """
-        self._append(labels, skip, order, "check" if checked else "answer")
+        kind = "check" if checked else "answer"
+        self._append({"labels": [*map(list, labels)], "skip": [*skip], "order": order, "kind": kind})
 
     def take_over(self, labels: Mapping[int, Answer], table_sha256: str = "") -> None:
         """Record labels of a table. They cannot be undone, nor anything before them.
@@ -124,14 +120,14 @@ class AnswerJournal:
             labels: seed -> answer; may be empty, where the answers are the table's already.
             table_sha256: the table, to be remembered, so that it is not taken over again.
         """
-        groups = {order: [] for order in ("uncertain", "number")}
-        for seed, answer in labels.items():
-            groups[answer.order].append((seed, answer.gender, answer.quality))
-        if groups["uncertain"]:
-            self._append(groups["uncertain"], (), "uncertain", "table")
-        if groups["number"] or table_sha256:
-            # In the last event: after a crash before it, the rest is taken over by the next session.
-            self._append(groups["number"], (), "number", "table", table_sha256)
+        for order in ("uncertain", "number"):
+            rows = [[seed, *answer.pair] for seed, answer in labels.items() if answer.order == order]
+            event = {"labels": rows, "skip": [], "order": order, "kind": "table"}
+            if order == "number" and table_sha256:
+                # In the last event: after a crash before it, the rest is taken over by the next session.
+                self._append(event | {"table_sha256": table_sha256})
+            elif rows:
+                self._append(event)
 
     def undo(self) -> dict[int, Answer]:
         """Take back the last answer or page, of whichever session.
@@ -139,66 +135,48 @@ class AnswerJournal:
         Returns:
             What it said, seed -> answer; empty if there is nothing to take back.
         """
-        if not self._history:
+        if not self._events or self._events[-1]["kind"] == "table":
             return {}
-        undone = {seed: self.answers[seed] for seed in self._history[-1]}
-        self._write_and_apply({"undo": 1})
+        undone = {seed: self.answers[seed] for seed, *_ in _rows(self._events[-1])}
+        self._append({"undo": 1})
         return undone
 
-    def _append(
-        self, labels: Sequence[tuple], skip: Sequence[int], order: Order, kind: str, table_sha256: str = ""
-    ) -> None:
-        rows = [list(label) for label in labels]
-        event = {"labels": rows, "skip": list(skip), "order": order, "kind": kind}
-        self._write_and_apply(event | ({"table_sha256": table_sha256} if table_sha256 else {}))
-
-    def _write_and_apply(self, event: dict[str, Any]) -> None:
+    def _append(self, event: dict[str, Any]) -> None:
         self._write({**event, "at": records.now()})
         self._apply(event)
 
     def _apply(self, event: Mapping[str, Any]) -> None:
         if "undo" in event:
-            for seed, previous in self._history.pop().items():
-                if previous is None:
-                    del self.answers[seed]
-                else:
-                    self.answers[seed] = previous
+            self._events.pop()
+            self.answers = {}
+            for earlier in self._events:
+                self._answer(earlier)
             return
-        changes = self._changes(event)
-        if event["kind"] == "table":
-            self.table_sha256 = event.get("table_sha256", self.table_sha256)
-            if changes:
-                self._history.clear()
-        else:
-            self._history.append({seed: self.answers.get(seed) for seed in changes})
-        self.answers.update(changes)
+        self.table_sha256 = event.get("table_sha256", self.table_sha256)
+        if _rows(event):
+            self._answer(event)
+            self._events.append(event)
 
-    def _changes(self, event: Mapping[str, Any]) -> dict[int, Answer]:
-        """Seed -> answer of an event; why a picture was asked first stays."""
+    def _answer(self, event: Mapping[str, Any]) -> None:
+        """Add the answers of an event; why a picture was asked first stays."""
         checked, taken_over = event["kind"] == "check", event["kind"] == "table"
-        rows = [*event["labels"], *((seed, None, None) for seed in event["skip"])]
-        changes = {}
-        for seed, gender, quality in rows:
-            previous = self.answers.get(seed)
-            order = previous.order if previous else event["order"]
-            changes[seed] = Answer(gender, quality, order, checked, taken_over)
-        return changes
+        for seed, gender, quality in _rows(event):
+            order = self.answers[seed].order if seed in self.answers else event["order"]
+            self.answers[seed] = Answer(gender, quality, order, checked, taken_over)
 
     def _replay(self) -> int:
-        """Fill ``answers`` from the file; returns the number of bytes up to the last whole line."""
+        """Apply the events of the file; returns the number of bytes up to the last whole line."""
         lines = self.path.read_bytes().splitlines(keepends=True)
         if lines and not lines[-1].endswith(b"\n"):
             lines.pop()
+        header = {"format": FORMAT, "weights_id": self.weights_id}
         for number, line in enumerate(lines, start=1):
             try:
                 event = files.parse_json(line)
-                stored = event.pop(CHECKSUM, None)
-                if stored not in (None, _checksum(event)):  # earlier lines have none
-                    raise ValueError("its checksum is another")
-                if number == 1:
-                    self._check_header(event)
-                else:
+                if number > 1:
                     self._apply(event)
+                elif {name: event[name] for name in header} != header:
+                    raise ValueError(f"it should be the header of {FORMAT!r} for weights {self.weights_id}")
             except (ValueError, KeyError, TypeError, IndexError) as error:
                 raise UserError(
                     f"line {number} of {self.path} is damaged ({error}), and skipping it silently could "
@@ -206,27 +184,18 @@ class AnswerJournal:
                 ) from error
         return sum(map(len, lines))
 
-    def _check_header(self, header: Mapping[str, Any]) -> None:
-        if (header["format"], header["weights_id"]) != (FORMAT, self.weights_id):
-            raise ValueError(f"it should be the header of {FORMAT!r} for weights {self.weights_id}")
-
     def _write(self, event: Mapping[str, Any]) -> None:
-        checked = {**event, CHECKSUM: _checksum(event)}
-        line = json.dumps(checked, separators=(",", ":")).encode("ascii") + b"\n"
+        line = json.dumps(event, separators=(",", ":")).encode("ascii") + b"\n"
+        size = self._file.seek(0, os.SEEK_END)
         try:
-            if os.write(self._descriptor, line) < len(line):
+            if self._file.write(line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-            os.fsync(self._descriptor)
+            os.fsync(self._file.fileno())
         except OSError:
-            self._truncate(self._size)  # or the next line would be glued to half of this one
+            self._file.truncate(size)  # or the next line would be glued to half of this one
             raise
-        self._size += len(line)
-
-    def _truncate(self, size: int) -> None:
-        os.ftruncate(self._descriptor, size)
-        os.lseek(self._descriptor, size, os.SEEK_SET)
-        self._size = size
 
 
-def _checksum(event: Mapping[str, Any]) -> str:
-    return f"{zlib.crc32(json.dumps(event, separators=(',', ':')).encode()):08x}"
+def _rows(event: Mapping[str, Any]) -> list[Sequence[Any]]:
+    """Seed, gender and quality of every picture that an event is about."""
+    return [*event["labels"], *((seed, None, None) for seed in event["skip"])]

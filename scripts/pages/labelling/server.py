@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from werkzeug.exceptions import NotFound
 from werkzeug.utils import send_file
 from werkzeug.wrappers import Request, Response
 
+from scripts.pages.labelling import label_table
+from scripts.pages.labelling.answers import FOLDER, AnswerJournal
+from scripts.pages.labelling.candidates import load_candidates
 from scripts.pages.labelling.session import AnswerError, LabelSession
-from scripts.pages.server import CLOSE_PATH, Action, PageServer, json_response
-from scripts.pipeline import UserError
+from scripts.pages.server import PageServer, json_response
+from scripts.pipeline import Tool, UserError
 
 
 class LabelServer(PageServer):
@@ -20,8 +23,6 @@ class LabelServer(PageServer):
     Args:
         session: what to show and where answers go.
         port: 0 takes any free one.
-        page_size: pictures of a page in grid mode.
-        start_with_grid: the page opens in grid mode.
 
     Raises:
         UserError: the port is taken.
@@ -38,32 +39,60 @@ class LabelServer(PageServer):
         "folder, then answer again; everything before is saved."
     )
 
-    def __init__(self, session: LabelSession, port: int, page_size: int, start_with_grid: bool) -> None:
-        super().__init__(port)
+    def __init__(self, session: LabelSession, port: int) -> None:
         self.session = session
-        self.page_settings = {"pageSize": page_size, "grid": start_with_grid}
+        super().__init__(
+            port,
+            pages={"/images/<int:img_no>": self._picture, "/api/queue": self._queue},
+            actions={
+                "/api/label": lambda message: session.label(message.get("labels", []), message.get("skip")),
+                "/api/undo": lambda _: session.undo(),
+                "/api/export": lambda _: session.export(),
+            },
+        )
 
-    def get(self, request: Request) -> Response:
-        """Pictures and the queue."""
-        if request.path.startswith("/images/"):
-            return self._picture(request, request.path.removeprefix("/images/"))
-        if request.path != "/api/queue":
-            return super().get(request)
-        items = self.session.items(self.session.queue(bool(request.args.get("skipped"))))
-        return json_response({**self.session.status(), **self.page_settings, "items": items})
+    def _queue(self, request: Request) -> Response:
+        session, options = self.session, self.session.options
+        items = session.items(session.queue(bool(request.args.get("skipped"))))
+        settings = {"pageSize": options.page_size, "grid": options.grid}
+        return json_response({**session.status(), **settings, "items": items})
 
-    def actions(self) -> Mapping[str, Action]:
-        """Answers: label, undo, export, close."""
-        session = self.session
-        return {
-            "/api/label": lambda message: session.label(message.get("labels", []), message.get("skip")),
-            "/api/undo": lambda _: session.undo(),
-            "/api/export": lambda _: session.export(),
-            CLOSE_PATH: lambda _: session.status(),
-        }
-
-    def _picture(self, request: Request, number: str) -> Response:
+    def _picture(self, request: Request, img_no: int) -> Response:
         try:
-            return send_file(self.session.picture(int(number)), request.environ)
-        except (ValueError, OSError) as error:
-            raise NotFound(f"picture {number} cannot be read: {error}") from error
+            return send_file(self.session.picture(img_no), request.environ)
+        except (AnswerError, OSError) as error:
+            raise NotFound(f"picture {img_no} cannot be read: {error}") from error
+
+
+def label(tool: Tool, options: Any) -> None:
+    """Read what there is, then export or show the page."""
+    candidates = load_candidates(tool)
+    instead = f"another --workspace; or go on in the page that is open (port {options.port} by default)"
+    with tool.alone_in(tool.workspace / FOLDER, instead):
+        if options.restart:
+            kept_as = label_table.restart(tool, candidates)
+            tool.log(
+                f"Earlier answers are kept as {kept_as}." if kept_as else "There were no earlier answers."
+            )
+        with AnswerJournal(tool.workspace, candidates["weights_id"].iloc[0]) as journal:
+            session = LabelSession(tool, options, candidates, journal)
+            if options.export:
+                written = session.export()
+                tool.log(f"{written['message']}\n  next: {written['next']}")
+            else:
+                serve(tool, session)
+
+
+def serve(tool: Tool, session: LabelSession) -> None:
+    """Show the page until it is closed or Ctrl-C."""
+    options, status = session.options, session.status()
+    what = "labels checked" if options.check else "pictures labelled"
+    tool.log(f"{status['done']} of {status['total']} {what}. Answers: {session.journal.path}")
+    with LabelServer(session, options.port) as server:
+        try:
+            server.show("Label page", options.browser, tool.check_stop)
+        finally:
+            tool.log(f"{session.answered_now} answers in this session; all are on disk.")
+            if not session.is_exported:
+                export = tool.command(tool.name, "--export")
+                tool.log(f"They are not in the label table yet. Export:\n    {export}")

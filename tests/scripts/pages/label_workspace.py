@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from scripts.label_images import Options
 from scripts.pages.labelling.answers import AnswerJournal
-from scripts.pages.labelling.candidates import load_candidates, load_scores
-from scripts.pages.labelling.session import LabelSession, Plan, open_session
-from scripts.pipeline import Tool, ToolOptions, files, records
+from scripts.pages.labelling.candidates import load_candidates
+from scripts.pages.labelling.session import LabelSession
+from scripts.pipeline import Tool, files, records
 from scripts.pipeline.interrupts import StopRequest
 from scripts.stages.workspace import CANDIDATES, LABELS, LABELS_RECORD
 
@@ -65,7 +66,7 @@ def write_scores(root: Path, women: list[float], good: list[float], labelled: in
 
 def make_tool(root: Path) -> Tool:
     """The running script, as its modules see it."""
-    return Tool("label_images", ToolOptions(workspace=root, quiet=True), StopRequest())
+    return Tool("label_images", Options(workspace=root, quiet=True), StopRequest())
 
 
 class Sessions:
@@ -81,13 +82,13 @@ class Sessions:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def start(self, replace: bool = False, **plan: object) -> LabelSession:
+    def start(self, **options: object) -> LabelSession:
         """Open a session; the one before is closed, as if its process had ended."""
         self._stack.close()
         tool = make_tool(self.root)
         candidates = load_candidates(tool)
-        journal = self._stack.enter_context(AnswerJournal(self.root, candidates.weights_id))
-        return open_session(tool, candidates, load_scores(tool, candidates), journal, Plan(**plan), replace)
+        journal = self._stack.enter_context(AnswerJournal(self.root, WEIGHTS_ID))
+        return LabelSession(tool, Options(**options), candidates, journal)
 
 
 def label_all(session: LabelSession, count: int) -> None:

@@ -75,7 +75,7 @@ def main() -> None:
         copy_candidates(options.workspace.resolve(), Path(folder) / "workspace")
         with (
             Sessions(Path(folder) / "workspace") as sessions,
-            answering(LabelServer(sessions.start(count=options.count + 1), 0, 48, False)) as server,
+            answering(LabelServer(sessions.start(count=options.count + 1), 0)) as server,
             Chromium(program, Path(folder) / "profile") as chromium,
         ):
             chromium.open(server.address, SHOWN)

@@ -33,7 +33,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
 @contextmanager
 def served(sessions: Sessions, **settings: object) -> Iterator[LabelServer]:
     """A label page in this process, as after a start of label_images."""
-    with answering(LabelServer(sessions.start(count=COUNT), 0, PAGE_SIZE, False)) as server:
+    with answering(LabelServer(sessions.start(count=COUNT, page_size=PAGE_SIZE), 0)) as server:
         yield server
 
 

@@ -51,7 +51,7 @@ def workspace(tmp_path: Path) -> Path:
 def browser(workspace: Path) -> Iterator[Browser]:
     with (
         Sessions(workspace) as sessions,
-        answering(LabelServer(sessions.start(count=20), 0, 48, False)) as server,
+        answering(LabelServer(sessions.start(count=20), 0)) as server,
     ):
         found = Browser(server)
         yield found
@@ -179,4 +179,4 @@ def test_failures_are_told_and_change_nothing(
 def test_a_taken_port_is_told(browser: Browser) -> None:
     for port in (browser.port, 99999):
         with pytest.raises(UserError, match="--port 0"):
-            LabelServer(browser.server.session, port, 48, False)
+            LabelServer(browser.server.session, port)
