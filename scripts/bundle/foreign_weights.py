@@ -61,7 +61,7 @@ def dlib_layers(data: bytes) -> list[tuple[str, np.ndarray]]:
     Raises:
         ValueError: the data do not hold such layers.
     """
-    layers = []
+    layers: list[tuple[str, np.ndarray]] = []
     for found in DLIB_LAYER.finditer(data):
         name = found.group()[1:]
         reader = DlibReader(data, found.end())

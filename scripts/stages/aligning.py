@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from scripts import short_path
 from scripts.pipeline import REPOSITORY, Journal, Tool, UserError, files
-from scripts.pipeline.console import short_path
 from scripts.pipeline.image_files import ImageFileError, read_image
 from scripts.pipeline.options import results_options
 from scripts.pipeline.pictures import contact_sheet

@@ -44,10 +44,12 @@ from stylegan.checkpoint import (
     fresh_discriminator,
     load_checkpoint,
 )
+from stylegan.interface import Discriminator, Generator
 from stylegan.weights_file import WeightsFileError, read_torch
 from stylegan_modified.generator_files import load_conditioned, load_dialled
 from stylegan_modified.property_cnn import PropertyCNN
-from stylegan_modified.stylegan_generator import build_conditioned_generator
+from stylegan_modified.stylegan_generator import ConditionedGenerator, build_conditioned_generator
+from stylegan_modified.stylegan_generator_v2 import DialGenerator
 from stylegan_modified.stylegan_generator_v3 import Encoder
 
 SEGMENTING = "03_segment_faces"
@@ -190,7 +192,7 @@ def load_judge(tool: Tool, statistics: ScoreStatistics) -> PropertyJudge:
     return PropertyJudge(load_segmenter(tool), statistics)
 
 
-def load_base(tool: Tool) -> tuple[nn.Module, nn.Module]:
+def load_base(tool: Tool) -> tuple[Generator, Discriminator]:
     """The original generator and discriminator on the stage's device, in eval mode.
 
     Where the file has no discriminator, an untrained one takes its place: only 05's comparison needs it.
@@ -246,7 +248,7 @@ def load_torch_file(tool: Tool, relative: str, maker: str) -> dict[str, Any]:
         return content
 
 
-def load_generator(tool: Tool, version: str) -> nn.Module:
+def load_generator(tool: Tool, version: str) -> ConditionedGenerator | DialGenerator:
     """The generator "base", "v1", "v2" or "v3", in eval mode on the device."""
     file = GENERATORS[version]
     path = file.locate(tool.workspace)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def run(tool: Tool, options: Any) -> None:
         draw_portraits(options.first_training_portrait, options.training_portraits, size),
     ]
     readings = [read_pictures(oracle, images) for images in (pictures, *portrait_sets)]
-    results = compare(*readings, oracle.config.property_names)
+    results = compare(readings, oracle.config.property_names)
     results["parts_found"] = part_shares(tool, options, pictures[: options.parsed])
     results |= {"count": options.count, "seed": options.seed, "weights_id": weights_id(options.weights)}
 
@@ -83,15 +84,15 @@ def shares(reading: dict[str, Tensor]) -> dict[str, float]:
     }
 
 
-def compare(
-    generated: dict[str, Tensor],
-    real: dict[str, Tensor],
-    other: dict[str, Tensor],
-    training: dict[str, Tensor],
-    names: tuple[str, ...],
-) -> dict[str, Any]:
-    """All figures; `other` are further portraits, which tell how large a figure is without any difference."""
+def compare(readings: Sequence[dict[str, Tensor]], names: tuple[str, ...]) -> dict[str, Any]:
+    """All figures.
 
+    Args:
+        readings: of generated pictures, held-out portraits, further portraits, which tell how large a figure
+            is without any difference, and training portraits.
+        names: of the properties.
+    """
+    generated, real, other, training = readings
     read, truth = generated["properties"], real["properties"]
     spread = read.std(dim=0) / truth.std(dim=0)
     shift = (read.mean(dim=0) - truth.mean(dim=0)) / truth.std(dim=0)

@@ -125,8 +125,10 @@ def _read_end(path: Path, end: str) -> bytes:
         with zipfile.ZipFile(path) as archive:
             return archive.read(next((name for name in archive.namelist() if name.endswith(end)), end))
     with tarfile.open(path) as archive:
-        member = next((name for name in archive.getnames() if name.endswith(end)), end)
-        return archive.extractfile(member).read()
+        member = archive.extractfile(next((name for name in archive.getnames() if name.endswith(end)), end))
+        if member is None:
+            raise KeyError(f"{end} is no file in it")
+        return member.read()
 
 
 def dlib_state(data: bytes) -> dict[str, Tensor]:
@@ -136,7 +138,7 @@ def dlib_state(data: bytes) -> dict[str, Tensor]:
     network = DlibResnet()
     with torch.no_grad():
         for module in network.modules():
-            if isinstance(module, nn.Conv2d):
+            if isinstance(module, nn.Conv2d) and module.bias is not None:
                 values = torch.tensor(next(layers)[1])
                 factor, summand = torch.tensor(next(layers)[1]).split(module.out_channels)
                 filters, bias = values.split([module.weight.numel(), module.out_channels])
@@ -160,7 +162,7 @@ def mobile_state(data: bytes) -> dict[str, Tensor]:
     network = MobileFaceNet()
     with torch.no_grad():
         for module in network.modules():
-            if isinstance(module, nn.Conv2d):
+            if isinstance(module, nn.Conv2d) and module.bias is not None:
                 kind, (filters, bias) = next(convolutions)
                 # Ordinary filters are [out, height, width, in], depthwise ones [1, height, width, channel].
                 axes = (3, 0, 1, 2) if kind == "depthwise" else (0, 3, 1, 2)

@@ -72,8 +72,10 @@ def _draw_piece(tool: Tool, name: str, seeds: Sequence[int], size: int, processe
 
 def trained_options(options: Any) -> dict[str, Any]:
     """What a checkpoint must agree with to be continued."""
-    names = ("people", "first_seed", "portrait_size_px", "steps", "people_per_batch", "learning_rate")
-    names += ("trunk", "stem_channels", "stage_channels", "seed")
+    names = {
+        *("people", "first_seed", "portrait_size_px", "steps", "people_per_batch", "learning_rate"),
+        *("trunk", "stem_channels", "stage_channels", "seed"),
+    }
     return {name: value for name, value in asdict(options).items() if name in names}
 
 

@@ -107,9 +107,8 @@ def identity_numbers(
     # Without a published threshold only the angle counts, so its descriptors are compared at length one.
     reader = embedder if embedder.card.threshold is None else embedder.descriptors
     descriptors, ms = read_with(reader, images)
-    found = verify(
-        *(descriptors[list(places)] for places in zip(*pairs, strict=True)), embedder.card.threshold
-    )
+    first, second = (descriptors[list(places)] for places in zip(*pairs, strict=True))
+    found = verify(first, second, embedder.card.threshold)
     told = {name: value for name, value in found._asdict().items() if value is not None}
     return {f"{path.stem} {name}": f"{value:.4f}" for name, value in {**told, "ms": ms}.items()}
 

@@ -18,7 +18,7 @@ from scripts.pipeline import Tool
 from scripts.stages import networks
 from scripts.stages.fast_memory import keep_freed_memory
 from segmentation.face_classes import CLASS_COUNT
-from segmentation.face_crop import FaceCropper
+from segmentation.face_crop import FaceCrop, FaceCropper
 from segmentation.parser_training import crop_label_map
 from segmentation.property_scores import ALGORITHMS, compute_scores
 from segmentation.property_table import PROPERTY_NAMES
@@ -108,13 +108,14 @@ class Reader:
     def _read(self, seeds: Sequence[int], latents: np.ndarray | None) -> tuple[np.ndarray, dict[int, Scores]]:
 
         drawn = portraits.render_many(seeds, self.options.size, self.options.processes, latents)
-        crops = []
+        crops: list[FaceCrop | None] = []
         for start in range(0, len(seeds), DETECTION_BATCH):
             crops += self.cropper(list(drawn.images[start : start + DETECTION_BATCH]))
             self.tool.check_stop()
-        rows = [row for row, crop in enumerate(crops) if crop is not None]
-        faces = np.stack([crops[row].image for row in rows])
-        boxes = np.array([crops[row].box for row in rows])
+        found = {row: crop for row, crop in enumerate(crops) if crop is not None}
+        rows = list(found)
+        faces = np.stack([crop.image for crop in found.values()])
+        boxes = np.array([crop.box for crop in found.values()])
         if self.segmenter is None:
             label_maps = np.stack(
                 [
@@ -158,9 +159,13 @@ def spread(scores: Scores, rows: Sequence[int], count: int) -> Scores:
 
 def merge(batches: Sequence[Scores]) -> Scores:
     """Scores of several batches, one after the other."""
-    names = ("values", "valid", "noisy_values", "noisy_valid")
-    arrays = (np.concatenate([getattr(batch, name) for batch in batches]) for name in names)
-    return Scores(*arrays, sum(batch.cpu_s for batch in batches))
+    return Scores(
+        np.concatenate([batch.values for batch in batches]),
+        np.concatenate([batch.valid for batch in batches]),
+        np.concatenate([batch.noisy_values for batch in batches]),
+        np.concatenate([batch.noisy_valid for batch in batches]),
+        sum(batch.cpu_s for batch in batches),
+    )
 
 
 def explained(score_column: np.ndarray, truth: np.ndarray) -> float:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from scripts import short_path
 from scripts.pipeline import REPOSITORY, Interrupted, Tool, UserError
-from scripts.pipeline.console import short_path
 from scripts.stages.base_generator.images import load_images
 from scripts.stages.base_generator.options import Options
 from scripts.stages.base_generator.plan import read_plan
 from scripts.stages.base_generator.training import TrainingRun, in_the_first_process
 from scripts.stages.fast_memory import keep_freed_memory
+from stylegan.batches import TrainingImages
 from stylegan.parallel import Processes
-from stylegan.training import Trainer, TrainingError, TrainingImages
+from stylegan.training import Trainer, TrainingError
 
 
 def train_generator(tool: Tool, options: Options) -> None:
@@ -47,8 +48,8 @@ def train(tool: Tool, options: Options, out: Path) -> None:
     with training.events:
         training.resume()
         training.loop()
-    images = f"{trainer.counters.images / 1000:.1f} thousand images"
-    tool.finish({"trained on": images}, [str(out / name) for name in ("preview.png", "filmstrip.png")])
+    seen = f"{trainer.counters.images / 1000:.1f} thousand images"
+    tool.finish({"trained on": seen}, [str(out / name) for name in ("preview.png", "filmstrip.png")])
     if tool.writes and not tool.stop_requested:
         tool.log("\n    ".join(["to make faces with dials of this generator:", *next_commands(tool, out)]))
     if options.bundle is not None and trainer.finished and tool.writes:

@@ -27,7 +27,7 @@ from scripts.pipeline.tables import read_csv
 from scripts.stages.base_generator.options import Options
 from scripts.stages.pictures import find_pictures, read_ahead, some_of, state_of
 from segmentation.face_landmarks import FaceFinder
-from stylegan.training import TrainingImages
+from stylegan.batches import TrainingImages
 
 MINIMUM = 8
 ALIGNED, SHEET = "aligned.csv", "contact_sheet.png"
@@ -189,9 +189,9 @@ def folder_images(
     listing.unlink(missing_ok=True)  # beside other images the earlier one would vouch for them
     with atomic_path(final) as temporary:
         np.save(temporary, array)
-    digest = hashlib.sha256(array)
+    digest = hashlib.sha256(array.data)
     if len(set(kept)) > 1:
-        digest.update(np.array(kept))
+        digest.update(np.array(kept).data)
     write_json(listing, {"sha256": digest.hexdigest(), "files": states, "weights": kept})
     return _mapped(final), np.array(kept), digest.hexdigest()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,10 +20,11 @@ from scripts.pipeline.files import TextFileError, read_json, write_json
 from scripts.stages.base_generator.options import Options
 from scripts.stages.generated_pictures import open_oracle
 from scripts.stages.workspace import BUNDLED_ORACLE
+from stylegan.batches import TrainingImages
 from stylegan.checkpoint import save_checkpoint
 from stylegan.sampling import sample_z, synthesize, to_uint8
 from stylegan.seeds import TRAINING_KID
-from stylegan.training import Trainer, TrainingImages
+from stylegan.training import Trainer
 
 BEST_WEIGHTS = "stylegan_model_best_kid.safetensors"
 BEST_RECORD = "best_kid.json"
@@ -55,7 +57,7 @@ class KidMeter:
         else:
             self.features = detector_features(trainer.device, [chosen])
         self.data_features = self.features(chosen)
-        self.setting = {"features": name, "samples": options.kid_count, "data": len(chosen)}
+        self.setting: dict[str, Any] = {"features": name, "samples": options.kid_count, "data": len(chosen)}
         self.best = self._read_best()
 
     def _read_best(self) -> float | None:

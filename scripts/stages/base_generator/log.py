@@ -128,7 +128,7 @@ class TrainingLog:
             "phase": number,
             "kind": phase.kind,
             "resolution": phase.resolution,
-            "lod": f"{float(self.trainer.generator.synthesis.lod):.3f}",
+            "lod": f"{float(self.trainer.generator.synthesis.get_buffer('lod')):.3f}",
             "seconds": f"{self._phase_seconds:.1f}",
             "images_per_s": f"{self.rate:.1f}" if self.rate else "",
             "memory_mib": f"{peak_memory_mib(self.trainer.device):.0f}",

@@ -35,7 +35,7 @@ def read_plan(options: Options) -> tuple[TrainingConfig, Checkpoint | None]:
     init = None
     if options.init is not None:
         init = _open_weights(options.init, tables.get("architecture"))
-        tables |= _networks_and_origin(options, tables, init)
+        tables |= _networks_and_origin(options.plan, tables, options.init, init)
     elif "generator" not in tables:
         raise UserError(
             f"{options.plan} has no [generator] table, so it starts from trained weights. Say which:\n"
@@ -63,14 +63,14 @@ def _open_weights(path: Path, architecture: Architecture | None) -> Checkpoint:
     return checkpoint
 
 
-def _networks_and_origin(options: Options, tables: dict[str, Any], init: Checkpoint) -> dict[str, Any]:
+def _networks_and_origin(plan: Path, tables: dict[str, Any], path: Path, init: Checkpoint) -> dict[str, Any]:
     """What ``--init`` adds to the tables of a plan."""
     generator = {**init.config, **tables.get("generator", {})}
     resolution, trained = generator["resolution"], init.config["resolution"]
     discriminator = {**init.discriminator_config, "resolution": resolution, **tables.get("discriminator", {})}
     if resolution < trained:
         raise UserError(
-            f"{options.plan} trains {resolution} px, but {options.init} draws {trained} px: a training can "
+            f"{plan} trains {resolution} px, but {path} draws {trained} px: a training can "
             "add blocks to trained networks, not drop them. Leave [generator] out of the plan to train "
             f"{trained} px."
         )
@@ -79,7 +79,7 @@ def _networks_and_origin(options: Options, tables: dict[str, Any], init: Checkpo
         "architecture": init.architecture,
         "generator": generator,
         "discriminator": discriminator,
-        "init": weights_id(options.init),
+        "init": weights_id(path),
         "init_resolution": trained,
         "rotation_seed": latents.get("rotation_seed"),
     }

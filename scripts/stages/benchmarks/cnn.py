@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from cnn.dataset import normalize, resize, to_tensor
 from cnn.ensemble import Ensemble
-from cnn.models import FilterCNN, gender_config, quality_config
+from cnn.models import FilterCNN, FilterCNNConfig, gender_config, quality_config
 from cnn.training import TrainingOptions, train_epoch
 from scripts.pipeline.image_files import read_image
 from scripts.stages.benchmarks.measurement import Measurement, check_difference, seconds_by_turns
@@ -26,7 +27,8 @@ SIZE_PX = 256
 FOLDS = 5
 TRAINING_BATCH, PLAIN_INFERENCE_BATCH = 16, 4
 CONFIGS = (gender_config, quality_config)
-PRECISIONS = ("float32", "bfloat16")
+Precision = Literal["float32", "bfloat16"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 LARGEST_DIFFERENCE = 0.02  # of a probability, of a mean loss
 
 Way = Callable[[], np.ndarray]
@@ -63,8 +65,8 @@ def _measure_inference(
         difference = float(np.abs(results[kind] - results["plain"]).max())
         check_difference(difference, LARGEST_DIFFERENCE, name)
         note = f"probabilities differ by at most {difference:.4f}; batch {batch_size} against 4"
-        rates = (len(paths) / seconds[way] for way in (kind, "plain"))
-        measurements.append(Measurement(name, *rates, note))
+        ours, plain = (len(paths) / seconds[way] for way in (kind, "plain"))
+        measurements.append(Measurement(name, ours, plain, note))
     return measurements
 
 
@@ -83,7 +85,7 @@ def _plain_inference(paths: Sequence[Path], device: torch.device) -> Way:
     return judge
 
 
-def _our_inference(paths: Sequence[Path], batch_size: int, precision: str, device: torch.device) -> Way:
+def _our_inference(paths: Sequence[Path], batch_size: int, precision: Precision, device: torch.device) -> Way:
     """Both properties in one pass over the files: probabilities [2, N]."""
     ensembles = [Ensemble(_networks(config, device), precision=precision) for config in CONFIGS]
 
@@ -109,8 +111,8 @@ def _measure_training(paths: Sequence[Path], device: torch.device, repeats: int)
     difference = float(np.abs(losses["ours"] - losses["plain"]))
     check_difference(difference, LARGEST_DIFFERENCE, name)
     seconds = seconds_by_turns(ways, repeats)
-    rates = (len(paths) / seconds[way] for way in ("ours", "plain"))
-    return Measurement(name, *rates, f"batch {TRAINING_BATCH}; losses differ by {difference:.4f}")
+    ours, plain = (len(paths) / seconds[way] for way in ("ours", "plain"))
+    return Measurement(name, ours, plain, f"batch {TRAINING_BATCH}; losses differ by {difference:.4f}")
 
 
 def _our_epoch(paths: Sequence[Path], labels: np.ndarray, device: torch.device) -> Way:
@@ -144,7 +146,7 @@ def _plain_epoch(paths: Sequence[Path], labels: np.ndarray, device: torch.device
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
-        return np.mean(losses)
+        return np.asarray(np.mean(losses))
 
     return epoch
 
@@ -180,7 +182,7 @@ def documents_order(network: FilterCNN) -> nn.Module:
     return _PlainCNN(network, nn.Sequential(*layers)).to(memory_format=torch.contiguous_format)
 
 
-def _networks(config: Callable[[int], object], device: torch.device) -> list[FilterCNN]:
+def _networks(config: Callable[[int], FilterCNNConfig], device: torch.device) -> list[FilterCNN]:
     networks = []
     for seed in range(FOLDS):
         torch.manual_seed(seed)

@@ -3,14 +3,13 @@
 Upsampling repeats pixels, downsampling averages them, the gradients are automatic differentiation's.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylegan.layers import (
-    LEAKY_SLOPE,
-    NORM_EPSILON,
     TRANSPOSED_FROM_RESOLUTION,
     ConstantLayer,
     EqualizedConv,
@@ -19,11 +18,12 @@ from stylegan.layers import (
     downsample,
     upsample,
 )
+from stylegan.styled_activation import LEAKY_SLOPE, NORM_EPSILON
 
 
 def write_plainly(network: nn.Module) -> nn.Module:
     """Let the layers of a generator or discriminator compute plainly; returns the same network."""
-    plain = {
+    plain: dict[type, Callable[..., Tensor]] = {
         ConstantLayer: constant_layer,
         SynthesisLayer: synthesis_layer,
         EqualizedConv: convolution,

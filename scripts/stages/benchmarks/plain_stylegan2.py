@@ -3,18 +3,19 @@
 Every image has weights of its own, modulated and demodulated, in a convolution with one group per image.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylegan.layers import LEAKY_SLOPE, NORM_EPSILON
+from stylegan.styled_activation import LEAKY_SLOPE, NORM_EPSILON
 from stylegan.stylegan2_layers import ACTIVATION_GAIN, UP_GAIN, SynthesisLayer, ToRGB, clamp
 
 
 def write_plainly(network: nn.Module) -> nn.Module:
     """Let the layers of a generator compute plainly; returns the same network."""
-    plain = {SynthesisLayer: synthesis_layer, ToRGB: to_rgb}
+    plain: dict[type, Callable[..., Tensor]] = {SynthesisLayer: synthesis_layer, ToRGB: to_rgb}
     for layer in network.modules():
         if type(layer) in plain:
             layer.forward = partial(plain[type(layer)], layer)

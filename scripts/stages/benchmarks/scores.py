@@ -1,6 +1,7 @@
 """Speed of the property scores (algorithm 3) of many images at once, against one image at a time."""
 
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -38,7 +39,7 @@ def measure(device: torch.device, quick: bool) -> list[Measurement]:
     name = f"property scores, algorithm {ALGORITHM}"
     faces = draw_faces(QUICK_FACES if quick else FACES)
     single = [Faces(*(array[n : n + 1] for array in faces)) for n in range(len(faces.crops))]
-    ways = {
+    ways: dict[str, Callable[[], np.ndarray]] = {
         "ours": lambda: scores_of(faces),
         "plain": lambda: np.concatenate([scores_of(face) for face in single]),
     }

@@ -60,8 +60,8 @@ def _measure_network(faces: np.ndarray, device: torch.device, repeats: int) -> l
         name = f"FaceXFormer Swin-B, segmentation, {kind.removeprefix('torch.')}"
         equal = _check_equal(label_maps[kind], label_maps["plain"], name)
         note = f"batch of {len(faces)} against 1 with all heads; {equal:.2%} of the pixels equal"
-        rates = (len(faces) / seconds[way] for way in (kind, "plain"))
-        measurements.append(Measurement(name, *rates, note))
+        ours, plain = (len(faces) / seconds[way] for way in (kind, "plain"))
+        measurements.append(Measurement(name, ours, plain, note))
     return measurements
 
 
@@ -86,20 +86,21 @@ class _StageBenchmark:
 
     def faces(self, count: int) -> np.ndarray:
         """Face crops uint8 [count, 224, 224, 3]."""
-        return np.stack([crop.image for crop in self.segmenter.cropper(self.pictures[:count]) if crop])
+        crops = self.segmenter.cropper(self.pictures[:count])
+        return np.stack([crop.image for crop in crops if crop is not None])
 
     def measure(self, repeats: int) -> Measurement:
         """From JPEG files to PNG files."""
         name = "stage 03, embedded, files to files"
-        counts = {self._ours: len(self.paths), self._plain: PLAIN_STAGE_COUNT}
-        written = []
-        for way in counts:
-            way()
-            written.append(self._label_maps(PLAIN_STAGE_COUNT))
-        equal = _check_equal(*written, name)
-        seconds = seconds_by_turns({"ours": self._ours, "plain": self._plain}, repeats)
-        rates = (count / elapsed for count, elapsed in zip(counts.values(), seconds.values(), strict=True))
-        return Measurement(name, *rates, f"n = {len(self.paths)}; {equal:.2%} of the pixels equal")
+        ways = {"ours": self._ours, "plain": self._plain}
+        written = {}
+        for way, segment in ways.items():
+            segment()
+            written[way] = self._label_maps(PLAIN_STAGE_COUNT)
+        equal = _check_equal(written["ours"], written["plain"], name)
+        seconds = seconds_by_turns(ways, repeats)
+        ours, plain = len(self.paths) / seconds["ours"], PLAIN_STAGE_COUNT / seconds["plain"]
+        return Measurement(name, ours, plain, f"n = {len(self.paths)}; {equal:.2%} of the pixels equal")
 
     def _ours(self) -> None:
         numbers, size = list(self.paths), self.options.batch_size
@@ -110,7 +111,7 @@ class _StageBenchmark:
 
     def _plain(self) -> None:
         for img_no in range(PLAIN_STAGE_COUNT):
-            crop = self.segmenter.cropper([self._read(img_no)])[0]
+            (crop,) = (c for c in self.segmenter.cropper([self._read(img_no)]) if c is not None)
             parsed = parse_faces(self.segmenter.parser, crop.image[None], further_tasks=SINGLE_TASKS)
             label_map = parsed.label_maps[0]
             pictures = (crop.image, label_map, visualize(crop.image, label_map))

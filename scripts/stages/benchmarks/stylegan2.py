@@ -1,8 +1,10 @@
 """Speed of StyleGAN2's synthesis, against the same written plainly (`plain_stylegan2`), both in float32."""
 
 import copy
+from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from scripts.stages.benchmarks.measurement import Measurement, check_difference, seconds_by_turns
 from scripts.stages.benchmarks.plain_stylegan2 import write_plainly
@@ -31,10 +33,11 @@ def measure(device: torch.device, quick: bool) -> list[Measurement]:
 def _measure(fmaps_base: int, device: torch.device, repeats: int) -> Measurement:
     torch.manual_seed(SEED)
     name = f"StyleGAN2 {RESOLUTION} px, fmaps_base {fmaps_base}, synthesis"
-    ours = StyleGAN2Generator(RESOLUTION, fmaps_base=fmaps_base).to(device).eval().synthesis
+    generator = StyleGAN2Generator(RESOLUTION, fmaps_base=fmaps_base).to(device).eval()
+    ours = generator.synthesis
     plain = write_plainly(copy.deepcopy(ours))
-    wp = torch.randn(BATCH, 1, 512, device=device).expand(-1, 2 * len(ours.sizes), -1)
-    ways = {"ours": lambda: ours(wp).cpu(), "plain": lambda: plain(wp).cpu()}
+    wp = torch.randn(BATCH, 1, 512, device=device).expand(-1, generator.layer_count, -1)
+    ways: dict[str, Callable[[], Tensor]] = {"ours": lambda: ours(wp).cpu(), "plain": lambda: plain(wp).cpu()}
     pictures = {way: draw() for way, draw in ways.items()}
     difference = float((pictures["ours"] - pictures["plain"]).abs().max() / pictures["plain"].std())
     check_difference(difference, LARGEST_DIFFERENCE, name)

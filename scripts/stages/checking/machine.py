@@ -144,9 +144,10 @@ def memory(needed_gib: float) -> Finding:
     """Free memory against what the preset takes."""
     try:
         text = Path("/proc/meminfo").read_text(encoding="ascii")
-        free = int(re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)[1]) * 1024
-    except (OSError, TypeError):
-        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        found = re.search(r"^MemAvailable:\s+(\d+) kB", text, re.MULTILINE)
+    except OSError:
+        found = None
+    free = int(found[1]) * 1024 if found else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     text = f"{free / GIB:.1f} GiB free, the preset takes up to {needed_gib:g}"
     enough = free >= needed_gib * GIB
     return Finding("memory", text, "" if enough else "ps aux --sort=-rss | head    # and close what is large")

@@ -179,7 +179,7 @@ class WorkspaceCheck:
         """What the records say."""
         status = stage.status
         if status.is_unfinished and status.running is None:
-            if message := str((status.record.get("attempts") or [{}])[-1].get("message", "")):
+            if message := str(((status.record or {}).get("attempts") or [{}])[-1].get("message", "")):
                 stage.add(f"not finished (failed: {message.splitlines()[0]})", "run")
                 stage.refuse(message)
             else:
@@ -235,8 +235,9 @@ class WorkspaceCheck:
         record, names = stage.status.record or {}, typing.get_type_hints(stage.status.options_class)
         options = {name: entry for name, entry in record.get("options", {}).items() if name in names}
         known = {name: options[name]["value"] for name in ("preset", "quality") if name in options}
-        config = options.get("config", {}).get("value")
-        given = replace(self.tool.options, **known, **({"config": Path(config)} if config else {}))
+        if config := options.get("config", {}).get("value"):
+            known["config"] = Path(config)
+        given = replace(self.tool.options, **known)
         words = [word for word in given_options(options) if word != "--quiet" and stage.can_repeat]
         if stage.status.spec is not None and (stage.needs == "force" or not stage.can_repeat):
             words.append("--force")

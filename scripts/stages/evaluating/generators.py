@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from scripts.pipeline import Stage, UserError
 from scripts.stages import networks, scores
 from scripts.stages.candidate_latents import load_latents
 from scripts.stages.evaluating.versions import HOW_TO_MAKE_V1_DOCUMENT, V1_DOCUMENT
 from stylegan.checkpoint import CheckpointError
-from stylegan_modified.baselines import fit_baseline
+from stylegan_modified.baselines import DirectionGenerator, fit_baseline
 from stylegan_modified.generator_files import load_conditioned
+from stylegan_modified.stylegan_generator import ConditionedGenerator
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
+
+Dialled = ConditionedGenerator | DialGenerator | DirectionGenerator
+"""(z, properties) -> {"image"}."""
 
 
 class UnfittedBaseError(UserError):
@@ -24,18 +28,18 @@ class DialledGenerator:
 
     def __init__(self, stage: Stage, version: str, corrections: int) -> None:
         self.model = load_version(stage, version)
-        self.z_dim: int = self.model.z_space_dim
-        self._corrections = corrections if isinstance(self.model, DialGenerator) else None
+        self.z_dim = self.model.z_space_dim
+        self._corrections = corrections
 
     def __call__(self, z: Tensor, properties: Tensor | None) -> Tensor:
         """Pictures [N, 3, H, W] in [-1, 1] of z with properties [N, 7]; None: every dial at rest."""
-        if self._corrections is None or properties is None:
+        if not isinstance(self.model, DialGenerator) or properties is None:
             return self.model(z, properties)["image"]
         people, index = z.unique_consecutive(dim=0, return_inverse=True)  # a sweep shows each of them often
         return self.model.turn_to(self.model.person(people)[index], properties, self._corrections)["image"]
 
 
-def load_version(stage: Stage, version: str) -> nn.Module:
+def load_version(stage: Stage, version: str) -> Dialled:
     """The generator of a version, in eval mode on the stage's device."""
     if version == "base":
         return linear_dials(stage)
@@ -45,7 +49,7 @@ def load_version(stage: Stage, version: str) -> nn.Module:
         return load_conditioned(stage.workspace / V1_DOCUMENT).to(stage.device)
 
 
-def linear_dials(stage: Stage) -> nn.Module:
+def linear_dials(stage: Stage) -> DirectionGenerator:
     """The base generator with linear directions, fitted on the candidates that have seven valid scores.
 
     Raises:

@@ -15,6 +15,7 @@ from scripts.stages.evaluating.generators import DialledGenerator
 from scripts.stages.evaluating.judges import Judges
 from scripts.stages.evaluating.versions import CANDIDATES_PER_GIVEN, FIRST_GIVEN, SMALLEST_SEARCH
 from scripts.stages.generated_pictures import jpeg_round_trip
+from stylegan.interface import Generator
 from stylegan.sampling import from_uint8, sample_z, synthesize, to_uint8
 from stylegan_modified.editing import Encoded, edit_requests, encode_pictures, posterior_mean
 from stylegan_modified.evaluation import render_requests
@@ -40,7 +41,7 @@ class GivenPictures:
         self._searched = 0
 
     @cached_property
-    def _base(self) -> nn.Module:
+    def _base(self) -> Generator:
         return networks.load_base(self.stage)[0]
 
     @cached_property

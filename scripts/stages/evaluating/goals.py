@@ -168,5 +168,6 @@ def _spell(goal: Goal, found: Cell) -> str:
     if found.value is None:
         return "-"
     text = f"**{goal.spell(found.value)}**" if found.reached else goal.spell(found.value)
-    ends = found.low is not None and found.high is not None
-    return f"{text} [{goal.spell(found.low)}, {goal.spell(found.high)}]" if ends else text
+    if found.low is None or found.high is None:
+        return text
+    return f"{text} [{goal.spell(found.low)}, {goal.spell(found.high)}]"

@@ -100,11 +100,12 @@ class VersionReadings:
     def __init__(self, stage: Stage, version: str, judges: Judges, requests: Requests, made: int = 0) -> None:
         self.stage, self.version, self.judges, self.requests = stage, version, judges, requests
         self.made = made
-        self.options: Any = stage.options
-        self.seed, self.batch_size = self.options.seed, self.options.batch_size
+        options: Any = stage.options
+        self.options = options
+        self.seed, self.batch_size = options.seed, options.batch_size
         self.weights = {item.path: input_state(item, stage.workspace) for item in FILES[version]}
         judged_by = {item.path: input_state(item, stage.workspace) for item in JUDGE_INPUTS}
-        settings = [READING_VERSION, self.seed, self.options.corrections]
+        settings = [READING_VERSION, self.seed, options.corrections]
         depends_on = [*settings, self.weights, judged_by, recorded_segmentation(stage).to_json()]
         key = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:12]
         self.folder = f"{FOLDER}/{version}/{key}"

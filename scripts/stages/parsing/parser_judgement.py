@@ -126,20 +126,19 @@ def _parse_portraits(parser: FaceXFormer, cropper: FaceCropper, seeds: Sequence[
 def _parse_known(
     parser: FaceXFormer,
     cropper: FaceCropper,
-    images: Sequence[np.ndarray],
+    images: Sequence[np.ndarray] | np.ndarray,
     truths: tuple[np.ndarray, np.ndarray],
 ) -> list[_KnownFace]:
     """Parse pictures whose label maps are known, finely and at the pictures' own size; faces found alone."""
-    crops = cropper(list(images))
-    rows = [row for row, crop in enumerate(crops) if crop is not None]
-    if not rows:
+    found = {row: crop for row, crop in enumerate(cropper(list(images))) if crop is not None}
+    if not found:
         return []
-    predicted = parse_faces(parser, np.stack([crops[row].image for row in rows])).label_maps
+    predicted = parse_faces(parser, np.stack([crop.image for crop in found.values()])).label_maps
     faces = []
-    for row, label_map in zip(rows, predicted, strict=True):
-        box = np.array(crops[row].box) / images[row].shape[0]
-        known = [crop_label_map(maps[row], box) for maps in truths]
-        faces.append(_KnownFace(crops[row].image, label_map, *known))
+    for (row, crop), label_map in zip(found.items(), predicted, strict=True):
+        box = np.array(crop.box) / images[row].shape[0]
+        fine, coarse = (crop_label_map(maps[row], box) for maps in truths)
+        faces.append(_KnownFace(crop.image, label_map, fine, coarse))
     return faces
 
 
@@ -191,14 +190,13 @@ def judge_on_generated(tool: Tool, parser: FaceXFormer, images: np.ndarray, fold
 
 def _parse_generated(parser: FaceXFormer, cropper: FaceCropper, images: np.ndarray) -> list[_GeneratedFace]:
 
-    crops = cropper(list(images))
-    pairs = [(image, crop) for image, crop in zip(images, crops, strict=True) if crop is not None]
-    if not pairs:
+    found = {row: crop for row, crop in enumerate(cropper(list(images))) if crop is not None}
+    if not found:
         return []
-    found_images, crops = zip(*pairs, strict=True)
+    crops = list(found.values())
     faces = np.stack([crop.image for crop in crops])
     predicted = parse_faces(parser, faces).label_maps
-    mirrored = parse_mirrored(parser, found_images, crops)
+    mirrored = parse_mirrored(parser, list(images[list(found)]), crops)
     return [_GeneratedFace(*row) for row in zip(faces, predicted, mirrored, strict=True)]
 
 

@@ -117,15 +117,15 @@ class Regenerator:
             if not isinstance(self.model, DialGenerator):
                 made = self.model(self._latents(people), wanted, trunc_psi=self.trunc_psi)
                 return Regenerated(to_uint8(made["image"]), None)
-            untouched = self._untouched(people)
+            untouched = self._untouched(self.model, people)
             turned = self.model.turn_to(untouched, wanted, self.corrections)
             return Regenerated(to_uint8(turned["image"]), untouched.own.float().cpu().numpy())
 
-    def _untouched(self, people: tuple[Person, ...]) -> Untouched:
+    def _untouched(self, model: DialGenerator, people: tuple[Person, ...]) -> Untouched:
         """These people before any dial is turned. The last ones are kept: mostly only the dials change."""
         known = self._known
         if known is None or known[0] != people:
-            known = self._known = (people, self.model.person(self._latents(people), self.trunc_psi))
+            known = self._known = (people, model.person(self._latents(people), self.trunc_psi))
         return known[1]
 
     @cached_property

@@ -233,7 +233,7 @@ def picture_table(options: Any, cells: Sequence[Cell], read: Sequence[tuple[Any,
     if options.from_image is None:
         table["seed"] = people
     else:
-        table["from_image"] = [person.path.name for person in people]
+        table["from_image"] = [person.path.name for person in people if isinstance(person, Photograph)]
     table["label"] = [cell.label for cell in cells]
     asked = np.array([cell.request.properties for cell in cells])
     table[[f"{name}_requested" for name in PROPERTY_NAMES]] = np.nan if options.version == "base" else asked
