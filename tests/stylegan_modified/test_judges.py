@@ -40,7 +40,7 @@ LOSS_CODE = [name for name in MODULES if re.fullmatch(r"stylegan_modified\.(?!ev
 TRAINING_SCRIPTS = [name for name in MODULES if re.match(r"scripts\.0[567]_", name)]
 JUDGES = {
     *("ORACLE", "Oracle", "load_oracle", "load_embedder", "load_judging_oracle", "read_pictures"),
-    *("GenderJudge", "OutsideLandmarks"),
+    "GenderJudge",
     *("PropertyJudge", "Segmenter", "compute_scores", "load_judge", "load_segmenter", "build_segmenter"),
 }
 # Functions that the training scripts reach and that may name a judge, with what for.

@@ -22,7 +22,6 @@ from scripts.pipeline.layers import REPOSITORY
 from scripts.stages.checking.findings import Finding
 
 REQUIREMENTS = REPOSITORY / "requirements.txt"
-OPTIONAL_REQUIREMENTS = REPOSITORY / "data/photographs/requirements-judges.txt"
 BUNDLES = ("data/embedded", "data/photographs")
 OLDEST, NEWEST = (3, 10), (3, 13)
 GIB = 2**30
@@ -85,15 +84,6 @@ def packages(wanted: dict[str, str]) -> Finding:
     if sys.prefix == sys.base_prefix:  # the system's own Python, which mostly refuses packages
         mend = new_environment()
     return Finding("packages", "; ".join([*texts, *other]), mend)
-
-
-def optional_packages(wanted: dict[str, str]) -> Finding:
-    """What only an outside check needs; nothing is to be mended where it is missing."""
-    missing = [name for name in wanted if not _is_installed(name)]
-    if not missing:
-        return Finding("outside landmarks", f"{len(wanted)} packages")
-    command = f"{python_command()} -m pip install -r {shlex.quote(str(OPTIONAL_REQUIREMENTS))}"
-    return Finding("outside landmarks", f"no judge: {', '.join(missing)} missing; if wanted: {command}")
 
 
 def _is_installed(name: str) -> bool:
