@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from cnn.dataset import normalize, resize, to_tensor
 from cnn.models import (
     FilterCNN,
-    fitting_pools,
     gender_config,
     load_filter_cnn,
     quality_config,
@@ -24,19 +24,8 @@ CONFIGS = {"gender": gender_config, "quality": quality_config}
 def test_parameter_counts_of_the_document(name: str, count: int) -> None:
     network = FilterCNN(CONFIGS[name]())
     assert sum(parameter.numel() for parameter in network.parameters()) == count
-
-
-def test_layers_follow_the_table() -> None:
-    gender, quality = FilterCNN(gender_config()), FilterCNN(quality_config())
-    names = [type(layer).__name__ for layer in gender.features]
-    convolution = ["Conv2d", "LeakyReLU", "Dropout2d"]
-    pooled = ["Conv2d", "MaxPool2d", "LeakyReLU", "Dropout2d"]
-    assert names == convolution + 5 * pooled
-    assert [type(layer).__name__ for layer in quality.features] == convolution + 3 * pooled + convolution
-    assert gender.classifier[1].in_features == 9_216
-    assert quality.classifier[1].in_features == 12_288
-    assert {layer.p for layer in gender.features if isinstance(layer, torch.nn.Dropout2d)} == {0.05}
-    assert gender.classifier[3].p == 0.45
+    dropouts = {layer.p for layer in network.modules() if isinstance(layer, (nn.Dropout2d, nn.Dropout))}
+    assert dropouts == {0.05, 0.45}
 
 
 def test_pooling_first_changes_nothing() -> None:
@@ -55,15 +44,8 @@ def test_pooling_first_changes_nothing() -> None:
 def test_one_logit_per_picture_at_every_size(name: str, size: int) -> None:
     network = FilterCNN(CONFIGS[name](size, width=1 / 32)).eval()
     assert network(torch.zeros(2, 3, size, size)).shape == (2,)
-
-
-def test_poolings_that_fit() -> None:
-    assert fitting_pools(gender_config(256)) == (1, 2, 3, 4, 5)
-    assert fitting_pools(gender_config(64)) == (1, 2, 3)
-    assert fitting_pools(quality_config(64)) == (3,)
-
-
-def test_too_small_pictures_are_refused() -> None:
+    with pytest.raises(ValueError, match=rf"\[N, 3, {size}, {size}\]"):
+        network(torch.zeros(1, 3, 32, 32))
     with pytest.raises(ValueError, match="too small"):
         FilterCNN(quality_config(32))
 
@@ -81,11 +63,6 @@ def test_quality_looks_at_the_top_centre_only() -> None:
     inside = images.clone()
     inside[:, :, 15, 47] = 1
     assert not torch.equal(network(images), network(inside))
-
-
-def test_wrong_size_is_named() -> None:
-    with pytest.raises(ValueError, match=r"\[N, 3, 64, 64\]"):
-        FilterCNN(gender_config(64, width=1 / 32))(torch.zeros(1, 3, 32, 32))
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -115,16 +92,16 @@ def test_saved_network_reads_back(tmp_path: Path) -> None:
 def test_damaged_or_foreign_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "gender.pt"
     network = FilterCNN(gender_config(64, width=1 / 32))
+    other = FilterCNN(replace(network.config, hidden=256)).state_dict()
     save_filter_cnn(path, network, {})
-    whole = path.read_bytes()
-    for content in (whole[: len(whole) // 2], b"", b"not a network"):
+    contents = [path.read_bytes()[:-1000], b"", b"not a network"]
+    for content in (
+        {"config": {"channels": (4,)}, "state_dict": {}},
+        {"config": network.config.__dict__, "state_dict": other, "extra": {}},
+    ):
+        torch.save(content, path)
+        contents.append(path.read_bytes())
+    for content in contents:
         path.write_bytes(content)
         with pytest.raises(ValueError, match="gender.pt is no gender, quality or property network"):
             load_filter_cnn(path)
-    torch.save({"config": {"channels": (4,)}, "state_dict": {}}, path)
-    with pytest.raises(ValueError, match="gender.pt"):
-        load_filter_cnn(path)
-    other = FilterCNN(replace(network.config, hidden=256))
-    torch.save({"config": network.config.__dict__, "state_dict": other.state_dict(), "extra": {}}, path)
-    with pytest.raises(ValueError, match="gender.pt"):
-        load_filter_cnn(path)

@@ -46,37 +46,21 @@ def with_values(seed: int, size: int = SIZE, **values) -> portraits.Portrait:
     return portraits.render(dataclasses.replace(parameters, **{"blur": 0.0, "roll": 0.0, **values}), size)
 
 
-def test_drawing_is_deterministic(drawn):
-    again = portraits.render_many([5, 17, 3], SIZE)
-    for row, seed in enumerate((5, 17, 3)):
-        assert np.array_equal(again.images[row], drawn.images[seed])
-        assert np.array_equal(again.label_maps[row], drawn.label_maps[seed])
-        assert np.array_equal(again.latents[row], drawn.latents[seed])
-        assert np.array_equal(again.truth[row], drawn.truth[seed])
+def test_drawing_is_deterministic_in_any_number_of_processes(drawn):
+    again = portraits.render_many([5, 17, 3, 4], SIZE, processes=2)
+    for name in ("images", "label_maps", "latents", "truth"):
+        assert np.array_equal(getattr(again, name), getattr(drawn, name)[[5, 17, 3, 4]])
 
 
-def test_processes_do_not_change_the_result(drawn):
-    parallel = portraits.render_many(range(20), SIZE, processes=2)
-    assert np.array_equal(parallel.images, drawn.images[:20])
-    assert np.array_equal(parallel.truth, drawn.truth[:20])
-
-
-def test_the_seed_adds_grain_only(drawn):
+def test_the_seed_adds_grain_only_and_small_steps_of_the_latent_little(drawn):
     regrained = portraits.render_many(range(1000, 1016), SIZE, latents=drawn.latents[:16])
     assert np.array_equal(regrained.truth, drawn.truth[:16])
     assert np.array_equal(regrained.label_maps, drawn.label_maps[:16])
-    grain = np.abs(regrained.images.astype(int) - drawn.images[:16])
-    others = np.abs(drawn.images[16:32].astype(int) - drawn.images[:16])
-    assert 0 < grain.mean() < 0.1 * others.mean()
-
-
-def test_small_latent_steps_make_small_changes(drawn):
-    rng = np.random.default_rng(0)
-    step = (0.02 * rng.standard_normal((16, portraits.LATENT_SIZE))).astype(np.float32)
-    moved = portraits.render_many(range(16), SIZE, latents=drawn.latents[:16] + step)
-    change = np.abs(moved.images.astype(float) - drawn.images[:16]).mean((1, 2, 3))
-    assert np.median(change) < 5
-    assert change.min() > 0
+    step = 0.02 * np.random.default_rng(0).standard_normal(drawn.latents[:16].shape)
+    moved = portraits.render_many(range(16), SIZE, latents=drawn.latents[:16] + step.astype(np.float32))
+    changes = (regrained.images, moved.images, drawn.images[16:32])
+    grain, nearby, others = (np.abs(images.astype(int) - drawn.images[:16]).mean() for images in changes)
+    assert 0 < grain < 0.1 * others and 0 < nearby < 0.2 * others
 
 
 def test_shapes_and_classes(drawn):
