@@ -79,12 +79,17 @@ def read_layers(preset: str, config: Path | None, presets: Path) -> list[tuple[s
     return layers[::-1]
 
 
-def shared_table(name: str, preset: str, config: Path | None) -> Any:
-    """Contents of a table that belongs to no script, such as the list of weights; None if no layer has it."""
-    found = None
-    for _, _, tables in read_layers(preset, config, PRESETS):
-        found = tables.get(name, found)
-    return found
+def shared_list(name: str, key: str, preset: str, config: Path | None) -> list[dict[str, Any]]:
+    """A list of tables that belongs to no script, such as that of the weights.
+
+    An entry of a preset replaces the one of its base that has the same `key`; a list in ``--config`` replaces
+    all of it.
+    """
+    found: dict[Any, dict[str, Any]] = {}
+    for origin, _, tables in read_layers(preset, config, PRESETS):
+        if name in tables:
+            found = (found if origin == "preset" else {}) | {entry[key]: entry for entry in tables[name]}
+    return list(found.values())
 
 
 def script_path(name: str) -> str:

@@ -180,6 +180,9 @@ class Fetcher:
         reasons = [
             f"{file.path}: a file called {names} ({size}, {checksum}), usually found at {file.found_at}"
         ]
+        if file.licence:
+            self.stage.log(f"{file.path}: {file.licence}")
+            reasons.append(f"terms: {file.licence}")
         hidden = self.options.quiet or not sys.stderr.isatty()
         for url in file.urls:
             with tqdm(desc=file.name, unit="B", unit_scale=True, disable=hidden, leave=False) as bar:

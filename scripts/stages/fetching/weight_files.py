@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.pipeline import Tool, ToolOptions, files, records
-from scripts.pipeline.layers import shared_table
+from scripts.pipeline.layers import shared_list
 
 SCRIPT = "00_fetch_weights"
 ORIGINS = "origins.json"
@@ -25,10 +25,12 @@ class WeightFile:
         urls: https sources, the preferred first.
         names: names under which ``--from`` may hold it, beside its own.
         size_bytes: its size, 0 if unknown.
-        sha256: its checksum; if empty, that of the first file is recorded and checked from then on.
+        sha256: its checksum, or the published beginning of it; if empty, that of the first file is recorded
+            and checked from then on.
         is_stylegan: it must load as a StyleGAN checkpoint.
         user_may_edit: never overwritten once it differs from what was put there, nor removed by ``--force``.
         found_at: where people usually find it.
+        licence: whose terms it is under, said before it is downloaded.
     """
 
     path: str
@@ -41,6 +43,7 @@ class WeightFile:
     is_stylegan: bool = False
     user_may_edit: bool = False
     found_at: str = ""
+    licence: str = ""
 
     @property
     def name(self) -> str:
@@ -55,8 +58,8 @@ class WeightFile:
 
 
 def weight_files(options: ToolOptions) -> tuple[WeightFile, ...]:
-    """The ``[[weights]]`` of the preset and the config file."""
-    entries = shared_table("weights", options.preset, options.config) or []
+    """The ``[[weights]]`` of the preset or the config file."""
+    entries = shared_list("weights", "path", options.preset, options.config)
     lists = ("urls", "names")
     return tuple(
         WeightFile(**entry | {name: tuple(entry.get(name, ())) for name in lists}) for entry in entries
