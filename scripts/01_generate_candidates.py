@@ -25,8 +25,7 @@ class Options(ItemOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.count < 1:
-            raise ValueError("--count must be at least 1.")
+        self.need_at_least(1, "count")
         if self.seed < SEEDS.start or self.seed + self.count > SEEDS.stop:
             raise ValueError(
                 f"--seed must be at least 0, and --seed plus --count at most {SEEDS.stop}: larger seeds "

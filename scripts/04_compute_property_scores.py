@@ -33,8 +33,7 @@ class Options(StageOptions):
     batch_size: int = option(64, help="faces read and measured at once", affects_results=False)
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise ValueError("--batch-size must be at least 1.")
+        self.need_at_least(1, "batch_size")
         unknown = [name for name in self.replace if name not in PROPERTY_NAMES]
         if unknown or len(set(self.replace)) < len(self.replace):
             raise ValueError(
@@ -45,14 +44,12 @@ class Options(StageOptions):
 
 def inputs(options: Options) -> tuple[Input, ...]:
     """The faces, and the predictions that replace measurements."""
-    faces = Input(FACES, made_by="03_segment_faces")
-    return (faces, *map(replacement_input, options.replace))
 
+    def replacement(name: str) -> Input:
+        command = script_command("regress_property", "--property", name, "--labels", "FILE.csv")
+        return Input(PREDICTED.format(name), note=f"Learn {name} from labels first:\n    {command}")
 
-def replacement_input(name: str) -> Input:
-    """The file with the predicted scores of a property."""
-    command = script_command("regress_property", "--property", name, "--labels", "FILE.csv")
-    return Input(PREDICTED.format(name), note=f"Learn {name} from labels first:\n    {command}")
+    return (Input(FACES, made_by="03_segment_faces"), *map(replacement, options.replace))
 
 
 def check(stage: Stage, options: Options) -> None:

@@ -1,7 +1,5 @@
 """Cut the faces out of photographs, turned and scaled to the frame that the base generator is trained on."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,12 +52,9 @@ def run(tool: Tool, options: Options) -> None:
         raise UsageError(
             f"It needs a folder of photographs. Type\n    {tool.command(tool.name, '--photos', 'FOLDER')}"
         )
-    from scripts.stages.aligning import align, list_photos
+    from scripts.stages.aligning import align
 
-    output = options.out.resolve() if options.out else tool.workspace / "aligned"
-    photos = list_photos(tool, options.photos.resolve(), output)
-    with tool.alone_in(output, "another --out"):
-        align(tool, options, output, photos)
+    align(tool, options)
 
 
 if __name__ == "__main__":

@@ -28,8 +28,7 @@ class Options(ToolOptions):
     overwrite: bool = option(False, help="replace labels that a person made")
 
     def __post_init__(self) -> None:
-        if self.count < 1:
-            raise ValueError("--count must be at least 1.")
+        self.need_at_least(1, "count")
         if self.from_workspace and self.weights != REPOSITORY / BUNDLED_GENERATOR:
             raise ValueError("--from-workspace labels the pictures that are there, so --weights has no say.")
 

@@ -43,10 +43,8 @@ class Options(ToolOptions):
     inference_batch_size: int = option(64, help="pictures per forward pass")
 
     def __post_init__(self) -> None:
-        if self.fold_count < 2:
-            raise ValueError("--fold-count must be at least 2.")
-        if min(self.attempts, self.max_epochs, self.batch_size, self.inference_batch_size) < 1:
-            raise ValueError("--attempts, --max-epochs and batch sizes must be at least 1.")
+        self.need_at_least(2, "fold_count")
+        self.need_at_least(1, "attempts", "max_epochs", "batch_size", "inference_batch_size")
 
 
 def run(tool: Tool, options: Options) -> None:

@@ -26,17 +26,46 @@ from segmentation.face_landmarks import FaceFinder, FoundFace
 FACES, TABLE, SHEET = "faces", "aligned.csv", "contact_sheet.png"
 RECORD, JOURNAL = "align_photos.json", "journal.csv"
 VERSION = 2
-LABEL_BYTES = 24  # of a name below its face on the sheet
+BOX = ("x0", "y0", "x1", "y1")
 POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 COLUMNS = (
-    *("source", "face", "file", "status", "reason", "x0", "y0", "x1", "y1", "probability"),
+    *("source", "face", "file", "status", "reason", *BOX, "probability"),
     *(f"{point}_{axis}" for point in POINTS for axis in "xy"),
     *("angle_deg", "eye_distance_px", "padding", "sharpness"),
 )
 MAX_SIDE_PX = 32_766  # what OpenCV can resample
 SHEET_COUNT, SHEET_COLUMNS, SHEET_FACE_PX = 96, 12, 128
+LABEL_BYTES = 24  # of a name below its face on the sheet
 TRAINING_START = REPOSITORY / BUNDLED_GENERATOR
 TRAINING_PLAN = REPOSITORY / "scripts/presets/training/transfer.toml"
+
+
+def align(tool: Tool, options: Any) -> None:
+    """Align what is missing, then write the table and the contact sheet and say what came out."""
+    output = options.out.resolve() if options.out else tool.workspace / "aligned"
+    photos = list_photos(tool, options.photos.resolve(), output)
+    with tool.alone_in(output, "another --out"):
+        prepare_output(tool, options, output)
+        table, outdated = align_all(tool, options, output, photos)
+        for name in outdated:
+            files.remove(output / name)
+        write_csv(output / TABLE, table)
+        usable = table[table["status"] == "ok"]
+        counts = ", ".join(f"{count} {status}" for status, count in table["status"].value_counts().items())
+        tool.log(f"{len(usable)} faces of {options.size} px from {len(photos)} photographs ({counts})")
+        if usable.empty:
+            raise UserError(
+                f"No face is usable. The reasons stand in {output / TABLE}; mend them or the limits."
+            )
+        save_sheet(output, usable["file"].tolist())
+    tool.finish(
+        {"faces": f"{len(usable)} usable", "photographs": str(len(photos)), "rows by status": counts},
+        [str(output / SHEET), str(output / TABLE)],
+    )
+    tool.log(f"look at {output / SHEET} and {output / TABLE}")
+    start, plan, result = map(short_path, (TRAINING_START, TRAINING_PLAN, output.parent / "base_generator"))
+    words = ("--folder", short_path(output), "--init", start, "--plan", plan, "--out", result)
+    tool.log(f"next: {tool.command('train_stylegan', *words)}")
 
 
 def list_photos(tool: Tool, folder: Path, output: Path) -> dict[str, Path]:
@@ -57,66 +86,6 @@ def list_photos(tool: Tool, folder: Path, output: Path) -> dict[str, Path]:
     return {json.dumps(state_of(name, path)): path for name, path in found.pictures.items()}
 
 
-def read_photo(path: Path) -> np.ndarray:
-    """uint8 [H, W, 3] RGB, turned as its EXIF orientation says; `ImageFileError` if it cannot be used."""
-    photo = read_image(path)
-    if max(photo.shape) > MAX_SIDE_PX:
-        raise ImageFileError(f"too large: a side has more than {MAX_SIDE_PX:,} pixels")
-    return photo
-
-
-class Aligner:
-    """Finds, judges and writes the faces of one photograph after the other."""
-
-    def __init__(self, finder: FaceFinder, options: Any, output: Path) -> None:
-        self.finder, self.options, self.output = finder, options, output
-
-    def __call__(self, relative: str, photo: np.ndarray) -> list[dict[str, Any]]:
-        """Writes the usable faces of a photograph; returns its rows of the table, one at least."""
-        faces = self.finder(photo)
-        if not faces:
-            return [{"source": relative, "status": "no_face", "reason": "the detector finds no face"}]
-        if self.options.largest_only:
-            faces = faces[:1]
-        return [self._face(relative, number, photo, face) for number, face in enumerate(faces, 1)]
-
-    def _face(self, relative: str, number: int, photo: np.ndarray, face: FoundFace) -> dict[str, Any]:
-        aligned, padding = cut_out(photo, face.transform, self.options.size)
-        row: dict[str, Any] = {"source": relative, "face": number}
-        row |= dict(zip(("x0", "y0", "x1", "y1"), (round(side, 2) for side in face.box), strict=True))
-        row |= {"probability": round(face.probability, 5)}
-        row |= {
-            f"{name}_{axis}": round(float(value), 2)
-            for name, point in zip(POINTS, face.landmarks, strict=True)
-            for axis, value in zip("xy", point, strict=True)
-        }
-        row |= {
-            "angle_deg": round(face.transform.angle_deg, 2),
-            "eye_distance_px": round(face.eye_distance_px, 2),
-            "padding": round(padding, 4),
-            "sharpness": round(sharpness(photo, face.transform), 4),
-        }
-        status, reason = self._judge(row, face)
-        if status == "ok":
-            name = PurePosixPath(relative)
-            row["file"] = f"{FACES}/{name.with_name(short_name(name.name))}_{number}.png"
-            files.save_image(self.output / row["file"], aligned)
-        return row | {"status": status, "reason": reason}
-
-    def _judge(self, row: Mapping[str, Any], face: FoundFace) -> tuple[str, str]:
-        """Status and reason."""
-        limits = self.options
-        if row["probability"] < limits.min_probability:
-            return "unsure", f"probability {row['probability']:.3f} is below {limits.min_probability:g}"
-        if face.side_px < limits.min_face:
-            return "too_small", f"its box has {face.side_px:.0f} px, fewer than {limits.min_face:g}"
-        if row["sharpness"] < limits.min_sharpness:
-            return "too_blurred", f"sharpness {row['sharpness']:.4f} is below {limits.min_sharpness:g}"
-        if row["padding"] > limits.max_padding:
-            return "outside", f"{row['padding']:.0%} would lie outside, more than {limits.max_padding:.0%}"
-        return "ok", ""
-
-
 def prepare_output(tool: Tool, options: Any, output: Path) -> None:
     """Start over with --force, go on with the same options, refuse others.
 
@@ -130,9 +99,7 @@ def prepare_output(tool: Tool, options: Any, output: Path) -> None:
         for name in (FACES, TABLE, SHEET, JOURNAL, RECORD):
             files.remove(output / name)
     elif record.exists():
-        with tool.foreseen(
-            ValueError, LookupError, AttributeError, TypeError, mend=f"Start over:\n    {again}"
-        ):
+        with tool.foreseen(ValueError, mend=f"Start over:\n    {again}"):
             changed = differences(files.read_json(record), wanted)
         if changed:
             raise UserError(
@@ -159,7 +126,6 @@ def align_all(
     finder = FaceFinder(
         tool.device, options.detection_size, options.min_face / 2, options.min_probability, options.rotations
     )
-    aligner = Aligner(finder, options, output)
     journal_file = Journal(output / JOURNAL, ("photo", "faces"), "photo", str, tool.check_stop)
     with journal_file as journal:
         missing = {key: path for key, path in photos.items() if key not in journal}
@@ -167,33 +133,73 @@ def align_all(
             for key, photo in read_ahead(missing, lambda key: read_photo(missing[key])):
                 source = json.loads(key)[0]
                 try:
-                    rows = aligner(source, photo.result())
+                    rows = align_photo(finder, options, output, source, photo.result())
                 except ImageFileError as error:
                     rows = [{"source": source, "status": "unreadable", "reason": str(error)}]
                 journal.append({"photo": key, "faces": json.dumps(rows)})
                 progress.update()
         stored = {key: json.loads(row["faces"]) for key, row in journal.rows.items()}
-    rows = [checked_row(output, row) for key in photos for row in stored[key]]
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    table = pd.DataFrame([row for key in photos for row in stored[key]], columns=list(COLUMNS))
     table["face"] = table["face"].astype("Int64")
     current = set(table["file"].dropna())
-    old = [row["file"] for key, rows in stored.items() if key not in photos for row in rows if "file" in row]
-    return table.sort_values(["source", "face"], ignore_index=True), sorted(set(old) - current)
+    old = {row["file"] for key in stored.keys() - photos for row in stored[key] if "file" in row}
+    for row in table.index[table["file"].notna()]:
+        name = table.at[row, "file"]
+        if not (output / name).exists():  # a person who deletes a face does not want it
+            reason = f"{name} was deleted; --force makes it again"
+            table.loc[row, ["file", "status", "reason"]] = [None, "removed", reason]
+    return table.sort_values(["source", "face"], ignore_index=True), sorted(old - current)
 
 
-def checked_row(output: Path, row: dict[str, Any]) -> dict[str, Any]:
-    """A stored row of the table; a face whose file a person deleted was unwanted and is no longer "ok"."""
-    if "file" not in row or (output / row["file"]).exists():
-        return row
-    reason = f"{row['file']} was deleted; --force makes it again"
-    return {**row, "file": None, "status": "removed", "reason": reason}
+def read_photo(path: Path) -> np.ndarray:
+    """uint8 [H, W, 3] RGB, turned as its EXIF orientation says; `ImageFileError` if it cannot be used."""
+    photo = read_image(path)
+    if max(photo.shape) > MAX_SIDE_PX:
+        raise ImageFileError(f"too large: a side has more than {MAX_SIDE_PX:,} pixels")
+    return photo
 
 
-def training_command(tool: Tool, output: Path) -> str:
-    """The command that teaches the bundled generator these faces."""
-    start, plan, result = map(short_path, (TRAINING_START, TRAINING_PLAN, output.parent / "base_generator"))
-    words = ("--folder", short_path(output), "--init", start, "--plan", plan, "--out", result)
-    return tool.command("train_stylegan", *words)
+def align_photo(
+    finder: FaceFinder, options: Any, output: Path, source: str, photo: np.ndarray
+) -> list[dict[str, Any]]:
+    """Write the usable faces of a photograph; returns its rows of the table, one at least."""
+    faces = finder(photo)
+    if not faces:
+        return [{"source": source, "status": "no_face", "reason": "the detector finds no face"}]
+    rows = []
+    for number, face in enumerate(faces[:1] if options.largest_only else faces, 1):
+        aligned, padding = cut_out(photo, face.transform, options.size)
+        row: dict[str, Any] = {"source": source, "face": number}
+        row |= {side: round(value, 2) for side, value in zip(BOX, face.box, strict=True)}
+        row |= {"probability": round(face.probability, 5)}
+        for name, point in zip(POINTS, face.landmarks, strict=True):
+            row |= {f"{name}_{axis}": round(float(value), 2) for axis, value in zip("xy", point, strict=True)}
+        row |= {
+            "angle_deg": round(face.transform.angle_deg, 2),
+            "eye_distance_px": round(face.eye_distance_px, 2),
+            "padding": round(padding, 4),
+            "sharpness": round(sharpness(photo, face.transform), 4),
+        }
+        status, reason = judge(options, row, face)
+        if status == "ok":
+            name = PurePosixPath(source)
+            row["file"] = f"{FACES}/{name.with_name(short_name(name.name))}_{number}.png"
+            files.save_image(output / row["file"], aligned)
+        rows.append(row | {"status": status, "reason": reason})
+    return rows
+
+
+def judge(limits: Any, row: Mapping[str, Any], face: FoundFace) -> tuple[str, str]:
+    """Status and reason."""
+    if row["probability"] < limits.min_probability:
+        return "unsure", f"probability {row['probability']:.3f} is below {limits.min_probability:g}"
+    if face.side_px < limits.min_face:
+        return "too_small", f"its box has {face.side_px:.0f} px, fewer than {limits.min_face:g}"
+    if row["sharpness"] < limits.min_sharpness:
+        return "too_blurred", f"sharpness {row['sharpness']:.4f} is below {limits.min_sharpness:g}"
+    if row["padding"] > limits.max_padding:
+        return "outside", f"{row['padding']:.0%} would lie outside, more than {limits.max_padding:.0%}"
+    return "ok", ""
 
 
 def save_sheet(output: Path, names: Sequence[str]) -> None:
@@ -205,29 +211,3 @@ def save_sheet(output: Path, names: Sequence[str]) -> None:
         cells.append(np.asarray(face.resize((SHEET_FACE_PX, SHEET_FACE_PX), Image.Resampling.LANCZOS)))
     labels = [short_name(name.removeprefix(f"{FACES}/").removesuffix(".png"), LABEL_BYTES) for name in chosen]
     files.save_image(output / SHEET, contact_sheet(cells, min(SHEET_COLUMNS, len(cells)), labels))
-
-
-def align(tool: Tool, options: Any, output: Path, photos: Mapping[str, Path]) -> None:
-    """Align what is missing, then write the table and the contact sheet and say what came out.
-
-    Args:
-        output: nobody else works in it meanwhile.
-        photos: as of `list_photos`.
-    """
-    prepare_output(tool, options, output)
-    table, outdated = align_all(tool, options, output, photos)
-    for name in outdated:
-        files.remove(output / name)
-    write_csv(output / TABLE, table)
-    usable = table[table["status"] == "ok"]
-    counts = ", ".join(f"{count} {status}" for status, count in table["status"].value_counts().items())
-    tool.log(f"{len(usable)} faces of {options.size} px from {len(photos)} photographs ({counts})")
-    if usable.empty:
-        raise UserError(f"No face is usable. The reasons stand in {output / TABLE}; mend them or the limits.")
-    save_sheet(output, usable["file"].tolist())
-    tool.finish(
-        {"faces": f"{len(usable)} usable", "photographs": str(len(photos)), "rows by status": counts},
-        [str(output / SHEET), str(output / TABLE)],
-    )
-    tool.log(f"look at {output / SHEET} and {output / TABLE}")
-    tool.log(f"next: {training_command(tool, output)}")

@@ -22,13 +22,17 @@ TURNED_AWAY = 0.005  # share of the candidates beyond all that were kept, by whi
 
 def load_latents(stage: Stage) -> Tensor:
     """w of all candidates: float32 [N, w_dim], row n of image n."""
-
     mend = f"Make it anew: {stage.command('01_generate_candidates', '--force')}"
     with stage.foreseen(WeightsFileError, mend=mend):
         tensors, _ = read_safetensors(stage.workspace / LATENTS)
         if "w" not in tensors or tensors["w"].dim() != 2:
             raise WeightsFileError(f"{LATENTS} has no table of latents 'w'.")
         return tensors["w"].float()
+
+
+def read_filter_table(stage: Stage) -> pd.DataFrame:
+    """What stage 02 says of every candidate."""
+    return stage.read_csv(FILTER_TABLE, ("img_no", *FILTERS, "kept"))
 
 
 @dataclass(frozen=True)
@@ -69,15 +73,12 @@ def kept_sides(table: pd.DataFrame) -> dict[str, KeptSide | None]:
 
 
 def fit_editor(stage: Stage) -> LinearEditor | None:
-    """Linear model of the candidates' latents with the boundaries of what was kept; None where there are too
-    few candidates to fit one.
+    """Linear model of the candidates' latents with the boundaries of what was kept; None if it cannot be
+    fitted, as with too few candidates.
     """
-
     w = load_latents(stage)
     numbers, scores = read_scores(stage)
-    table = (
-        stage.read_csv(FILTER_TABLE, ("img_no", *FILTERS, "kept")).set_index("img_no").reindex(range(len(w)))
-    )
+    table = read_filter_table(stage).set_index("img_no").reindex(range(len(w)))
     is_known = table[list(FILTERS)].notna().all(axis=1).to_numpy(copy=True)
     if not is_known.all():
         stage.log(f"linear start: {(~is_known).sum()} candidates that stage 02 could not read do not count")
@@ -106,8 +107,7 @@ def fit_editor(stage: Stage) -> LinearEditor | None:
 
 def load_filters(stage: Stage) -> tuple[nn.Module, ...]:
     """Frozen filter networks whose logits are positive for what was kept; none where both sides were."""
-
-    sides = kept_sides(stage.read_csv(FILTER_TABLE, ("img_no", *FILTERS, "kept")))
+    sides = kept_sides(read_filter_table(stage))
     for name in (name for name, side in sides.items() if side is None):
         stage.log(f"the loss has no {name} term: stage 02 kept candidates on both sides")
     kept = (side for side in sides.values() if side is not None)

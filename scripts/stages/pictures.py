@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +25,7 @@ SUFFIXES = (
 RESULTS = {"align_photos.json": "align_photos.py", "train_log.csv": "train_stylegan.py"}
 LONGEST_NAME_BYTES = 200  # of the 255 of file systems; temporary names and numbers need some
 SHOWN_COUNT = 3
+MOST_THREADS = 8
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -67,28 +69,25 @@ def find_pictures(folder: Path, output: Path | None = None, deep: bool = True) -
     paths: list[Path] = []
     left_out: dict[Path, str] = {}
     searched = set(folder.resolve().parents)  # a link to one of them would lead here again
-    folders, links = deque([folder]), deque[Path]()
-    while folders or links:
+
+    def leave_out(error: OSError) -> None:
+        left_out[Path(error.filename)] = f"unreadable: {error.strerror}"
+
+    for top, folders, names in os.walk(folder, followlinks=True, onerror=leave_out):
+        here = Path(top)
+        if here.resolve() in searched:
+            left_out[here] = "a link to a folder that is searched anyway"
+            folders.clear()
+            continue
+        searched.add(here.resolve())
+        inside = [path for path in map(here.joinpath, [*folders, *names]) if path.resolve() != results]
+        reasons = {path: _why_left_out(path, deep) for path in inside}
+        left_out |= {path: reason for path, reason in reasons.items() if reason}
+        wanted = [path for path, reason in reasons.items() if not reason]
+        paths += (path for path in wanted if not path.is_dir())
         # Links come last, so that what lies in the folder itself has its own name.
-        top = folders.popleft() if folders else links.popleft()
-        if top.resolve() in searched:
-            left_out[top] = "a link to a folder that is searched anyway"
-            continue
-        searched.add(top.resolve())
-        try:
-            inside = sorted(top.iterdir())
-        except OSError as error:
-            left_out[top] = f"unreadable: {error.strerror}"
-            continue
-        for path in inside:
-            if path.is_dir() and path.resolve() == results:
-                continue
-            if reason := _why_left_out(path, deep):
-                left_out[path] = reason
-            elif not path.is_dir():
-                paths.append(path)
-            else:
-                (links if path.is_symlink() else folders).append(path)
+        inner = sorted((path.is_symlink(), path.name) for path in wanted if path.is_dir())
+        folders[:] = [name for _, name in inner]
 
     def name(path: Path) -> str:
         return plain_text(path.relative_to(folder).as_posix())
@@ -135,24 +134,30 @@ def read_recorded(
 
 
 def read_ahead(
-    keys: Iterable[Key], read: Callable[[Key], Value], ahead: int = 1
+    keys: Iterable[Key], read: Callable[[Key], Value], ahead: int = 1, threads: int = 1
 ) -> Iterator[tuple[Key, Future[Value]]]:
     """Each key with what `read` gives for it; the next ones are read while the caller works on one.
 
     Args:
-        ahead: how many may wait. They are read one after the other.
+        ahead: how many may wait.
+        threads: how many are read at the same time.
 
     Yields:
         a key and its future, whose `result` returns what was read or raises what `read` raised.
     """
     waiting: deque[tuple[Key, Future[Value]]] = deque()
-    with ThreadPoolExecutor(1) as reader:
+    with ThreadPoolExecutor(threads) as pool:
         for key in keys:
-            waiting.append((key, reader.submit(read, key)))
+            waiting.append((key, pool.submit(read, key)))
             if len(waiting) > ahead:
                 yield waiting.popleft()
         while waiting:
             yield waiting.popleft()
+
+
+def reader_threads(tool: Tool) -> int:
+    """How many pictures are read at the same time: the cores, at most eight, unless --threads says it."""
+    return tool.options.threads or min(MOST_THREADS, os.cpu_count() or 1)
 
 
 def plain_text(name: str) -> str:

@@ -55,11 +55,9 @@ def align(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
     def run(*arguments: object) -> int:
         words = ["--photos", photos, "--workspace", tmp_path / "ws", "--device", "cpu", *LIMITS, *arguments]
         monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, words)])
-        try:
+        with pytest.raises(SystemExit) as stop:
             runpy.run_path(str(SCRIPT), run_name="__main__")
-        except SystemExit as stop:
-            return stop.code or 0
-        return 0
+        return stop.value.code or 0
 
     return run
 
@@ -118,9 +116,15 @@ def test_table_files_resume_and_changed_photos(align, photos: Path, tmp_path: Pa
     assert not untouched.exists()
 
 
-def test_other_options_need_force(align, photos: Path, tmp_path: Path, capsys) -> None:
-    for path in [*photos.glob("*.*")]:
+@pytest.fixture
+def one_photo(photos: Path) -> Path:
+    """The folder with a single photograph, in a subfolder."""
+    for path in photos.glob("*.*"):
         path.unlink()
+    return photos
+
+
+def test_other_options_need_force(align, one_photo: Path, tmp_path: Path, capsys) -> None:
     assert align() == 0
     assert align("--size", "128") == 5
     message = capsys.readouterr().err
@@ -135,64 +139,47 @@ def test_other_options_need_force(align, photos: Path, tmp_path: Path, capsys) -
 
 
 def test_odd_names_and_blocks_cost_nobody_else_a_row(
-    align, photos: Path, portrait: Image.Image, tmp_path: Path, capsys
+    align, one_photo: Path, portrait: Image.Image, tmp_path: Path, capsys
 ) -> None:
-    for path in photos.glob("*.*"):
-        path.unlink()
-    long = "x" * 249 + ".png"
-    for name in ("Screenshot 9.41\u202fAM.png", "no\xa0break \u200d.png", "two\nlines.png", long):
-        portrait.save(photos / name)
-    portrait.save(os.fsencode(photos) + b"/caf\xe9.png", "PNG")
-    (photos / "odd.jpg").write_bytes(with_odd_exif(portrait.transpose(Image.Transpose.ROTATE_90)))
-    (photos / "cut.jpg").write_bytes((photos / "odd.jpg").read_bytes()[:3000])
-    (photos / "gone.png").symlink_to(photos / "nowhere.png")
+    names = ["Screenshot 9.41\u202fAM.png", "no\xa0break \u200d.png", "two\nlines.png", "x" * 249 + ".png"]
+    for name in names:
+        portrait.save(one_photo / name)
+    portrait.save(os.fsencode(one_photo) + b"/caf\xe9.png", "PNG")
+    (one_photo / "odd.jpg").write_bytes(with_odd_exif(portrait.transpose(Image.Transpose.ROTATE_90)))
+    (one_photo / "cut.jpg").write_bytes((one_photo / "odd.jpg").read_bytes()[:3000])
+    (one_photo / "gone.png").symlink_to(one_photo / "nowhere.png")
+    names[2:3] = ["two\\x0alines.png", "caf\\xe9.png", "odd.jpg", "album one/good.png"]
     for _ in range(2):  # and goes on from its own journal
         assert align() == 0
         table = pd.read_csv(tmp_path / "ws/aligned/aligned.csv", keep_default_na=False).set_index("source")
-        status = table["status"].to_dict()
-        assert status.pop("cut.jpg") == "unreadable"
-        assert status == dict.fromkeys(
-            [
-                "album one/good.png",
-                "Screenshot 9.41\u202fAM.png",
-                "no\xa0break \u200d.png",
-                "two\\x0alines.png",
-                "caf\\xe9.png",
-                "odd.jpg",
-                long,
-            ],
-            "ok",
-        )
-        written = [tmp_path / "ws/aligned" / name for name in table["file"] if name]
-        assert len(set(written)) == 7 and all(path.is_file() for path in written)
+        assert table["status"].to_dict() == {"cut.jpg": "unreadable"} | dict.fromkeys(names, "ok")
+        written = {tmp_path / "ws/aligned" / name for name in table["file"] if name}
+        assert len(written) == 7 and all(path.is_file() for path in written)
         assert "left out gone.png: a link to nothing" in capsys.readouterr().out
     upright, turned = (
-        Image.open(written[i]) for i in (0, list(table[table.file != ""].index).index("odd.jpg"))
+        np.asarray(Image.open(tmp_path / "ws/aligned" / table.loc[name, "file"])).astype(int)
+        for name in ("album one/good.png", "odd.jpg")
     )
-    assert np.abs(np.asarray(upright).astype(int) - np.asarray(turned)).mean() < 4
+    assert np.abs(upright - turned).mean() < 4
 
 
-def test_results_among_the_photographs_are_none_of_them(align, photos: Path, capsys) -> None:
-    for path in photos.glob("*.*"):
-        path.unlink()
+def test_results_among_the_photographs_are_none_of_them(align, one_photo: Path, capsys) -> None:
     for _ in range(2):
-        assert align("--out", photos / "faces of all") == 0
+        assert align("--out", one_photo / "faces of all") == 0
         assert "1 faces of 64 px from 1 photographs" in capsys.readouterr().out
-    assert align("--out", photos / "others") == 0
+    assert align("--out", one_photo / "others") == 0
     said = capsys.readouterr().out
     assert "1 faces of 64 px from 1 photographs" in said
     assert "left out faces of all: results of align_photos.py" in said
-    assert align("--out", photos) == 5
+    assert align("--out", one_photo) == 5
     assert "Name another folder for the results" in capsys.readouterr().err
 
 
-def test_nothing_to_align(align, photos: Path, tmp_path: Path, capsys) -> None:
-    (photos / "album one/good.png").unlink()
-    for path in photos.glob("*.*"):
-        path.unlink()
+def test_nothing_to_align(align, one_photo: Path, tmp_path: Path, capsys) -> None:
+    (one_photo / "album one/good.png").unlink()
     assert align() == 5
     assert "holds no picture" in capsys.readouterr().err
-    Image.new("RGB", (90, 70), (90, 120, 150)).save(photos / "empty.png")
+    Image.new("RGB", (90, 70), (90, 120, 150)).save(one_photo / "empty.png")
     assert align() == 5
     assert "No face is usable" in capsys.readouterr().err
     assert align("--photos", tmp_path / "nowhere") == 5

@@ -78,9 +78,10 @@ def test_every_threshold_leaves_the_boundary_and_the_term(tmp_path: Path, thresh
 def test_men_are_on_the_other_side(tmp_path: Path) -> None:
     world = World(tmp_path, None)
     kept = (world.table["gender"] <= 0.6) & (world.table["quality"] >= 0.9)
-    world.table.assign(kept=kept.astype(int)).to_csv(tmp_path / paths.FILTER_TABLE, index=False)
+    table = world.table.assign(kept=kept.astype(int))
+    table.to_csv(tmp_path / paths.FILTER_TABLE, index=False)
     assert [term.side for term in candidate_latents.load_filters(world.stage)] == [-1, 1]
-    side = candidate_latents.kept_sides(world.table.assign(kept=kept.astype(int)))["gender"]
+    side = candidate_latents.kept_sides(table)["gender"]
     assert side.limit == pytest.approx(0.6, abs=0.02)
     assert side.has(np.array([0.1, 0.55, 0.7])).tolist() == [True, True, False]
 
@@ -97,12 +98,10 @@ def test_candidates_without_a_reading_count_on_neither_side(tmp_path: Path) -> N
     whole = World(tmp_path / "whole", 0.7)
     unread = np.flatnonzero(whole.w[:, 0] > 0.8)[::2]  # surely women, had they been read
     assert len(unread) > 40
-    editor = World(tmp_path / "holes", 0.7, unread).editor()
-    expected = whole.editor()
+    world = World(tmp_path / "holes", 0.7, unread)
+    editor, expected = world.editor(), whole.editor()
+    assert f"{len(unread)} candidates that stage 02 could not read do not count" in world.log()
     cosine = torch.cosine_similarity(editor.boundary_effect, expected.boundary_effect, dim=0)
     assert cosine.min() > 0.97
-    holes = World(tmp_path / "holes", 0.7, unread)
-    holes.editor()
-    assert f"{len(unread)} candidates that stage 02 could not read do not count" in holes.log()
     read = editor.boundary_effect[0] * 0.8 + editor.boundary_offset
     assert read[0] > 0  # those who look like them are women

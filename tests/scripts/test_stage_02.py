@@ -1,4 +1,4 @@
-"""The filter stage: labels it refuses, files it writes, kill and resume, unreadable pictures."""
+"""The filter stage: labels and networks it refuses, files it writes, kill and resume, unreadable pictures."""
 
 import json
 import shutil
@@ -13,7 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from scripts.pipeline import UserError
+from cnn.models import FilterCNN, gender_config, quality_config, save_filter_cnn
+from cnn.oracle import Oracle, OracleConfig, save_oracle
 from scripts.pipeline.layers import REPOSITORY
 from scripts.stages.filtering import excluded, hand_labels
 from scripts.stages.workspace import FILTERS, LABELS, LABELS_RECORD
@@ -58,24 +59,24 @@ def set_value(column: str, value: object) -> Callable[[pd.DataFrame], pd.DataFra
     return change
 
 
+def same(table: pd.DataFrame) -> pd.DataFrame:
+    return table
+
+
 BAD_LABELS = {
     "other value": (set_value("gender", 2), {}, "has the gender '2'; only 0 and 1"),
     "text": (set_value("quality", "good"), {}, "only 0 and 1"),
     "empty": (set_value("quality", None), {}, "only 0 and 1"),
-    "duplicate": (lambda table: table.iloc[[*range(23), 0]], {}, "000000.jpg is labelled more than once"),
+    "duplicate": (set_value("img_name", "other/000000.jpg"), {}, "000000.jpg is labelled more than once"),
     "gap": (lambda table: table.drop(index=[4, 5]), {"count": 22}, "skips 2"),
     "lost rows": (lambda table: table.head(20), {}, "has 20 rows, but"),
     "missing column": (lambda table: table.drop(columns="quality"), {}, "no column 'quality'"),
     "unknown picture": (set_value("img_name", "000099.jpg"), {}, "000099.jpg"),
-    "one class": (lambda table: table.assign(quality=1), {}, "0 pictures with quality 0"),
-    "too few of a class": (
-        lambda table: table.assign(quality=[0] + [1] * 23),
-        {},
-        "1 pictures with quality 0 and 23 with quality 1",
-    ),
+    "too few": (lambda table: table.assign(quality=[0] + [1] * 23), {}, "1 pictures with quality 0 and 23"),
     "no rows": (lambda table: table.head(0), {"count": 0}, "no rows"),
-    "other weights": (lambda table: table, {"weights_id": "ffff"}, "weights ffff"),
-    "other seeds": (lambda table: table, {"seed": 0}, "01_generate_candidates"),
+    "other weights": (same, {"weights_id": "ffff"}, "weights ffff"),
+    "other seeds": (same, {"seed": 0}, "01_generate_candidates"),
+    "no record": (same, {"count": None}, "make_labels.py --workspace"),
 }
 
 
@@ -89,6 +90,24 @@ def test_wrong_labels_are_refused(workspace: Path, in_process: Callable, name: s
     assert code == 5
     assert message in errors
     assert (workspace / LABELS).read_bytes() == before
+    assert not (workspace / "cnn/models").exists()
+
+
+@pytest.mark.parametrize(
+    ("gone", "expected", "messages"),
+    [
+        (LABELS_RECORD, 5, ["make_labels.py --workspace"]),
+        (LABELS, 3, ["label_images.py --workspace", "00_fetch_weights"]),
+        ("stylegan/synthesize_results/000030.jpg", 5, ["000030.jpg", "01_generate_candidates.py"]),
+    ],
+)
+def test_what_is_missing_is_named(
+    workspace: Path, in_process: Callable, gone: str, expected: int, messages: list[str]
+) -> None:
+    (workspace / gone).unlink()
+    code, errors = in_process(SCRIPT, "--workspace", workspace, *QUICK)
+    assert code == expected
+    assert all(message in errors for message in messages)
     assert not (workspace / "cnn/models").exists()
 
 
@@ -109,36 +128,6 @@ def test_labels_as_people_and_spreadsheets_write_them(tmp_path: Path, name: str)
     table = hand_labels.read_table(path, path)
     assert table["img_name"].tolist() == ["000000.jpg", "000001.jpg"]
     assert table[["quality", "gender"]].astype(int).to_numpy().tolist() == [[1, 0], [0, 1]]
-
-
-def test_one_picture_under_two_folders_is_labelled_twice(tmp_path: Path) -> None:
-    path = tmp_path / "labels.csv"
-    path.write_text("img_name,quality,gender\na/000000.jpg,1,0\nb/000000.jpg,1,1\n")
-    with pytest.raises(UserError, match="000000.jpg is labelled more than once"):
-        hand_labels.read_table(path, path)
-
-
-def test_labels_without_a_record_are_refused(workspace: Path, in_process: Callable) -> None:
-    (workspace / LABELS_RECORD).unlink()
-    code, errors = in_process(SCRIPT, "--workspace", workspace, *QUICK)
-    assert code == 5
-    assert "make_labels.py --workspace" in errors
-
-
-def test_missing_labels_name_their_maker(workspace: Path, in_process: Callable) -> None:
-    (workspace / LABELS).unlink()
-    code, errors = in_process(SCRIPT, "--workspace", workspace, *QUICK)
-    assert code == 3
-    assert "label_images.py --workspace" in errors and "00_fetch_weights" in errors
-
-
-def test_vanished_pictures_are_named(workspace: Path, in_process: Callable) -> None:
-    (workspace / "stylegan/synthesize_results/000030.jpg").unlink()
-    code, errors = in_process(SCRIPT, "--workspace", workspace, *QUICK)
-    assert code == 5
-    assert "000030.jpg" in errors
-    assert "01_generate_candidates.py" in errors
-    assert not (workspace / "cnn/models").exists()
 
 
 def test_files_columns_and_the_filter(workspace: Path, in_process: Callable) -> None:
@@ -318,12 +307,6 @@ def test_values_that_mean_nothing_are_refused(in_process: Callable, name: str) -
     assert code == 2 and f"{name} must be" in errors
 
 
-def test_pictures_are_not_enlarged(workspace: Path, in_process: Callable) -> None:
-    code, errors = in_process(SCRIPT, "--workspace", workspace, *QUICK, "--image-size", 128)
-    assert code == 5
-    assert "the candidates have 64 px" in errors
-
-
 def test_a_killed_run_goes_on_and_ends_the_same(
     workspace: Path, in_process: Callable, start_script: Callable
 ) -> None:
@@ -353,8 +336,6 @@ def test_a_killed_run_goes_on_and_ends_the_same(
 
 def test_labels_of_a_network(workspace: Path, in_process: Callable, tmp_path: Path) -> None:
     """make_labels on a workspace: marked as machine-made, accepted by the filter, never over a person's."""
-    from cnn.oracle import Oracle, OracleConfig, save_oracle
-
     torch.manual_seed(0)
     network = tmp_path / "network.safetensors"
     save_oracle(network, Oracle(OracleConfig(("eyes",), stem_channels=2, stage_channels=(4, 4, 4))), {})
@@ -373,3 +354,92 @@ def test_labels_of_a_network(workspace: Path, in_process: Callable, tmp_path: Pa
     assert labels["img_name"].iloc[-1] == "000029.jpg"
     code, errors = in_process(script, *arguments)
     assert code == 0, errors
+
+
+def networks(folder: Path) -> dict[str, bytes]:
+    """Networks of another run of this program, two folds of each property, put into a folder; their bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed, (name, fold) in enumerate((name, fold) for name in FILTERS for fold in range(2)):
+        torch.manual_seed(seed)
+        config = gender_config(64, 1 / 32) if name == "gender" else quality_config(64, 1 / 32)
+        path = folder / f"{name}_model_{fold}.pt"
+        save_filter_cnn(path, FilterCNN(config), {"property": name, "fold": fold})
+    return contents(folder)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_networks_that_are_there_are_used_and_never_lost(workspace: Path, in_process: Callable) -> None:
+    """As in the document, which trains only what is missing; also by --force."""
+    mine = networks(workspace / "cnn/models")
+    command = (SCRIPT, "--workspace", workspace, *QUICK, "--max-epochs", 1)
+    code, errors = in_process(*command)
+    assert code == 0, errors
+    assert contents(workspace / "cnn/models") == mine
+    log = pd.read_csv(workspace / "cnn/log/train_log_gender.csv")
+    assert log["status"].tolist() == ["given", "given"] and log["valid_loss"].isna().all()
+    assert len(pd.read_csv(workspace / "cnn/log/epoch_detail_gender.csv")) == 0
+    record = json.loads((workspace / "_stages/02_filter_candidates/_stage.json").read_text())
+    assert "gender_0, gender_1, quality_0, quality_1" in record["numbers"]["networks not trained here"]
+    judged = pd.read_csv(workspace / "cnn/inference_result/gender.csv")["gender"]
+
+    (workspace / "cnn/models/quality_model_1.pt").unlink()
+    code, errors = in_process(*command, "--keep", "all", "--force")
+    assert code == 0, errors
+    after = contents(workspace / "cnn/models")
+    assert after.pop("quality_model_1.pt") != mine.pop("quality_model_1.pt") and after == mine
+    assert pd.read_csv(workspace / "cnn/log/train_log_quality.csv")["status"].tolist()[0] == "given"
+    assert pd.read_csv(workspace / "cnn/inference_result/gender.csv")["gender"].equals(judged)
+
+    mine = networks(workspace / "cnn/models")  # also in the place of one that was trained here
+    code, errors = in_process(*command, "--force")
+    assert code == 0, errors
+    assert contents(workspace / "cnn/models") == mine
+
+
+def test_a_network_that_was_saved_before_a_kill_is_no_gift(workspace: Path, in_process: Callable) -> None:
+    command = (SCRIPT, "--workspace", workspace, *QUICK, "--max-epochs", 1)
+    code, errors = in_process(*command)
+    assert code == 0, errors
+    folder = workspace / "_stages/02_filter_candidates"
+    before = contents(workspace / "cnn/models")
+    journal = folder / "journal.csv"
+    journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:-1]))  # the last row is missing
+    record = folder / "_stage.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"state": "running"}))
+    code, errors = in_process(*command)
+    assert code == 0, errors
+    assert set(pd.read_csv(workspace / "cnn/log/train_log_quality.csv")["status"]) <= {"ok", "above limit"}
+    assert contents(workspace / "cnn/models") == before
+    broken = workspace / "cnn/models/gender_model_0.pt"
+    broken.write_bytes(broken.read_bytes()[:500])  # damaged, not anybody's own
+    code, errors = in_process(*command, "--force")
+    assert code == 0, errors
+    assert contents(workspace / "cnn/models") == before
+
+
+@pytest.mark.parametrize("force", [(), ("--force",)])
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (lambda path: torch.save(FilterCNN(gender_config(64, 1 / 32)).state_dict(), path), "is no gender"),
+        (lambda path: save_filter_cnn(path, FilterCNN(gender_config(128, 1 / 32)), {}), "pictures of 128 px"),
+        (
+            lambda path: save_filter_cnn(path, FilterCNN(quality_config(64)), {"property": "quality"}),
+            "it judges quality, not gender",
+        ),
+    ],
+)
+def test_networks_that_cannot_be_used_are_refused_and_kept(
+    workspace: Path, in_process: Callable, content: Callable, why: str, force: tuple[str, ...]
+) -> None:
+    path = workspace / "cnn/models/gender_model_1.pt"
+    path.parent.mkdir()
+    content(path)
+    before = path.read_bytes()
+    code, errors = in_process(SCRIPT, "--workspace", workspace, *QUICK, *force)
+    assert code == 5
+    assert str(path) in errors and why in errors and "Move it away" in errors
+    assert contents(path.parent) == {path.name: before}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -52,17 +52,23 @@ def find_excluded(stage: Stage, candidates: pd.DataFrame, sources: Sequence[Path
                 f"--exclude {source}: {len(unknown)} of {len(names)} names are no candidate's and exclude "
                 f"nobody ({some_of(unknown)})"
             )
-        _check_same_pictures(stage, {copies[name]: paths[n] for name, n in found.items() if name in copies})
+        for copy, path in ((copies[name], paths[n]) for name, n in found.items() if name in copies):
+            if not filecmp.cmp(stage.workspace / path, copy, shallow=False):
+                raise UserError(
+                    f"--exclude {source}: {copy.name} is not the candidate of that name, so the folder "
+                    "belongs to another run and would exclude the wrong people. Copy pictures of this run "
+                    "there, or list the names in a text file."
+                )
         excluded |= dict.fromkeys(found.values(), str(source))
     return excluded
 
 
-def _number(name: str, numbers: Mapping[str, int], known: Mapping[int, str]) -> int | None:
+def _number(name: str, numbers: Mapping[str, int], known: Collection[int]) -> int | None:
     """The candidate that a name means; None if it means none.
 
     Args:
         numbers: file name, casefolded -> img_no.
-        known: img_no of every candidate.
+        known: img_nos of all candidates.
     """
     last = re.split(r"[/\\]", name)[-1].strip()
     if last.casefold() in numbers:
@@ -90,18 +96,3 @@ def _names_in_file(source: Path) -> list[str]:
             "pictures it means. Name the column, or give one picture name per line in a .txt file."
         )
     return [str(name) for name in table[column].dropna()]
-
-
-def _check_same_pictures(stage: Stage, copies: Mapping[Path, str]) -> None:
-    """A picture of another run with the same number must not rule out a candidate.
-
-    Args:
-        copies: file in the excluding folder -> the candidate that it means, relative to the workspace.
-    """
-    for copy, path in copies.items():
-        if not filecmp.cmp(stage.workspace / path, copy, shallow=False):
-            raise UserError(
-                f"--exclude {copy.parent}: {copy.name} is not the candidate of that name, so the folder "
-                "belongs to another run and would exclude the wrong people. Copy pictures of this run there, "
-                "or list the names in a text file."
-            )

@@ -15,10 +15,7 @@ from scripts.pipeline.pictures import contact_sheet
 from scripts.stages.filtering.images import CandidateImages
 from scripts.stages.workspace import FILTER_SHEETS
 
-KEPT_SHEET, REJECTED_SHEET, BORDERLINE_SHEET = FILTER_SHEETS
-SHEET_COUNT = 60
-SHEET_COLUMNS = 12
-SHEET_PICTURE_PX = 128
+SHEET_COUNT, SHEET_COLUMNS, SHEET_PICTURE_PX = 60, 12, 128
 CLASSES = {"gender": ("man", "woman"), "quality": ("bad", "good")}
 SMALLEST = 1e-6  # the tables round probabilities to six digits
 
@@ -49,24 +46,19 @@ def save_sheets(stage: Stage, options: Any, images: CandidateImages, table: pd.D
     Returns:
         Workspace-relative paths of the sheets that have pictures.
     """
-    judged = table[table["status"] == "ok"]
-    nearest = judged[judged["source"] == "network"]
-    nearest = nearest.assign(margin=margins(nearest, options))
-    nearest = nearest.loc[nearest["margin"].abs().sort_values().index[:SHEET_COUNT]].sort_values("margin")
-    selections = {
-        KEPT_SHEET: judged[judged["kept"] == 1],
-        REJECTED_SHEET: table[(table["kept"] == 0) & (table["status"] != "failed")],
-        BORDERLINE_SHEET: nearest,
-    }
+    seen = table[table["status"] != "failed"]
+    judged = seen[(seen["status"] == "ok") & (seen["source"] == "network")]
+    judged = judged.assign(margin=margins(judged, options)).sort_values("margin", key=abs)
+    kinds = (seen[seen["kept"] == 1], seen[seen["kept"] == 0], judged[:SHEET_COUNT].sort_values("margin"))
     written = []
     scale = max(1, SHEET_PICTURE_PX // images.picture_size)
-    for relative, rows in selections.items():
-        rows = rows.head(SHEET_COUNT).set_index("img_no")
-        found, pictures = images.read(rows.index.tolist(), images.picture_size)
-        if found:
-            texts = [f"{rows.at[n, 'gender']:.2f} / {rows.at[n, 'quality']:.2f}" for n in found]
-            stage.save_image(relative, contact_sheet(pictures, SHEET_COLUMNS, texts, scale))
-            written.append(relative)
+    for relative, rows in zip(FILTER_SHEETS, kinds, strict=True):
+        rows = rows[:SHEET_COUNT].set_index("img_no")
+        for found, pictures in images.batches(rows.index.tolist(), SHEET_COUNT, images.picture_size):
+            if found:
+                texts = [f"{rows.at[n, 'gender']:.2f} / {rows.at[n, 'quality']:.2f}" for n in found]
+                stage.save_image(relative, contact_sheet(pictures, SHEET_COLUMNS, texts, scale))
+                written.append(relative)
     return written
 
 
@@ -110,11 +102,9 @@ def _draw_roc(panel: Axes, evaluation: Evaluation) -> None:
 def _draw_confusion(panel: Axes, evaluation: Evaluation, classes: tuple[str, str]) -> None:
     shares = evaluation.confusion / evaluation.confusion.sum(axis=1, keepdims=True)
     panel.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for row in range(2):
-        for column in range(2):
-            text = f"{evaluation.confusion[row, column]}\n{shares[row, column]:.1%}"
-            color = "white" if shares[row, column] > 0.5 else "black"
-            panel.text(column, row, text, ha="center", va="center", color=color)
+    for (row, column), share in np.ndenumerate(shares):
+        text = f"{evaluation.confusion[row, column]}\n{share:.1%}"
+        panel.text(column, row, text, ha="center", va="center", color="white" if share > 0.5 else "black")
     panel.set_xticks([0, 1], [f"below {evaluation.threshold:g}", f"at least {evaluation.threshold:g}"])
     panel.set_yticks([0, 1], classes)
     panel.set(xlabel=f"probability ({classes[1]})", ylabel="label")

@@ -1,8 +1,6 @@
 """The hand labels of the first candidates: reading, checking, and knowing which pictures they are for.
 
-Beside the table lies a JSON file of the same name that records the pictures the labels were made for:
-the id of the generator's weights, the seed of image 0, the number of labels, and who made them. It may
-also name candidates that were skipped and those that were labelled out of turn, as the most uncertain.
+Beside the table lies a JSON file of the same name that records the pictures the labels were made for.
 """
 
 from __future__ import annotations
@@ -12,14 +10,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from scripts.pipeline import MissingInputError, Stage, Tool, UserError, files, tables
+from scripts.pipeline import MissingInputError, Stage, Tool, UserError, files
+from scripts.stages.label_tables import numbers_by_name, read_label_table
+from scripts.stages.pictures import some_of
 from scripts.stages.workspace import CANDIDATES, FILTERS, LABELS, LABELS_RECORD
 
 COLUMNS = ("img_name", "quality", "gender")
 LABEL_SCRIPT, MACHINE_LABEL_SCRIPT = "label_images", "make_labels"
 MACHINE = "machine"
 EARLIER_MACHINE = "oracle"  # workspaces made before the labels had a network of their own
-EXAMPLE_COUNT = 3
 
 
 @dataclass(frozen=True)
@@ -69,22 +68,39 @@ def load_labels(
     """
     labels = read_labels(stage)
     record = read_record(stage)
-    _check_record_count(record, labels)
-    labels = labels.head(label_count or len(labels)).copy()
+    if record.count != len(labels):
+        raise UserError(
+            f"{LABELS} has {len(labels)} rows, but {LABELS_RECORD} says {record.count}, so rows were lost or "
+            "added. Bring the complete table back, or correct the count if the change is meant."
+        )
+    if not len(labels):
+        raise UserError(f"{LABELS} has no rows, so there is nothing to learn from. Label some pictures.")
     _check_made_for(stage, record, candidates)
-    labels["img_no"] = _image_numbers(labels, candidates)
-    _check_gaps(stage, record, labels)
-    _check_classes(labels, fold_count)
+    labels = labels.head(label_count or len(labels))
+    numbers = numbers_by_name(candidates)
+    unknown = [name for name in labels["img_name"] if name not in numbers]
+    if unknown:
+        raise UserError(
+            f"{LABELS} labels {len(unknown)} pictures that are not in {CANDIDATES} ({some_of(unknown)}), so "
+            f"it cannot belong to these candidates. Write names as there, such as {next(iter(numbers))}; if "
+            "they are, generate as many candidates as were labelled, or use only the first labels "
+            "(--label-count)."
+        )
+    labels = labels.assign(img_no=labels["img_name"].map(numbers))
+    _check_gaps(stage, record, set(labels["img_no"]))
+    for name in FILTERS:
+        sizes = labels[name].value_counts().reindex([0, 1], fill_value=0)
+        if sizes.min() < fold_count:
+            raise UserError(
+                f"{LABELS} has {sizes[0]} pictures with {name} 0 and {sizes[1]} with {name} 1; each of "
+                f"{fold_count} folds needs one of either class to be checked. Label more pictures, or use "
+                "fewer folds (--fold-count)."
+            )
     return labels[["img_no", *FILTERS]].astype("int64").sort_values("img_no", ignore_index=True)
 
 
 def read_labels(tool: Tool) -> pd.DataFrame:
-    """The table as it stands: columns `img_name`, `quality`, `gender` (0 or 1), sorted by `img_name`.
-
-    Raises:
-        MissingInputError: there is none.
-        UserError: a column is missing, a value is neither 0 nor 1, or a picture is labelled twice.
-    """
+    """The label table of the workspace as it stands; errors as `read_table`, and `MissingInputError`."""
     path = tool.workspace / LABELS
     if not path.is_file():
         raise MissingInputError(f"it needs {LABELS}, which is not in {tool.workspace}. {_relabel(tool)}")
@@ -100,24 +116,8 @@ def read_table(path: Path, source: object) -> pd.DataFrame:
     Raises:
         UserError: a column is missing, a value is neither 0 nor 1, or a picture is labelled twice.
     """
-    labels = tables.read_csv(path, COLUMNS, "Mend it with an editor, then run the same command again.")
-    labels = labels.assign(img_name=file_names(labels["img_name"])).sort_values("img_name", ignore_index=True)
-    check_values(labels, source)
-    return labels
-
-
-def file_names(names: pd.Series) -> pd.Series:
-    """Names of pictures without the folders, of any system, that a person or a program wrote before them."""
-    return names.astype(str).str.strip().str.replace("\\", "/", regex=False).str.rsplit("/", n=1).str[-1]
-
-
-def check_values(labels: pd.DataFrame, source: object) -> None:
-    """Raise `UserError` unless gender and quality are 0 or 1 and each picture has one row.
-
-    Args:
-        labels: columns `img_name`, `quality` and `gender`.
-        source: what messages call the table.
-    """
+    mend = "Mend it with an editor, then run the same command again."
+    labels = read_label_table(path, FILTERS, source, mend)
     for name in FILTERS:
         wrong = labels[~labels[name].isin([0, 1])]
         if len(wrong):
@@ -127,44 +127,7 @@ def check_values(labels: pd.DataFrame, source: object) -> None:
                 f"(gender 0 = man, 1 = woman; quality 0 = bad, 1 = good). {len(wrong)} rows are wrong: edit "
                 "them, then run the same command again."
             )
-    repeated = labels.loc[labels["img_name"].duplicated(), "img_name"]
-    if len(repeated):
-        raise UserError(
-            f"{source}: {repeated.iloc[0]} is labelled more than once, and the rows may contradict each "
-            "other. Keep one row per picture, then run the same command again."
-        )
-
-
-def _image_numbers(labels: pd.DataFrame, candidates: pd.DataFrame) -> pd.Series:
-    numbers = dict(
-        zip(candidates["img_path"].str.rsplit("/", n=1).str[-1], candidates["img_no"], strict=True)
-    )
-    found = labels["img_name"].map(numbers)
-    if found.isna().any():
-        unknown = labels.loc[found.isna(), "img_name"].tolist()
-        raise UserError(
-            f"{LABELS} labels {len(unknown)} pictures that are not in {CANDIDATES} "
-            f"({', '.join(map(str, unknown[:EXAMPLE_COUNT]))}), so it cannot belong to these candidates. "
-            f"Write names as there, such as {next(iter(numbers), '000000.jpg')}; if they are, generate as "
-            "many candidates as were labelled, or use only the first labels (--label-count)."
-        )
-    return found.astype("int64")
-
-
-def _check_gaps(tool: Tool, record: LabelRecord, labels: pd.DataFrame) -> None:
-    if not len(labels):
-        raise UserError(f"{LABELS} has no rows, so there is nothing to learn from. Label some pictures.")
-    present = set(labels["img_no"])
-    in_turn = present - record.most_uncertain
-    end = max(in_turn) + 1 if in_turn else 0
-    missing = [n for n in range(end) if n not in present and n not in record.skipped]
-    if missing:
-        raise UserError(
-            f"{LABELS} skips {len(missing)} of the first {end} candidates (img_no "
-            f"{', '.join(map(str, missing[:EXAMPLE_COUNT]))}), as if rows had been lost; a choice made by "
-            "hand would bias the networks. Remove the rows after the first gap, or label the gaps too:\n    "
-            f"{tool.command(LABEL_SCRIPT, '--count', str(end), '--order', 'number')}"
-        )
+    return labels
 
 
 def read_record(tool: Tool) -> LabelRecord:
@@ -202,14 +165,6 @@ def _relabel(tool: Tool) -> str:
     )
 
 
-def _check_record_count(record: LabelRecord, labels: pd.DataFrame) -> None:
-    if record.count != len(labels):
-        raise UserError(
-            f"{LABELS} has {len(labels)} rows, but {LABELS_RECORD} says {record.count}, so rows were lost or "
-            "added. Bring the complete table back, or correct the count if the change is meant."
-        )
-
-
 def _check_made_for(stage: Stage, record: LabelRecord, candidates: pd.DataFrame) -> None:
     """Refuse labels that were made for the pictures of another generator or other seeds."""
     first = candidates.sort_values("img_no").iloc[0]
@@ -227,12 +182,14 @@ def _check_made_for(stage: Stage, record: LabelRecord, candidates: pd.DataFrame)
     )
 
 
-def _check_classes(labels: pd.DataFrame, fold_count: int) -> None:
-    for name in FILTERS:
-        sizes = labels[name].value_counts().reindex([0, 1], fill_value=0)
-        if sizes.min() < fold_count:
-            raise UserError(
-                f"{LABELS} has {sizes[0]} pictures with {name} 0 and {sizes[1]} with {name} 1; each of "
-                f"{fold_count} folds needs one of either class to be checked. Label more pictures, or use "
-                "fewer folds (--fold-count)."
-            )
+def _check_gaps(tool: Tool, record: LabelRecord, present: set[int]) -> None:
+    """Refuse labels `present` (img_nos) without one of the first candidates that was not skipped."""
+    end = max(present - record.most_uncertain, default=-1) + 1
+    missing = sorted(set(range(end)) - present - record.skipped)
+    if missing:
+        raise UserError(
+            f"{LABELS} skips {len(missing)} of the first {end} candidates (img_no "
+            f"{some_of(list(map(str, missing)))}), as if rows had been lost; a choice made by hand would "
+            "bias the networks. Remove the rows after the first gap, or label the gaps too:\n    "
+            f"{tool.command(LABEL_SCRIPT, '--count', str(end), '--order', 'number')}"
+        )

@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from itertools import islice
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
-from cnn.dataset import resize
-from scripts.pipeline import Stage, UserError
+from cnn.dataset import normalize, resize, to_tensor
+from scripts.pipeline import Tool, UserError
 from scripts.pipeline.image_files import ImageFileError, image_size
-from scripts.stages.pictures import read_ahead, read_recorded
+from scripts.stages.pictures import read_ahead, read_recorded, reader_threads, some_of
 from scripts.stages.stored_rows import RowStore, StoredRows
 from scripts.stages.workspace import CANDIDATES
 
-MOST_THREADS = 8
-BATCHES_AHEAD = 2
 STORED_AT_ONCE = 64
 
 
-def check_images(stage: Stage, candidates: pd.DataFrame) -> None:
+def check_images(tool: Tool, candidates: pd.DataFrame) -> None:
     """Raise `UserError` if pictures of the table are gone; unreadable ones are found when they are read."""
-    missing = [path for path in candidates["img_path"] if not (stage.workspace / path).is_file()]
+    missing = [path for path in candidates["img_path"] if not (tool.workspace / path).is_file()]
     if missing:
         raise UserError(
-            f"{len(missing)} of {len(candidates)} candidates of {CANDIDATES} vanished "
-            f"({', '.join(missing[:3])}), so the "
-            "filter would not see them. Put them back, or generate all of them again:\n    "
-            f"{stage.command('01_generate_candidates', '--force')}"
+            f"{len(missing)} of {len(candidates)} candidates of {CANDIDATES} vanished ({some_of(missing)}), "
+            "so the filter would not see them. Put them back, or generate all of them again:\n    "
+            f"{tool.command('01_generate_candidates', '--force')}"
         )
 
 
@@ -49,12 +46,11 @@ class CandidateImages:
         UserError: no picture can be read, or they are smaller than `image_size`.
     """
 
-    def __init__(self, stage: Stage, candidates: pd.DataFrame, image_size: int = 0) -> None:
-        self._tool = stage
+    def __init__(self, tool: Tool, candidates: pd.DataFrame, image_size: int = 0) -> None:
+        self._tool = tool
         self.paths = dict(zip(candidates["img_no"], candidates["img_path"], strict=True))
         self.reasons: dict[int, str] = {}
-        again = stage.command("01_generate_candidates", "--force")
-        self._mend = f"Generate them again:\n    {again}"
+        self._mend = f"Generate them again:\n    {tool.command('01_generate_candidates', '--force')}"
         self.picture_size = self._first_size()
         self.size = image_size or self.picture_size
         if self.size > self.picture_size:
@@ -62,37 +58,45 @@ class CandidateImages:
                 f"the candidates have {self.picture_size} px, less than --image-size {image_size}, and "
                 "enlarging them would add nothing to see. Use a smaller --image-size, or 0."
             )
-        self._pool = ThreadPoolExecutor(stage.options.threads or min(MOST_THREADS, os.cpu_count() or 1))
 
-    def read(self, img_nos: list[int], size: int = 0) -> tuple[list[int], np.ndarray]:
-        """Numbers and pictures uint8 [N, size, size, 3] of those that can be read; 0 is the usual size."""
-        size = size or self.size
-
-        def attempt(img_no: int) -> np.ndarray | None:
+    def _first_size(self) -> int:
+        for path in self.paths.values():
             try:
-                return resize(read_recorded(self._tool, self.paths[img_no]), size)
-            except ImageFileError as error:
-                self.reasons[img_no] = f"{self.paths[img_no]}: {error}"
-                return None
+                return image_size(self._tool.workspace / path)[1]
+            except ImageFileError:
+                continue
+        raise UserError(
+            f"none of the candidates can be read as a picture, so there is nothing to filter. {self._mend}"
+        )
 
-        found, images = [], np.empty((len(img_nos), size, size, 3), np.uint8)
-        for img_no, image in zip(img_nos, self._pool.map(attempt, img_nos), strict=True):
-            if image is not None:
-                images[len(found)] = image
-                found.append(img_no)
-        return found, images[: len(found)]
+    def read(self, img_no: int) -> np.ndarray:
+        """A picture as it is in its file: uint8 [H, W, 3]; `ImageFileError` if it cannot be read."""
+        return read_recorded(self._tool, self.paths[img_no])
 
-    def batches(self, img_nos: list[int], batch_size: int) -> Iterator[tuple[list[int], np.ndarray]]:
-        """`read` batch by batch; the next ones are decoded while the caller works on this one."""
-        parts = (img_nos[start : start + batch_size] for start in range(0, len(img_nos), batch_size))
-        for _, batch in read_ahead(parts, self.read, BATCHES_AHEAD):
-            yield batch.result()
-
-    def store(self, img_nos: list[int], device: torch.device) -> tuple[list[int], StoredRows]:
-        """Numbers and pictures uint8 [N, 3, size, size] of those that can be read; they stay on the disk.
+    def batches(
+        self, img_nos: list[int], batch_size: int, size: int = 0
+    ) -> Iterator[tuple[list[int], np.ndarray]]:
+        """Numbers and pictures uint8 [N, size, size, 3] of those that can be read, batch by batch.
 
         Args:
-            device: where the rows go that are read from there.
+            size: height and width; 0 is the usual one.
+        """
+        size = size or self.size
+        pictures = read_ahead(
+            img_nos, lambda n: resize(self.read(n), size), batch_size, reader_threads(self._tool)
+        )
+        while part := list(islice(pictures, batch_size)):
+            found, images = [], np.empty((len(part), size, size, 3), np.uint8)
+            for img_no, picture in part:
+                try:
+                    images[len(found)] = picture.result()
+                    found.append(img_no)
+                except ImageFileError as error:
+                    self.reasons[img_no] = f"{self.paths[img_no]}: {error}"
+            yield found, images[: len(found)]
+
+    def store(self, img_nos: list[int]) -> tuple[list[int], StoredRows]:
+        """Numbers and pictures uint8 [N, 3, size, size] of those that can be read; they stay on the disk.
 
         Raises:
             UserError: none can be read.
@@ -106,14 +110,16 @@ class CandidateImages:
             raise UserError(
                 f"none of the labelled pictures can be read, so there is nothing to learn from. {self._mend}"
             )
-        return found, store.rows(device)
+        return found, store.rows(self._tool.device)
 
-    def _first_size(self) -> int:
-        for path in self.paths.values():
-            try:
-                return image_size(self._tool.workspace / path)[1]
-            except ImageFileError:
-                continue
-        raise UserError(
-            f"none of the candidates can be read as a picture, so there is nothing to filter. {self._mend}"
-        )
+    def judge(self, img_nos: list[int], batch_size: int, networks: Mapping[str, nn.Module]) -> pd.DataFrame:
+        """What networks say of the pictures that can be read: columns `img_no` and one per network."""
+        rows = [np.empty((0, 1 + len(networks)))]
+        with self._tool.progress(len(img_nos)) as progress:
+            for found, pictures in self.batches(img_nos, batch_size):
+                if found:
+                    x = normalize(to_tensor(pictures).to(self._tool.device))
+                    outputs = torch.stack([network(x) for network in networks.values()], dim=1)
+                    rows.append(np.column_stack([found, outputs.double().cpu().numpy()]))
+                progress.update(min(batch_size, len(img_nos) - progress.done))
+        return pd.DataFrame(np.concatenate(rows), columns=["img_no", *networks]).astype({"img_no": "int64"})

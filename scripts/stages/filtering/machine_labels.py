@@ -23,10 +23,14 @@ def label_by_network(tool: Tool, options: Any) -> None:
     """Make or read the pictures, label them, write table and record."""
     folder = tool.path(LABELS).parent if options.from_workspace else options.out
     table, record = (folder / Path(name).name for name in (LABELS, LABELS_RECORD))
-    check_not_by_hand(record, table, options)
+    if table.exists() and not options.overwrite:
+        check_machine_made(table, record)
     network = generated_pictures.open_oracle(tool, options.network, NETWORK_TRAINING)
-    make = from_workspace if options.from_workspace else regenerated
-    pictures, weights_id, seed = make(tool, options)
+    if options.from_workspace:
+        pictures, weights_id, seed = read_candidates(tool, options.count)
+    else:
+        weights, weights_id, seed = options.weights, weights_id_of(options.weights), options.seed
+        pictures = generated_pictures.generate_pictures(tool, weights, range(options.count), seed)
     reading = read_pictures(network, pictures)
     labels = pd.DataFrame({"img_name": [f"{img_no:06d}.jpg" for img_no in range(len(pictures))]})
     for name in ("quality", "gender"):
@@ -51,36 +55,28 @@ def label_by_network(tool: Tool, options: Any) -> None:
     tool.log(f"{table}: {len(labels)} labels, {women} women, {bad} of low quality, weights {weights_id}.")
 
 
-def regenerated(tool: Tool, options: Any) -> tuple[np.ndarray, str, int]:
-    """Pictures uint8 [N, H, W, 3] from the weights file, the weights' id and the seed of image 0."""
-    pictures = generated_pictures.generate_pictures(tool, options.weights, range(options.count), options.seed)
-    return pictures, weights_id_of(options.weights), options.seed
-
-
-def from_workspace(tool: Tool, options: Any) -> tuple[np.ndarray, str, int]:
-    """The same of the candidates that stage 01 made."""
+def read_candidates(tool: Tool, count: int) -> tuple[np.ndarray, str, int]:
+    """The first candidates uint8 [N, H, W, 3], the id of their weights and the seed of image 0."""
     path = tool.workspace / CANDIDATES
     command = tool.command("01_generate_candidates")
     generated_pictures.need_file(path, command)
     columns = ("img_no", "img_path", "seed", "weights_id")
-    candidates = tables.read_csv(path, columns, f"Make it anew: {command} --force").head(options.count)
-    if len(candidates) < options.count:
+    candidates = tables.read_csv(path, columns, f"Make it anew: {command} --force").head(count)
+    if len(candidates) < count:
         raise UserError(
-            f"{path} has {len(candidates)} pictures, fewer than --count {options.count} asks for. "
-            "Generate more, or label fewer."
+            f"{path} has {len(candidates)} pictures, fewer than --count {count} asks for. Generate more, or "
+            "label fewer."
         )
+    pictures = np.stack([scores.read_picture(tool, path) for path in candidates["img_path"]])
     first = candidates.iloc[0]
-    pictures = [scores.read_picture(tool, path) for path in candidates["img_path"]]
-    return np.stack(pictures), str(first["weights_id"]), int(first["seed"])
+    return pictures, str(first["weights_id"]), int(first["seed"])
 
 
-def check_not_by_hand(record: Path, table: Path, options: Any) -> None:
+def check_machine_made(table: Path, record: Path) -> None:
     """Raise `UserError` rather than replace labels that cost a person hours."""
-    if options.overwrite or not table.exists():
-        return
     try:
-        made_by = str(files.read_json(record)["made_by"])
-    except (OSError, ValueError, KeyError, TypeError):
+        made_by = str(files.read_json(record).get("made_by", "unknown"))
+    except (OSError, files.TextFileError):
         made_by = "unknown"
     if not is_machine_made(made_by):
         raise UserError(

@@ -8,17 +8,17 @@ from pathlib import Path
 from cnn.models import load_filter_cnn
 from scripts.pipeline import Stage, UserError, files
 from scripts.pipeline.files import sha256_file
-from scripts.stages.workspace import FILTER_NETWORK, FILTER_NETWORKS
+from scripts.stages.workspace import FILTER_NETWORK, FILTER_NETWORKS, FILTERS
 from stylegan.weights_file import WeightsFileError, read_torch
 
-TRAINED = "networks.json"
+TRAINED = "networks.json"  # path -> SHA-256 with which this stage wrote it
 
 
 def begin(stage: Stage, relatives: Iterable[str]) -> None:
     """Start the record in a workspace that has none: `relatives` are the networks trained there already."""
     if not (stage.folder / TRAINED).exists():
-        present = [relative for relative in relatives if (stage.workspace / relative).is_file()]
-        digests = {relative: sha256_file(stage.workspace / relative) for relative in present}
+        paths = {relative: stage.workspace / relative for relative in relatives}
+        digests = {relative: sha256_file(path) for relative, path in paths.items() if path.is_file()}
         files.write_json(stage.folder / TRAINED, digests)
 
 
@@ -48,19 +48,18 @@ def belonging_to_the_user(stage: Stage) -> set[str]:
     }
 
 
-def check_given(stage: Stage, networks: Iterable[tuple[str, int]], image_size: int) -> None:
+def check_given(stage: Stage, fold_count: int, image_size: int) -> None:
     """Raise `UserError` if a person's own network cannot judge these pictures; it is not overwritten.
 
     Args:
-        networks: property and fold of each.
         image_size: height and width of the pictures that the networks see.
     """
     kept = belonging_to_the_user(stage) if stage.options.force else None
-    for name, fold in networks:
-        relative = FILTER_NETWORK.format(name, fold)
-        if relative in kept if kept is not None else is_given(stage, relative):
-            complaint = _complaint(stage, relative, name, image_size)
-            if complaint:
+    for name in FILTERS:
+        for relative in (FILTER_NETWORK.format(name, fold) for fold in range(fold_count)):
+            if not (is_given(stage, relative) if kept is None else relative in kept):
+                continue
+            if complaint := _complaint(stage, relative, name, image_size):
                 raise UserError(
                     f"{stage.workspace / relative} was not trained here, so it is not overwritten, and it "
                     f"cannot be used: {complaint}. Move it away to have this network trained, and give the "
@@ -68,15 +67,15 @@ def check_given(stage: Stage, networks: Iterable[tuple[str, int]], image_size: i
                 )
 
 
-def _complaint(stage: Stage, relative: str, name: str = "", image_size: int | None = None) -> str:
-    """Why a file cannot be used as a network, or as one for a property; empty if it can."""
+def _complaint(stage: Stage, relative: str, name: str, image_size: int) -> str:
+    """Why a file cannot be used as a network for a property; empty if it can."""
     try:
         network, extra = load_filter_cnn(stage.workspace / relative)
     except (ValueError, OSError) as error:
         return str(error).rstrip(".")
-    if name and extra.get("property", name) != name:
+    if extra.get("property", name) != name:
         return f"it judges {extra['property']}, not {name}"
-    if image_size is not None and network.config.image_size > image_size:
+    if network.config.image_size > image_size:
         return f"it sees pictures of {network.config.image_size} px, and these have {image_size}"
     return ""
 

@@ -8,10 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
-from cnn.dataset import normalize, to_tensor
-from cnn.ensemble import Ensemble
 from scripts.pipeline import Stage, UserError, files
 from scripts.stages.fast_memory import keep_freed_memory
 from scripts.stages.filtering import figures, folds, hand_labels, networks
@@ -26,6 +23,8 @@ from scripts.stages.workspace import (
     KEPT_PICTURES,
 )
 
+NO_LINKS = {errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
+
 
 def read_inputs(stage: Stage, options: Any) -> tuple[pd.DataFrame, pd.DataFrame, dict[int, str]]:
     """Candidates, their labels, and who is excluded (img_no -> why), all checked."""
@@ -36,14 +35,13 @@ def read_inputs(stage: Stage, options: Any) -> tuple[pd.DataFrame, pd.DataFrame,
 
 
 def check(stage: Stage, options: Any) -> None:
-    """Raise `UserError` for bad labels, vanished pictures, wrong exclusions, networks of the user that cannot
-    be used and networks that cannot be trained, before earlier results go.
+    """Raise `UserError`, before earlier results go, for bad labels, vanished pictures, wrong exclusions,
+    networks of the user that cannot be used and networks that cannot be trained.
     """
     candidates, labels, _ = read_inputs(stage, options)
     size = CandidateImages(stage, candidates, options.image_size).size
-    judged = [(name, fold) for name in FILTERS for fold in range(options.fold_count)]
     folds.check(stage, options, labels, size)
-    networks.check_given(stage, judged, size)
+    networks.check_given(stage, options.fold_count, size)
 
 
 def filter_candidates(stage: Stage, options: Any) -> None:
@@ -53,50 +51,33 @@ def filter_candidates(stage: Stage, options: Any) -> None:
     if excluded:
         stage.log(f"--exclude rules out {len(excluded)} of {len(candidates)} candidates")
     images = CandidateImages(stage, candidates, options.image_size)
-    labelled, pictures = images.store(labels["img_no"].tolist(), stage.device)
+    labelled, pictures = images.store(labels["img_no"].tolist())
     usable = labels[labels["img_no"].isin(labelled)].reset_index(drop=True)
     judges, numbers = folds.train(stage, options, usable, pictures)
 
     unlabelled = sorted(set(candidates["img_no"]) - set(labels["img_no"]))
-    estimates = estimate(stage, options, images, unlabelled, judges)
-    paths = candidates[["img_no", "img_path"]]
+    estimates = images.judge(unlabelled, options.inference_batch_size, judges).round(6)
     for name in FILTERS:
-        inferred = paths.merge(estimates[["img_no", name]], on="img_no", validate="one_to_one")
+        inferred = candidates[["img_no", "img_path"]].merge(estimates[["img_no", name]], on="img_no")
         stage.write_csv(FILTER_PREDICTIONS.format(name), inferred)
     table = merge(options, candidates, labels, estimates, images.reasons, excluded)
     found = table["status"].value_counts()
     failed, left_out = (int(found.get(status, 0)) for status in ("failed", "excluded"))
     stage.count("candidates", len(table) - failed - left_out, left_out, failed)
     stage.check_failures(failed, len(table))
-    kept_count = int(table["kept"].sum())
-    if kept_count == 0:
+    kept = table[table["kept"] == 1]
+    if kept.empty:
         raise UserError(
             f"none of {len(table)} candidates passes the thresholds, so later stages would have nothing to "
             "work on. Lower --gender-threshold or --quality-threshold, or generate more candidates."
         )
-    link_kept(stage, table)
+    link_kept(stage, kept["img_path"].tolist())
     sheets = figures.save_sheets(stage, options, images, table)
     stage.write_csv(FILTER_TABLE, table)
-    who = {"women": "women of good quality", "men": "men of good quality", "all": "of good quality"}
-    by_network = int((table.loc[table["kept"] == 1, "source"] == "network").sum())
-    kept = f"{kept_count} of {len(table)} images, {who[options.keep]} ({by_network} judged by the networks)"
-    stage.finish({"kept": kept} | numbers, [*sheets, *map(FILTER_FIGURE.format, FILTERS), FILTER_TABLE])
-
-
-def estimate(
-    stage: Stage, options: Any, images: CandidateImages, img_nos: list[int], judges: dict[str, Ensemble]
-) -> pd.DataFrame:
-    """Probabilities of the pictures without labels: columns `img_no`, `gender`, `quality`."""
-    rows: list[tuple[float, ...]] = []
-    batch_size = options.inference_batch_size
-    with stage.progress(len(img_nos)) as progress:
-        for found, pictures in images.batches(img_nos, batch_size):
-            if found:
-                x = normalize(to_tensor(pictures).to(stage.device))
-                probability = torch.stack([judges[name](x) for name in FILTERS], dim=1).double().cpu()
-                rows += [(n, *values) for n, values in zip(found, probability.tolist(), strict=True)]
-            progress.update(min(batch_size, len(img_nos) - progress.done))
-    return pd.DataFrame(rows, columns=["img_no", *FILTERS]).astype({"img_no": "int64"}).round(6)
+    who = "" if options.keep == "all" else f"{options.keep} "
+    by_network = (kept["source"] == "network").sum()
+    text = f"{len(kept)} of {len(table)} images, {who}of good quality ({by_network} judged by the networks)"
+    stage.finish({"kept": text} | numbers, [*sheets, *map(FILTER_FIGURE.format, FILTERS), FILTER_TABLE])
 
 
 def merge(
@@ -124,25 +105,18 @@ def merge(
     return table[["img_no", "img_path", *FILTERS, "source", "kept", "status", "reason"]]
 
 
-def link_kept(stage: Stage, table: pd.DataFrame) -> None:
-    """Fill the folder of filtered pictures, and remove what an earlier run left there."""
-    kept = {Path(path).name: path for path in table.loc[table["kept"] == 1, "img_path"]}
+def link_kept(stage: Stage, paths: list[str]) -> None:
+    """Fill the folder of kept pictures with hard links, or copies; remove what an earlier run left there."""
+    kept = {Path(path).name: stage.workspace / path for path in paths}
     folder = stage.workspace / KEPT_PICTURES
     folder.mkdir(parents=True, exist_ok=True)
-    for stale in folder.iterdir():
-        if stale.name not in kept:
-            files.remove(stale)
-    for name, source in kept.items():
-        link_or_copy(stage.workspace / source, folder / name)
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Hard link; a copy where the file system has no hard links."""
-    if target.exists():
-        return
-    try:
-        os.link(source, target)
-    except OSError as error:
-        if error.errno not in {errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}:
-            raise
-        files.copy_file(source, target)
+    present = {path.name for path in folder.iterdir()}
+    for name in present - kept.keys():
+        files.remove(folder / name)
+    for name in kept.keys() - present:
+        try:
+            os.link(kept[name], folder / name)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            files.copy_file(kept[name], folder / name)

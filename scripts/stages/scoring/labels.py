@@ -1,8 +1,4 @@
-"""Labels of one property that people wrote beside pictures, and which way they run.
-
-The direction of a score is that of the table of properties (segmentation/property_table.py): hand labels
-that run the other way are turned round.
-"""
+"""Hand labels of one property, and which way they run: scores run as the table of properties says."""
 
 from __future__ import annotations
 
@@ -12,12 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from scripts.pipeline import MissingInputError, UserError, tables
-from scripts.stages.filtering.hand_labels import file_names
+from scripts.pipeline import MissingInputError, UserError
+from scripts.stages.label_tables import read_label_table
+from scripts.stages.pictures import some_of
 from segmentation.property_table import PROPERTY_NAMES
-
-NAME_COLUMN = "img_name"
-EXAMPLE_COUNT = 3
 
 
 @dataclass(frozen=True)
@@ -47,15 +41,7 @@ HAND_LABELLED_INPUTS = {
 
 
 def labelled_property(name: str) -> LabelledProperty:
-    """The property that a name on the command line means.
-
-    Args:
-        name: a property of the table, whose labels run as the table says; or one of the five inputs of the
-            earlier project, `input_<column>`, whose labels run as they did there.
-
-    Raises:
-        UserError: there is no such property.
-    """
+    """The property that a name on the command line means; `UserError` if there is none."""
     if name in HAND_LABELLED_INPUTS:
         return HAND_LABELLED_INPUTS[name]
     if name in PROPERTY_NAMES:
@@ -85,34 +71,27 @@ def load_property_labels(path: Path, column: str, numbers: dict[str, int]) -> pd
     """
     if not path.is_file():
         raise MissingInputError(
-            f"it needs the labels {path}, which is not there. Write a CSV with the columns {NAME_COLUMN} and "
+            f"it needs the labels {path}, which is not there. Write a CSV with the columns img_name and "
             f"{column}, one row per labelled picture, and give it with --labels."
         )
-    mend = f"It needs the columns {NAME_COLUMN} (such as 000123.jpg) and {column} (a number)."
-    table = tables.read_csv(path, (NAME_COLUMN, column), mend)
-    table = table.assign(**{NAME_COLUMN: file_names(table[NAME_COLUMN])})
+    mend = f"It needs the columns img_name (such as 000123.jpg) and {column} (a number)."
+    table = read_label_table(path, [column], path, mend)
     texts = table[column].astype(str).str.replace(",", ".", regex=False)  # decimal commas
     labels = pd.to_numeric(texts, errors="coerce").to_numpy(np.float64)
     wrong = table[~np.isfinite(labels)]
     if len(wrong):
         first = wrong.iloc[0]
         raise UserError(
-            f"{path}: {first[NAME_COLUMN]} has the {column} '{first[column]}', which is no number to learn. "
+            f"{path}: {first['img_name']} has the {column} '{first[column]}', which is no number to learn. "
             f"{len(wrong)} rows are wrong: edit or remove them, then run the same command again."
         )
-    repeated = table.loc[table[NAME_COLUMN].duplicated(), NAME_COLUMN]
-    if len(repeated):
-        raise UserError(
-            f"{path}: {repeated.iloc[0]} is labelled more than once, and the rows may contradict each other. "
-            "Keep one row per picture, then run the same command again."
-        )
-    img_no = table[NAME_COLUMN].map(numbers)
-    unknown = table.loc[img_no.isna(), NAME_COLUMN].astype(str).tolist()
+    img_no = table["img_name"].map(numbers)
+    unknown = table.loc[img_no.isna(), "img_name"].tolist()
     if unknown:
         raise UserError(
             f"{path} labels {len(unknown)} pictures that are not among the {len(numbers)} to read "
-            f"({', '.join(unknown[:EXAMPLE_COUNT])}), so it may belong to other people. Remove those rows, "
-            "or choose the pictures that were labelled with --pictures."
+            f"({some_of(unknown)}), so it may belong to other people. Remove those rows, or choose the "
+            "pictures that were labelled with --pictures."
         )
     if len(table) and labels.min() == labels.max():
         raise UserError(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,138 +15,106 @@ import pandas as pd
 
 from scripts.pipeline import Stage, Tool, UserError
 from scripts.pipeline.image_files import ImageFileError, read_image, read_label_map
-from scripts.stages.pictures import read_recorded
+from scripts.stages.pictures import read_ahead, read_recorded, reader_threads
 from scripts.stages.workspace import FACES, SCORE_TABLES, segmented_path
 from segmentation.property_scores import check_label_map, compute_scores
 from segmentation.property_table import PROPERTY_NAMES
 
 FACE_SIZE_PX = 224
 BOX = ("x0", "y0", "x1", "y1")
-FACE_COLUMNS = ("img_no", "img_path", "status", *BOX)
-ITEM_COLUMNS = ("img_no", "img_path", "status", "reason")
+RAW_COLUMNS = tuple(
+    f"{name}{kind}_v{algorithm}"
+    for algorithm in SCORE_TABLES
+    for kind in ("", "_valid")
+    for name in PROPERTY_NAMES
+)
+COLUMNS = ("img_no", "img_path", "status", "reason", *RAW_COLUMNS)
+Row = dict[str, Any]
 
 
 class Item(NamedTuple):
-    """One face as stage 3 left it."""
+    """One face as stage 03 left it; its box (left, top, right, bottom) is in pixels of the picture."""
 
     img_no: int
     img_path: str
     box: tuple[float, float, float, float]
-    """Left, top, right, bottom of the face crop in pixels of the picture."""
 
 
 class Pictures(NamedTuple):
-    """The three pictures of an item."""
+    """The three pictures of an item, uint8: RGB [224, 224, 3], classes [224, 224], RGB [H, W, 3]."""
 
     face: np.ndarray
     label_map: np.ndarray
     whole: np.ndarray
 
 
-class BadPictureError(ValueError):
-    """A picture of an item cannot be used; the text says why."""
-
-
-def read_whole(tool: Tool, relative: str) -> np.ndarray:
-    """The picture that a face was cut from, as stage 3 saw it: uint8 [H, W, 3] RGB, upright.
-
-    Raises:
-        BadPictureError: missing, unreadable, or not as its stage wrote it.
-    """
-    return _read(tool, relative, read_image)
-
-
-def _read(tool: Tool, relative: str, reader: Callable[[Path, str], np.ndarray]) -> np.ndarray:
-    try:
-        return read_recorded(tool, relative, reader)
-    except ImageFileError as error:
-        raise BadPictureError(f"{relative}: {error}") from error
-
-
-def read_item(tool: Tool, item: Item) -> Pictures:
-    """Read and check an item's pictures.
-
-    Raises:
-        BadPictureError: one is missing or unreadable, has a wrong size, or the label map has unknown classes.
-    """
-    face_path, label_path = (segmented_path(kind, item.img_no) for kind in ("face", "parsing"))
-    face = _read(tool, face_path, read_image)
-    label_map = _read(tool, label_path, read_label_map)
-    whole = read_whole(tool, item.img_path)
-    for path, pixels in ((face_path, face), (label_path, label_map)):
-        if pixels.shape[:2] != (FACE_SIZE_PX, FACE_SIZE_PX):
-            size = f"{pixels.shape[1]} x {pixels.shape[0]}"
-            raise BadPictureError(f"{path} has {size} pixels instead of {FACE_SIZE_PX} x {FACE_SIZE_PX}")
-    try:
-        check_label_map(label_map[None])
-    except ValueError as error:
-        raise BadPictureError(f"{label_path}: {error}") from error
-    left, top, right, bottom = item.box
-    if not (0 <= left < right <= whole.shape[1] and 0 <= top < bottom <= whole.shape[0]):
-        raise BadPictureError(
-            f"the box {item.box} in {FACES} does not lie in {item.img_path} of {whole.shape[1::-1]}"
-        )
-    return Pictures(face, label_map, whole)
-
-
 def read_items(stage: Stage) -> list[Item]:
-    """Faces that stage 3 found."""
-    faces = stage.read_csv(FACES, FACE_COLUMNS)
+    """Faces that stage 03 found."""
+    faces = stage.read_csv(FACES, ("img_no", "img_path", "status", *BOX))
     faces = faces[faces["status"] == "ok"]
     if not len(faces):
         raise UserError(
             f"{FACES} has no face with status ok, so there is nothing to measure. Segment again:\n    "
             f"{stage.command('03_segment_faces', '--force')}"
         )
-    boxes = faces[list(BOX)].to_numpy(float)
-    return [
-        Item(int(img_no), img_path, tuple(box.tolist()))
-        for img_no, img_path, box in zip(faces["img_no"], faces["img_path"], boxes, strict=True)
-    ]
+    boxes = map(tuple, faces[list(BOX)].to_numpy(float).tolist())
+    return list(map(Item, faces["img_no"].tolist(), faces["img_path"], boxes))
 
 
-def raw_columns() -> tuple[str, ...]:
-    """Columns of a value and its validity: property, then algorithm."""
-    return tuple(
-        f"{name}{kind}_v{algorithm}"
-        for algorithm in SCORE_TABLES
-        for kind in ("", "_valid")
-        for name in PROPERTY_NAMES
-    )
+def read_whole(
+    tool: Tool, relative: str, reader: Callable[[Path, str], np.ndarray] = read_image
+) -> np.ndarray:
+    """A picture of the workspace as its stage wrote it; else `ImageFileError`, which names it."""
+    try:
+        return read_recorded(tool, relative, reader)
+    except ImageFileError as error:
+        raise ImageFileError(f"{relative}: {error}") from error
 
 
-def measure(items: Sequence[Item], pictures: Sequence[Pictures]) -> list[dict[str, float | bool]]:
-    """Raw values and validity of all algorithms, one row per item; whole pictures of one size."""
-    faces, label_maps, wholes = (np.stack(group) for group in zip(*pictures, strict=True))
-    boxes = np.array([item.box for item in items])
-    parts = []
-    for algorithm in SCORE_TABLES:
-        parts.extend(compute_scores(label_maps, faces, algorithm, wholes, boxes))
-    columns = raw_columns()
-    width = len(columns) // len(parts)
-    return [
-        {column: parts[index // width][row, index % width].item() for index, column in enumerate(columns)}
-        for row in range(len(items))
-    ]
+def read_item(tool: Tool, item: Item) -> Pictures:
+    """Read and check an item's pictures.
+
+    Raises:
+        ImageFileError: one is missing or unreadable, has a wrong size, or the label map has unknown classes.
+    """
+    face_path, label_path = (segmented_path(kind, item.img_no) for kind in ("face", "parsing"))
+    face, label_map = read_whole(tool, face_path), read_whole(tool, label_path, read_label_map)
+    whole = read_whole(tool, item.img_path)
+    for path, pixels in ((face_path, face), (label_path, label_map)):
+        if pixels.shape[:2] != (FACE_SIZE_PX, FACE_SIZE_PX):
+            size = f"{pixels.shape[1]} x {pixels.shape[0]}"
+            raise ImageFileError(f"{path} has {size} pixels instead of {FACE_SIZE_PX} x {FACE_SIZE_PX}")
+    try:
+        check_label_map(label_map[None])
+    except ValueError as error:
+        raise ImageFileError(f"{label_path}: {error}") from error
+    left, top, right, bottom = item.box
+    if not (0 <= left < right <= whole.shape[1] and 0 <= top < bottom <= whole.shape[0]):
+        raise ImageFileError(
+            f"the box {item.box} in {FACES} does not lie in {item.img_path} of {whole.shape[1::-1]}"
+        )
+    return Pictures(face, label_map, whole)
 
 
-def measure_batch(
-    stage: Stage, pool: ThreadPoolExecutor, items: Sequence[Item]
-) -> Iterator[dict[str, float | bool | str | int]]:
-    """Journal rows of a batch: measured ones, and failed ones with the reason."""
-    by_size: dict[tuple[int, ...], list[tuple[Item, Pictures]]] = {}
-    futures = [pool.submit(read_item, stage, item) for item in items]
-    for item, future in zip(items, futures, strict=True):
+def measure_batch(batch: Iterable[tuple[Item, Future[Pictures]]]) -> Iterator[Row]:
+    """Rows of the journal: unreadable faces with the reason, then the values of all algorithms."""
+    by_size: dict[tuple[int, ...], list[tuple[Item, Pictures]]] = defaultdict(list)
+    for item, future in batch:
         try:
             pictures = future.result()
-        except BadPictureError as error:
+        except ImageFileError as error:
             row = {"img_no": item.img_no, "img_path": item.img_path, "status": "failed", "reason": str(error)}
-            yield row | dict.fromkeys(raw_columns())
+            yield row | dict.fromkeys(RAW_COLUMNS)
         else:
-            by_size.setdefault(pictures.whole.shape, []).append((item, pictures))
+            by_size[pictures.whole.shape].append((item, pictures))
     for group in by_size.values():
-        for (item, _), row in zip(group, measure(*zip(*group, strict=True)), strict=True):
-            yield {"img_no": item.img_no, "img_path": item.img_path, "status": "ok", "reason": ""} | row
+        items, read = zip(*group, strict=True)
+        faces, label_maps, wholes = map(np.stack, zip(*read, strict=True))
+        boxes = np.array([item.box for item in items])
+        found = [compute_scores(label_maps, faces, algorithm, wholes, boxes) for algorithm in SCORE_TABLES]
+        columns = [column.tolist() for part in chain.from_iterable(found) for column in part.T]
+        for item, *values in zip(items, *columns, strict=True):
+            yield dict(zip(COLUMNS, (item.img_no, item.img_path, "ok", "", *values), strict=True))
 
 
 def measure_all(stage: Stage, options: Any, items: Sequence[Item]) -> pd.DataFrame:
@@ -152,18 +122,20 @@ def measure_all(stage: Stage, options: Any, items: Sequence[Item]) -> pd.DataFra
 
     An interrupted batch is measured again as a whole: in other company the last digits would differ.
     """
-    columns = (*ITEM_COLUMNS, *raw_columns())
     with (
-        stage.journal(columns) as journal,
+        stage.journal(COLUMNS) as journal,
         stage.progress(len(items), "faces", done=len(journal)) as progress,
-        ThreadPoolExecutor(options.threads or min(8, os.cpu_count() or 1)) as pool,
     ):
         known = set(journal.rows)
-        for start in range(0, len(items), options.batch_size):
-            batch = items[start : start + options.batch_size]
-            if all(item.img_no in known for item in batch):
-                continue
-            for row in measure_batch(stage, pool, batch):
+        batches = (
+            items[start : start + options.batch_size] for start in range(0, len(items), options.batch_size)
+        )
+        missing = [batch for batch in batches if not all(item.img_no in known for item in batch)]
+        pictures = read_ahead(
+            chain.from_iterable(missing), partial(read_item, stage), options.batch_size, reader_threads(stage)
+        )
+        for batch in missing:
+            for row in measure_batch(islice(pictures, len(batch))):
                 if row["img_no"] not in journal:
                     journal.append(row)
                     progress.update()

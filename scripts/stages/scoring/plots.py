@@ -10,79 +10,79 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from scripts.pipeline.pictures import contact_sheet, labelled_grid
+from segmentation.property_table import PROPERTIES, PROPERTY_NAMES
 
-EXAMPLE_COUNT = 4  # pictures at each of lowest, median and highest
-SHEET_COUNT = 12  # the same on the sheet of one property
-EXAMPLE_SIZE_PX = 128
+PER_PLACE, PER_PLACE_ON_SHEET = 4, 12  # pictures at each of the places, of all properties and of one
 PLACES = ("lowest", "median", "highest")
+EXAMPLE_SIZE_PX = 128
 HISTOGRAM_LIMIT = 4.0  # standard deviations
 
 
-def histograms(scores: Mapping[str, np.ndarray], names: Sequence[str]) -> Figure:
+def histograms(scores: Mapping[str, np.ndarray]) -> Figure:
     """Histograms of normalised scores under the normal curve that they are compared with.
 
     Args:
-        scores: title of a row -> float [N, P], valid rows only; the rows may differ in N.
-        names: the P properties, one column each.
+        scores: title of a row -> float [N, 7], valid rows only; the rows may differ in N.
     """
-    figure = Figure(figsize=(2.6 * len(names), 2.2 * len(scores)))
-    axes = figure.subplots(len(scores), len(names), squeeze=False, sharex=True)
+    figure = Figure(figsize=(2.6 * len(PROPERTY_NAMES), 2.2 * len(scores)))
+    axes = figure.subplots(len(scores), len(PROPERTY_NAMES), squeeze=False, sharex=True)
     figure.subplots_adjust(left=0.04, right=0.99, bottom=0.09, top=0.94, wspace=0.06, hspace=0.08)
     edges = np.linspace(-HISTOGRAM_LIMIT, HISTOGRAM_LIMIT, 41)
     curve_x = np.linspace(-HISTOGRAM_LIMIT, HISTOGRAM_LIMIT, 100)
     curve_y = np.exp(-(curve_x**2) / 2) / np.sqrt(2 * np.pi)
-    for row, (title, values) in enumerate(scores.items()):
-        for column, name in enumerate(names):
-            panel = axes[row, column]
-            inside = np.clip(values[:, column], edges[0], edges[-1])
-            density, _ = np.histogram(inside, edges, density=True)
+    for row, (title, values) in zip(axes, scores.items(), strict=True):
+        for panel, column in zip(row, values.T, strict=True):
+            density, _ = np.histogram(column.clip(edges[0], edges[-1]), edges, density=True)
             panel.stairs(density, edges, fill=True, color="tab:blue", alpha=0.7)
             panel.plot(curve_x, curve_y, color="tab:orange", linewidth=1)
             panel.set_yticks([])
-            if row == 0:
-                panel.set_title(name, fontsize=10)
-        axes[row, 0].set_ylabel(f"{title}\nn = {len(values)}", fontsize=9)
+        row[0].set_ylabel(f"{title}\nn = {len(values)}", fontsize=9)
+    for panel, name in zip(axes[0], PROPERTY_NAMES, strict=True):
+        panel.set_title(name, fontsize=10)
     figure.supxlabel("normalised score; the curve is the standard normal density", fontsize=9, y=0.005)
     return figure
 
 
-def correlation_matrices(scores: Mapping[str, np.ndarray], names: Sequence[str]) -> Figure:
+def correlation_matrices(scores: Mapping[str, np.ndarray]) -> Figure:
     """Pearson correlations between properties, one matrix per entry of `scores` (as in `histograms`)."""
     figure = Figure(figsize=(4.6 * len(scores) + 0.8, 4.6))
     axes = figure.subplots(1, len(scores), squeeze=False, sharey=True)[0]
     figure.subplots_adjust(left=0.09, right=0.91, bottom=0.24, top=0.94, wspace=0.04)
+    ticks = range(len(PROPERTY_NAMES))
     for panel, (title, values) in zip(axes, scores.items(), strict=True):
         matrix = np.corrcoef(values, rowvar=False)
         shown = panel.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1)
-        for row, column in np.ndindex(matrix.shape):
-            value = matrix[row, column]
+        for (row, column), value in np.ndenumerate(matrix):
             color = "white" if abs(value) > 0.6 else "black"
             panel.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=color)
-        panel.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=8)
-        panel.set_yticks(range(len(names)), names, fontsize=8)
+        panel.set_xticks(ticks, PROPERTY_NAMES, rotation=60, ha="right", fontsize=8)
+        panel.set_yticks(ticks, PROPERTY_NAMES, fontsize=8)
         panel.set_title(f"{title}, n = {len(values)}", fontsize=10)
     figure.colorbar(shown, cax=figure.add_axes((0.93, 0.3, 0.012, 0.58)), label="correlation")
     return figure
 
 
-def extremes(
-    scores: np.ndarray, names: Sequence[str], meanings: Sequence[str], read: Callable[[int], np.ndarray]
-) -> Image.Image:
+def scatter(labels: np.ndarray, predicted: np.ndarray, title: str) -> Figure:
+    """Predictions [N] against labels [N], with the line on which they agree."""
+    figure = Figure(figsize=(4.6, 4.4), layout="constrained")
+    panel = figure.subplots()
+    ends = [min(labels.min(), predicted.min()), max(labels.max(), predicted.max())]
+    panel.plot(ends, ends, color="grey", linewidth=1, linestyle="--")
+    panel.scatter(labels, predicted, s=8, alpha=0.6)
+    panel.set(xlabel="label", ylabel="predicted by the network that did not train on it", title=title)
+    return figure
+
+
+def extremes(scores: np.ndarray, read: Callable[[int], np.ndarray]) -> Image.Image:
     """The pictures with the lowest, the middle and the highest score of each property, one row each.
 
     Args:
-        scores: float [N, P], normalised, without NaN.
-        names: the P properties.
-        meanings: what each measures, from what to what.
+        scores: float [N, 7], normalised, without NaN.
         read: row of `scores` -> uint8 [H, W, 3] RGB.
     """
-    rows = [
-        [example(read(row)) for row in examples(scores[:, column], EXAMPLE_COUNT)]
-        for column in range(scores.shape[1])
-    ]
-    row_labels = [f"{name}: {meaning}" for name, meaning in zip(names, meanings, strict=True)]
-    column_labels = [place for place in PLACES for _ in range(len(rows[0]) // len(PLACES))]
-    return labelled_grid(rows, row_labels, column_labels)
+    rows = [[_example(read(row)) for row in _chosen(column, PER_PLACE)] for column in scores.T]
+    row_labels = [f"{prop.name}: {prop.low} / {prop.high}" for prop in PROPERTIES]
+    return labelled_grid(rows, row_labels, np.repeat(PLACES, len(rows[0]) // len(PLACES)).tolist())
 
 
 def property_sheet(
@@ -95,24 +95,23 @@ def property_sheet(
         img_nos: the pictures' numbers.
         read: index into `scores` -> uint8 [H, W, 3] RGB.
     """
-    chosen = examples(scores, SHEET_COUNT)
+    chosen = _chosen(scores, PER_PLACE_ON_SHEET)
     columns = len(chosen) // len(PLACES)
-    places = [place for place in PLACES for _ in range(columns)]
     texts = [
-        f"{place} {img_nos[row]:06d} {scores[row]:+.2f}" for place, row in zip(places, chosen, strict=True)
+        f"{PLACES[place // columns]} {img_nos[row]:06d} {scores[row]:+.2f}"
+        for place, row in enumerate(chosen)
     ]
-    return contact_sheet([example(read(row)) for row in chosen], columns, texts)
+    return contact_sheet([_example(read(row)) for row in chosen], columns, texts)
 
 
-def examples(scores: np.ndarray, count: int) -> list[int]:
+def _chosen(scores: np.ndarray, count: int) -> list[int]:
     """Rows of the `count` lowest, then middle, then highest scores [N]; fewer where N is less."""
-    order = np.argsort(scores, kind="stable")
+    order = np.argsort(scores, kind="stable").tolist()
     count = min(count, len(order))
     middle = (len(order) - count) // 2
     return [*order[:count], *order[middle : middle + count], *order[len(order) - count :]]
 
 
-def example(picture: np.ndarray) -> np.ndarray:
-    """A picture uint8 [H, W, 3] at the size of the sheets."""
+def _example(picture: np.ndarray) -> np.ndarray:
     method = cv2.INTER_AREA if picture.shape[0] > EXAMPLE_SIZE_PX else cv2.INTER_CUBIC
     return cv2.resize(picture, (EXAMPLE_SIZE_PX, EXAMPLE_SIZE_PX), interpolation=method)

@@ -4,39 +4,46 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch import Tensor
+from torch import nn
 
-from cnn.dataset import AugmentationOptions, normalize, regression_folds, to_tensor
+from cnn.dataset import AugmentationOptions, regression_folds
 from cnn.ensemble import Ensemble, out_of_fold
 from cnn.models import FilterCNNConfig, gender_config, save_filter_cnn
 from cnn.tasks import REGRESSION, regression_measures
-from cnn.training import FoldResult, TrainingOptions, train_fold
+from cnn.training import train_fold
 from scripts.pipeline import MissingInputError, Tool, UserError, tables
 from scripts.pipeline.files import sha256_file
 from scripts.stages.fast_memory import keep_freed_memory
+from scripts.stages.filtering.folds import training_options
 from scripts.stages.filtering.images import CandidateImages
-from scripts.stages.scoring import regression_report
+from scripts.stages.label_tables import numbers_by_name
+from scripts.stages.scoring import plots
 from scripts.stages.scoring.labels import LabelledProperty, labelled_property, load_property_labels
+from scripts.stages.stored_rows import StoredRows
 from scripts.stages.training_events import followed_epochs
 from scripts.stages.workspace import (
     CANDIDATES,
     FACES,
+    FILTER_LOGS,
     FILTER_NETWORK,
     FOLD_EPOCHS,
     FOLD_LOG,
     KEPT_PICTURES,
     PREDICTED,
     PREDICTIONS,
+    SCORES,
     segmented_path,
 )
 from segmentation.normalization import fit
+from segmentation.property_table import PROPERTIES
 from stylegan.seeds import Purpose, derived_seed
 
-PREDICTION_STATISTICS = f"{PREDICTIONS}/property_{{}}.json"
+STATISTICS = f"{PREDICTIONS}/property_{{}}.json"
+FIGURE, SHEET = f"{FILTER_LOGS}/property_{{}}.png", f"{FILTER_LOGS}/property_{{}}_sheet.png"
 BRIGHTNESS_IS_MEANT = {"hair_color", "background_mean", "background_std"}
 SIDES_ARE_MEANT = {"pose"}
 # Where it shows in a whole picture: rows 5/16 to 13/16 and columns 1/4 to 3/4 hold the crops of eyes, mouth
@@ -45,51 +52,52 @@ SHOWS_IN_THE_FACE = {"eyes", "mouth", "pose"}
 FACE_REGION, FACE_TOP = (1 / 2, 1 / 2), 5 / 16
 
 
-class Trained(NamedTuple):
-    """The networks of all folds and what they say about the labelled pictures, in units of the labels."""
-
-    folds: list[FoldResult]
-    out_of_fold: np.ndarray
-    mean: float
-    std: float
-
-
 def regress(tool: Tool, options: Any) -> None:
     """Read and check the labels, train, predict, write scores and what shows how good they are."""
     keep_freed_memory()
     meant = labelled_property(options.property)
+    name, column = meant.name, options.column or meant.column
     known, wanted, numbers = chosen_pictures(tool, options)
-    column = options.column or meant.column
     labels = load_property_labels(options.labels, column, numbers)
     images = CandidateImages(tool, known, options.image_size)
-    found, pictures = images.read(labels["img_no"].tolist())
+    found, pictures = images.store(labels["img_no"].tolist())
     if len(found) < len(labels):
         raise UserError(
             f"{len(labels) - len(found)} labelled pictures cannot be read, so their labels would be lost: "
             f"{next(iter(images.reasons.values()))}. Put them back, or drop their rows in {options.labels}."
         )
     truth = labels["label"].to_numpy()
-    trained = train(tool, options, meant.name, truth, to_tensor(pictures).to(tool.device))
+    mean, std = float(truth.mean()), float(truth.std())
+    network, unseen = train(tool, options, name, truth, pictures)
 
-    seen = dict(zip(labels["img_no"], trained.out_of_fold.tolist(), strict=True))
-    unseen = [img_no for img_no in wanted["img_no"] if img_no not in seen]
-    values = predict(tool, options, trained, images, unseen) | seen
+    predicted = labels[["img_no"]].assign(source="out of fold", **{name: unseen})
+    others = wanted.loc[~wanted["img_no"].isin(labels["img_no"]), "img_no"].tolist()
+    judged = images.judge(others, options.inference_batch_size, {name: network})
+    judged[name] = judged[name] * std + mean
+    table = wanted.merge(pd.concat([predicted, judged.assign(source="ensemble")]), on="img_no", how="left")
     with tool.foreseen(ValueError, mend="Label more pictures, or pictures that differ more."):
-        table, statistics = score_table(wanted, meant, values, set(seen))
-    figures = regression_measures(trained.out_of_fold, truth)
-    figures["mse"] = figures.pop("loss")
-    tool.write_csv(PREDICTED.format(meant.name), table)
+        table, statistics = normalize(table, meant)
+    measures = regression_measures(unseen, truth)
+    measures["mse"] = measures.pop("loss")
+    tool.write_csv(PREDICTED.format(name), table)
     record = {"labels": len(truth), "column": column, "is_reversed": meant.is_reversed}
     record["labels_sha256"] = sha256_file(options.labels)
-    tool.write_json(
-        PREDICTION_STATISTICS.format(meant.name), {**statistics, "out_of_fold": figures, **record}
+    tool.write_json(STATISTICS.format(name), {**statistics, "out_of_fold": measures, **record})
+
+    title = f"{name}: r {measures['r']:.3f}, n = {len(truth)}"
+    tool.save_figure(FIGURE.format(name), plots.scatter(truth, unseen, title))
+    valid = table[table["valid"]]
+    img_nos = valid["img_no"].tolist()
+    scores = valid[f"{name}_score"].to_numpy()
+    sheet = plots.property_sheet(scores, img_nos, lambda row: images.read(img_nos[row]))
+    tool.save_image(SHEET.format(name), sheet)
+    report(tool, meant, measures, valid)
+    failed = len(table) - len(valid)
+    tool.finish(
+        {"pictures": f"{len(table)}, {failed} unreadable", "out of fold": f"r {measures['r']:.3f}"},
+        [FIGURE.format(name), PREDICTED.format(name)],
     )
-    regression_report.save_pictures(tool, images, meant.name, truth, trained.out_of_fold, table)
-    regression_report.report(tool, meant, figures, table)
-    failed = int((~table["valid"]).sum())
-    numbers = {"pictures": f"{len(table)}, {failed} unreadable", "out of fold": f"r {figures['r']:.3f}"}
-    tool.finish(numbers, [regression_report.FIGURE.format(meant.name), PREDICTED.format(meant.name)])
-    tool.log(f"{tool.workspace / PREDICTED.format(meant.name)}: {len(table)} pictures, {failed} unreadable")
+    tool.log(f"{tool.workspace / PREDICTED.format(name)}: {len(table)} pictures, {failed} unreadable")
 
 
 def chosen_pictures(tool: Tool, options: Any) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
@@ -100,12 +108,12 @@ def chosen_pictures(tool: Tool, options: Any) -> tuple[pd.DataFrame, pd.DataFram
         name -> img_no of the former. A face has the name of the picture that it was cut from.
     """
     if options.pictures == "faces":
-        faces = read_table(tool, FACES, tool.command("03_segment_faces"), "status")
+        faces = read_table(tool, FACES, "03_segment_faces", "status")
         faces = faces[faces["status"] == "ok"]
         crops = [segmented_path("face", img_no) for img_no in faces["img_no"]]
         pictures = faces[["img_no"]].assign(img_path=crops)
         return pictures, pictures, numbers_by_name(faces)
-    candidates = read_table(tool, CANDIDATES, tool.command("01_generate_candidates"))
+    candidates = read_table(tool, CANDIDATES, "01_generate_candidates")
     numbers = numbers_by_name(candidates)
     if options.pictures == "candidates":
         return candidates, candidates, numbers
@@ -120,15 +128,9 @@ def chosen_pictures(tool: Tool, options: Any) -> tuple[pd.DataFrame, pd.DataFram
     return candidates, candidates[is_kept], numbers
 
 
-def numbers_by_name(pictures: pd.DataFrame) -> dict[str, int]:
-    """File name without folders -> img_no."""
-    names = pictures["img_path"].str.rsplit("/", n=1).str[-1]
-    return dict(zip(names, pictures["img_no"], strict=True))
-
-
-def read_table(tool: Tool, relative: str, command: str, *columns: str) -> pd.DataFrame:
+def read_table(tool: Tool, relative: str, maker: str, *columns: str) -> pd.DataFrame:
     """`img_no`, `img_path` and `columns` of a table of an earlier script."""
-    path = tool.workspace / relative
+    path, command = tool.workspace / relative, tool.command(maker)
     if not path.is_file():
         raise MissingInputError(
             f"it needs {relative}, which is not in {tool.workspace}. Make it:\n    {command}"
@@ -148,21 +150,6 @@ def augmentation(name: str, options: Any) -> AugmentationOptions:
     )
 
 
-def recipe(name: str, options: Any) -> TrainingOptions:
-    """How a fold is trained."""
-    return TrainingOptions(
-        loss_limit=options.loss_limit,
-        attempts=options.attempts,
-        max_epochs=options.max_epochs,
-        patience=options.patience,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        cosine_period=options.cosine_period,
-        augmentation=augmentation(name, options),
-        task=REGRESSION,
-    )
-
-
 def network_config(name: str, image_size: int, options: Any) -> FilterCNNConfig:
     """Layer table of the gender network, on the part of the picture where the property shows."""
     config = gender_config(image_size, options.width)
@@ -171,27 +158,32 @@ def network_config(name: str, image_size: int, options: Any) -> FilterCNNConfig:
     return config
 
 
-def train(tool: Tool, options: Any, name: str, labels: np.ndarray, images: Tensor) -> Trained:
-    """Fit one network per fold to labels [N] of uint8 pictures [N, 3, H, W]; writes networks and epochs."""
+def train(
+    tool: Tool, options: Any, name: str, labels: np.ndarray, images: StoredRows
+) -> tuple[nn.Module, np.ndarray]:
+    """Fit one network per fold to labels [N] of uint8 pictures [N, 3, H, W]; writes networks and epochs.
+
+    Returns:
+        the mean of all networks, which predicts standard deviations of the labels from their mean; and what
+        the network that did not train on a labelled picture says of it, in units of the labels [N].
+    """
     mean, std = float(labels.mean()), float(labels.std())
-    targets = (labels - mean) / std
+    recipe = training_options(options, options.loss_limit, augmentation(name, options), task=REGRESSION)
     mend = (
         f"Label more pictures in {options.labels}, or use fewer folds (--fold-count) or smaller batches "
         "(--batch-size)."
     )
     with tool.foreseen(ValueError, mend=mend):
-        folds = regression_folds(
-            len(labels), options.fold_count, derived_seed(Purpose.REGRESSION_FOLDS, options.seed)
-        )
+        split_seed = derived_seed(Purpose.REGRESSION_FOLDS, options.seed)
+        folds = regression_folds(len(labels), options.fold_count, split_seed)
         config = network_config(name, images.shape[-1], options)
         results = []
         with tool.progress(len(folds), "folds") as progress:
             for number, fold in enumerate(folds):
+                seed = derived_seed(Purpose.REGRESSION_FOLD, options.seed, number=number)
                 with followed_epochs(tool, f"{name}_{number}") as on_epoch:
                     result = train_fold(
-                        *(config, images, targets, fold, recipe(name, options)),
-                        seed=derived_seed(Purpose.REGRESSION_FOLD, options.seed, number=number),
-                        on_epoch=on_epoch,
+                        config, images, (labels - mean) / std, fold, recipe, seed=seed, on_epoch=on_epoch
                     )
                 results.append(result)
                 tool.log(
@@ -205,44 +197,46 @@ def train(tool: Tool, options: Any, name: str, labels: np.ndarray, images: Tenso
             save_filter_cnn(temporary, result.model, extra)
     epochs = [{"fold": k, **epoch.row()} for k, result in enumerate(results) for epoch in result.history]
     tool.write_csv(FOLD_EPOCHS.format(f"property_{name}"), pd.DataFrame(epochs))
-    tool.write_csv(
-        FOLD_LOG.format(f"property_{name}"),
-        pd.DataFrame([{"fold": k, **fold.row()} for k, fold in enumerate(results)]),
-    )
-    predicted = out_of_fold([result.model for result in results], folds, images, REGRESSION)
-    return Trained(results, predicted * std + mean, mean, std)
+    rows = [{"fold": number, **result.row()} for number, result in enumerate(results)]
+    tool.write_csv(FOLD_LOG.format(f"property_{name}"), pd.DataFrame(rows))
+    models = [result.model for result in results]
+    return Ensemble(models, REGRESSION), out_of_fold(models, folds, images, REGRESSION) * std + mean
 
 
-def predict(
-    tool: Tool, options: Any, trained: Trained, images: CandidateImages, img_nos: list[int]
-) -> dict[int, float]:
-    """Predictions of the mean of all networks, in units of the labels: img_no -> value."""
-    ensemble = Ensemble([result.model for result in trained.folds], REGRESSION)
-    values: dict[int, float] = {}
-    with tool.progress(len(img_nos)) as progress:
-        for found, pictures in images.batches(img_nos, options.inference_batch_size):
-            if found:
-                outputs = ensemble(normalize(to_tensor(pictures).to(tool.device))).double().cpu().numpy()
-                values |= dict(zip(found, (outputs * trained.std + trained.mean).tolist(), strict=True))
-            progress.update(min(options.inference_batch_size, len(img_nos) - progress.done))
-    return values
-
-
-def score_table(
-    wanted: pd.DataFrame, meant: LabelledProperty, values: dict[int, float], seen: set[int]
-) -> tuple[pd.DataFrame, dict[str, object]]:
-    """The table of predictions and scores, and the statistics that normalise them.
+def normalize(table: pd.DataFrame, meant: LabelledProperty) -> tuple[pd.DataFrame, dict[str, object]]:
+    """The table of predictions with scores, and the statistics that normalise them.
 
     Columns `img_no`, `img_path`, `<name>` (units of the labels), `<name>_score` (mean 0, standard deviation
     1, in the direction of the property table), `valid`, `source`.
     """
-    table = wanted.copy()
-    table[meant.name] = table["img_no"].map(values)
-    valid = table[meant.name].notna().to_numpy()
-    raw = table[[meant.name]].to_numpy(np.float64) * (-1 if meant.is_reversed else 1)
-    statistics = fit(raw, valid[:, None], (meant.name,))
-    table[f"{meant.name}_score"] = statistics.normalize(raw)[:, 0].round(6)
-    table[meant.name] = table[meant.name].round(6)
-    table["valid"] = valid
-    table["source"] = np.where(table["img_no"].isin(seen), "out of fold", "ensemble")
-    return table, statistics.to_dict()
+    name, score = meant.name, f"{meant.name}_score"
+    valid = table[name].notna()
+    raw = table[[name]].to_numpy(np.float64) * (-1 if meant.is_reversed else 1)
+    statistics = fit(raw, valid.to_numpy()[:, None], (name,))
+    table = table.assign(**{score: statistics.normalize(raw)[:, 0], "valid": valid}).round(6)
+    table["source"] = table["source"].fillna("ensemble")
+    return table[["img_no", "img_path", name, score, "valid", "source"]], statistics.to_dict()
+
+
+def report(tool: Tool, meant: LabelledProperty, measures: dict[str, float], valid: pd.DataFrame) -> None:
+    """Print which way the scores run, how good they are, and how far stage 04 agrees.
+
+    Args:
+        measures: `r` and `mae` of labelled pictures by the network that did not train on them.
+        valid: columns `img_no` and `<name>_score`, without NaN.
+    """
+    prop = next(prop for prop in PROPERTIES if prop.name == meant.name)
+    low_label = prop.high if meant.is_reversed else prop.low
+    tool.log(f"a low label means {low_label!r}; the score runs from {prop.low!r} to {prop.high!r}")
+    tool.log(
+        f"out of fold: r {measures['r']:.3f}, mean absolute error {measures['mae']:.3f} (units of the labels)"
+    )
+    column = f"{meant.name}_score"
+    if (tool.workspace / SCORES).is_file():
+        measured = tables.read_csv(tool.workspace / SCORES, ("img_no", column))
+        both = valid.merge(measured[["img_no", column]].dropna(), on="img_no", suffixes=("", "_04"))
+        r = both[column].corr(both[f"{column}_04"], min_periods=3)
+        if not np.isnan(r):
+            warning = "; they run the other way: do the labels?" if r < 0 else ""
+            tool.log(f"against the measured scores of {SCORES}: r {r:.3f} on {len(both)} pictures{warning}")
+    tool.log(f"look at {tool.workspace / SHEET.format(meant.name)} and {FIGURE.format(meant.name)}")

@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from scripts.pipeline import Stage, UserError
+from scripts.stages.pictures import some_of
 from scripts.stages.workspace import PREDICTED
 from segmentation.property_table import PROPERTY_NAMES
-
-EXAMPLE_COUNT = 3
 
 
 def read_replaced(stage: Stage, names: Sequence[str], raw: pd.DataFrame) -> dict[int, np.ndarray]:
@@ -39,11 +38,11 @@ def read_replacement(stage: Stage, name: str, img_nos: pd.Series) -> np.ndarray:
     if len(missing):
         raise UserError(
             f"{relative} has no score for {len(missing)} of {len(img_nos)} faces (img_no "
-            f"{', '.join(map(str, missing[:EXAMPLE_COUNT]))}, ...), so it may belong to other pictures. "
-            f"Predict {name} for these:\n    {again}"
+            f"{some_of(list(map(str, missing)))}), so it may belong to other pictures. Predict {name} for "
+            f"these:\n    {again}"
         )
     table = table.loc[img_nos]
-    is_valid = table["valid"].eq(True)  # a missing word is not True either
+    is_valid = table["valid"].eq(True)  # an empty field is not True either
     scores = np.where(is_valid, table[column].to_numpy(float), np.nan)
     broken = table.index[table["valid"].isna() | (is_valid & ~np.isfinite(scores))]
     if len(broken):
@@ -52,11 +51,3 @@ def read_replacement(stage: Stage, name: str, img_nos: pd.Series) -> np.ndarray:
             f"whether it is valid. Predict again:\n    {again}"
         )
     return scores
-
-
-def agreement(measured: np.ndarray, predicted: np.ndarray) -> float | None:
-    """Pearson correlation of two scores [N] where both are numbers; None where it is undefined."""
-    both = np.isfinite(measured) & np.isfinite(predicted)
-    if both.sum() < 3 or np.ptp(measured[both]) == 0 or np.ptp(predicted[both]) == 0:
-        return None
-    return float(np.corrcoef(measured[both], predicted[both])[0, 1])

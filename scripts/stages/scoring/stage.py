@@ -10,6 +10,7 @@ import pandas as pd
 
 from scripts.pipeline import Stage
 from scripts.stages.fast_memory import keep_freed_memory
+from scripts.stages.scores import score_columns
 from scripts.stages.scoring import plots, replacing
 from scripts.stages.scoring.measuring import measure_all, read_items, read_whole
 from scripts.stages.workspace import (
@@ -24,7 +25,7 @@ from scripts.stages.workspace import (
     STATISTICS,
 )
 from segmentation.normalization import fit
-from segmentation.property_table import LABEL_ALGORITHM, PROPERTIES, PROPERTY_NAMES
+from segmentation.property_table import LABEL_ALGORITHM, PROPERTY_NAMES
 
 
 def check(stage: Stage, options: Any) -> None:
@@ -37,8 +38,7 @@ def check(stage: Stage, options: Any) -> None:
 def score_faces(stage: Stage, options: Any) -> None:
     """Measure, normalise, draw."""
     keep_freed_memory()
-    items = read_items(stage)
-    raw = measure_all(stage, options, items)
+    raw = measure_all(stage, options, read_items(stage))
     failed = stage.counts()["faces"]["failed"]
     stage.check_failures(failed, len(raw))
     stage.write_csv(RAW_SCORES, raw)
@@ -64,18 +64,17 @@ def normalize(stage: Stage, options: Any, raw: pd.DataFrame) -> dict[int, pd.Dat
     """
     tables, statistics = {}, {}
     more = stage.command("01_generate_candidates", "--count", "4000", "--force")
+    mend = f"{FACES} has {len(raw)} faces; more candidates give more:\n    {more}"
     for algorithm, path in SCORE_TABLES.items():
         values = raw[[f"{name}_v{algorithm}" for name in PROPERTY_NAMES]].to_numpy(float)
-        # A failed row has no validity at all, which is not True either.
+        # A failed row has an empty validity, which is not True either.
         valid = raw[[f"{name}_valid_v{algorithm}" for name in PROPERTY_NAMES]].eq(True).to_numpy()
-        replaced = (
-            replacing.read_replaced(stage, options.replace, raw) if algorithm == LABEL_ALGORITHM else {}
-        )
-        mend = f"{FACES} has {len(raw)} faces; more candidates give more:\n    {more}"
+        names = options.replace if algorithm == LABEL_ALGORITHM else ()
+        replaced = replacing.read_replaced(stage, names, raw)
         with stage.foreseen(ValueError, mend=mend):
             normalized, complete, fitted = normalize_one(values, valid, replaced)
         table = raw[["img_no", "img_path"]].copy()
-        table[[f"{name}_score" for name in PROPERTY_NAMES]] = normalized
+        table[score_columns()] = normalized
         table["valid"] = complete
         stage.write_csv(path, table)
         tables[algorithm], statistics[f"algorithm_{algorithm}"] = table, fitted
@@ -112,9 +111,10 @@ def normalize_one(
     for column, labels in replaced.items():
         name = PROPERTY_NAMES[column]
         own = fit(labels[:, None], complete[:, None], (name,))
+        r = pd.Series(normalized[:, column]).corr(pd.Series(labels), min_periods=3)
         statistics[name]["labels_replaced_by"] = {
             "file": PREDICTED.format(name),
-            "r_with_measured": replacing.agreement(normalized[:, column], labels),
+            "r_with_measured": None if np.isnan(r) else float(r),
             **own.to_dict()[name],
         }
         normalized[:, column] = own.normalize(labels[:, None])[:, 0]
@@ -123,22 +123,19 @@ def normalize_one(
 
 def draw(stage: Stage, tables: dict[int, pd.DataFrame]) -> None:
     """Histograms, correlations, and the pictures with the lowest, median and highest scores."""
-    columns = [f"{name}_score" for name in PROPERTY_NAMES]
     scores = {
-        f"algorithm {algorithm}": table.loc[table["valid"], columns].to_numpy(float)
+        f"algorithm {algorithm}": table.loc[table["valid"], score_columns()].to_numpy(float)
         for algorithm, table in tables.items()
     }
-    stage.save_figure(HISTOGRAMS, plots.histograms(scores, PROPERTY_NAMES))
-    stage.save_figure(CORRELATIONS, plots.correlation_matrices(scores, PROPERTY_NAMES))
+    stage.save_figure(HISTOGRAMS, plots.histograms(scores))
+    stage.save_figure(CORRELATIONS, plots.correlation_matrices(scores))
     listed = tables[LABEL_ALGORITHM][tables[LABEL_ALGORITHM]["valid"]]
-    paths = listed["img_path"].tolist()
+    paths, img_nos = listed["img_path"].tolist(), listed["img_no"].tolist()
     labels = scores[f"algorithm {LABEL_ALGORITHM}"]
 
     def read(row: int) -> np.ndarray:
         return read_whole(stage, paths[row])
 
-    meanings = [f"{prop.low} / {prop.high}" for prop in PROPERTIES]
-    stage.save_image(EXTREMES, plots.extremes(labels, PROPERTY_NAMES, meanings, read))
-    for column, name in enumerate(PROPERTY_NAMES):
-        sheet = plots.property_sheet(labels[:, column], listed["img_no"].tolist(), read)
-        stage.save_image(PROPERTY_SHEET.format(name), sheet)
+    stage.save_image(EXTREMES, plots.extremes(labels, read))
+    for name, column in zip(PROPERTY_NAMES, labels.T, strict=True):
+        stage.save_image(PROPERTY_SHEET.format(name), plots.property_sheet(column, img_nos, read))
