@@ -8,18 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.pipeline import Input, Stage, StageOptions, StageSpec, option, run_stage
 from scripts.pipeline.console import script_command
-from scripts.stages.workspace import (
-    CORRELATIONS,
-    EXTREMES,
-    FACES,
-    HISTOGRAMS,
-    PREDICTED,
-    PROPERTY_SHEET,
-    RAW_SCORES,
-    SCORE_TABLES,
-    SCORES_FOLDER,
-    STATISTICS,
-)
+from scripts.stages import workspace as at
 from segmentation.property_table import PROPERTY_NAMES
 
 
@@ -47,9 +36,9 @@ def inputs(options: Options) -> tuple[Input, ...]:
 
     def replacement(name: str) -> Input:
         command = script_command("regress_property", "--property", name, "--labels", "FILE.csv")
-        return Input(PREDICTED.format(name), note=f"Learn {name} from labels first:\n    {command}")
+        return Input(at.PREDICTED.format(name), note=f"Learn {name} from labels first:\n    {command}")
 
-    return (Input(FACES, made_by="03_segment_faces"), *map(replacement, options.replace))
+    return (Input(at.FACES, made_by="03_segment_faces"), *map(replacement, options.replace))
 
 
 def check(stage: Stage, options: Options) -> None:
@@ -63,10 +52,10 @@ SPEC = StageSpec(
     name="04_compute_property_scores",
     inputs=inputs,
     outputs=(
-        *(RAW_SCORES, *SCORE_TABLES.values(), STATISTICS),
-        *(HISTOGRAMS, CORRELATIONS, EXTREMES, *map(PROPERTY_SHEET.format, PROPERTY_NAMES)),
+        *(at.RAW_SCORES, *at.SCORE_TABLES.values(), at.STATISTICS),
+        *(at.HISTOGRAMS, at.CORRELATIONS, at.EXTREMES, *map(at.PROPERTY_SHEET.format, PROPERTY_NAMES)),
     ),
-    clears=(SCORES_FOLDER,),
+    clears=(at.SCORES_FOLDER,),
     next_script="05_fine_tune_v1",
     check=check,
     version=3,

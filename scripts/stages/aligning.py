@@ -69,14 +69,7 @@ def align(tool: Tool, options: Any) -> None:
 
 
 def list_photos(tool: Tool, folder: Path, output: Path) -> dict[str, Path]:
-    """Pictures of a folder and its subfolders, but not those in `output`: what identifies one -> its path.
-
-    A picture is identified by its path in the folder, its size and the time of its last change, so that one
-    that was replaced is worked on anew.
-
-    Raises:
-        UserError: no such folder, no picture in it, or it is `output` as well.
-    """
+    """Pictures of a folder and its subfolders, but not those in `output`: `state_of` as JSON -> path."""
     found = find_pictures(folder, output)
     found.tell(tool.log)
     if not found.pictures:
@@ -87,11 +80,7 @@ def list_photos(tool: Tool, folder: Path, output: Path) -> dict[str, Path]:
 
 
 def prepare_output(tool: Tool, options: Any, output: Path) -> None:
-    """Start over with --force, go on with the same options, refuse others.
-
-    Raises:
-        UserError: the folder holds faces that other options, or something else, made.
-    """
+    """Start over with --force, go on with the same options, refuse others and folders not made here."""
     record = output / RECORD
     wanted = {"version": VERSION, "options": results_options(options), "inputs": {}}
     again = tool.command(tool.name, "--photos", str(options.photos), "--out", str(output), "--force")
@@ -118,10 +107,8 @@ def prepare_output(tool: Tool, options: Any, output: Path) -> None:
 def align_all(
     tool: Tool, options: Any, output: Path, photos: Mapping[str, Path]
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Work on the photographs that the journal does not have yet.
-
-    Returns:
-        the table of all, sorted by source and face; and files of photographs that are gone or were replaced.
+    """Work on the photographs that the journal does not have yet; the table of all, sorted by source and
+    face, and the files of photographs that are gone or were replaced.
     """
     finder = FaceFinder(
         tool.device, options.detection_size, options.min_face / 2, options.min_probability, options.rotations

@@ -47,11 +47,9 @@ class Found(NamedTuple):
 
 
 def find_pictures(folder: Path, output: Path | None = None, deep: bool = True) -> Found:
-    """The pictures of a folder and of its subfolders; links to folders are followed, but no folder is
-    searched twice.
+    """The pictures of a folder and of its subfolders; links are followed, but no folder is searched twice.
 
     Args:
-        folder: where to look.
         output: folder of the results, which is not searched.
         deep: search subfolders too.
 
@@ -80,7 +78,8 @@ def find_pictures(folder: Path, output: Path | None = None, deep: bool = True) -
             folders.clear()
             continue
         searched.add(here.resolve())
-        inside = [path for path in map(here.joinpath, [*folders, *names]) if path.resolve() != results]
+        inside = [here / name for name in (*folders, *names)]
+        inside = [path for path in inside if not (path.is_dir() and path.resolve() == results)]
         reasons = {path: _why_left_out(path, deep) for path in inside}
         left_out |= {path: reason for path, reason in reasons.items() if reason}
         wanted = [path for path, reason in reasons.items() if not reason]

@@ -29,7 +29,7 @@ def look_through(source: Path, wanted: Sequence[WeightFile]) -> Given:
     """Find the entries in a folder, or in one file: by name, then by what a file holds.
 
     Raises:
-        UserError: there is no such folder or file, it holds none of the entries, or several files fit one.
+        UserError: no such folder or file, it holds none of the entries, or several files fit one.
     """
     if not source.exists():
         raise UserError(f"--from {source} does not exist. Give the folder that holds the files, or one file.")

@@ -21,10 +21,7 @@ SMALLEST = 1e-6  # the tables round probabilities to six digits
 
 
 def margins(table: pd.DataFrame, options: Any) -> np.ndarray:
-    """How far each picture is from being kept or rejected, in log odds, float64 [N]; negative is rejected.
-
-    The smaller of the distances of gender and quality from their thresholds.
-    """
+    """Smaller distance of gender and quality from their thresholds, in log odds [N]; negative is rejected."""
 
     def log_odds(probability: Any) -> np.ndarray:
         clipped = np.clip(np.asarray(probability, np.float64), SMALLEST, 1 - SMALLEST)
@@ -38,13 +35,10 @@ def margins(table: pd.DataFrame, options: Any) -> np.ndarray:
 
 
 def save_sheets(stage: Stage, options: Any, images: CandidateImages, table: pd.DataFrame) -> list[str]:
-    """Contact sheets of kept, rejected and borderline pictures, each with its gender and quality.
+    """Contact sheets of kept, rejected and borderline pictures; the paths of those that have pictures.
 
     Borderline are the pictures nearest to the thresholds among those that the networks judged, from the
     most clearly rejected to the most clearly kept.
-
-    Returns:
-        Workspace-relative paths of the sheets that have pictures.
     """
     seen = table[table["status"] != "failed"]
     judged = seen[(seen["status"] == "ok") & (seen["source"] == "network")]
@@ -63,12 +57,7 @@ def save_sheets(stage: Stage, options: Any, images: CandidateImages, table: pd.D
 
 
 def evaluation_figure(evaluation: Evaluation, name: str, source: str) -> Figure:
-    """Reliability, ROC and confusion of one property side by side.
-
-    Args:
-        name: `gender` or `quality`.
-        source: whose answers these are and what they are held against, for the title.
-    """
+    """Reliability, ROC and confusion of one property; the title names the `source` of the answers."""
     figure = Figure(figsize=(12.5, 4.2), layout="constrained")
     axes = figure.subplots(1, 3)
     figure.suptitle(f"{name}: {source}, n = {evaluation.count}")

@@ -22,22 +22,14 @@ from cnn.reliability import evaluate
 from cnn.tasks import classification_measures
 from cnn.training import ABOVE_LIMIT, TrainingOptions, check_fold, train_fold
 from scripts.pipeline import Journal, Stage
+from scripts.stages import workspace as at
 from scripts.stages.filtering import networks
 from scripts.stages.filtering.figures import evaluation_figure
 from scripts.stages.stored_rows import StoredRows
 from scripts.stages.training_events import TrainingEvents, followed_epochs
-from scripts.stages.workspace import (
-    FILTER_FIGURE,
-    FILTER_LOGS,
-    FILTER_NETWORK,
-    FILTERS,
-    FOLD_EPOCHS,
-    FOLD_LOG,
-    OUT_OF_FOLD,
-)
 from stylegan.seeds import Purpose, derived_seed
 
-EVALUATION_NUMBERS = f"{FILTER_LOGS}/evaluation.json"
+EVALUATION_NUMBERS = f"{at.FILTER_LOGS}/evaluation.json"
 COLUMNS = (
     *("fold", "property", "status", "attempts", "epochs", "best_attempt", "best_epoch"),
     *("valid_loss", "valid_accuracy", "valid_auroc", "seconds"),
@@ -85,7 +77,7 @@ def split_folds(
 
 def check(stage: Stage, options: Any, labels: pd.DataFrame, image_size: int) -> None:
     """Raise `UserError` if the networks cannot be trained on these labels, or not on pictures this small."""
-    for name in FILTERS:
+    for name in at.FILTERS:
         with stage.foreseen(ValueError, mend="Use a larger --image-size."):
             fitting_pools(network_config(options, name, image_size))
         for fold in split_folds(stage, options, name, labels[name].to_numpy()):
@@ -107,11 +99,11 @@ def train(
         The ensemble of each property, and figures to report: name -> text.
     """
     judges, figures, numbers = {}, {}, {}
-    total = len(FILTERS) * options.fold_count
+    total = len(at.FILTERS) * options.fold_count
     trained = 0
     with stage.journal(COLUMNS, key="fold") as journal, stage.progress(total, "folds") as progress:
-        networks.begin(stage, (FILTER_NETWORK.format(*fold.rsplit("_", 1)) for fold in journal.rows))
-        for name in FILTERS:
+        networks.begin(stage, (at.FILTER_NETWORK.format(*fold.rsplit("_", 1)) for fold in journal.rows))
+        for name in at.FILTERS:
             trainer = _Trainer(stage, options, name, labels, images, journal)
             for number in range(options.fold_count):
                 trained += trainer.train(number)
@@ -120,12 +112,12 @@ def train(
         summary = journal.frame()
     stage.count("folds", trained, total - trained)
     stage.write_json(EVALUATION_NUMBERS, numbers)
-    for name in FILTERS:
+    for name in at.FILTERS:
         rows = summary[summary["property"] == name].drop(columns="property")
         rows["fold"] = rows["fold"].str.rsplit("_", n=1).str[-1].astype(int)
         whole = ["best_attempt", "best_epoch"]
         rows[whole] = rows[whole].astype("Int64")  # a given network has none
-        stage.write_csv(FOLD_LOG.format(name), rows.sort_values("fold"))
+        stage.write_csv(at.FOLD_LOG.format(name), rows.sort_values("fold"))
     return judges, figures | _trouble(summary)
 
 
@@ -166,7 +158,7 @@ class _Trainer:
 
         The row of the journal comes after the files.
         """
-        key, relative = f"{self.name}_{number}", FILTER_NETWORK.format(self.name, number)
+        key, relative = f"{self.name}_{number}", at.FILTER_NETWORK.format(self.name, number)
         if self._is_there(key, number, relative):
             return False
         row = dict.fromkeys(COLUMNS) | {"fold": key, "property": self.name}
@@ -189,7 +181,7 @@ class _Trainer:
 
     def _epochs(self) -> pd.DataFrame:
         """The epochs of the folds that are finished."""
-        path = FOLD_EPOCHS.format(self.name)
+        path = at.FOLD_EPOCHS.format(self.name)
         if (self.stage.workspace / path).exists():
             return self.stage.read_csv(path, EPOCH_COLUMNS)
         return pd.DataFrame(columns=EPOCH_COLUMNS)
@@ -210,7 +202,9 @@ class _Trainer:
         others = self._epochs()
         others = others[(others["fold"] != number) & (others["fold"] < self.options.fold_count)]
         epochs = pd.concat([others, epochs]) if len(others) else epochs
-        self.stage.write_csv(FOLD_EPOCHS.format(self.name), epochs.sort_values(["fold", "attempt", "epoch"]))
+        self.stage.write_csv(
+            at.FOLD_EPOCHS.format(self.name), epochs.sort_values(["fold", "attempt", "epoch"])
+        )
         extra = {"property": self.name, "fold": number, "seed": seed, **result.best.row()}
         with self.stage.atomic(relative) as temporary:
             save_filter_cnn(temporary, result.model, extra)
@@ -234,24 +228,24 @@ class _Trainer:
         mend = f"Start over:\n    {self.stage.command(self.stage.name, '--force')}"
         with self.stage.foreseen(ValueError, mend=mend):
             paths = [
-                self.stage.workspace / FILTER_NETWORK.format(self.name, n) for n in range(len(self.folds))
+                self.stage.workspace / at.FILTER_NETWORK.format(self.name, n) for n in range(len(self.folds))
             ]
             models = [load_filter_cnn(path, self.stage.device)[0] for path in paths]
-        if not (self.stage.workspace / FOLD_EPOCHS.format(self.name)).exists():  # every network was given
-            self.stage.write_csv(FOLD_EPOCHS.format(self.name), self._epochs())
+        if not (self.stage.workspace / at.FOLD_EPOCHS.format(self.name)).exists():  # every network was given
+            self.stage.write_csv(at.FOLD_EPOCHS.format(self.name), self._epochs())
         probability = out_of_fold(models, self.folds, self.images)
         table = pd.DataFrame(
             {"img_no": self.labels["img_no"], "label": self.targets, "probability": probability}
         )
-        self.stage.write_csv(OUT_OF_FOLD.format(self.name), table)
+        self.stage.write_csv(at.OUT_OF_FOLD.format(self.name), table)
         found = evaluate(probability, self.targets, self._threshold())
         given = any(self.journal.rows[f"{self.name}_{n}"]["status"] == GIVEN for n in range(len(self.folds)))
         unseen = "that given ones may have trained on" if given else "they did not train on"
         figure = evaluation_figure(found, self.name, f"networks on labelled pictures {unseen}")
-        self.stage.save_figure(FILTER_FIGURE.format(self.name), figure)
+        self.stage.save_figure(at.FILTER_FIGURE.format(self.name), figure)
         with TrainingEvents.of(self.stage, f"{self.name}_evaluation") as events:
             events.begin(0)
-            events.picture(0, "evaluation", self.stage.workspace / FILTER_FIGURE.format(self.name))
+            events.picture(0, "evaluation", self.stage.workspace / at.FILTER_FIGURE.format(self.name))
         loss = classification_measures(probability, self.targets)["loss"]
         text = (
             f"AUROC {found.auroc:.3f}, accuracy {found.accuracy:.3f}, BCE {loss:.3f}, calibration error "

@@ -52,15 +52,12 @@ def is_machine_made(made_by: str) -> bool:
 def load_labels(
     stage: Stage, candidates: pd.DataFrame, fold_count: int, label_count: int = 0
 ) -> pd.DataFrame:
-    """Labels that belong to these candidates, checked.
+    """Labels that belong to these candidates: columns `img_no`, `gender`, `quality` (0 or 1).
 
     Args:
         candidates: columns `img_no`, `img_path`, `seed`, `weights_id`.
         fold_count: every class needs at least as many labels.
         label_count: use only the labels of the first pictures; 0 uses all.
-
-    Returns:
-        Columns `img_no`, `gender`, `quality` (0 or 1), sorted by `img_no`.
 
     Raises:
         UserError: a column or value is wrong, a picture is labelled twice or not at all, the labels were made
@@ -108,14 +105,7 @@ def read_labels(tool: Tool) -> pd.DataFrame:
 
 
 def read_table(path: Path, source: object) -> pd.DataFrame:
-    """Labels of a CSV that exists: columns `img_name`, `quality`, `gender` (0 or 1), sorted by `img_name`.
-
-    Args:
-        source: what messages call it.
-
-    Raises:
-        UserError: a column is missing, a value is neither 0 nor 1, or a picture is labelled twice.
-    """
+    """`img_name`, `quality` and `gender` (0 or 1) of a CSV, by name; errors as `read_label_table`."""
     mend = "Mend it with an editor, then run the same command again."
     labels = read_label_table(path, FILTERS, source, mend)
     for name in FILTERS:
@@ -131,11 +121,7 @@ def read_table(path: Path, source: object) -> pd.DataFrame:
 
 
 def read_record(tool: Tool) -> LabelRecord:
-    """The JSON file beside the table.
-
-    Raises:
-        UserError: missing or damaged; says how to write it.
-    """
+    """The JSON file beside the table; `UserError` with how to write it if it is missing or damaged."""
     try:
         record = files.read_json(tool.workspace / LABELS_RECORD)
         return LabelRecord(

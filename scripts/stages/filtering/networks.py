@@ -35,9 +35,9 @@ def is_given(stage: Stage, relative: str) -> bool:
 
 
 def belonging_to_the_user(stage: Stage) -> set[str]:
-    """Files of the folder of networks that ``--force`` must leave: those that this stage did not write.
+    """Networks that ``--force`` must leave: those that this stage did not write.
 
-    One in a place where it wrote and that can no longer be read was damaged, and is no person's.
+    One that it wrote and that can no longer be read was damaged, and is no person's.
     """
     folder = stage.workspace / FILTER_NETWORKS
     present = (f"{FILTER_NETWORKS}/{path.name}" for path in folder.iterdir()) if folder.is_dir() else ()
@@ -49,11 +49,7 @@ def belonging_to_the_user(stage: Stage) -> set[str]:
 
 
 def check_given(stage: Stage, fold_count: int, image_size: int) -> None:
-    """Raise `UserError` if a person's own network cannot judge these pictures; it is not overwritten.
-
-    Args:
-        image_size: height and width of the pictures that the networks see.
-    """
+    """Raise `UserError` if a person's own network cannot judge pictures of this height and width."""
     kept = belonging_to_the_user(stage) if stage.options.force else None
     for name in FILTERS:
         for relative in (FILTER_NETWORK.format(name, fold) for fold in range(fold_count)):

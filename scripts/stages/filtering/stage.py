@@ -10,25 +10,18 @@ from typing import Any
 import pandas as pd
 
 from scripts.pipeline import Stage, UserError, files
+from scripts.stages import workspace as at
 from scripts.stages.fast_memory import keep_freed_memory
 from scripts.stages.filtering import figures, folds, hand_labels, networks
 from scripts.stages.filtering.excluded import find_excluded
 from scripts.stages.filtering.images import CandidateImages, check_images
-from scripts.stages.workspace import (
-    CANDIDATES,
-    FILTER_FIGURE,
-    FILTER_PREDICTIONS,
-    FILTER_TABLE,
-    FILTERS,
-    KEPT_PICTURES,
-)
 
 NO_LINKS = {errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
 
 
 def read_inputs(stage: Stage, options: Any) -> tuple[pd.DataFrame, pd.DataFrame, dict[int, str]]:
     """Candidates, their labels, and who is excluded (img_no -> why), all checked."""
-    candidates = stage.read_csv(CANDIDATES, ("img_no", "img_path", "seed", "weights_id"))
+    candidates = stage.read_csv(at.CANDIDATES, ("img_no", "img_path", "seed", "weights_id"))
     check_images(stage, candidates)
     labels = hand_labels.load_labels(stage, candidates, options.fold_count, options.label_count)
     return candidates, labels, find_excluded(stage, candidates, options.exclude)
@@ -57,9 +50,9 @@ def filter_candidates(stage: Stage, options: Any) -> None:
 
     unlabelled = sorted(set(candidates["img_no"]) - set(labels["img_no"]))
     estimates = images.judge(unlabelled, options.inference_batch_size, judges).round(6)
-    for name in FILTERS:
+    for name in at.FILTERS:
         inferred = candidates[["img_no", "img_path"]].merge(estimates[["img_no", name]], on="img_no")
-        stage.write_csv(FILTER_PREDICTIONS.format(name), inferred)
+        stage.write_csv(at.FILTER_PREDICTIONS.format(name), inferred)
     table = merge(options, candidates, labels, estimates, images.reasons, excluded)
     found = table["status"].value_counts()
     failed, left_out = (int(found.get(status, 0)) for status in ("failed", "excluded"))
@@ -73,11 +66,13 @@ def filter_candidates(stage: Stage, options: Any) -> None:
         )
     link_kept(stage, kept["img_path"].tolist())
     sheets = figures.save_sheets(stage, options, images, table)
-    stage.write_csv(FILTER_TABLE, table)
+    stage.write_csv(at.FILTER_TABLE, table)
     who = "" if options.keep == "all" else f"{options.keep} "
     by_network = (kept["source"] == "network").sum()
     text = f"{len(kept)} of {len(table)} images, {who}of good quality ({by_network} judged by the networks)"
-    stage.finish({"kept": text} | numbers, [*sheets, *map(FILTER_FIGURE.format, FILTERS), FILTER_TABLE])
+    stage.finish(
+        {"kept": text} | numbers, [*sheets, *map(at.FILTER_FIGURE.format, at.FILTERS), at.FILTER_TABLE]
+    )
 
 
 def merge(
@@ -89,7 +84,8 @@ def merge(
     excluded: dict[int, str],
 ) -> pd.DataFrame:
     """One row per candidate: its label or estimate, whether it is kept, and why it failed or is excluded."""
-    known = pd.concat([labels.assign(source="label"), estimates.assign(source="network")], ignore_index=True)
+    sources = (labels.assign(source="label"), estimates.assign(source="network"))
+    known = pd.concat([table for table in sources if len(table)])  # an empty one would change the types
     table = candidates[["img_no", "img_path"]].merge(known, on="img_no", how="left", validate="one_to_one")
     table["status"], table["reason"] = "ok", ""
     for status, why in (("excluded", excluded), ("failed", reasons)):
@@ -102,13 +98,13 @@ def merge(
     elif options.keep == "men":
         passes &= 1 - table["gender"] >= options.gender_threshold
     table["kept"] = passes.astype(int)
-    return table[["img_no", "img_path", *FILTERS, "source", "kept", "status", "reason"]]
+    return table[["img_no", "img_path", *at.FILTERS, "source", "kept", "status", "reason"]]
 
 
 def link_kept(stage: Stage, paths: list[str]) -> None:
     """Fill the folder of kept pictures with hard links, or copies; remove what an earlier run left there."""
     kept = {Path(path).name: stage.workspace / path for path in paths}
-    folder = stage.workspace / KEPT_PICTURES
+    folder = stage.workspace / at.KEPT_PICTURES
     folder.mkdir(parents=True, exist_ok=True)
     present = {path.name for path in folder.iterdir()}
     for name in present - kept.keys():

@@ -16,13 +16,7 @@ from segmentation.property_table import PROPERTY_NAMES
 
 @dataclass(frozen=True)
 class LabelledProperty:
-    """What a column of hand labels means.
-
-    Attributes:
-        name: property of the one table.
-        column: name of the column.
-        is_reversed: a high label means the low end of the property.
-    """
+    """What a column of hand labels means: a property, whose low end may be its high labels."""
 
     name: str
     column: str
@@ -54,15 +48,11 @@ def labelled_property(name: str) -> LabelledProperty:
 
 
 def load_property_labels(path: Path, column: str, numbers: dict[str, int]) -> pd.DataFrame:
-    """Labels of pictures that are there, checked.
+    """Labels of pictures: columns `img_no` and `label` (float64, finite, not all equal), by `img_no`.
 
     Args:
         path: CSV with the columns `img_name` and `column`; others may be.
-        column: the labels, any finite numbers.
         numbers: file name -> img_no of the pictures that there are.
-
-    Returns:
-        Columns `img_no` and `label` (float64, not all equal), sorted by `img_no`.
 
     Raises:
         MissingInputError: there is no such file.

@@ -77,7 +77,7 @@ def extremes(scores: np.ndarray, read: Callable[[int], np.ndarray]) -> Image.Ima
     """The pictures with the lowest, the middle and the highest score of each property, one row each.
 
     Args:
-        scores: float [N, 7], normalised, without NaN.
+        scores: float [N, 7], without NaN.
         read: row of `scores` -> uint8 [H, W, 3] RGB.
     """
     rows = [[_example(read(row)) for row in _chosen(column, PER_PLACE)] for column in scores.T]
@@ -88,13 +88,7 @@ def extremes(scores: np.ndarray, read: Callable[[int], np.ndarray]) -> Image.Ima
 def property_sheet(
     scores: np.ndarray, img_nos: Sequence[int], read: Callable[[int], np.ndarray]
 ) -> Image.Image:
-    """The pictures with the lowest, the middle and the highest scores of one property, one row each.
-
-    Args:
-        scores: float [N], normalised, without NaN.
-        img_nos: the pictures' numbers.
-        read: index into `scores` -> uint8 [H, W, 3] RGB.
-    """
+    """The pictures `img_nos` with the lowest, middle and highest of their `scores` [N]; `read` as above."""
     chosen = _chosen(scores, PER_PLACE_ON_SHEET)
     columns = len(chosen) // len(PLACES)
     texts = [

@@ -17,6 +17,7 @@ from cnn.tasks import REGRESSION, regression_measures
 from cnn.training import train_fold
 from scripts.pipeline import MissingInputError, Tool, UserError, tables
 from scripts.pipeline.files import sha256_file
+from scripts.stages import workspace as at
 from scripts.stages.fast_memory import keep_freed_memory
 from scripts.stages.filtering.folds import training_options
 from scripts.stages.filtering.images import CandidateImages
@@ -25,25 +26,12 @@ from scripts.stages.scoring import plots
 from scripts.stages.scoring.labels import LabelledProperty, labelled_property, load_property_labels
 from scripts.stages.stored_rows import StoredRows
 from scripts.stages.training_events import followed_epochs
-from scripts.stages.workspace import (
-    CANDIDATES,
-    FACES,
-    FILTER_LOGS,
-    FILTER_NETWORK,
-    FOLD_EPOCHS,
-    FOLD_LOG,
-    KEPT_PICTURES,
-    PREDICTED,
-    PREDICTIONS,
-    SCORES,
-    segmented_path,
-)
 from segmentation.normalization import fit
 from segmentation.property_table import PROPERTIES
 from stylegan.seeds import Purpose, derived_seed
 
-STATISTICS = f"{PREDICTIONS}/property_{{}}.json"
-FIGURE, SHEET = f"{FILTER_LOGS}/property_{{}}.png", f"{FILTER_LOGS}/property_{{}}_sheet.png"
+STATISTICS = f"{at.PREDICTIONS}/property_{{}}.json"
+FIGURE, SHEET = f"{at.FILTER_LOGS}/property_{{}}.png", f"{at.FILTER_LOGS}/property_{{}}_sheet.png"
 BRIGHTNESS_IS_MEANT = {"hair_color", "background_mean", "background_std"}
 SIDES_ARE_MEANT = {"pose"}
 # Where it shows in a whole picture: rows 5/16 to 13/16 and columns 1/4 to 3/4 hold the crops of eyes, mouth
@@ -79,7 +67,7 @@ def regress(tool: Tool, options: Any) -> None:
         table, statistics = normalize(table, meant)
     measures = regression_measures(unseen, truth)
     measures["mse"] = measures.pop("loss")
-    tool.write_csv(PREDICTED.format(name), table)
+    tool.write_csv(at.PREDICTED.format(name), table)
     record = {"labels": len(truth), "column": column, "is_reversed": meant.is_reversed}
     record["labels_sha256"] = sha256_file(options.labels)
     tool.write_json(STATISTICS.format(name), {**statistics, "out_of_fold": measures, **record})
@@ -95,9 +83,9 @@ def regress(tool: Tool, options: Any) -> None:
     failed = len(table) - len(valid)
     tool.finish(
         {"pictures": f"{len(table)}, {failed} unreadable", "out of fold": f"r {measures['r']:.3f}"},
-        [FIGURE.format(name), PREDICTED.format(name)],
+        [FIGURE.format(name), at.PREDICTED.format(name)],
     )
-    tool.log(f"{tool.workspace / PREDICTED.format(name)}: {len(table)} pictures, {failed} unreadable")
+    tool.log(f"{tool.workspace / at.PREDICTED.format(name)}: {len(table)} pictures, {failed} unreadable")
 
 
 def chosen_pictures(tool: Tool, options: Any) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
@@ -108,19 +96,19 @@ def chosen_pictures(tool: Tool, options: Any) -> tuple[pd.DataFrame, pd.DataFram
         name -> img_no of the former. A face has the name of the picture that it was cut from.
     """
     if options.pictures == "faces":
-        faces = read_table(tool, FACES, "03_segment_faces", "status")
+        faces = read_table(tool, at.FACES, "03_segment_faces", "status")
         faces = faces[faces["status"] == "ok"]
-        crops = [segmented_path("face", img_no) for img_no in faces["img_no"]]
+        crops = [at.segmented_path("face", img_no) for img_no in faces["img_no"]]
         pictures = faces[["img_no"]].assign(img_path=crops)
         return pictures, pictures, numbers_by_name(faces)
-    candidates = read_table(tool, CANDIDATES, "01_generate_candidates")
+    candidates = read_table(tool, at.CANDIDATES, "01_generate_candidates")
     numbers = numbers_by_name(candidates)
     if options.pictures == "candidates":
         return candidates, candidates, numbers
-    folder = tool.workspace / KEPT_PICTURES
+    folder = tool.workspace / at.KEPT_PICTURES
     if not folder.is_dir():
         raise MissingInputError(
-            f"it needs {KEPT_PICTURES}, which is not in {tool.workspace}. 02_filter_candidates makes it:\n"
+            f"it needs {at.KEPT_PICTURES}, which is not in {tool.workspace}. 02_filter_candidates makes it:\n"
             f"    {tool.command('02_filter_candidates')}\nor predict for all with --pictures candidates."
         )
     names = {path.name for path in folder.iterdir()}
@@ -193,12 +181,12 @@ def train(
                 progress.update()
     for number, result in enumerate(results):
         extra = {"property": name, "fold": number, "mean": mean, "std": std, **result.best.row()}
-        with tool.atomic(FILTER_NETWORK.format(f"property_{name}", number)) as temporary:
+        with tool.atomic(at.FILTER_NETWORK.format(f"property_{name}", number)) as temporary:
             save_filter_cnn(temporary, result.model, extra)
     epochs = [{"fold": k, **epoch.row()} for k, result in enumerate(results) for epoch in result.history]
-    tool.write_csv(FOLD_EPOCHS.format(f"property_{name}"), pd.DataFrame(epochs))
+    tool.write_csv(at.FOLD_EPOCHS.format(f"property_{name}"), pd.DataFrame(epochs))
     rows = [{"fold": number, **result.row()} for number, result in enumerate(results)]
-    tool.write_csv(FOLD_LOG.format(f"property_{name}"), pd.DataFrame(rows))
+    tool.write_csv(at.FOLD_LOG.format(f"property_{name}"), pd.DataFrame(rows))
     models = [result.model for result in results]
     return Ensemble(models, REGRESSION), out_of_fold(models, folds, images, REGRESSION) * std + mean
 
@@ -232,11 +220,13 @@ def report(tool: Tool, meant: LabelledProperty, measures: dict[str, float], vali
         f"out of fold: r {measures['r']:.3f}, mean absolute error {measures['mae']:.3f} (units of the labels)"
     )
     column = f"{meant.name}_score"
-    if (tool.workspace / SCORES).is_file():
-        measured = tables.read_csv(tool.workspace / SCORES, ("img_no", column))
+    if (tool.workspace / at.SCORES).is_file():
+        measured = tables.read_csv(tool.workspace / at.SCORES, ("img_no", column))
         both = valid.merge(measured[["img_no", column]].dropna(), on="img_no", suffixes=("", "_04"))
         r = both[column].corr(both[f"{column}_04"], min_periods=3)
         if not np.isnan(r):
             warning = "; they run the other way: do the labels?" if r < 0 else ""
-            tool.log(f"against the measured scores of {SCORES}: r {r:.3f} on {len(both)} pictures{warning}")
+            tool.log(
+                f"against the measured scores of {at.SCORES}: r {r:.3f} on {len(both)} pictures{warning}"
+            )
     tool.log(f"look at {tool.workspace / SHEET.format(meant.name)} and {FIGURE.format(meant.name)}")

@@ -26,11 +26,7 @@ def read_replaced(stage: Stage, names: Sequence[str], raw: pd.DataFrame) -> dict
 
 
 def read_replacement(stage: Stage, name: str, img_nos: pd.Series) -> np.ndarray:
-    """Predicted scores of the pictures `img_nos`: float64 [N], in their order, NaN where there is none.
-
-    Raises:
-        UserError: the file lacks some of the pictures, or says of one that its score is valid and has none.
-    """
+    """Predicted scores of the pictures `img_nos`: float64 [N], NaN where a prediction failed."""
     relative, column = PREDICTED.format(name), f"{name}_score"
     table = stage.read_csv(relative, ["img_no", column, "valid"]).set_index("img_no")
     missing = img_nos[~img_nos.isin(table.index)]

@@ -9,21 +9,11 @@ import numpy as np
 import pandas as pd
 
 from scripts.pipeline import Stage
+from scripts.stages import workspace as at
 from scripts.stages.fast_memory import keep_freed_memory
 from scripts.stages.scores import score_columns
 from scripts.stages.scoring import plots, replacing
 from scripts.stages.scoring.measuring import measure_all, read_items, read_whole
-from scripts.stages.workspace import (
-    CORRELATIONS,
-    EXTREMES,
-    FACES,
-    HISTOGRAMS,
-    PREDICTED,
-    PROPERTY_SHEET,
-    RAW_SCORES,
-    SCORE_TABLES,
-    STATISTICS,
-)
 from segmentation.normalization import fit
 from segmentation.property_table import LABEL_ALGORITHM, PROPERTY_NAMES
 
@@ -41,7 +31,7 @@ def score_faces(stage: Stage, options: Any) -> None:
     raw = measure_all(stage, options, read_items(stage))
     failed = stage.counts()["faces"]["failed"]
     stage.check_failures(failed, len(raw))
-    stage.write_csv(RAW_SCORES, raw)
+    stage.write_csv(at.RAW_SCORES, raw)
     tables = normalize(stage, options, raw)
     draw(stage, tables)
     usable = int(tables[LABEL_ALGORITHM]["valid"].sum())
@@ -50,9 +40,9 @@ def score_faces(stage: Stage, options: Any) -> None:
             "faces": f"{len(raw)}, of them {failed} unreadable",
             "training labels": f"{usable} with all seven properties (algorithm {LABEL_ALGORITHM}"
             + (f"; {', '.join(options.replace)} from labels)" if options.replace else ")"),
-            "scale": f"mean and deviation per property in {STATISTICS}",
+            "scale": f"mean and deviation per property in {at.STATISTICS}",
         },
-        [EXTREMES, HISTOGRAMS, CORRELATIONS, SCORE_TABLES[LABEL_ALGORITHM]],
+        [at.EXTREMES, at.HISTOGRAMS, at.CORRELATIONS, at.SCORE_TABLES[LABEL_ALGORITHM]],
     )
 
 
@@ -64,8 +54,8 @@ def normalize(stage: Stage, options: Any, raw: pd.DataFrame) -> dict[int, pd.Dat
     """
     tables, statistics = {}, {}
     more = stage.command("01_generate_candidates", "--count", "4000", "--force")
-    mend = f"{FACES} has {len(raw)} faces; more candidates give more:\n    {more}"
-    for algorithm, path in SCORE_TABLES.items():
+    mend = f"{at.FACES} has {len(raw)} faces; more candidates give more:\n    {more}"
+    for algorithm, path in at.SCORE_TABLES.items():
         values = raw[[f"{name}_v{algorithm}" for name in PROPERTY_NAMES]].to_numpy(float)
         # A failed row has an empty validity, which is not True either.
         valid = raw[[f"{name}_valid_v{algorithm}" for name in PROPERTY_NAMES]].eq(True).to_numpy()
@@ -78,7 +68,7 @@ def normalize(stage: Stage, options: Any, raw: pd.DataFrame) -> dict[int, pd.Dat
         table["valid"] = complete
         stage.write_csv(path, table)
         tables[algorithm], statistics[f"algorithm_{algorithm}"] = table, fitted
-    stage.write_json(STATISTICS, statistics)
+    stage.write_json(at.STATISTICS, statistics)
     return tables
 
 
@@ -88,14 +78,12 @@ def normalize_one(
     """Normalise the scores of one algorithm.
 
     Args:
-        values: float64 [N, 7], measured.
-        valid: bool [N, 7].
+        values, valid: [N, 7], measured.
         replaced: column -> float64 [N], labels that take the place of the measured ones; NaN if not valid.
 
     Returns:
-        (labels float64 [N, 7], NaN unless all seven are valid; bool [N], whether they are; statistics by
-        property).
-        The statistics of a replaced property keep the measured scale, on which new pictures are judged, and
+        labels float64 [N, 7], NaN unless all seven are valid; bool [N], whether they are; statistics by
+        property. Those of a replaced one keep the measured scale, on which new pictures are judged, and
         describe the replacement.
 
     Raises:
@@ -113,7 +101,7 @@ def normalize_one(
         own = fit(labels[:, None], complete[:, None], (name,))
         r = pd.Series(normalized[:, column]).corr(pd.Series(labels), min_periods=3)
         statistics[name]["labels_replaced_by"] = {
-            "file": PREDICTED.format(name),
+            "file": at.PREDICTED.format(name),
             "r_with_measured": None if np.isnan(r) else float(r),
             **own.to_dict()[name],
         }
@@ -127,8 +115,8 @@ def draw(stage: Stage, tables: dict[int, pd.DataFrame]) -> None:
         f"algorithm {algorithm}": table.loc[table["valid"], score_columns()].to_numpy(float)
         for algorithm, table in tables.items()
     }
-    stage.save_figure(HISTOGRAMS, plots.histograms(scores))
-    stage.save_figure(CORRELATIONS, plots.correlation_matrices(scores))
+    stage.save_figure(at.HISTOGRAMS, plots.histograms(scores))
+    stage.save_figure(at.CORRELATIONS, plots.correlation_matrices(scores))
     listed = tables[LABEL_ALGORITHM][tables[LABEL_ALGORITHM]["valid"]]
     paths, img_nos = listed["img_path"].tolist(), listed["img_no"].tolist()
     labels = scores[f"algorithm {LABEL_ALGORITHM}"]
@@ -136,6 +124,6 @@ def draw(stage: Stage, tables: dict[int, pd.DataFrame]) -> None:
     def read(row: int) -> np.ndarray:
         return read_whole(stage, paths[row])
 
-    stage.save_image(EXTREMES, plots.extremes(labels, read))
+    stage.save_image(at.EXTREMES, plots.extremes(labels, read))
     for name, column in zip(PROPERTY_NAMES, labels.T, strict=True):
-        stage.save_image(PROPERTY_SHEET.format(name), plots.property_sheet(column, img_nos, read))
+        stage.save_image(at.PROPERTY_SHEET.format(name), plots.property_sheet(column, img_nos, read))
