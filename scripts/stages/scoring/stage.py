@@ -11,7 +11,7 @@ import pandas as pd
 from scripts.pipeline import Stage
 from scripts.stages import workspace as at
 from scripts.stages.fast_memory import keep_freed_memory
-from scripts.stages.scores import score_columns
+from scripts.stages.scores import COLUMNS as SCORE_COLUMNS
 from scripts.stages.scoring import plots, replacing
 from scripts.stages.scoring.measuring import measure_all, read_items, read_whole
 from segmentation.normalization import fit
@@ -64,7 +64,7 @@ def normalize(stage: Stage, options: Any, raw: pd.DataFrame) -> dict[int, pd.Dat
         with stage.foreseen(ValueError, mend=mend):
             normalized, complete, fitted = normalize_one(values, valid, replaced)
         table = raw[["img_no", "img_path"]].copy()
-        table[score_columns()] = normalized
+        table[SCORE_COLUMNS] = normalized
         table["valid"] = complete
         stage.write_csv(path, table)
         tables[algorithm], statistics[f"algorithm_{algorithm}"] = table, fitted
@@ -112,7 +112,7 @@ def normalize_one(
 def draw(stage: Stage, tables: dict[int, pd.DataFrame]) -> None:
     """Histograms, correlations, and the pictures with the lowest, median and highest scores."""
     scores = {
-        f"algorithm {algorithm}": table.loc[table["valid"], score_columns()].to_numpy(float)
+        f"algorithm {algorithm}": table.loc[table["valid"], SCORE_COLUMNS].to_numpy(float)
         for algorithm, table in tables.items()
     }
     stage.save_figure(at.HISTOGRAMS, plots.histograms(scores))
