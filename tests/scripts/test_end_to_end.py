@@ -98,8 +98,6 @@ def test_logs_report_every_step_and_the_control(workspace: Path) -> None:
 
 def test_a_second_run_is_up_to_date(workspace: Path) -> None:
     assert "up to date" in run(script("06"), workspace).stdout
-    refused = run(script("06"), workspace, "--steps", "4", code=5)
-    assert "steps" in refused.stderr and "--force" in refused.stderr
 
 
 def test_the_same_seed_gives_the_same_picture_in_another_process_and_batch(workspace: Path) -> None:

@@ -100,17 +100,13 @@ def test_the_arithmetic_that_auto_chose_is_kept(workspace: Path, monkeypatch) ->
 def test_a_workspace_that_was_not_segmented_says_what_to_run(workspace: Path) -> None:
     with pytest.raises(MissingInputError, match=r"03_segment_faces\.py"):
         networks.load_segmenter(tool_in(workspace))
-    record_segmentation(workspace)
+    record_segmentation(workspace, margin=0.1)
+    found = networks.recorded_segmentation(tool_in(workspace))
+    assert found.settings == SegmenterSettings(margin=0.1) and found.parser == PARSER
     record = records.read(workspace, networks.SEGMENTING)
     records.write(workspace, networks.SEGMENTING, record | {"state": "running"})
     with pytest.raises(MissingInputError, match=r"03_segment_faces\.py"):
         networks.recorded_segmentation(tool_in(workspace))
-
-
-def test_options_that_a_record_does_not_know_have_their_defaults(workspace: Path) -> None:
-    record_segmentation(workspace, margin=0.1)
-    found = networks.recorded_segmentation(tool_in(workspace))
-    assert found.settings == SegmenterSettings(margin=0.1) and found.parser == PARSER
 
 
 def test_photographs_are_cut_as_stage_03_cuts(workspace: Path) -> None:

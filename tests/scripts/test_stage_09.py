@@ -3,6 +3,7 @@
 import importlib
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -95,9 +96,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_workspace(tmp_path_factory.mktemp("evaluation"))
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, workspace: Path):
-    monkeypatch.setattr(networks, "load_judge", GreyJudge)
+def runner(workspace: Path) -> Callable[..., int]:
+    """A function that runs stage 09 on the workspace and returns its exit code."""
 
     def run(*arguments: str) -> int:
         argv = ["--workspace", str(workspace), "--device", "cpu", *arguments]
@@ -106,6 +106,12 @@ def run(monkeypatch: pytest.MonkeyPatch, workspace: Path):
         return left.value.code
 
     return run
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, workspace: Path) -> Callable[..., int]:
+    monkeypatch.setattr(networks, "load_judge", GreyJudge)
+    return runner(workspace)
 
 
 def test_results_hold_every_measure_of_every_version(run, workspace: Path, capsys) -> None:
@@ -147,11 +153,9 @@ def test_more_latents_and_a_repeated_part_read_only_what_is_new(run, workspace: 
 
 READ_OTHERWISE = {
     "margin": lambda workspace: record_segmentation(workspace, margin=0.4),
-    "precision": lambda workspace: record_segmentation(workspace, precision="bfloat16"),
     "chosen precision": lambda workspace: files.write_json(
         workspace / "_stages/03_segment_faces" / networks.PRECISION, {"precision": "bfloat16"}
     ),
-    "parser": lambda workspace: put(workspace / paths.PARSER),
     "another parser": lambda workspace: record_segmentation(workspace, parser="segmentation/other.pt"),
     "detector": lambda workspace: put(workspace / paths.MTCNN_INPUTS[1].path),
 }

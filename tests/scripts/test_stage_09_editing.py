@@ -3,6 +3,8 @@
 import importlib
 import json
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +13,21 @@ import pytest
 import torch
 from PIL import Image
 
-from cnn.oracle import load_oracle, save_oracle
-from scripts.pipeline import REPOSITORY, run_stage
+from cnn.oracle import Oracle, load_oracle, save_oracle
+from scripts.pipeline import REPOSITORY, Stage
+from scripts.pipeline.interrupts import StopRequest
 from scripts.stages import networks
 from scripts.stages import workspace as paths
 from scripts.stages.evaluating import given_pictures
 from scripts.stages.evaluating.judges import Judges
+from scripts.stages.evaluating.readings import VersionReadings
 from scripts.stages.evaluating.versions import ENCODED_PER_EDITED
 from scripts.stages.workspace import EDITING_SHEET, EVALUATION, EVALUATION_TABLE, EVALUATION_TEXT
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified import editing
 from stylegan_modified.stylegan_generator import transplant
 from stylegan_modified.stylegan_generator_v3 import Encoder, EncoderConfig
-from tests.scripts.test_stage_09 import SIZES, GreyJudge, build_workspace
+from tests.scripts.test_stage_09 import SIZES, GreyJudge, build_workspace, runner
 from tests.stylegan_modified import tiny
 
 evaluate = importlib.import_module("scripts.09_evaluate")
@@ -56,18 +60,11 @@ def workspace(built: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, workspace: Path):
+def run(monkeypatch: pytest.MonkeyPatch, workspace: Path) -> Callable[..., int]:
     monkeypatch.setattr(networks, "load_judge", GreyJudge)
     # The tiny generator shows no faces, so who is kept is decided by a grey level.
     monkeypatch.setattr(Judges, "would_keep", lambda self, images: images[:, 0, 0, 0] % 3 > 0)
-
-    def run(*arguments: str) -> int:
-        argv = ["--workspace", str(workspace), "--device", "cpu", *arguments]
-        with pytest.raises(SystemExit) as left:
-            run_stage(evaluate.SPEC, evaluate.Options, evaluate.run, argv)
-        return left.value.code
-
-    return run
+    return runner(workspace)
 
 
 def results(workspace: Path) -> dict:
@@ -98,27 +95,21 @@ def test_editing_is_measured_shown_and_listed(run, workspace: Path) -> None:
     assert "seeds from 9500000" in text and "Its r with the scores there: eyes " in text
 
 
-def test_readings_of_editing_are_kept_and_belong_to_the_encoder(run, workspace: Path) -> None:
+def test_readings_of_editing_are_kept_and_belong_to_their_networks(run, workspace: Path) -> None:
     assert run(*EDITING) == 0
     before = (workspace / EVALUATION).read_bytes()
     GreyJudge.read_count = 0
-    assert run(*EDITING, "--force") == 0 and GreyJudge.read_count == 0
     next((workspace / "evaluation/measured/v3").glob("*/editing_*.npz")).unlink()
     assert run(*EDITING, "--force") == 0
     assert GreyJudge.read_count == 4 * 36
     assert (workspace / EVALUATION).read_bytes() == before
     encoder = Encoder(EncoderConfig(tiny.RESOLUTION, tiny.Z_DIM, width=0.25, hidden=32))
     torch.save(encoder.checkpoint(), workspace / paths.ENCODER)
-    GreyJudge.read_count = 0
-    assert run(*EDITING, "--force") == 0 and GreyJudge.read_count > 4 * 36
-    assert results(workspace)["editing"]["reconstruction_error"] > 0
-
-
-def test_readings_belong_to_the_identity_network_that_editing_looks_with(run, workspace: Path) -> None:
-    assert run(*EDITING) == 0
+    stage = Stage(evaluate.SPEC, evaluate.Options(workspace=workspace, device="cpu"), StopRequest())
+    folder = VersionReadings(stage, "v3", None, None).folder
+    assert not (workspace / folder).exists()
     shutil.copy(REPOSITORY / "data/embedded/identity_network.safetensors", workspace / paths.IDENTITY_NETWORK)
-    GreyJudge.read_count = 0
-    assert run(*EDITING, "--force") == 0 and GreyJudge.read_count > 4 * 36
+    assert VersionReadings(stage, "v3", None, None).folder != folder
 
 
 def test_the_document_s_generator_is_asked_directly_and_none_is_a_choice(run, workspace: Path) -> None:
@@ -145,21 +136,17 @@ def test_a_base_without_usable_pictures_is_said(run, workspace: Path, monkeypatc
         evaluate.Options(editing_pictures=3)
 
 
-def test_the_oracle_s_properties_are_brought_into_the_order_of_the_table(run, workspace: Path) -> None:
-    """An oracle with another order of properties gives the same results."""
-    assert run(*EDITING[:-1], "0") == 0
-    before = results(workspace)
+def test_the_oracle_s_properties_are_brought_into_the_order_of_the_table(workspace: Path) -> None:
+    stage = Stage(evaluate.SPEC, evaluate.Options(workspace=workspace, device="cpu"), StopRequest())
+    images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    before = Judges(stage, None).read(images)["properties"]
     oracle = load_oracle(workspace / paths.ORACLE)
     order = [6, 2, 4, 0, 1, 5, 3]
     names = tuple(oracle.config.property_names[k] for k in order)
-    turned = type(oracle)(oracle.config.__class__(**{**vars(oracle.config), "property_names": names}))
+    turned = Oracle(replace(oracle.config, property_names=names))
     state = oracle.state_dict()
     for name in ("property_mean", "property_sd", "property_head.weight", "property_head.bias"):
         state[name] = state[name][order]
     turned.load_state_dict(state)
     save_oracle(workspace / paths.ORACLE, turned, {})
-    assert run(*EDITING[:-1], "0", "--force") == 0
-    after = results(workspace)
-    for name in ("control_by_oracle", "slope_by_oracle"):
-        assert after[name] == pytest.approx(before[name], abs=2e-3)
-    assert after["leakage_by_oracle"] == pytest.approx(before["leakage_by_oracle"], abs=2e-3)
+    np.testing.assert_allclose(Judges(stage, None).read(images)["properties"], before, atol=2e-3)
