@@ -91,17 +91,17 @@ class OracleTrainer:
         self.portraits = portraits
         self.options = options
         self.device = device
-        self.step = 0
+        self.steps_done = 0
         self.optimizer = torch.optim.AdamW(
             oracle.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
         )
 
-    def train_step(self) -> dict[str, float]:
-        """One optimiser step; returns its losses.
+    @property
+    def finished(self) -> bool:
+        return self.steps_done >= self.options.steps
 
-        Raises:
-            ValueError: the loss is not finite; the weights are still those of the step before.
-        """
+    def step(self) -> dict[str, float]:
+        """One optimiser step; returns its losses."""
         images, truth = self._batch()
         share = self.processes.part(len(images), stride=self.options.people_per_batch)
         for group in self.optimizer.param_groups:
@@ -115,33 +115,31 @@ class OracleTrainer:
         losses = self._losses(whole, truth)
         loss = losses["gender"] + losses["quality"] + losses["properties"]
         loss = loss + self.options.identity_weight * losses["identity"]
-        if not torch.isfinite(loss):
-            raise ValueError(f"the loss at step {self.step} is not finite; use a smaller learning rate")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.processes.sum_gradients(self.optimizer)
         self.optimizer.step()
-        self.step += 1
+        self.steps_done += 1
         return {name: float(value.detach()) for name, value in losses.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a resumed training needs."""
         networks = {"oracle": self.oracle.state_dict(), "optimizer": self.optimizer.state_dict()}
-        return {**networks, "step": self.step}
+        return {**networks, "step": self.steps_done}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state of `state_dict`; on a CPU the rest is that of an uninterrupted training."""
         self.oracle.load_state_dict(state["oracle"], strict=True)
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step = state["step"]
+        self.steps_done = state["step"]
 
     def _batch(self) -> tuple[Tensor, Tensor]:
         """Degraded pictures [2B, 3, H, W], first and second pictures in halves, and their truth."""
         size, people = self.options.people_per_batch, len(self.portraits.images)
-        epoch, position = divmod(self.step, people // size)
+        epoch, position = divmod(self.steps_done, people // size)
         order = np.random.default_rng([self.options.seed, 1, epoch]).permutation(people)
         rows = order[position * size : (position + 1) * size]
-        rng = np.random.default_rng([self.options.seed, 2, self.step])
+        rng = np.random.default_rng([self.options.seed, 2, self.steps_done])
         images = np.concatenate([self.portraits.images[rows, 0], self.portraits.images[rows, 1]])
         truth = np.concatenate([self.portraits.truth[rows, 0], self.portraits.truth[rows, 1]])
         mirrored = np.tile(rng.random(size) < 0.5, 2)
@@ -151,8 +149,8 @@ class OracleTrainer:
 
     def _learning_rate(self) -> float:
         options = self.options
-        warm = min(1.0, (self.step + 1) / max(1, options.warmup_steps))
-        return options.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * self.step / options.steps))
+        warm = min(1.0, (self.steps_done + 1) / max(1, options.warmup_steps))
+        return options.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * self.steps_done / options.steps))
 
     def _losses(self, reading: dict[str, Tensor], truth: Tensor) -> dict[str, Tensor]:
         mean, deviation = self.oracle.property_mean, self.oracle.property_sd

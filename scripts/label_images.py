@@ -30,7 +30,7 @@ class Options(ToolOptions):
     )
     export: bool = option(False, help="write the label table from the answers so far, without a page")
     replace: bool = option(False, help="an export may replace hand labels of other pictures (a copy is kept)")
-    restart: bool = option(False, help="begin anew; earlier answers and their table are set aside")
+    force: bool = option(False, help="begin anew; earlier answers and their table are set aside")
     port: int = option(PORT, help="port of the page on 127.0.0.1; 0: any that is free")
     browser: bool = option(True, help="open the page in the browser")
 

@@ -267,7 +267,7 @@ def parsing_loss(
     return cross_entropy[0] / (weights @ pixels) + (1 - (2 * shared + 1) / (total + 1)).mean()
 
 
-class ParserTraining:
+class ParserTrainer:
     """Network, optimiser and position of a training run; everything random derives from (seed, step).
 
     Several processes share the crops of a batch; each makes all of them, because their random numbers come
@@ -286,7 +286,7 @@ class ParserTraining:
             {"params": others, "weight_decay": 0.0},
         ]
         self.optimizer = torch.optim.AdamW(groups, lr=options.learning_rate, betas=(0.9, 0.98))
-        self.step = 0
+        self.steps_done = 0
 
     def learning_rate(self, step: int) -> float:
         """Linear warm-up, then half a cosine down to 1 % of the peak."""
@@ -306,34 +306,32 @@ class ParserTraining:
         progress = step / self.options.steps
         return self.weights ** min(max((0.6 - progress) / 0.35, 0.0), 1.0)
 
-    def train_step(self) -> dict[str, float]:
-        """One optimiser step; returns its loss and its learning rate.
+    @property
+    def finished(self) -> bool:
+        return self.steps_done >= self.options.steps
 
-        Raises:
-            FloatingPointError: the loss is not finite; the weights are unchanged.
-        """
+    def step(self) -> dict[str, float]:
+        """One optimiser step; returns its loss and its learning rate."""
         self.model.train()
-        learning_rate = self.learning_rate(self.step)
+        learning_rate = self.learning_rate(self.steps_done)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         share = self.processes.part(self.batches.batch_size)
-        crops, labels = (part[share.rows].to(self.device) for part in self.batches.batch(self.step))
+        crops, labels = (part[share.rows].to(self.device) for part in self.batches.batch(self.steps_done))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
             logits = self.model(normalize_images(crops), tasks=("segmentation",))["segmentation"]
         # Every second pixel of each direction is enough to learn from, at a quarter of the cost; which, takes
         # turns.
-        row, column = self.step % 2, self.step // 2 % 2
+        row, column = self.steps_done % 2, self.steps_done // 2 % 2
         part = (..., slice(row, None, 2), slice(column, None, 2))
-        weights = self.class_weights(self.step)
+        weights = self.class_weights(self.steps_done)
         loss = parsing_loss(logits[part], labels[part], weights, self.processes, share.weight > 0)
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss of step {self.step} is {loss.item()}")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.processes.sum_gradients(self.optimizer)
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
-        self.step += 1
+        self.steps_done += 1
         return {"loss": loss.item(), "learning_rate": learning_rate}
 
     def state_dict(self) -> dict[str, Any]:
@@ -341,11 +339,11 @@ class ParserTraining:
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "step_count": self.step,
+            "step": self.steps_done,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continues from `state_dict`."""
         self.model.load_state_dict(state["model"], strict=True)
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step = int(state["step_count"])
+        self.steps_done = int(state["step"])

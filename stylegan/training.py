@@ -68,7 +68,7 @@ def build_networks(config: TrainingConfig) -> tuple[Generator, Discriminator]:
         raise TrainingError(f"the networks cannot be built: {error}") from error
 
 
-class Trainer:
+class StyleGANTrainer:
     """Trains a generator and a discriminator through the phases of a plan, one `step` at a time.
 
     Args:
@@ -139,6 +139,10 @@ class Trainer:
         except CheckpointError as error:
             raise TrainingError(str(error)) from error
         self._set_lod(self.config.lod(0, 0))
+
+    @property
+    def steps_done(self) -> int:
+        return self.counters.step
 
     @property
     def finished(self) -> bool:

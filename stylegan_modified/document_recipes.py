@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylegan.seeds import Purpose
-from stylegan_modified.fine_tuning import Trainer, TrainingPictures, mixed_precision
+from stylegan_modified.fine_tuning import FineTuner, TrainingPictures, mixed_precision
 from stylegan_modified.property_cnn import PropertyCNN
 from stylegan_modified.recipes import DocumentRecipe, Recipe
 from stylegan_modified.stylegan_generator import ConditionedGenerator
@@ -20,7 +20,7 @@ from stylegan_modified.stylegan_generator_v3 import Encoder, sample_posterior
 from stylegan_modified.training_v1 import generator_dense_parameters
 
 
-class DocumentV2Trainer(Trainer):
+class DocumentV2Trainer(FineTuner):
     """Trains the dense layers of v1's generator (AdamW) to show what the frozen property CNN should read.
 
     Args:
@@ -52,7 +52,7 @@ class DocumentV2Trainer(Trainer):
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"generator": self.optimizer}
 
-    def step(self, t: int, rng: torch.Generator) -> dict[str, float]:
+    def train_step(self, t: int, rng: torch.Generator) -> dict[str, float]:
         share = self.processes.part(self.options.batch_size)
         rows = torch.randint(len(self.data.images), (share.batch,), generator=rng)[share.rows]
         with (

@@ -1,19 +1,12 @@
-"""One training loop for v1, v2 and v3: seeded steps, exact resume, logs, previews, and an end of its own.
-
-Everything random at step t derives from (kind of training, seed, t), and the checkpoint holds weights,
-optimisers and counters, so a run that was killed and resumed equals one that was not (on a CPU exactly).
-Several processes share every batch and have the same weights; the first one writes, and a checkpoint says
-nothing of how many there were.
-"""
+"""What the fine-tunings of v1, v2 and v3 share: their pictures, seeded steps, and averages of weights."""
 
 from __future__ import annotations
 
 import itertools
 import math
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,15 +19,8 @@ from stylegan.parallel import Processes
 from stylegan.rows import ChosenRows, Rows
 from stylegan.seeds import Purpose, derived_seed
 from stylegan.training import wants_bf16
-from stylegan.weights_file import read_torch, write_torch
-
-
-class TrainingDivergedError(RuntimeError):
-    """The loss is no longer a number; the last good checkpoint is kept."""
-
-
-class ResumeError(ValueError):
-    """A checkpoint cannot be continued with these networks or options."""
+from stylegan.weights_file import write_torch
+from stylegan_modified.recipes import Recipe
 
 
 @dataclass(frozen=True)
@@ -82,43 +68,64 @@ class TrainingPictures:
         ]
 
 
-@dataclass(frozen=True)
-class LoopOptions:
-    """How long to train and how often to write."""
+class FineTuner(ABC):
+    """A fine-tuning of which one step can be taken after another, and that can be continued.
 
-    steps: int
-    seed: int = 0
-    checkpoint_s: float = 30.0
-    log_every: int = 10
-    preview_every: int = 0
-
-
-@dataclass
-class LoopState:
-    """Where a run is: the next step to do, the log rows so far, and the steps not yet averaged into a row."""
-
-    step: int = 0
-    rows: list[dict[str, float]] = field(default_factory=list)
-    pending: list[dict[str, float]] = field(default_factory=list)
-
-
-class Trainer(ABC):
-    """What one kind of fine-tuning provides; `train` does the rest.
+    Everything random at a step derives from (kind of training, seed, step). Several processes share every
+    batch and have the same weights; a state says nothing of how many there were.
 
     Attributes:
         purpose: what its steps draw random numbers for.
         device: where the networks are.
+        options: its recipe.
         precision: of the forward passes, see `mixed_precision`.
     """
 
     purpose: ClassVar[Purpose]
     device: torch.device
+    options: Recipe
     precision = "auto"
+    steps_done = 0
 
     @cached_property
     def processes(self) -> Processes:
         """The processes that share each batch."""
         return Processes.of_this_run()
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole training."""
+        return self.options.steps
+
+    @property
+    def finished(self) -> bool:
+        return self.steps_done >= self.steps
+
+    def step(self) -> dict[str, float]:
+        """Take the next step; returns what to log, the same in every process."""
+        # One stream for what a trainer draws itself, one for what networks draw, such as dropout.
+        drawn, hidden = (
+            derived_seed(self.purpose, self.options.seed, number=2 * self.steps_done + n) for n in range(2)
+        )
+        torch.manual_seed(hidden)
+        values = self.train_step(self.steps_done, torch.Generator().manual_seed(drawn))
+        self.steps_done += 1
+        return values
+
+    @abstractmethod
+    def train_step(self, t: int, rng: torch.Generator) -> dict[str, float]:
+        """Do optimisation step t (0-based) with randomness from `rng` (CPU) and return what to log.
+
+        Every process draws for the whole batch, works on its share, and returns the same numbers.
+        """
+
+    @abstractmethod
+    def modules(self) -> Mapping[str, nn.Module]:
+        """Networks (and averages) that learn."""
+
+    @abstractmethod
+    def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
+        """Their optimisers."""
 
     def descend(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
         """Step down the sum of the losses of all processes."""
@@ -127,35 +134,26 @@ class Trainer(ABC):
         self.processes.sum_gradients(optimizer)
         optimizer.step()
 
-    @abstractmethod
-    def step(self, t: int, rng: torch.Generator) -> dict[str, float]:
-        """Do optimisation step t (0-based) with randomness from `rng` (CPU) and return what to log.
+    def copy_from_first(self) -> None:
+        """Start from the weights of the first process: other machines may round otherwise."""
+        for module in self.modules().values():
+            self.processes.copy_from_first([*module.parameters(), *module.buffers()])
 
-        Every process draws for the whole batch, works on its share, and returns the same numbers.
-        """
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs to equal an uninterrupted one, on a CPU exactly."""
+        return {
+            "step": self.steps_done,
+            "modules": {name: module.state_dict() for name, module in self.modules().items()},
+            "optimizers": {name: opt.state_dict() for name, opt in self.optimizers().items()},
+        }
 
-    @abstractmethod
-    def modules(self) -> Mapping[str, nn.Module]:
-        """Networks (and averages) whose state a checkpoint holds."""
-
-    @abstractmethod
-    def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
-        """Optimisers whose state a checkpoint holds."""
-
-    def finished(self) -> bool:
-        """True when the run ends before its last step (early stopping)."""
-        return False
-
-    def counters(self) -> dict[str, Any]:
-        """Plain numbers and tensors beside the networks that a resumed run needs."""
-        return {}
-
-    def restore_counters(self, counters: dict[str, Any]) -> None:
-        """Take back what `counters` gave."""
-        if counters:
-            raise ResumeError(
-                f"the checkpoint has counters {sorted(counters)} that this training does not know"
-            )
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a state of `state_dict`."""
+        for name, module in self.modules().items():
+            module.load_state_dict(state["modules"][name], strict=True)
+        for name, optimizer in self.optimizers().items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        self.steps_done = int(state["step"])
 
 
 def mixed_precision(device: torch.device, precision: str) -> torch.autocast:
@@ -180,127 +178,10 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
         group["lr"] = group["initial_lr"] * factor
 
 
-def train(
-    trainer: Trainer,
-    options: LoopOptions,
-    checkpoint: Path,
-    *,
-    fingerprint: str = "",
-    on_start: Callable[[int], None] = lambda done: None,
-    on_save: Callable[[LoopState], None] = lambda state: None,
-    on_preview: Callable[[int], None] = lambda step: None,
-    on_step: Callable[[int, dict[str, float]], None] = lambda step, row: None,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> LoopState:
-    """Train until the last step, until the trainer says it is finished, or until asked to stop.
-
-    With several processes, each calls it alike; the first one saves, and one that shall stop stops all.
-
-    Args:
-        trainer: networks, optimisers and the step.
-        options: steps, seed and intervals.
-        checkpoint: file to resume from if it exists, and to save to.
-        fingerprint: text that a checkpoint must carry to be continued (options and data of the run).
-        on_start: called once with the number of steps that earlier runs did.
-        on_save: called after each checkpoint with the state (for the log file).
-        on_preview: called with the step number every `preview_every` steps.
-        on_step: called after each step with its log row (for progress).
-        should_stop: asked before every step; the run is saved before it returns.
-
-    Returns:
-        The state after the last step done; `state.step < options.steps` and not finished means it was
-        stopped.
-
-    Raises:
-        TrainingDivergedError: a logged value is not finite; the checkpoint of the last good save remains.
-        ResumeError: the checkpoint belongs to other networks or options.
-    """
-    processes = trainer.processes
-    state = _resume(trainer, checkpoint, fingerprint) if checkpoint.exists() else LoopState()
-    on_start(state.step)
-    if not processes.agree(state.step, trainer.device):
-        raise ResumeError(
-            f"{checkpoint.name} is not the same for all processes: their machines must share its folder"
-        )
-    for module in trainer.modules().values():  # other machines may round otherwise in what they start from
-        processes.copy_from_first([*module.parameters(), *module.buffers()])
-    saved_at = time.monotonic()
-    while True:
-        done = state.step >= options.steps or trainer.finished()
-        stopping = done or processes.any(should_stop(), trainer.device)
-        is_due = stopping or time.monotonic() - saved_at >= options.checkpoint_s
-        if is_due and processes.rank == 0:
-            _save(trainer, state, checkpoint, fingerprint)
-            on_save(state)
-            saved_at = time.monotonic()
-        if options.preview_every and (done or state.step % options.preview_every == 0):
-            on_preview(state.step)
-        if stopping:
-            processes.wait()  # torchrun stops the first one, which may still write, once another is gone
-            return state
-        # One stream for what a trainer draws itself, one for what networks draw, such as dropout.
-        drawn, hidden = (
-            derived_seed(trainer.purpose, options.seed, number=2 * state.step + n) for n in range(2)
-        )
-        rng = torch.Generator().manual_seed(drawn)
-        torch.manual_seed(hidden)
-        row = trainer.step(state.step, rng)
-        bad = [name for name, value in row.items() if not math.isfinite(value)]
-        if bad:
-            raise TrainingDivergedError(f"{', '.join(bad)} is not finite at step {state.step}")
-        state.pending.append(row)
-        state.step += 1
-        on_step(state.step, row)
-        if state.step % options.log_every == 0 or state.step == options.steps:
-            state.rows.append({"step": state.step, **_mean_rows(state.pending)})
-            state.pending.clear()
-
-
 def save_atomically(obj: object, path: Path) -> None:
     """A torch file, written to a temporary name in the same folder, synced, then renamed."""
     with atomic_path(path) as temporary:
         write_torch(temporary, obj)
-
-
-def _mean_rows(rows: list[dict[str, float]]) -> dict[str, float]:
-    names = {name: None for row in rows for name in row}
-    return {name: _mean([row[name] for row in rows if name in row]) for name in names}
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
-
-
-def _save(trainer: Trainer, state: LoopState, checkpoint: Path, fingerprint: str) -> None:
-    save_atomically(
-        {
-            "fingerprint": fingerprint,
-            "step": state.step,
-            "rows": state.rows,
-            "pending": state.pending,
-            "modules": {name: module.state_dict() for name, module in trainer.modules().items()},
-            "optimizers": {name: opt.state_dict() for name, opt in trainer.optimizers().items()},
-            "counters": trainer.counters(),
-        },
-        checkpoint,
-    )
-
-
-def _resume(trainer: Trainer, checkpoint: Path, fingerprint: str) -> LoopState:
-    try:
-        saved = read_torch(checkpoint)
-        if saved["fingerprint"] != fingerprint:
-            raise ResumeError(f"{checkpoint.name} was made with other options or data")
-        for name, module in trainer.modules().items():
-            module.load_state_dict(saved["modules"][name], strict=True)
-        for name, optimizer in trainer.optimizers().items():
-            optimizer.load_state_dict(saved["optimizers"][name])
-        trainer.restore_counters(saved["counters"])
-        return LoopState(step=int(saved["step"]), rows=list(saved["rows"]), pending=list(saved["pending"]))
-    except ResumeError:
-        raise
-    except (LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        raise ResumeError(f"{checkpoint.name} cannot be continued: {error}") from error
 
 
 class ExponentialAverage(nn.Module):

@@ -86,7 +86,6 @@ class V2Recipe(Recipe):
     keep_weight: float = option(3.0, help="weight of the region to keep")
     hue_weight: float = option(3.0, help="weight of the hue of skin and background")
     residual_weight: float = option(0.05, help="weight of staying near the linear dials")
-    realism_weight: float = option(0.0, help="weight of the base discriminator's opinion")
     filter_weight: float = option(0.02, help="weight of the gender and quality networks")
     pool: int = option(1024, help="people to practise on")
 

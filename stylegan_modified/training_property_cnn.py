@@ -13,7 +13,7 @@ from segmentation.property_table import PROPERTY_NAMES
 from stylegan.seeds import Purpose, derived_seed
 from stylegan_modified.fine_tuning import (
     ExponentialAverage,
-    Trainer,
+    FineTuner,
     TrainingPictures,
     cosine,
     mixed_precision,
@@ -35,7 +35,7 @@ class HeldOutReading:
     pictures: int
 
 
-class PropertyCNNTrainer(Trainer):
+class PropertyCNNTrainer(FineTuner):
     """Fits the property CNN to the scores; keeps the epoch with the lowest validation error.
 
     A picture mirrored left to right is a picture too: its pose changes sign (`mirror_offset` is what the sign
@@ -46,6 +46,7 @@ class PropertyCNNTrainer(Trainer):
     """
 
     purpose = Purpose.PROPERTY_CNN_STEP
+    options: V2Recipe
 
     def __init__(
         self, network: PropertyCNN, data: TrainingPictures, options: V2Recipe, mirror_offset: float = 0.0
@@ -77,16 +78,18 @@ class PropertyCNNTrainer(Trainer):
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"network": self.optimizer}
 
-    def counters(self) -> dict[str, Any]:
-        return {"best_loss": self.best_loss, "stale_epochs": self.stale_epochs}
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "best_loss": self.best_loss, "stale_epochs": self.stale_epochs}
 
-    def restore_counters(self, counters: dict[str, Any]) -> None:
-        self.best_loss, self.stale_epochs = counters["best_loss"], counters["stale_epochs"]
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.best_loss, self.stale_epochs = state["best_loss"], state["stale_epochs"]
 
+    @property
     def finished(self) -> bool:
-        return self.stale_epochs >= self.options.cnn_patience_epochs
+        return super().finished or self.stale_epochs >= self.options.cnn_patience_epochs
 
-    def step(self, t: int, rng: torch.Generator) -> dict[str, float]:
+    def train_step(self, t: int, rng: torch.Generator) -> dict[str, float]:
         epoch, batch = divmod(t, self.batches)
         seed = derived_seed(Purpose.PROPERTY_CNN_ORDER, self.options.seed, number=epoch)
         order = torch.randperm(len(self.training_rows), generator=torch.Generator().manual_seed(seed))

@@ -21,7 +21,7 @@ from stylegan.parallel import Share
 from stylegan.seeds import Purpose
 from stylegan_modified.fine_tuning import (
     ExponentialAverage,
-    Trainer,
+    FineTuner,
     TrainingPictures,
     cosine,
     mixed_precision,
@@ -46,7 +46,7 @@ def generator_dense_parameters(
     return dense
 
 
-class ConditionedGANTrainer(Trainer):
+class ConditionedGANTrainer(FineTuner):
     """Adversarial training of the dense layers; see the module's text for the two recipes.
 
     Args:
@@ -60,6 +60,7 @@ class ConditionedGANTrainer(Trainer):
     """
 
     purpose = Purpose.V1_STEP
+    options: V1Recipe
 
     def __init__(
         self,
@@ -126,7 +127,7 @@ class ConditionedGANTrainer(Trainer):
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"generator": self.generator_optimizer, "discriminator": self.discriminator_optimizer}
 
-    def step(self, t: int, rng: torch.Generator) -> dict[str, float]:
+    def train_step(self, t: int, rng: torch.Generator) -> dict[str, float]:
         if self.options.recipe == "matching":
             factor = cosine(t, self.options.steps)
             set_learning_rate(self.generator_optimizer, factor)

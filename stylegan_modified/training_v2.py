@@ -6,23 +6,17 @@ for; what the dial has no business with must be the same in both.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segmentation.property_table import PROPERTY_NAMES
-from stylegan.interface import Discriminator
-from stylegan.layers import minibatch_std_group
-from stylegan.parallel import Share
 from stylegan.rows import Rows
 from stylegan.seeds import Purpose
 from stylegan_modified.fine_tuning import (
     ExponentialAverage,
-    Trainer,
+    FineTuner,
     cosine,
     mixed_precision,
     set_learning_rate,
@@ -54,14 +48,13 @@ class DialPool:
     label_maps: Rows
 
 
-class DialTrainer(Trainer):
+class DialTrainer(FineTuner):
     """Trains the dials of a `DialGenerator`; generator, property CNN and other networks stay frozen.
 
     Args:
         model: the network whose dials are trained.
         pool: people with requests and masks.
         options: see `V2Recipe`.
-        discriminator: the base discriminator, for realism.
         identity: frozen network from pictures to embeddings [N, D] of who is shown; None leaves the term out.
         filters: frozen networks from pictures to logits of being kept (woman, good quality).
 
@@ -70,22 +63,21 @@ class DialTrainer(Trainer):
     """
 
     purpose = Purpose.DIAL_STEP
+    options: V2Recipe
 
     def __init__(
         self,
         model: DialGenerator,
         pool: DialPool,
         options: V2Recipe,
-        discriminator: Discriminator,
         identity: nn.Module | None = None,
         filters: tuple[nn.Module, ...] = (),
     ) -> None:
         options.need_pairs()
         self.model, self.pool, self.options = model.eval(), pool, options
-        self.discriminator, self.identity, self.filters = discriminator.eval(), identity, filters
+        self.identity, self.filters = identity, filters
         self.device = next(model.parameters()).device
         model.requires_grad_(False)
-        self.discriminator.requires_grad_(False)
         model.dials.requires_grad_(True)
         self.optimizer = torch.optim.Adam(
             model.dials.parameters(), lr=options.learning_rate, betas=(0.9, 0.99)
@@ -98,27 +90,16 @@ class DialTrainer(Trainer):
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"dials": self.optimizer}
 
-    def step(self, t: int, rng: torch.Generator) -> dict[str, float]:
+    def train_step(self, t: int, rng: torch.Generator) -> dict[str, float]:
         rows = torch.randint(len(self.pool.z), (self.options.pairs,), generator=rng)
         set_learning_rate(self.optimizer, cosine(t, self.options.steps))
+        share = self.processes.part(self.options.pairs)
         with mixed_precision(self.device, self.precision):
-            loss, row = self.loss(rows[self.share.rows])
-        weight = self.share.weight
-        self.descend(self.optimizer, loss * weight)
+            loss, row = self.loss(rows[share.rows])
+        self.descend(self.optimizer, loss * share.weight)
         self.average.update(self.model.dials)
-        return self.processes.sum_values({name: weight * value for name, value in row.items()}, self.device)
-
-    @cached_property
-    def share(self) -> Share:
-        """Which pairs of a batch this process works on."""
-        count = self.options.pairs
-        if not self.options.realism_weight:
-            return self.processes.part(count)
-        # The discriminator compares pictures of both halves with each other, groups of them at a time.
-        pictures = 2 * count
-        size = minibatch_std_group(pictures, self.discriminator.minibatch_std.group_size)
-        self.discriminator.minibatch_std.group_size = size
-        return self.processes.part(count, math.gcd(count, pictures // size))
+        own = {name: share.weight * value for name, value in row.items()}
+        return self.processes.sum_values(own, self.device)
 
     def loss(self, rows: Tensor) -> tuple[Tensor, dict[str, float]]:
         """Loss of turning the dials of some people of the pool, and its terms."""
@@ -135,9 +116,6 @@ class DialTrainer(Trainer):
             "residual": (options.residual_weight, residual.square().mean()),
             **self._same_elsewhere(*image.chunk(2), pairs.dial.to(self.device), maps),
         }
-        if options.realism_weight:
-            realism = F.softplus(-self.discriminator(image).float()).mean()
-            terms["realism"] = (options.realism_weight, realism)
         if self.identity is not None:
             terms["identity"] = (options.identity_weight, self._same_person(image, person))
         for index, network in enumerate(self.filters):

@@ -23,7 +23,7 @@ from stylegan.sampling import to_uint8
 from stylegan.seeds import Purpose, derived_seed
 from stylegan_modified.fine_tuning import (
     ExponentialAverage,
-    Trainer,
+    FineTuner,
     TrainingPictures,
     cosine,
     mixed_precision,
@@ -85,7 +85,7 @@ def draw_people(
     return KnownPeople(z, TrainingPictures(keep(batches()), properties))
 
 
-class ConditionalVAETrainer(Trainer):
+class ConditionalVAETrainer(FineTuner):
     """Trains an encoder for v2's frozen generator with dials.
 
     Args:
@@ -98,6 +98,7 @@ class ConditionalVAETrainer(Trainer):
     """
 
     purpose = Purpose.ENCODER_STEP
+    options: V3Recipe
 
     def __init__(
         self,
@@ -121,7 +122,7 @@ class ConditionalVAETrainer(Trainer):
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"encoder": self.optimizer}
 
-    def step(self, t: int, rng: torch.Generator) -> dict[str, float]:
+    def train_step(self, t: int, rng: torch.Generator) -> dict[str, float]:
         set_learning_rate(self.optimizer, cosine(t, self.options.steps))
         with mixed_precision(self.device, self.precision):
             loss, row = self._loss(rng)

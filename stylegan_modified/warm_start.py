@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from stylegan.seeds import Purpose, derived_seed
-from stylegan_modified.fine_tuning import Trainer, cosine, set_learning_rate
+from stylegan_modified.fine_tuning import FineTuner, cosine, set_learning_rate
 from stylegan_modified.linear_latents import LinearEditor
 from stylegan_modified.recipes import V1Recipe
 from stylegan_modified.requests import draw_pairs
 from stylegan_modified.stylegan_generator import ConditionedGenerator
 
 
-class WarmStartTrainer(Trainer):
+class WarmStartTrainer(FineTuner):
     """Fits a transplanted mapping network to (original w of z, properties) -> the w of a `LinearEditor`.
 
     Args:
@@ -31,6 +31,7 @@ class WarmStartTrainer(Trainer):
     """
 
     purpose = Purpose.WARM_START_STEP
+    options: V1Recipe
 
     def __init__(
         self,
@@ -58,13 +59,17 @@ class WarmStartTrainer(Trainer):
         with torch.no_grad():
             self.w_std = self.original(z).std(0).clamp_min(1e-6)
 
+    @property
+    def steps(self) -> int:
+        return self.options.warm_start_steps
+
     def modules(self) -> dict[str, nn.Module]:
         return {"mapping": self.generator.mapping}
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"mapping": self.optimizer}
 
-    def step(self, t: int, rng: torch.Generator) -> dict[str, float]:
+    def train_step(self, t: int, rng: torch.Generator) -> dict[str, float]:
         count = self.options.warm_start_people
         share = self.processes.part(count)
         z = torch.randn(count, self.generator.z_space_dim, generator=rng)[share.rows].to(self.device)

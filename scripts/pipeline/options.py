@@ -31,6 +31,9 @@ REMOVED_FLAGS = {
     "--shard": "several processes now share one run; start it with\n    python -m torch.distributed.run "
     "--standalone --nproc-per-node N {script}",
     "--output": "write --out",
+    "--checkpoint-s": "write --save-seconds",
+    "--restart": "write --force",
+    "--realism-weight": "the term that it weighed made v2 worse (RESULTS.md), so v2 has it no longer",
 }
 NOT_IN_FILES = {"preset", "quality", "config", "force", "json"}
 

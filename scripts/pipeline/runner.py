@@ -28,8 +28,6 @@ from scripts.pipeline.processes import FollowingStage, FollowingTool, LostError,
 from scripts.pipeline.spec import StageSpec
 from scripts.pipeline.stage import HEARTBEAT_NAME, Stage, Tool
 
-STARTING_OVER = ("--force", "--restart")  # options under which a second run does not go on
-
 
 def run_stage(
     spec: StageSpec,
@@ -131,9 +129,8 @@ def guard(body: Callable[[StopRequest, Outcome], None], name: str, argv: Sequenc
 
 def _guarded(body: Callable[[StopRequest, Outcome], None], name: str, outcome: Outcome) -> tuple[int, str]:
     """Exit code and message."""
-    given = [word for word in STARTING_OVER if word in sys.argv]
-    same = " ".join(["the same command", *(f"without {word}" for word in given)])
-    go_on = f"What is finished is kept; {same} goes on from there:\n    {running_command(given)}"
+    same = "the same command" + (" without --force" if "--force" in sys.argv else "")
+    go_on = f"What is finished is kept; {same} goes on from there:\n    {running_command(('--force',))}"
     try:
         with StopRequest() as stop:
             body(stop, outcome)

@@ -17,12 +17,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
+import numpy as np
+from PIL import Image
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from cnn.training import EpochLog
 from scripts.pipeline import Tool, files
-
-if TYPE_CHECKING:
-    from cnn.training import EpochLog
 
 FOLDER = "events"
 LARGEST_PICTURE_PX = 1600
@@ -32,8 +36,7 @@ FORMAT = "brain.Event:2"
 class TrainingEvents:
     """What one training shows in TensorBoard. Used as a context manager.
 
-    Trouble here, such as a missing package or a full disk, ends the events, never the training: the log file
-    has the same numbers.
+    A full disk ends the events, never the training: the log file has the same numbers.
 
     Args:
         folder: of this training alone; None: nothing is written, as in all but one of several processes.
@@ -41,8 +44,7 @@ class TrainingEvents:
     """
 
     def __init__(self, folder: Path | None, say: Callable[[str], None]) -> None:
-        self.folder = folder
-        self.say = say
+        self.folder, self.say = folder, say
         self._file: IO[bytes] | None = None
         self._done = 0
 
@@ -55,7 +57,9 @@ class TrainingEvents:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._close()
+        if self._file is not None:
+            self._file.close()
+        self._file = None
 
     def begin(self, done: int) -> None:
         """Open the file.
@@ -66,64 +70,51 @@ class TrainingEvents:
         """
         self._done = done
         if self.folder is not None:
-            self._try(self._open)
+            with self._trouble_told():
+                self._open(self.folder)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Add numbers after so many steps; those that are not finite are left out."""
-        entries = [(tag, {"simple_value": value}) for tag, value in values.items() if math.isfinite(value)]
-        if self._file is not None:
-            self._try(lambda: self._add(step, entries))
+        finite = {tag: value for tag, value in values.items() if math.isfinite(value)}
+        self._add(step, [Summary.Value(tag=tag, simple_value=value) for tag, value in finite.items()])
 
     def picture(self, step: int, name: str, picture: Any) -> None:
-        """Add a picture (path, PIL picture or uint8 array [H, W, 3]) after so many steps.
+        """Add a picture (path, PIL or uint8 array [H, W, 3]) after so many steps.
 
         A resumed training draws its first preview again; it is in the earlier file.
         """
         if self._file is not None and (step > self._done or self._done == 0):
-            self._try(lambda: self._add(step, [(name, {"image": _encoded(picture)})]))
+            self._add(step, [Summary.Value(tag=name, image=_encoded(picture))])
 
-    def _open(self) -> None:
-        from tensorboard.compat.proto import event_pb2
-
+    def _open(self, folder: Path) -> None:
         if self._done == 0:
-            files.remove(self.folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
+            files.remove(folder)
+        folder.mkdir(parents=True, exist_ok=True)
         name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}.{os.getpid()}"
-        self._file = (self.folder / name).open("wb", buffering=0)
-        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        self._file = (folder / name).open("wb", buffering=0)
         # TensorBoard drops what earlier files have at this step and later.
-        for content in ({"file_version": FORMAT}, {"session_log": start}):
-            self._write(event_pb2.Event(wall_time=time.time(), step=self._done + 1, **content))
+        for content in ({"file_version": FORMAT}, {"session_log": SessionLog(status=SessionLog.START)}):
+            self._write(Event(wall_time=time.time(), step=self._done + 1, **content))
 
-    def _add(self, step: int, values: list[tuple[str, dict[str, Any]]]) -> None:
-        from tensorboard.compat.proto import event_pb2, summary_pb2
+    def _add(self, step: int, values: list[Summary.Value]) -> None:
+        if self._file is not None:
+            with self._trouble_told():
+                self._write(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
 
-        summary = summary_pb2.Summary(
-            value=[summary_pb2.Summary.Value(tag=tag, **value) for tag, value in values]
-        )
-        self._write(event_pb2.Event(wall_time=time.time(), step=step, summary=summary))
-
-    def _write(self, event: Any) -> None:
-        from tensorboard.summary.writer.record_writer import RecordWriter
-
+    def _write(self, event: Event) -> None:
         record = io.BytesIO()
         RecordWriter(record).write(event.SerializeToString())
-        data = record.getvalue()
-        if self._file.write(data) < len(data):
+        if self._file.write(record.getvalue()) < len(record.getvalue()):
             raise OSError("only a part could be written")
 
-    def _try(self, work: Callable[[], None]) -> None:
+    @contextmanager
+    def _trouble_told(self) -> Iterator[None]:
         try:
-            work()
-        except (OSError, ImportError) as error:
-            self._close()
+            yield
+        except OSError as error:
+            self.__exit__()
             with suppress(OSError):  # the log may lie on the same full disk
                 self.say(f"No TensorBoard events from here on ({error}); the training and its log go on.")
-
-    def _close(self) -> None:
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
 
 
 @contextmanager
@@ -143,19 +134,13 @@ def followed_epochs(tool: Tool, name: str) -> Iterator[Callable[[EpochLog], None
         yield on_epoch
 
 
-def _encoded(picture: Any) -> Any:
-    from PIL import Image
-    from tensorboard.compat.proto import summary_pb2
-
+def _encoded(picture: Path | Image.Image | np.ndarray) -> Summary.Image:
     if isinstance(picture, Path):
-        with Image.open(picture) as opened:
-            picture = opened.convert("RGB")
-    elif not isinstance(picture, Image.Image):
-        picture = Image.fromarray(picture)
-    picture = picture.convert("RGB")
-    picture.thumbnail((LARGEST_PICTURE_PX, LARGEST_PICTURE_PX))
+        picture = Image.open(picture)
+    image = (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).convert("RGB")
+    image.thumbnail((LARGEST_PICTURE_PX, LARGEST_PICTURE_PX))
     data = io.BytesIO()
-    picture.save(data, "PNG")
-    return summary_pb2.Summary.Image(
-        height=picture.height, width=picture.width, colorspace=3, encoded_image_string=data.getvalue()
+    image.save(data, "PNG")
+    return Summary.Image(
+        height=image.height, width=image.width, colorspace=3, encoded_image_string=data.getvalue()
     )

@@ -17,15 +17,16 @@ class TrainingToolOptions(ToolOptions):
 
     steps: int = option(1_000, help="optimiser steps")
     seed: int = option(0, help="of the weights, the batches and the augmentation")
-    checkpoint_s: float = option(60.0, help="seconds between checkpoints", affects_results=False)
+    save_seconds: float = option(60.0, help="seconds between checkpoints", affects_results=False)
     log_every: int = option(20, help="steps between rows of the log", affects_results=False)
     preview_every: int = option(
         250, help="steps between preview pictures in TensorBoard, 0: none", affects_results=False
     )
 
+    force: bool = option(False, help="start over although there is a checkpoint", affects_results=False)
+
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.log_every < 1:
-            raise ValueError("--steps and --log-every must be at least 1.")
+        self.need_at_least(1, "steps", "log_every")
 
 
 def stored_command(options: TrainingToolOptions, name: str) -> str:

@@ -113,7 +113,7 @@ def test_two_processes_train_as_one_does(trunk: str, people: PairedPortraits, tm
         options = replace(OPTIONS, people_per_batch=5, precision="float32")
         trainer = OracleTrainer(Oracle(replace(CONFIG, trunk=trunk)), people, options, CPU)
         optimizer = trainer.optimizer = RecordingSGD(trainer.optimizer.param_groups)
-        rows = [trainer.train_step() for _ in range(2)]
+        rows = [trainer.step() for _ in range(2)]
         return {"gradients": optimizer.seen, "rows": rows, "oracle": trainer.oracle.state_dict()}
 
     one, (first, second) = job(), in_processes(2, tmp_path, job)
@@ -132,14 +132,14 @@ def test_resumed_training_equals_an_uninterrupted_one(people: PairedPortraits, t
 
     whole, first, second = trainer(), trainer(), trainer()
     for _ in range(6):
-        whole.train_step()
+        whole.step()
     for _ in range(3):
-        first.train_step()
+        first.step()
     torch.save(first.state_dict(), tmp_path / "state.pt")
     torch.rand(5)
     second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     for _ in range(3):
-        second.train_step()
+        second.step()
     for name, value in whole.oracle.state_dict().items():
         assert torch.equal(value, second.oracle.state_dict()[name]), name
     with pytest.raises(ValueError, match="20 people are fewer than one batch of 64"):
@@ -157,7 +157,7 @@ def test_training_learns_what_the_pictures_show() -> None:
     torch.manual_seed(0)
     options = OracleTrainingOptions(steps=25, people_per_batch=32, warmup_steps=4, learning_rate=5e-3)
     trainer = OracleTrainer(Oracle(CONFIG), people, options, CPU)
-    losses = [trainer.train_step()["properties"] for _ in range(25)]
+    losses = [trainer.step()["properties"] for _ in range(25)]
     assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
     figures = evaluate_oracle(trainer.oracle, people)
     assert figures["property_r"]["background_mean"] > 0.8

@@ -31,7 +31,7 @@ READERS = {
     "pd.read_csv": {"scripts/pipeline/tables.py"},
     "csv.reader": {"scripts/pipeline/journal.py"},
     # Its own log; the check of the set-up, which must work where pandas is broken.
-    "csv.DictReader": {"scripts/stages/base_generator/log.py", "scripts/stages/checking/stages.py"},
+    "csv.DictReader": {"scripts/stages/training.py", "scripts/stages/checking/stages.py"},
     "json.load": set(),
     # Metadata of weights; a row of a journal whose checksum was compared; what its own child process says.
     "json.loads": {

@@ -60,13 +60,13 @@ STAGES = (
     Target("02", "02_filter_candidates"),
     Target("03", "03_segment_faces"),
     Target("04", "04_compute_property_scores"),
-    Target("05", "05_fine_tune_v1", often_saving=("--checkpoint-s", "0")),
-    Target("06", "06_fine_tune_v2", often_saving=("--checkpoint-s", "0")),
-    Target("07", "07_fine_tune_v3", often_saving=("--checkpoint-s", "0")),
+    Target("05", "05_fine_tune_v1", often_saving=("--save-seconds", "0")),
+    Target("06", "06_fine_tune_v2", often_saving=("--save-seconds", "0")),
+    Target("07", "07_fine_tune_v3", often_saving=("--save-seconds", "0")),
     Target("08", "08_regenerate_images"),
     Target("09", "09_evaluate"),
 )
-SAVING = ("--checkpoint-s", "0")
+SAVING = ("--save-seconds", "0")
 TRAINERS = (
     Target(
         "train_stylegan",

@@ -50,7 +50,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def kill_and_leave(path: Path, folder: Path) -> None:
     """Start a script and kill it as soon as it has begun to train."""
-    process = start(path, folder, "--checkpoint-s", "0")
+    process = start(path, folder, "--save-seconds", "0")
     wait_until((folder / "stylegan_modified/checkpoints/v1.pt").exists, process)
     process.kill()
     process.wait()

@@ -115,7 +115,7 @@ def test_nothing_to_evaluate(start_over: Run, workspace: Path) -> None:
         ("06_fine_tune_v2", ("--cnn-width", "0")),
         ("07_fine_tune_v3", ("--encoder-width", "0")),
         ("07_fine_tune_v3", ("--learning-rate", "-0.1")),
-        ("07_fine_tune_v3", ("--checkpoint-s", "-1")),
+        ("07_fine_tune_v3", ("--save-seconds", "-1")),
         ("09_evaluate", ("--batch-size", "0")),
         ("09_evaluate", ("--corrections", "-1")),
     ],

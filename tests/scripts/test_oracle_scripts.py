@@ -90,7 +90,7 @@ def test_training_resumes_and_refuses_other_options(in_process: Callable, tmp_pa
     made_at, first = drawn.stat().st_mtime_ns, output.read_bytes()
     code, text = in_process("train_oracle", *arguments, "--steps", 3)
     assert code == 0, text
-    assert "Continuing at step 3 of 3" in text
+    assert "resumed at step 3" in text
     assert drawn.stat().st_mtime_ns == made_at
     assert output.read_bytes() == first
     code, text = in_process("train_oracle", *arguments, "--steps", 4)

@@ -121,7 +121,7 @@ def test_missing_inputs_and_wrong_options_are_told_once(group, workspace: Path) 
 
 
 def test_all_stop_after_the_same_step_and_another_number_goes_on(group, workspace: Path) -> None:
-    begun = group(2, "--steps", 60, "--pause-s", 0.05, "--checkpoint-s", 0)
+    begun = group(2, "--steps", 60, "--pause-s", 0.05, "--save-seconds", 0)
     wait_until(lambda: (workspace / CHECKPOINT).exists() and steps_saved(workspace) > 2, begun.processes[0])
     begun.processes[1].send_signal(signal.SIGTERM)  # as if only one had been asked
     results = begun.wait()
@@ -140,7 +140,7 @@ def test_all_stop_after_the_same_step_and_another_number_goes_on(group, workspac
 
 @pytest.mark.parametrize("victim", [0, 2])
 def test_a_killed_process_ends_the_run_with_one_message(victim: int, group, workspace: Path) -> None:
-    begun = group(3, "--steps", 1000, "--pause-s", 0.02, "--checkpoint-s", 0)
+    begun = group(3, "--steps", 1000, "--pause-s", 0.02, "--save-seconds", 0)
     wait_until(lambda: (workspace / CHECKPOINT).exists() and steps_saved(workspace) > 2, begun.processes[0])
     begun.processes[victim].kill()
     results = begun.wait()

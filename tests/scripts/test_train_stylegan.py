@@ -197,11 +197,11 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
     plan = 'augmentation = "adaptive"\naugmentation_kimg = 0.05\n' + PLAN
     assert train(plan, *arguments, out="through") == 0
     with monkeypatch.context() as patched:
-        over = training.TrainingRun._is_out_of_time
+        over = training.GeneratorLoop.is_out_of_time
         patched.setattr(
-            training.TrainingRun,
-            "_is_out_of_time",
-            lambda run: over(run) or run.trainer.counters.step == 11,
+            training.GeneratorLoop,
+            "is_out_of_time",
+            lambda loop: over(loop) or loop.trainer.steps_done == 11,
         )
         assert train(plan, *arguments, "--minutes", 60, out="stopped") == 0
     assert _log(tmp_path / "stopped") == []
@@ -222,11 +222,11 @@ def test_a_look_that_a_kill_cut_short_is_done_again(
     assert train(PLAN, *arguments, out="through") == 0
     with monkeypatch.context() as patched:
 
-        def die(run: training.TrainingRun, at_the_end: bool) -> None:
-            if run.trainer.counters.step == 13:
+        def die(loop: training.GeneratorLoop, at_the_end: bool) -> None:
+            if loop.trainer.steps_done == 13:
                 raise KeyboardInterrupt
 
-        patched.setattr(training.TrainingRun, "look", die)
+        patched.setattr(training.GeneratorLoop, "_look", die)
         assert train(PLAN, *arguments, "--save-seconds", 0, out="killed") == 130
     for _ in range(2):  # the second run finds a finished training, and logs nothing twice
         assert train(PLAN, *arguments, out="killed") == 0

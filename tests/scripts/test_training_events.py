@@ -1,7 +1,6 @@
 """TensorBoard events: resumed trainings without doubled or stale steps, and trouble that ends no training."""
 
 import resource
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,13 +69,6 @@ def test_a_full_disk_is_said_once_and_the_rest_goes_on(tmp_path: Path) -> None:
     assert len(said) == 1
     losses, _ = read(tmp_path / "v1")
     assert losses[0] == (1, 1.0), "what was written before can be read"
-
-
-def test_tensorboard_may_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    monkeypatch.setitem(sys.modules, "tensorboard.compat.proto", None)
-    take_steps(tmp_path / "v1", range(1, 8), 0, said.append)
-    assert len(said) == 1
 
 
 def test_no_folder_no_events(tmp_path: Path) -> None:

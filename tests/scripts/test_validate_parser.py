@@ -52,7 +52,7 @@ def test_training_judges_what_it_writes(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert log.columns.tolist() == ["step", "loss", "learning_rate", "pictures_per_s"]
     assert load_facexformer(output).trained_tasks == ("segmentation",)
     assert call(monkeypatch, "train_parser", *arguments) == 0
-    assert "Continuing at step 1 of 1" in capsys.readouterr().out
+    assert "resumed at step 1" in capsys.readouterr().out
     assert json.loads((folder / "results.json").read_text()) == figures
 
 

@@ -13,7 +13,8 @@ from torch import nn
 from scripts.pipeline import Input, Stage, StageOptions, StageSpec, option, run_stage
 from scripts.stages.fine_tuning.fine_tuning import run_training
 from stylegan.seeds import Purpose
-from stylegan_modified.fine_tuning import LoopOptions, Trainer
+from stylegan_modified.fine_tuning import FineTuner
+from stylegan_modified.recipes import Recipe
 
 WEIGHT = "toy/weight.txt"
 
@@ -24,17 +25,17 @@ class Options(StageOptions):
 
     steps: int = option(6, help="training steps")
     pause_s: float = option(0.0, help="seconds per step", affects_results=False)
-    checkpoint_s: float = option(100.0, help="seconds between checkpoints", affects_results=False)
+    save_seconds: float = option(100.0, help="seconds between checkpoints", affects_results=False)
     full_disk: bool = option(False, help="behave as if the disk were full at the end", affects_results=False)
 
 
-class ToyTrainer(Trainer):
+class ToyTrainer(FineTuner):
     """Fits a weight to the means of random batches of five."""
 
     purpose = Purpose.V1_STEP
 
-    def __init__(self, pause_s: float) -> None:
-        self.device, self.pause_s = torch.device("cpu"), pause_s
+    def __init__(self, steps: int, pause_s: float) -> None:
+        self.options, self.device, self.pause_s = Recipe(steps), torch.device("cpu"), pause_s
         self.network = nn.Linear(1, 1, bias=False)
         nn.init.ones_(self.network.weight)
         self.optimizer = torch.optim.SGD(self.network.parameters(), lr=0.1)
@@ -45,7 +46,7 @@ class ToyTrainer(Trainer):
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"network": self.optimizer}
 
-    def step(self, t: int, rng: torch.Generator) -> dict[str, float]:
+    def train_step(self, t: int, rng: torch.Generator) -> dict[str, float]:
         time.sleep(self.pause_s)
         share = self.processes.part(5)
         wanted = torch.randn(5, 1, generator=rng)[share.rows]
@@ -56,8 +57,8 @@ class ToyTrainer(Trainer):
 
 def run(stage: Stage, options: Options) -> None:
     """Train; the first process writes."""
-    trainer = ToyTrainer(options.pause_s)
-    run_training(stage, trainer, LoopOptions(options.steps, 0, options.checkpoint_s, log_every=1), "toy")
+    trainer = ToyTrainer(options.steps, options.pause_s)
+    run_training(stage, trainer, "toy", log_every=1)
     if not stage.writes:
         return
     if options.full_disk:

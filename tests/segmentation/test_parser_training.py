@@ -14,7 +14,7 @@ from segmentation.facexformer import FaceXFormer
 from segmentation.parser_training import (
     MIRRORED_CLASS,
     ParserBatches,
-    ParserTraining,
+    ParserTrainer,
     ParserTrainingOptions,
     crop_label_map,
     face_boxes,
@@ -33,9 +33,9 @@ def batches(drawn) -> ParserBatches:
     return ParserBatches(drawn.images, drawn.label_maps, batch_size=2, seed=5)
 
 
-def make_training(batches: ParserBatches, steps: int = 4) -> ParserTraining:
+def make_training(batches: ParserBatches, steps: int = 4) -> ParserTrainer:
     torch.manual_seed(0)
-    return ParserTraining(FaceXFormer(TINY), batches, ParserTrainingOptions(steps=steps, warmup_steps=1))
+    return ParserTrainer(FaceXFormer(TINY), batches, ParserTrainingOptions(steps=steps, warmup_steps=1))
 
 
 def test_boxes_are_where_the_detector_sees_faces(drawn) -> None:
@@ -73,9 +73,9 @@ def test_two_processes_train_as_one_does(drawn, tmp_path: Path) -> None:
     def job() -> dict[str, Any]:
         torch.manual_seed(0)
         three = ParserBatches(drawn.images, drawn.label_maps, batch_size=3, seed=5)
-        training = ParserTraining(FaceXFormer(TINY), three, options)
+        training = ParserTrainer(FaceXFormer(TINY), three, options)
         optimizer = training.optimizer = RecordingSGD(training.optimizer.param_groups)
-        return {"losses": [training.train_step()["loss"] for _ in range(2)], "gradients": optimizer.seen}
+        return {"losses": [training.step()["loss"] for _ in range(2)], "gradients": optimizer.seen}
 
     one, (first, second) = job(), in_processes(2, tmp_path, job)
     assert_same_gradients(first["gradients"], one["gradients"])
@@ -84,12 +84,12 @@ def test_two_processes_train_as_one_does(drawn, tmp_path: Path) -> None:
 
 def test_resumed_training_equals_an_uninterrupted_one(batches: ParserBatches) -> None:
     whole = make_training(batches)
-    losses = [whole.train_step() for _ in range(4)]
+    losses = [whole.step() for _ in range(4)]
     first = make_training(batches)
-    assert [first.train_step() for _ in range(2)] == losses[:2]
+    assert [first.step() for _ in range(2)] == losses[:2]
     second = make_training(batches)
     second.load_state_dict(first.state_dict())
-    assert [second.train_step() for _ in range(2)] == losses[2:]
+    assert [second.step() for _ in range(2)] == losses[2:]
     for a, b in zip(whole.model.parameters(), second.model.parameters(), strict=True):
         assert torch.equal(a, b)
 

@@ -10,7 +10,7 @@ from stylegan.augmentation import Augmentation, augment, cutout, shift_and_flip
 from stylegan.batches import TrainingImages
 from stylegan.losses import r1_penalty
 from stylegan.phases import Phase, TrainingConfig
-from stylegan.training import Trainer
+from stylegan.training import StyleGANTrainer
 from tests.stylegan import tiny
 
 PHASE = Phase("adversarial", resolution=16, kimg=1, batch=4)
@@ -90,7 +90,7 @@ def test_only_an_adaptive_probability_adapts() -> None:
 
 def test_a_resumed_training_has_the_same_probability_and_weights() -> None:
     config = _config(augmentation="adaptive", augmentation_p=0.4, augmentation_kimg=0.1)
-    trainers = [Trainer(config, TrainingImages(tiny.images()), torch.device("cpu")) for _ in range(3)]
+    trainers = [StyleGANTrainer(config, TrainingImages(tiny.images()), torch.device("cpu")) for _ in range(3)]
     through, first, second = trainers
     probabilities = [through.step()["augment_p"] for _ in range(9)]
     assert len(set(probabilities)) == 3

@@ -11,7 +11,7 @@ from stylegan.batches import TrainingImages
 from stylegan.layers import MinibatchStd
 from stylegan.parallel import Processes
 from stylegan.phases import Phase, TrainingConfig
-from stylegan.training import Trainer
+from stylegan.training import StyleGANTrainer
 from tests.process_groups import in_processes
 from tests.stylegan import tiny
 
@@ -32,7 +32,9 @@ def _config(kind: str) -> TrainingConfig:
 
 def _train(kind: str) -> dict[str, Any]:
     """What some steps leave behind: gradients, the average of w and the numbers of the last step."""
-    trainer = Trainer(_config(kind), TrainingImages(tiny.images(), tiny.latents()), torch.device("cpu"))
+    trainer = StyleGANTrainer(
+        _config(kind), TrainingImages(tiny.images(), tiny.latents()), torch.device("cpu")
+    )
     # A fresh generator's first features are constant: normalising them would blow rounding up.
     for _, network in trainer.networks():
         tiny.fill_with_known_weights(network).train()

@@ -13,7 +13,7 @@ from stylegan.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from stylegan.losses import path_lengths
 from stylegan.phases import Phase, TrainingConfig
 from stylegan.stylegan2_discriminator import StyleGAN2Discriminator
-from stylegan.training import Trainer, TrainingError
+from stylegan.training import StyleGANTrainer, TrainingError
 from stylegan.transfer import trained_parameters
 from tests.stylegan import tiny
 
@@ -31,11 +31,11 @@ def plan(*phases: Phase, size: int = 16, **changes: Any) -> TrainingConfig:
     )
 
 
-def trainer_of(config: TrainingConfig, start: Checkpoint | None = None) -> Trainer:
-    return Trainer(config, TrainingImages(tiny.images()), CPU, start)
+def trainer_of(config: TrainingConfig, start: Checkpoint | None = None) -> StyleGANTrainer:
+    return StyleGANTrainer(config, TrainingImages(tiny.images()), CPU, start)
 
 
-def steps(trainer: Trainer, count: int) -> list[dict[str, float]]:
+def steps(trainer: StyleGANTrainer, count: int) -> list[dict[str, float]]:
     return [trainer.step() for _ in range(count)]
 
 
@@ -136,4 +136,4 @@ def test_what_does_not_fit_is_refused(weights: Checkpoint) -> None:
         trainer_of(plan(), replace(weights, architecture="stylegan"))
     larger = plan(size=32, init="weights", init_resolution=16)
     with pytest.raises(TrainingError, match="StyleGAN2 does not grow"):
-        Trainer(larger, TrainingImages(tiny.images(size=32)), CPU, weights)
+        StyleGANTrainer(larger, TrainingImages(tiny.images(size=32)), CPU, weights)

@@ -11,7 +11,7 @@ import torch
 from stylegan.latents import latent_rotation, latents_to_z
 from stylegan.losses import pyramid_loss, r1_penalty
 from stylegan.phases import Phase, TrainingConfig, phases_from_tables
-from stylegan.training import Trainer, TrainingError, TrainingImages
+from stylegan.training import StyleGANTrainer, TrainingError, TrainingImages
 from tests.stylegan import tiny
 
 CPU = torch.device("cpu")
@@ -22,14 +22,14 @@ ADVERSARIAL = Phase(
 )
 
 
-def _trainer(*phases: Phase, paired: bool = True, **changes: Any) -> Trainer:
+def _trainer(*phases: Phase, paired: bool = True, **changes: Any) -> StyleGANTrainer:
     config = TrainingConfig(
         phases=phases,
         generator=tiny.GENERATOR,
         discriminator=tiny.DISCRIMINATOR,
         **{"precision": "float32", "r1_interval": 2, **changes},
     )
-    return Trainer(config, TrainingImages(tiny.images(), tiny.latents() if paired else None), CPU)
+    return StyleGANTrainer(config, TrainingImages(tiny.images(), tiny.latents() if paired else None), CPU)
 
 
 def _assert_equal(first: Any, second: Any) -> None:
@@ -189,7 +189,7 @@ def test_a_checkpoint_from_before_an_option_existed_is_resumed() -> None:
 def test_images_of_another_size_are_refused() -> None:
     config = TrainingConfig((ADVERSARIAL,), tiny.GENERATOR, tiny.DISCRIMINATOR)
     with pytest.raises(TrainingError, match="must be"):
-        Trainer(config, TrainingImages(tiny.images(size=32), tiny.latents()), CPU)
+        StyleGANTrainer(config, TrainingImages(tiny.images(size=32), tiny.latents()), CPU)
 
 
 @pytest.mark.parametrize(

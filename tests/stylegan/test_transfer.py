@@ -13,7 +13,7 @@ from stylegan.batches import TrainingImages
 from stylegan.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from stylegan.phases import Phase, TrainingConfig
 from stylegan.stylegan_discriminator import StyleGANDiscriminator
-from stylegan.training import Trainer, TrainingError
+from stylegan.training import StyleGANTrainer, TrainingError
 from stylegan.transfer import trained_parameters
 from tests.stylegan import tiny
 
@@ -33,7 +33,7 @@ def weights(tmp_path: Path) -> Checkpoint:
     return load_checkpoint(path)
 
 
-def _trainer(start: Checkpoint, size: int = 16, generator: Any = None, **changes: Any) -> Trainer:
+def _trainer(start: Checkpoint, size: int = 16, generator: Any = None, **changes: Any) -> StyleGANTrainer:
     phase = Phase("adversarial", resolution=size, kimg=1, batch=4, fade_kimg=0.016)
     config = TrainingConfig(
         phases=(phase,),
@@ -41,7 +41,7 @@ def _trainer(start: Checkpoint, size: int = 16, generator: Any = None, **changes
         discriminator={**tiny.DISCRIMINATOR, "resolution": size},
         **{"precision": "float32", "init": "weights", "init_resolution": 16, **changes},
     )
-    return Trainer(config, TrainingImages(tiny.images(size=size)), CPU, start)
+    return StyleGANTrainer(config, TrainingImages(tiny.images(size=size)), CPU, start)
 
 
 @pytest.mark.parametrize(("freeze_d", "count"), [(1, 6_559_745), (3, 15_998_977)])

@@ -7,14 +7,7 @@ import pytest
 import torch
 
 from stylegan.seeds import PICTURES
-from stylegan_modified.fine_tuning import (
-    LoopOptions,
-    ResumeError,
-    Trainer,
-    TrainingDivergedError,
-    TrainingPictures,
-    train,
-)
+from stylegan_modified.fine_tuning import FineTuner, TrainingPictures
 from stylegan_modified.linear_latents import LinearEditor
 from stylegan_modified.recipes import V1Recipe, V2Recipe, V3Recipe
 from stylegan_modified.requests import draw_pairs
@@ -26,7 +19,7 @@ from stylegan_modified.training_v1 import ConditionedGANTrainer
 from stylegan_modified.training_v2 import DialPool, DialTrainer
 from stylegan_modified.training_v3 import ConditionalVAETrainer, draw_people
 from stylegan_modified.warm_start import WarmStartTrainer
-from tests.stylegan_modified import tiny
+from tests.stylegan_modified import test_document_recipes, tiny
 
 
 class FewPeople(V1Recipe):
@@ -73,8 +66,7 @@ def dial_trainer() -> DialTrainer:
     return DialTrainer(
         model,
         DialPool(z, draw_pairs(tiny.pictures().properties, 40, rng), label_maps),
-        V2Recipe(steps=6, batch_size=4, realism_weight=0.03),
-        tiny.base_discriminator(),
+        V2Recipe(steps=6, batch_size=4),
     )
 
 
@@ -119,7 +111,7 @@ def doubled(data):
     return type(data)(images, data.properties)
 
 
-TRAINERS: dict[str, Callable[[], Trainer]] = {
+TRAINERS: dict[str, Callable[[], FineTuner]] = {
     "v1 warm start": warm_start_trainer,
     "v1 matching": lambda: v1_trainer("matching"),
     "v1 projection": lambda: v1_trainer("matching", "projection"),
@@ -128,42 +120,42 @@ TRAINERS: dict[str, Callable[[], Trainer]] = {
     "v2 cnn": cnn_trainer,
     "v2 dials": dial_trainer,
     "v3": v3_trainer,
+    "document v3": lambda: test_document_recipes.build("v3"),
 }
 
 
 KINDS = [name for name in TRAINERS if name not in ("v1 projection", "v1 regression", "v1 document")]
 
 
-def seeds_of_steps(trainer: Trainer, steps: int, checkpoint: Path) -> list[int]:
+def take(trainer: FineTuner, steps: int) -> list[dict[str, float]]:
+    """What some steps log."""
+    return [trainer.step() for _ in range(steps)]
+
+
+def seeds_of_steps(trainer: FineTuner, steps: int) -> list[int]:
     """Seeds of the two streams of each step, as torch reads them: the CPU's generator takes 32 bits."""
     found = []
 
     def record(t: int, rng: torch.Generator) -> dict[str, float]:
         found.extend(seed % 2**32 for seed in (rng.initial_seed(), torch.initial_seed()))
-        return {"loss": 0.0}
+        return {}
 
-    trainer.step = record
-    train(trainer, LoopOptions(steps), checkpoint)
+    trainer.train_step = record
+    take(trainer, steps)
     return found
 
 
-def test_no_step_draws_what_another_training_draws(tmp_path: Path) -> None:
-    found = [seeds_of_steps(TRAINERS[name](), 6, tmp_path / f"{name}.pt") for name in KINDS]
-    assert len({seed for seeds in found for seed in seeds}) == 2 * 6 * len(KINDS)
+def test_no_step_draws_what_another_training_or_the_evaluation_draws() -> None:
+    found = [seeds_of_steps(TRAINERS[name](), 100 if "warm" in name else 6) for name in KINDS]
+    seeds = [seed for seeds in found for seed in seeds]
+    assert len(set(seeds)) == len(seeds) and not any(seed in PICTURES for seed in seeds)
 
 
-def test_no_step_of_the_warm_start_draws_a_person_of_the_evaluation(tmp_path: Path) -> None:
-    trainer = warm_start_trainer()
-    trainer.options = V1Recipe(warm_start_steps=1200)
-    found = seeds_of_steps(trainer, 1200, tmp_path / "warm.pt")
-    assert len(set(found)) == 2400 and not any(seed in PICTURES for seed in found)
-
-
-def test_the_document_averages_nothing_and_matching_all_that_it_trains(tmp_path: Path) -> None:
+def test_the_document_averages_nothing_and_matching_all_that_it_trains() -> None:
     for recipe in ("document", "matching"):
         trainer = v1_trainer(recipe)
         before = {name: value.clone() for name, value in trainer.generator.named_parameters()}
-        train(trainer, LoopOptions(2), tmp_path / f"{recipe}.pt")
+        take(trainer, 2)
         saved = dict(trainer.trained_generator().named_parameters())
         for name, value in trainer.generator.named_parameters():
             is_averaged = recipe == "matching" and not torch.equal(value, before[name])
@@ -176,13 +168,12 @@ def test_mixed_precision_rounds_and_little_more(name: str) -> None:
     for precision in ("float32", "bf16"):
         trainer = TRAINERS[name]()
         trainer.precision = precision
-        torch.manual_seed(0)
-        rows[precision] = trainer.step(0, torch.Generator().manual_seed(0))
+        rows[precision] = trainer.step()
     assert rows["bf16"] == pytest.approx(rows["float32"], rel=0.1, abs=0.01)
     assert rows["bf16"] != rows["float32"]
 
 
-def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+def weights(trainer: FineTuner) -> dict[str, torch.Tensor]:
     return {
         f"{name}.{key}": value.clone()
         for name, module in trainer.modules().items()
@@ -192,32 +183,27 @@ def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("name", TRAINERS)
 def test_three_and_three_steps_equal_six(name: str, tmp_path: Path) -> None:
-    through = TRAINERS[name]()
-    whole = train(through, LoopOptions(6, seed=5, log_every=2), tmp_path / "whole.pt")
-    first = TRAINERS[name]()
-    calls = iter([False] * 3 + [True])
-    stopped = train(
-        first, LoopOptions(6, seed=5, log_every=2), tmp_path / "halves.pt", should_stop=lambda: next(calls)
-    )
-    assert stopped.step == 3
-    second = TRAINERS[name]()
-    resumed = train(second, LoopOptions(6, seed=5, log_every=2), tmp_path / "halves.pt")
-    assert resumed.rows == whole.rows and len(whole.rows) == 3
-    expected = weights(through)
+    through, first, second = (TRAINERS[name]() for _ in range(3))
+    rows = take(through, 6)
+    assert take(first, 3) == rows[:3]
+    torch.save(first.state_dict(), tmp_path / "state.pt")
+    torch.manual_seed(99)
+    second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert take(second, 3) == rows[3:]
+    expected, untouched = weights(through), weights(TRAINERS[name]())
     for key, value in weights(second).items():
         assert torch.equal(value, expected[key]), key
-    untouched = weights(TRAINERS[name]())
     assert any(not torch.equal(value, untouched[key]) for key, value in expected.items())
 
 
 @pytest.mark.parametrize(
     ("recipe", "trained"), [("matching", ("mapping.",)), ("document", ("mapping.", ".style."))]
 )
-def test_v1_trains_dense_layers_only(recipe: str, trained: tuple[str, ...], tmp_path: Path) -> None:
+def test_v1_trains_dense_layers_only(recipe: str, trained: tuple[str, ...]) -> None:
     before = {name: p.clone() for name, p in v1_trainer(recipe).generator.named_parameters()}
     trainer = v1_trainer(recipe)
     judged = {name: p.clone() for name, p in trainer.discriminator.named_parameters()}
-    train(trainer, LoopOptions(2), tmp_path / "v1.pt")
+    take(trainer, 2)
     for name, parameter in trainer.generator.named_parameters():
         assert torch.equal(parameter, before[name]) != any(part in name for part in trained), name
     dense = {id(p) for p in trainer.discriminator.dense_parameters()}
@@ -226,54 +212,29 @@ def test_v1_trains_dense_layers_only(recipe: str, trained: tuple[str, ...], tmp_
             assert torch.equal(parameter, judged[name]), name
 
 
-def test_document_recipe_repeats_generator_steps_up_to_four(tmp_path: Path) -> None:
+def test_document_recipe_repeats_generator_steps_up_to_four() -> None:
     trainer = v1_trainer("document")
     # A discriminator that is sure of everything makes G's loss large and its own small.
     trainer.discriminator.score = lambda features, properties: features.sum(1, keepdim=True) * 0 - 20.0
-    state_rows = []
     trainer._discriminator_step = lambda rng: {"d_loss": 1e-3}
-    train(
-        trainer, LoopOptions(1, log_every=1), tmp_path / "v1.pt", on_save=lambda s: state_rows.extend(s.rows)
-    )
-    assert state_rows[-1]["g_steps"] == 4
+    assert trainer.step()["g_steps"] == 4
 
 
-def test_dials_train_nothing_but_dials(tmp_path: Path) -> None:
+def test_dials_train_nothing_but_dials() -> None:
     trainer = dial_trainer()
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
-    train(trainer, LoopOptions(2), tmp_path / "v2.pt")
+    take(trainer, 2)
     for name, value in trainer.model.state_dict().items():
         if not name.startswith("dials."):
             assert torch.equal(value, before[name]), name
 
 
-def test_loss_that_is_not_finite_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
-    trainer = cnn_trainer()
-    checkpoint = tmp_path / "cnn.pt"
-    train(trainer, LoopOptions(2), checkpoint)
-    good = checkpoint.read_bytes()
-    trainer = cnn_trainer()
-    trainer.step = lambda t, rng: {"loss": float("nan")}
-    with pytest.raises(TrainingDivergedError, match="loss is not finite at step 2"):
-        train(trainer, LoopOptions(4), checkpoint)
-    assert checkpoint.read_bytes() == good
-
-
-def test_a_checkpoint_of_other_options_or_a_damaged_one_is_refused(tmp_path: Path) -> None:
-    checkpoint = tmp_path / "cnn.pt"
-    train(cnn_trainer(), LoopOptions(1), checkpoint, fingerprint="a")
-    with pytest.raises(ResumeError, match="other options"):
-        train(cnn_trainer(), LoopOptions(2), checkpoint, fingerprint="b")
-    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
-    with pytest.raises(ResumeError, match="cannot be continued"):
-        train(cnn_trainer(), LoopOptions(2), checkpoint, fingerprint="a")
-
-
-def test_property_cnn_stops_early_and_keeps_the_best_epoch(tmp_path: Path) -> None:
+def test_property_cnn_stops_early_and_keeps_the_best_epoch() -> None:
     options = Impatient(cnn_epochs=50, batch_size=4, cnn_lr=3e-2)
     trainer = PropertyCNNTrainer(tiny.property_cnn(), tiny.pictures(), options)
-    state = train(trainer, LoopOptions(trainer.steps), tmp_path / "cnn.pt")
-    assert trainer.finished() and state.step < trainer.steps
+    while not trainer.finished:
+        trainer.step()
+    assert trainer.steps_done < trainer.steps
     network = trainer.best_network()
     images, properties = trainer.data.batch(trainer.validation_rows, torch.device("cpu"))
     with torch.no_grad():
@@ -296,7 +257,7 @@ def test_nobody_is_on_two_sides_of_the_property_cnns_split() -> None:
     assert torch.cat(parts).sort().values.tolist() == list(range(60))
 
 
-def test_people_that_are_reported_decide_nothing(tmp_path: Path) -> None:
+def test_people_that_are_reported_decide_nothing() -> None:
     options = MoreHeldOut(cnn_epochs=2, batch_size=12, cnn_lr=3e-2)
     found = []
     for change in (0.0, 5.0):
@@ -304,7 +265,7 @@ def test_people_that_are_reported_decide_nothing(tmp_path: Path) -> None:
         reported = PropertyCNNTrainer(tiny.property_cnn(), data, options).report_rows
         data.properties[reported] += change * torch.arange(len(reported))[:, None]
         trainer = PropertyCNNTrainer(tiny.property_cnn(), data, options)
-        train(trainer, LoopOptions(trainer.steps), tmp_path / f"{change}.pt")
+        take(trainer, trainer.steps)
         found.append((trainer.best_loss, trainer.best_network().state_dict(), trainer.held_out_reading()))
     (loss, network, read), (other_loss, other_network, other_read) = found
     assert loss == other_loss and all(torch.equal(network[key], other_network[key]) for key in network)
@@ -316,30 +277,27 @@ def test_odd_batches_of_pairs_are_refused() -> None:
     assert V2Recipe(batch_size=6).pairs == 3
     for size in (0, 1, 5):
         with pytest.raises(ValueError, match="must be even"):
-            DialTrainer(made.model, made.pool, V2Recipe(batch_size=size), made.discriminator)
+            DialTrainer(made.model, made.pool, V2Recipe(batch_size=size))
 
 
-def test_the_warm_start_teaches_what_the_linear_editor_does(tmp_path: Path) -> None:
+def test_the_warm_start_teaches_what_the_linear_editor_does() -> None:
     trainer = warm_start_trainer()
     trainer.options = MorePeople(warm_start_steps=300)
-    rows = []
-    train(
-        trainer, LoopOptions(300, log_every=10), tmp_path / "warm.pt", on_save=lambda s: rows.extend(s.rows)
-    )
-    assert rows[-1]["unexplained"] < 0.5 * rows[0]["unexplained"]
+    unexplained = [row["unexplained"] for row in take(trainer, 300)]
+    assert sum(unexplained[-10:]) < 0.5 * sum(unexplained[:10])
     z, properties = torch.randn(50, tiny.Z_DIM), trainer.properties[:50]
     with torch.no_grad():
         read = trainer.editor.properties(trainer.generator.mapping(z, properties))
     assert float((read - properties).abs().mean()) < 0.5 * float(properties.abs().mean())
 
 
-def test_only_the_chosen_comparison_of_v1_learns(tmp_path: Path) -> None:
+def test_only_the_chosen_comparison_of_v1_learns() -> None:
     for compared_by, deaf in (("projection", "regression"), ("regression", "embedding")):
         trainer = v1_trainer("matching", compared_by)
         heads = {
             name: getattr(trainer.discriminator, name).weight.clone() for name in ("regression", "embedding")
         }
-        train(trainer, LoopOptions(2), tmp_path / f"{compared_by}.pt")
+        take(trainer, 2)
         for name, before in heads.items():
             assert torch.equal(getattr(trainer.discriminator, name).weight, before) == (name == deaf), (
                 compared_by

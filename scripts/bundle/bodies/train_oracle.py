@@ -18,7 +18,7 @@ from scripts.pipeline import REPOSITORY, Tool, files
 from scripts.pipeline.files import ArrayFileError, read_arrays
 from scripts.pipeline.pictures import contact_sheet
 from scripts.stages.fast_memory import keep_freed_memory
-from scripts.stages.training_loop import TrainingLoop
+from scripts.stages.training import StepLog, TrainingLoop
 from scripts.stages.training_options import stored_command
 from stylegan.parallel import Processes
 
@@ -133,10 +133,17 @@ def train(tool: Tool, options: Any) -> None:
     trainer = build_trainer(tool, options)
     pairs = trainer.portraits.images[:48].reshape(-1, *trainer.portraits.images.shape[2:])
     tool.save_image(SHEET, contact_sheet(pairs, columns=12))
-    trained, pictures = trained_options(options), 2 * options.people_per_batch
-    loop = TrainingLoop(tool, options, trainer, CHECKPOINT, trained, LOSSES, pictures)
-    with tool.foreseen(ValueError, mend=f"The last good state is {tool.workspace / CHECKPOINT}."):
-        loop.run()
+    TrainingLoop(
+        tool,
+        trainer,
+        "training",
+        tool.path(CHECKPOINT),
+        StepLog(tool.log_dir / "train_log.csv", ("step", *LOSSES, "pictures_per_s")),
+        made_for=trained_options(options),
+        steps=options.steps,
+        log_every=options.log_every,
+        pictures_per_step=2 * options.people_per_batch,
+    ).run()
     if not tool.writes:
         return
 

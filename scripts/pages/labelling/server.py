@@ -69,7 +69,7 @@ def label(tool: Tool, options: Any) -> None:
     candidates = load_candidates(tool)
     instead = f"another --workspace; or go on in the page that is open (port {options.port} by default)"
     with tool.alone_in(tool.workspace / FOLDER, instead):
-        if options.restart:
+        if options.force:
             kept_as = label_table.restart(tool, candidates)
             tool.log(
                 f"Earlier answers are kept as {kept_as}." if kept_as else "There were no earlier answers."

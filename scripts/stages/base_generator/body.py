@@ -6,15 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from scripts import short_path
-from scripts.pipeline import REPOSITORY, Interrupted, Tool, UserError
+from scripts.pipeline import REPOSITORY, Tool, UserError
 from scripts.stages.base_generator.images import load_images
 from scripts.stages.base_generator.options import Options
 from scripts.stages.base_generator.plan import read_plan
-from scripts.stages.base_generator.training import TrainingRun, in_the_first_process
+from scripts.stages.base_generator.training import GeneratorLoop, in_the_first_process
 from scripts.stages.fast_memory import keep_freed_memory
 from stylegan.batches import TrainingImages
 from stylegan.parallel import Processes
-from stylegan.training import Trainer, TrainingError
+from stylegan.training import StyleGANTrainer, TrainingError
 
 
 def train_generator(tool: Tool, options: Options) -> None:
@@ -41,23 +41,18 @@ def train(tool: Tool, options: Options, out: Path) -> None:
     # The first process renders or reads the images, the others find them in its cache.
     images, what = in_the_first_process(processes, device, load) or load()
     try:
-        trainer = Trainer(replace(config, extra={"images": what}), images, device, init)
+        trainer = StyleGANTrainer(replace(config, extra={"images": what}), images, device, init)
     except TrainingError as error:
         raise UserError(str(error)) from error
-    training = TrainingRun(tool, options, trainer, out)
-    with training.events:
-        training.resume()
-        training.loop()
+    loop = GeneratorLoop(tool, options, trainer, out)
+    loop.run()
     seen = f"{trainer.counters.images / 1000:.1f} thousand images"
     tool.finish({"trained on": seen}, [str(out / name) for name in ("preview.png", "filmstrip.png")])
-    if tool.writes and not tool.stop_requested:
+    if tool.writes:
         tool.log("\n    ".join(["to make faces with dials of this generator:", *next_commands(tool, out)]))
     if options.bundle is not None and trainer.finished and tool.writes:
-        training.bundle(options.bundle.resolve())
-    processes.wait()  # torchrun stops the first one, which still measures and writes, once another is gone
+        loop.bundle(options.bundle.resolve())
     if not trainer.finished:
-        if tool.stop_requested:
-            raise Interrupted("Stopped on request.")
         tool.log(f"stopped after --minutes {options.minutes:g}; the same command goes on from here")
 
 

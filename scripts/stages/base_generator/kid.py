@@ -24,7 +24,7 @@ from stylegan.batches import TrainingImages
 from stylegan.checkpoint import save_checkpoint
 from stylegan.sampling import sample_z, synthesize, to_uint8
 from stylegan.seeds import TRAINING_KID
-from stylegan.training import Trainer
+from stylegan.training import StyleGANTrainer
 
 BEST_WEIGHTS = "stylegan_model_best_kid.safetensors"
 BEST_RECORD = "best_kid.json"
@@ -44,7 +44,7 @@ class KidMeter:
         folder: where the best weights are kept.
     """
 
-    def __init__(self, tool: Tool, options: Options, trainer: Trainer, folder: Path) -> None:
+    def __init__(self, tool: Tool, options: Options, trainer: StyleGANTrainer, folder: Path) -> None:
         self.tool = tool
         self.trainer = trainer
         self.folder = folder

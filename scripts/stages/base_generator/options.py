@@ -53,7 +53,7 @@ class Options(ToolOptions):
     bundle: Path | None = option(
         None, help="also write the finished networks here, in half precision", affects_results=False
     )
-    restart: bool = option(False, help="start over although there is a checkpoint", affects_results=False)
+    force: bool = option(False, help="start over although there is a checkpoint", affects_results=False)
 
     def __post_init__(self) -> None:
         if self.kid_count < FEWEST or 0 < self.portraits < FEWEST:

@@ -11,7 +11,7 @@ from scripts.pipeline.files import ArrayFileError, read_arrays, save_image, writ
 from scripts.pipeline.pictures import contact_sheet, labelled_grid
 from scripts.stages.training_events import TrainingEvents
 from stylegan.sampling import to_uint8
-from stylegan.training import Trainer
+from stylegan.training import StyleGANTrainer
 
 SHEET_COLUMNS = 8
 STRIP_COLUMNS = 8
@@ -28,7 +28,7 @@ class Previews:
         count: pictures on a sheet.
     """
 
-    def __init__(self, folder: Path, trainer: Trainer, events: TrainingEvents, count: int) -> None:
+    def __init__(self, folder: Path, trainer: StyleGANTrainer, events: TrainingEvents, count: int) -> None:
         self.folder = folder
         self.trainer = trainer
         self.events = events

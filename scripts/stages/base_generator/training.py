@@ -1,32 +1,36 @@
-"""The loop of a generator training, and its files: checkpoints and weights."""
+"""The loop of a generator training: its log, its looks, and the weights beside its checkpoint."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
-from scripts.pipeline import Tool, UserError
-from scripts.pipeline.files import atomic_path
+from scripts.pipeline import Tool, UserError, accounting
 from scripts.stages.base_generator.kid import KidMeter
-from scripts.stages.base_generator.log import TrainingLog
 from scripts.stages.base_generator.options import Options
 from scripts.stages.base_generator.plan import interval_images
 from scripts.stages.base_generator.previews import Previews
-from scripts.stages.training_events import FOLDER, TrainingEvents
-from scripts.stages.training_loop import DAMAGED
+from scripts.stages.training import Look, StepLog, TrainingLoop
 from stylegan.checkpoint import save_checkpoint
 from stylegan.parallel import Processes
-from stylegan.training import Trainer, TrainingError
-from stylegan.weights_file import read_torch, write_torch
+from stylegan.training import StyleGANTrainer
 
 CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "stylegan_model.safetensors"
-LOG = "train_log.csv"
+LOG_STEPS = 25
+STATUS_S = 15.0
+MIB = 2**20
+COLUMNS = (
+    "step", "kimg", "phase", "kind", "resolution", "lod", "seconds", "images_per_s", "memory_mib",
+    "pyramid", "spikes", "loss_g", "loss_d", "score_real", "score_fake", "real_sign", "r1", "anchor_scale",
+    "augment_p", "kid",
+)  # fmt: skip
 
 Result = TypeVar("Result")
 
@@ -37,7 +41,7 @@ def in_the_first_process(
     """What `work` returns in the first process; None in the others, which wait for it.
 
     Raises:
-        UserError: `work` raised one; then each process does, lest the others wait for one that has gone.
+        UserError: `work` raised one; then each process does, so that none waits for one that has gone.
     """
     result, problem = None, None
     if processes.rank == 0:
@@ -50,127 +54,133 @@ def in_the_first_process(
     return result
 
 
-class TrainingRun:
-    """The loop around a trainer: save, look, stop?, step, log. Of several processes the first one writes."""
+def peak_memory_mib(device: torch.device) -> float:
+    """Most memory that this process has used so far: on the GPU if it computes there, else in all."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / MIB
+    return accounting.peak_memory_mib()
 
-    def __init__(self, tool: Tool, options: Options, trainer: Trainer, out: Path) -> None:
-        self.tool = tool
-        self.options = options
-        self.trainer = trainer
+
+class GeneratorLoop(TrainingLoop[StyleGANTrainer]):
+    """The loop of a generator training in the folder of its results."""
+
+    advice = "Lower the learning rate or raise r1_gamma in the plan"
+    measured_again = ("kid",)
+
+    def __init__(self, tool: Tool, options: Options, trainer: StyleGANTrainer, out: Path) -> None:
+        log = StepLog(out / "train_log.csv", COLUMNS)
+        super().__init__(tool, trainer, out.name, out / CHECKPOINT, log, log_every=LOG_STEPS)
         self.out = out
-        self.writes = trainer.processes.rank == 0
-        folder = tool.log_dir / FOLDER / out.name if self.writes else None
-        self.events = TrainingEvents(folder, tool.log)
-        self.log = TrainingLog(out / LOG, trainer, self.events, tool.log)
-        self.previews = Previews(out, trainer, self.events, options.previews)
-        self.preview_interval = interval_images(options.preview_kimg, trainer.config)
-        self.kid_interval = interval_images(options.kid_kimg, trainer.config)
-        self.kid = None
-        if self.kid_interval > 0:
+        self.number, self.phase = trainer.counters.phase, trainer.phase  # of the last step
+        self.phase_seconds = self.rate = 0.0
+        self.said_at = time.monotonic()
+        previews = Previews(out, trainer, self.events, options.previews)
+        self.looks = (Look(interval_images(options.preview_kimg, trainer.config), previews.write),)
+        self.kid, kid_interval = None, interval_images(options.kid_kimg, trainer.config)
+        if kid_interval > 0:
             self.kid = in_the_first_process(
                 trainer.processes, trainer.device, lambda: KidMeter(tool, options, trainer, out)
             )
-        self.started_at = self.saved_at = time.monotonic()
-        self.saved_step = -1
-        self.looked = -1  # images at the last look; a look that a kill may have cut short is done again
+        if self.kid is not None:
+            self.looks += (Look(kid_interval, partial(self.measure_kid, self.kid)),)
 
-    def resume(self) -> None:
-        """Go on from the checkpoint of an earlier run, if there is one."""
-        path = self.out / CHECKPOINT
-        if not path.exists() or self.options.restart:
-            self._start()
-            return
-        try:
-            state = read_torch(path)
-            self.trainer.load_state_dict(state)
-            self.looked, log_state = state["loop"]["looked"], state["loop"]["log"]
-        except TrainingError as error:
-            raise UserError(f"{path}: {error}. Give that again, another --out, or --restart.") from error
-        except DAMAGED as error:
-            raise UserError(
-                f"{path} cannot be read, so the training cannot go on from it ({error}). "
-                "Start over with --restart, or with another --out."
-            ) from error
-        counters = self.trainer.counters
-        self.saved_step = counters.step
-        if self.writes:
-            self.log.resume(log_state)
-            self.tool.log(f"resumed at step {counters.step}, {counters.images / 1000:.1f} thousand images")
+    @property
+    def position(self) -> int:
+        """Images; the looks are so many apart."""
+        return self.trainer.counters.images
 
-    def _start(self) -> None:
-        if self.writes:
-            self.log.start()
+    @property
+    def phase_is_over(self) -> bool:
+        """Whether the last step was the last one of its phase."""
+        return self.number != self.trainer.counters.phase
+
+    def start(self) -> None:
         if self.kid is not None:
             self.kid.forget()
             self.tool.log(f"KID between two halves of the data: {self.kid.of_the_data():.4f}")
 
-    def loop(self) -> None:
-        """Train until the plan or the time is over or a stop is asked for. UserError on a non-finite loss."""
-        trainer = self.trainer
-        while True:
-            out_of_time = self._agreed(self._is_out_of_time())
-            stopping = trainer.finished or out_of_time or self._agreed(self.tool.stop_requested)
-            if stopping or time.monotonic() - self.saved_at >= self.options.save_seconds:
-                self.save()
-            self.look(at_the_end=trainer.finished or out_of_time)
-            if stopping:
-                return
-            number, phase = trainer.counters.phase, trainer.phase
-            started = time.perf_counter()
-            metrics = trainer.step()
-            self._check_finite(metrics)
-            if self.writes:
-                self.log.add(number, phase, time.perf_counter() - started, metrics)
-
-    def _is_out_of_time(self) -> bool:
+    def is_out_of_time(self) -> bool:
         minutes = self.options.minutes
         return minutes > 0 and time.monotonic() - self.started_at >= 60 * minutes
 
-    def _agreed(self, flag: bool) -> bool:
-        return self.trainer.processes.any(flag, self.trainer.device)
+    def step(self) -> Mapping[str, float]:
+        counters = self.trainer.counters
+        self.number, self.phase, seconds_before = counters.phase, self.trainer.phase, counters.phase_seconds
+        started = time.perf_counter()
+        values = self.trainer.step()
+        seconds = time.perf_counter() - started
+        rate = self.phase.batch / seconds
+        self.rate = 0.95 * self.rate + 0.05 * rate if self.rate else rate
+        self.phase_seconds = seconds_before + seconds if self.phase_is_over else counters.phase_seconds
+        return values
 
-    def look(self, at_the_end: bool) -> None:
-        """Preview and KID where one is due: at the start, every interval, and at the end."""
-        images, before = self.trainer.counters.images, self.looked
+    def is_row_due(self) -> bool:
+        return self.trainer.steps_done % LOG_STEPS == 0 or self.phase_is_over
 
-        def due(interval: float) -> bool:
-            if interval <= 0 or not self.writes:
-                return False
-            return images // interval > before // interval or (at_the_end and images > before)
+    def measure_kid(self, meter: KidMeter) -> None:
+        """Measure KID and write a row with it."""
+        kid, trainer = meter.measure(), self.trainer
+        self.number = min(trainer.counters.phase, len(trainer.config.phases) - 1)
+        self.phase = trainer.phase
+        self.log.append({"step": trainer.counters.step, **self._place(), "kid": f"{kid:.5g}"})
+        self.events.scalars(trainer.counters.step, {"kid": kid})
 
-        if due(self.preview_interval):
-            self.previews.write()
-        if self.kid is not None and due(self.kid_interval):
-            self.log.add_kid(self.kid.measure())
-        self.looked = images
+    def row(self, means: Mapping[str, float]) -> dict[str, Any]:
+        if time.monotonic() - self.said_at >= STATUS_S or self.phase_is_over:
+            self.said_at = time.monotonic()
+            self.tool.log(self._status(means))
+        row = {**self._place(), **{name: f"{value:.5g}" for name, value in means.items()}}
+        if self.phase_is_over:
+            self.rate = 0.0
+        return row
+
+    def _place(self) -> dict[str, Any]:
+        return {
+            "kimg": f"{self.position / 1000:.3f}",
+            "phase": self.number,
+            "kind": self.phase.kind,
+            "resolution": self.phase.resolution,
+            "lod": f"{float(self.trainer.generator.synthesis.get_buffer('lod')):.3f}",
+            "seconds": f"{self.phase_seconds:.1f}",
+            "images_per_s": f"{self.rate:.1f}" if self.rate else "",
+            "memory_mib": f"{peak_memory_mib(self.trainer.device):.0f}",
+        }
+
+    def _status(self, means: Mapping[str, float]) -> str:
+        progress = 1.0 if self.phase_is_over else self.trainer.progress
+        losses = "  ".join(f"{name} {value:.3f}" for name, value in means.items())
+        return (
+            f"{self.phase.kind} {self.phase.resolution} px {progress:4.0%}  {self.position / 1000:.1f} kimg  "
+            f"{self.rate:.0f} images/s  {peak_memory_mib(self.trainer.device):.0f} MiB  "
+            f"{self._seconds_left() / 60:.0f} min left  {losses}"
+        )
+
+    def _seconds_left(self) -> float:
+        """Estimate for the rest of the plan, at the present rate where a phase is measured in images."""
+        total, done = 0.0, self.trainer.counters.phase
+        for number, phase in enumerate(self.trainer.config.phases[done:], done):
+            by_time = phase.seconds if phase.seconds > 0 else math.inf
+            by_images = phase.kimg * 1000 / self.rate if phase.kimg > 0 and self.rate else math.inf
+            shortest = min(by_time, by_images)
+            left = 1.0 - self.trainer.progress if number == done else 1.0
+            total += left * shortest if math.isfinite(shortest) else 0.0
+        return total
 
     def save(self) -> None:
-        """Write the resumable checkpoint and the weights, unless they are there already."""
-        self.saved_at = time.monotonic()
-        if self.trainer.counters.step == self.saved_step or not self.writes:
-            return
-        self.saved_step = self.trainer.counters.step
-        with atomic_path(self.out / CHECKPOINT) as temporary:
-            loop = {"looked": self.looked, "log": self.log.state_dict()}
-            write_torch(temporary, {**self.trainer.state_dict(), "loop": loop})
-        networks = {name: network.state_dict() for name, network in self.trainer.networks()}
-        save_checkpoint(self.out / WEIGHTS, **networks, metadata=self.trainer.metadata())
+        """Write the checkpoint and the weights, unless they are there already."""
+        is_new = self.trainer.steps_done != self.saved_step
+        super().save()
+        if is_new and self.tool.writes:
+            self._save_weights(self.out / WEIGHTS, lambda value: value)
 
     def bundle(self, path: Path) -> None:
         """Write the weights in half precision, which halves the file and moves a picture by rounding only."""
+        self._save_weights(path, torch.Tensor.half)
+        self.tool.log(f"bundled as {path}")
+
+    def _save_weights(self, path: Path, convert: Callable[[torch.Tensor], torch.Tensor]) -> None:
         networks = {
-            name: {key: value.half() for key, value in network.state_dict().items()}
+            name: {key: convert(value) for key, value in network.state_dict().items()}
             for name, network in self.trainer.networks()
         }
         save_checkpoint(path, **networks, metadata=self.trainer.metadata())
-        self.tool.log(f"bundled as {path}")
-
-    def _check_finite(self, metrics: Mapping[str, float]) -> None:
-        bad = [name for name, value in metrics.items() if not math.isfinite(value)]
-        if bad:
-            kept = f"The checkpoint of step {self.saved_step} in {self.out} is kept."
-            raise UserError(
-                f"{', '.join(bad)} became infinite or undefined at step {self.trainer.counters.step}, so "
-                f"training cannot go on. {kept if self.saved_step >= 0 else 'Nothing has been saved yet.'} "
-                "Lower the learning rate or raise r1_gamma in the plan, and start with --restart."
-            )

@@ -14,7 +14,7 @@ from scripts.stages.benchmarks.measurement import Measurement, check_difference,
 from scripts.stages.benchmarks.plain_stylegan import write_plainly
 from stylegan.batches import TrainingImages
 from stylegan.phases import Phase, TrainingConfig
-from stylegan.training import Trainer
+from stylegan.training import StyleGANTrainer
 
 SMALL = {"fmaps_base": 2048, "fmaps_max": 128}
 SMALL_LATENTS = {"z_space_dim": 64, "w_space_dim": 128, "mapping_layers": 4, "mapping_fmaps": 128}
@@ -65,8 +65,8 @@ def _measure(case: Case, device: torch.device) -> Measurement:
     shape = (2 * case.batch, case.resolution, case.resolution, 3)
     images = rng.integers(0, 256, shape, dtype=np.uint8)
     data = TrainingImages(images, rng.normal(size=(len(images), LATENT_SIZE)).astype(np.float32))
-    ours = Trainer(case.config("auto"), data, device)
-    plain = Trainer(case.config("float32"), data, device)
+    ours = StyleGANTrainer(case.config("auto"), data, device)
+    plain = StyleGANTrainer(case.config("float32"), data, device)
     write_plainly(plain.generator)
     write_plainly(plain.discriminator)
     difference = largest_difference(ours, plain)
@@ -80,7 +80,7 @@ def _measure(case: Case, device: torch.device) -> Measurement:
 
 
 @torch.no_grad()
-def largest_difference(ours: Trainer, plain: Trainer) -> float:
+def largest_difference(ours: StyleGANTrainer, plain: StyleGANTrainer) -> float:
     """Largest difference of pixels and scores in float32, relative to the spread of the plain ones."""
     z = torch.randn(4, ours.generator.z_space_dim, generator=torch.Generator().manual_seed(SEED))
     pictures = [trainer.generator(z.to(trainer.device))["image"] for trainer in (ours, plain)]

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-import pandas as pd
 from torch import nn
 
-from scripts.pipeline import Interrupted, Stage, records
-from scripts.pipeline.console import Progress
+from scripts.pipeline import Stage, records
 from scripts.stages import networks, scores
 from scripts.stages.fast_memory import keep_freed_memory
 from scripts.stages.fine_tuning.control import PREVIEW_SEEDS, preview_grid, report_control
 from scripts.stages.fine_tuning.options import FineTuningOptions
-from scripts.stages.training_events import TrainingEvents
+from scripts.stages.training import Look, StepLog, TrainingLoop
 from scripts.stages.workspace import CHECKPOINTS, PREVIEWS, TRAIN_LOG
 from stylegan.sampling import sample_z
 from stylegan_modified.evaluation import Generate
-from stylegan_modified.fine_tuning import (
-    LoopOptions,
-    LoopState,
-    ResumeError,
-    Trainer,
-    TrainingDivergedError,
-    train,
-)
-from stylegan_modified.recipes import Recipe
+from stylegan_modified.fine_tuning import FineTuner
 
 
 def check(stage: Stage) -> None:
@@ -45,23 +34,15 @@ class FineTuning:
         statistics: means and spreads of the scores.
     """
 
-    def __init__(self, stage: Stage, recipe: Recipe, version: str) -> None:
-        self.stage, self.recipe, self.version = stage, recipe, version
+    def __init__(self, stage: Stage, version: str) -> None:
+        self.stage, self.version = stage, version
         self.options = cast(FineTuningOptions, stage.options)
         self.data = scores.load_training_pictures(stage)
         self.statistics = scores.load_statistics(stage)
 
-    def train(self, trainer: Trainer, preview: Callable[[], Any]) -> None:
+    def train(self, trainer: FineTuner, preview: Callable[[], Any]) -> None:
         """Train what the version is named after, with previews. See `run_training`."""
-        options, recipe = self.options, self.recipe
-        every = options.preview_every
-        loop = LoopOptions(recipe.steps, recipe.seed, options.checkpoint_s, preview_every=every)
-        run_training(self.stage, trainer, loop, self.version, preview)
-
-    def train_part(self, name: str, trainer: Trainer, steps: int, log_every: int) -> None:
-        """Train what the version needs first. See `run_training`."""
-        loop = LoopOptions(steps, self.recipe.seed, self.options.checkpoint_s, log_every)
-        run_training(self.stage, trainer, loop, name)
+        run_training(self.stage, trainer, self.version, 10, preview, self.options.preview_every)
 
     def preview(self, model: nn.Module) -> Any:
         """Picture of a few people with each dial turned. See `preview_grid`."""
@@ -98,68 +79,40 @@ def pictures_of(model: nn.Module) -> Generate:
 
 def run_training(
     stage: Stage,
-    trainer: Trainer,
-    options: LoopOptions,
+    trainer: FineTuner,
     name: str,
+    log_every: int,
     preview: Callable[[], Any] | None = None,
-) -> LoopState:
-    """Train to the end, or save and leave when asked to stop; several processes share each batch.
+    preview_every: int = 0,
+) -> None:
+    """Train to the end, or save and leave when asked to stop. See `TrainingLoop`.
 
     Args:
         stage: the running script.
         trainer: what to train.
-        options: length and intervals of the run.
         name: names the checkpoint, the log CSV and the folder of TensorBoard events.
+        log_every: steps between rows of the log.
         preview: makes a picture of the present state.
-
-    Raises:
-        Interrupted: Ctrl-C; the checkpoint is saved.
-        UserError: the loss is not finite any more, or the checkpoint cannot be continued.
+        preview_every: steps between previews, 0: none.
     """
+
+    def show() -> None:
+        picture = preview()
+        stage.save_image(f"{PREVIEWS}/{name}_{trainer.steps_done:06d}.png", picture)
+        loop.events.picture(trainer.steps_done, "preview", picture)
+
     keep_freed_memory()
-    checkpoint = stage.path(f"{CHECKPOINTS}/{name}.pt")
-    record = records.read(stage.workspace, stage.name)
-    # The loop saves before it stops, so the display itself must not raise on Ctrl-C.
-    is_quiet = stage.options.quiet or not stage.writes
-    progress = Progress(options.steps, "steps", name, is_quiet, stage.beat)
-    made = itertools.count()
-    events = TrainingEvents.of(stage, name)
-
-    def on_start(done: int) -> None:
-        progress.start_at(done)
-        events.begin(done)
-
-    def on_step(step: int, row: dict[str, float]) -> None:
-        next(made)
-        progress.update(step - progress.done)
-        progress.set_postfix(**{key: f"{value:.3f}" for key, value in row.items()})
-        if step % options.log_every == 0:
-            events.scalars(step, row)
-
-    def on_preview(step: int) -> None:
-        if stage.writes and preview is not None:
-            picture = preview()
-            stage.save_image(f"{PREVIEWS}/{name}_{step:06d}.png", picture)
-            events.picture(step, "preview", picture)
-
-    def on_save(state: LoopState) -> None:
-        stage.write_csv(TRAIN_LOG.format(name), pd.DataFrame(state.rows).round(6))
-
-    mend = f"Start over: {stage.command(stage.name, '--force')}"
-    with events, progress, stage.foreseen(ResumeError, TrainingDivergedError, mend=mend):
-        state = train(
-            trainer,
-            options,
-            checkpoint,
-            fingerprint=record["fingerprint"],
-            on_start=on_start,
-            on_save=on_save,
-            on_preview=on_preview,
-            on_step=on_step,
-            should_stop=lambda: stage.stop_requested,
-        )
-    steps = next(made)
-    stage.count(f"steps of {name}", steps, state.step - steps)
-    if state.step < options.steps and not trainer.finished():
-        raise Interrupted
-    return state
+    trainer.copy_from_first()
+    loop = TrainingLoop(
+        stage,
+        trainer,
+        name,
+        stage.path(f"{CHECKPOINTS}/{name}.pt"),
+        StepLog(stage.path(TRAIN_LOG.format(name))),
+        made_for={"fingerprint": records.read(stage.workspace, stage.name)["fingerprint"]},
+        steps=trainer.steps,
+        unit=f"steps of {name}",
+        log_every=log_every,
+        looks=[Look(preview_every, show)] if preview is not None else (),
+    )
+    loop.run()

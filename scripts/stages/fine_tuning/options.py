@@ -24,12 +24,12 @@ class FineTuningOptions(StageOptions):
     """Options of every fine-tuning beside its recipe."""
 
     control_latents: int = option(16, help="latents of the control measurement at the end")
-    checkpoint_s: float = option(30.0, help="seconds between checkpoints", affects_results=False)
+    save_seconds: float = option(30.0, help="seconds between checkpoints", affects_results=False)
     preview_every: int = option(200, help="steps between preview pictures, 0: none", affects_results=False)
 
     def __post_init__(self) -> None:
         self.need_at_least(1, "steps", "batch_size")
-        self.need_at_least(0, "checkpoint_s", "preview_every")
+        self.need_at_least(0, "save_seconds", "preview_every")
         if not 2 <= self.control_latents <= len(CONTROL):
             raise ValueError(
                 "--control-latents must be at least 2, since people are compared with each other, and at "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scripts.pipeline import Stage
 from scripts.stages import candidate_latents, networks
-from scripts.stages.fine_tuning.fine_tuning import FineTuning
+from scripts.stages.fine_tuning.fine_tuning import FineTuning, run_training
 from scripts.stages.workspace import DISCRIMINATOR, FINE_TUNED
 from stylegan_modified.fine_tuning import save_atomically
 from stylegan_modified.recipes import V1Recipe
@@ -20,12 +20,12 @@ def warm_start(stage: Stage, recipe: V1Recipe, tuning: FineTuning, generator: Co
     if editor is None:
         return
     trainer = WarmStartTrainer(generator, editor.to(stage.device), tuning.data.properties, recipe)
-    tuning.train_part("v1_warm_start", trainer, recipe.warm_start_steps, log_every=100)
+    run_training(stage, trainer, "v1_warm_start", log_every=100)
 
 
 def run(stage: Stage, recipe: V1Recipe) -> None:
     """Train, save, measure."""
-    tuning = FineTuning(stage, recipe, "v1")
+    tuning = FineTuning(stage, "v1")
     base, base_discriminator = networks.load_base(stage)
     generator = transplant(base, seed=recipe.seed)
     if recipe.recipe == "matching" and recipe.warm_start_steps:

@@ -12,7 +12,7 @@ from scripts.pipeline import Stage, records
 from scripts.pipeline.files import ArrayFileError, read_arrays, sha256_file
 from scripts.stages import candidate_latents, networks, scores
 from scripts.stages.fine_tuning import fine_tuning
-from scripts.stages.fine_tuning.fine_tuning import FineTuning
+from scripts.stages.fine_tuning.fine_tuning import FineTuning, run_training
 from scripts.stages.stored_rows import JoinedRows, StoredRows
 from scripts.stages.workspace import (
     FINE_TUNED,
@@ -81,7 +81,7 @@ def train_property_cnn(
     statistics = tuning.statistics
     mirror = float(-2 * statistics.mean[POSE] / statistics.std[POSE])
     trainer = property_cnn_trainer(stage, recipe, data, stage.device, mirror)
-    tuning.train_part("v2_cnn", trainer, trainer.steps, log_every=trainer.batches)
+    run_training(stage, trainer, "v2_cnn", log_every=trainer.batches)
     network = trainer.best_network()
     if stage.writes:
         save_atomically(network.checkpoint(), stage.path(PROPERTY_CNN))
@@ -217,15 +217,8 @@ def train_dials(
     model = DialGenerator(networks.load_generator(stage, "v1"), network).to(stage.device).eval()
     start_dials(stage, model, practice.z)
     pool = DialPool(practice.z, practice.requests, practice.label_maps)
-    _, discriminator = networks.load_base(stage)
-    trainer = DialTrainer(
-        model,
-        pool,
-        recipe,
-        discriminator,
-        networks.load_identity(stage),
-        candidate_latents.load_filters(stage),
-    )
+    identity, filters = networks.load_identity(stage), candidate_latents.load_filters(stage)
+    trainer = DialTrainer(model, pool, recipe, identity, filters)
     tuning.train(trainer, lambda: tuning.preview(model))
     return trainer.averaged()
 
@@ -241,7 +234,7 @@ def train_by_document(
 
 def run(stage: Stage, recipe: V2Recipe) -> None:
     """Train the property CNN and the dials, save, measure."""
-    tuning = FineTuning(stage, recipe, "v2")
+    tuning = FineTuning(stage, "v2")
     if recipe.recipe == "document":
         network, reading = train_property_cnn(stage, recipe, tuning, tuning.data)
         model = train_by_document(stage, recipe, tuning, network)

@@ -17,7 +17,7 @@ from scripts.stages.workspace import ENCODER, FINE_TUNED, RECONSTRUCTIONS
 from stylegan.sampling import to_uint8
 from stylegan.seeds import Purpose, derived_seed
 from stylegan_modified.document_recipes import DocumentV3Trainer
-from stylegan_modified.fine_tuning import Trainer, TrainingPictures, save_atomically
+from stylegan_modified.fine_tuning import FineTuner, TrainingPictures, save_atomically
 from stylegan_modified.recipes import V3Recipe
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
 from stylegan_modified.stylegan_generator_v3 import Encoder, EncoderConfig
@@ -88,7 +88,7 @@ def load_dials(stage: Stage) -> DialGenerator:
 
 def dial_trainer(
     stage: Stage, recipe: V3Recipe, data: TrainingPictures
-) -> tuple[Trainer, nn.Module, Encoder]:
+) -> tuple[FineTuner, nn.Module, Encoder]:
     """Our recipe: trainer, decoder (v2's generator with dials) and encoder.
 
     Raises:
@@ -118,7 +118,7 @@ def dial_trainer(
 
 def document_trainer(
     stage: Stage, recipe: V3Recipe, data: TrainingPictures
-) -> tuple[Trainer, nn.Module, Encoder]:
+) -> tuple[FineTuner, nn.Module, Encoder]:
     """The document's recipe: trainer, decoder (v1's generator) and encoder."""
     model = networks.load_generator(stage, "v1")
     network = networks.load_property_cnn(stage).to(stage.device)
@@ -129,7 +129,7 @@ def document_trainer(
 
 def run(stage: Stage, recipe: V3Recipe) -> None:
     """Train the encoder, save, measure."""
-    tuning = FineTuning(stage, recipe, "v3")
+    tuning = FineTuning(stage, "v3")
     data, unseen = hold_out(tuning.data, recipe.seed)
     build = document_trainer if recipe.recipe == "document" else dial_trainer
     trainer, model, encoder = build(stage, recipe, data)

@@ -18,7 +18,7 @@ from scripts.pipeline.files import ArrayFileError, read_arrays
 from scripts.stages.fast_memory import keep_freed_memory
 from scripts.stages.parsing.parser_judgement import judge_on_pairs, judge_on_portraits
 from scripts.stages.parsing.parser_pairs import Pairs, read_pairs
-from scripts.stages.training_loop import TrainingLoop
+from scripts.stages.training import Look, StepLog, TrainingLoop
 from scripts.stages.training_options import stored_command
 from segmentation.face_crop import FaceCropper
 from segmentation.facexformer import (
@@ -32,7 +32,7 @@ from segmentation.parser_training import (
     REDUCED_SIZES_PX,
     SMALL_CONFIG,
     ParserBatches,
-    ParserTraining,
+    ParserTrainer,
     ParserTrainingOptions,
     face_boxes,
 )
@@ -44,7 +44,6 @@ FOLDER = "train_parser"
 CACHE = f"{FOLDER}/portraits.npz"
 CHECKPOINT = f"{FOLDER}/checkpoint.pt"
 TRAINING_SEED = 2_000_000
-COLUMNS = ("loss", "learning_rate")
 
 
 def training_portraits(tool: Tool, options: Any) -> Mapping[str, np.ndarray]:
@@ -192,14 +191,25 @@ def train(tool: Tool, options: Any) -> None:
     settings = ParserTrainingOptions(
         steps=options.steps, learning_rate=options.learning_rate, weigh_classes=options.init is None
     )
-    trainer = ParserTraining(model, batches, settings)
+    trainer = ParserTrainer(model, batches, settings)
     loop = TrainingLoop(
-        *(tool, options, trainer, CHECKPOINT, trained_options(options) | material.identity, COLUMNS),
-        options.batch_size,
-        preview=lambda: preview(model, batches),
+        tool,
+        trainer,
+        "training",
+        tool.path(CHECKPOINT),
+        StepLog(tool.log_dir / "train_log.csv", ("step", "loss", "learning_rate", "pictures_per_s")),
+        made_for=trained_options(options) | material.identity,
+        steps=options.steps,
+        log_every=options.log_every,
+        looks=[
+            Look(
+                options.preview_every,
+                lambda: loop.events.picture(trainer.steps_done, "preview", preview(model, batches)),
+            )
+        ],
+        pictures_per_step=options.batch_size,
     )
-    with tool.foreseen(FloatingPointError, mend=f"The last good state is {tool.workspace / CHECKPOINT}."):
-        loop.run()
+    loop.run()
     if not tool.writes:
         return
 

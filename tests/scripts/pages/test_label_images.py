@@ -105,7 +105,7 @@ def test_export_without_a_page_and_a_new_start(workspace: Path, run_main) -> Non
     code, output = run_main("--export")
     assert code == 0, output
     assert "20 labels are in cnn/synthesize_results_quality_and_gender.csv" in output
-    code, output = run_main("--export", "--restart")
+    code, output = run_main("--export", "--force")
     assert code == 5
     assert "nothing is labelled yet" in output
     kept = {path.suffix for path in workspace.glob("cnn/labelling/kept_*/*")}
