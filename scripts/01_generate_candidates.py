@@ -6,8 +6,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.pipeline import Stage, StageSpec, option
-from scripts.pipeline.items import ItemOptions, run_item_stage, run_items
+from scripts.pipeline import Stage, StageSpec, option, run_stage
+from scripts.pipeline.items import ItemOptions, run_items
 from scripts.stages.workspace import CANDIDATE_PICTURES, CANDIDATE_SHEET, CANDIDATES, GENERATOR_INPUT, LATENTS
 from stylegan.seeds import CANDIDATES as SEEDS
 
@@ -62,4 +62,4 @@ def run(stage: Stage, options: Options) -> None:
 
 
 if __name__ == "__main__":
-    run_item_stage(SPEC, Options, run)
+    run_stage(SPEC, Options, run)

@@ -7,8 +7,8 @@ from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.pipeline import Input, Stage, StageSpec, option
-from scripts.pipeline.items import ItemOptions, run_item_stage, run_items
+from scripts.pipeline import Input, Stage, StageSpec, option, run_stage
+from scripts.pipeline.items import ItemOptions, run_items
 from scripts.stages.workspace import (
     FACE_SHEETS,
     FACES,
@@ -95,4 +95,4 @@ def run(stage: Stage, options: Options) -> None:
 
 
 if __name__ == "__main__":
-    run_item_stage(SPEC, Options, run)
+    run_stage(SPEC, Options, run)

@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.pipeline import Stage, StageOptions, StageSpec, option, run_stage
-from scripts.pipeline.layers import nearest
+from scripts.pipeline.options import nearest
 from scripts.stages.evaluating.versions import (
     CANDIDATES_PER_GIVEN,
     ENCODED_PER_EDITED,

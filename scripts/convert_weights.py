@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.pipeline import Tool, ToolOptions, UsageError, option, run_tool
-from scripts.pipeline.files import save_image
+from scripts.pipeline import Tool, ToolOptions, UsageError, files, option, run_tool
 from scripts.pipeline.pictures import contact_sheet
 
 # isort: split
@@ -93,7 +92,7 @@ def run(tool: Tool, options: Options) -> None:
         images = images[..., ::-1]
     write(checkpoint, options.file.name, options)
     scale = max(1, CELL_PX // generator.resolution)
-    save_image(sheet_path, contact_sheet(images, COLUMNS, scale=scale))
+    files.write(sheet_path, contact_sheet(images, COLUMNS, scale=scale))
     tool.log(f"Found: {checkpoint.description}.")
     for note in checkpoint.notes:
         tool.log(f"Note: {note}.")

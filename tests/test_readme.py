@@ -10,8 +10,7 @@ from types import ModuleType
 import pytest
 
 from scripts.pipeline import REPOSITORY
-from scripts.pipeline.layers import SCRIPT_FOLDERS
-from scripts.pipeline.options import resolve_options
+from scripts.pipeline.options import SCRIPT_FOLDERS, resolve_options
 from tests import readme
 
 COMMANDS = sorted(

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scripts.pipeline import REPOSITORY, Input, StageSpec, ToolOptions, UsageError, files, records
-from scripts.pipeline.layers import convert, script_path
 from scripts.pipeline.locks import LOCK_NAME, holder
+from scripts.pipeline.options import convert, script_path
 from scripts.pipeline.records import vanished
 from scripts.stages.workspace import REGENERATED_TABLE
 

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 from scripts.pipeline import records
 from scripts.pipeline.console import running_command
 from scripts.pipeline.errors import Interrupted, UserError
-from scripts.pipeline.layers import REPOSITORY
-from scripts.pipeline.options import ToolOptions, plain_value
+from scripts.pipeline.options import REPOSITORY, ToolOptions, plain_value
 
 if TYPE_CHECKING:
     from scripts.pipeline.stage import Tool

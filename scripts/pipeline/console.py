@@ -1,20 +1,22 @@
-"""What the user sees: log lines, progress and the commands that messages ask to type."""
+"""What the user sees and does: progress, commands to type, Ctrl-C."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+from types import FrameType
 
 from scripts import short_path
-from scripts.pipeline.launch import place_among_processes
-from scripts.pipeline.layers import REPOSITORY, script_path
+from scripts.pipeline.errors import Interrupted
+from scripts.pipeline.options import REPOSITORY, script_path
+from scripts.pipeline.torchrun import place_among_processes
 
 LINE_INTERVAL_S = 30.0
 EXIT_CLOSED_OUTPUT = 141  # as the shell tells of programs that end by SIGPIPE
@@ -33,25 +35,37 @@ def closed_output_ends() -> Iterator[None]:
         sys.exit(EXIT_CLOSED_OUTPUT)
 
 
-class Console:
-    """Prints to the terminal (unless quiet) and appends to a log file."""
+class StopRequest:
+    """Context manager that turns SIGINT and SIGTERM into a flag which loops look at between two items.
 
-    def __init__(self, log_path: Path | None, quiet: bool) -> None:
-        self.log_path = log_path
-        self.quiet = quiet
+    The second signal stops at once; not under torchrun, which passes signals on and sends some of its own.
+    """
 
-    def log(self, text: str) -> None:
-        """One message, on the terminal and, with the time, in the log file."""
-        if not self.quiet:
-            print(text, flush=True)
-        self.note(text)
+    def __init__(self) -> None:
+        self.requested = False
+        self._is_alone = place_among_processes() is None
+        self._previous: dict[int, object] = {}
 
-    def note(self, text: str) -> None:
-        """One message in the log file alone, with the time."""
-        if self.log_path is not None:
-            self.log_path.parent.mkdir(parents=True, exist_ok=True)
-            with self.log_path.open("a", encoding="utf-8") as file:
-                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+    def __enter__(self) -> StopRequest:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.requested and self._is_alone:
+            raise KeyboardInterrupt
+        self.requested = True
+        if self._is_alone:
+            print("\nStopping after the current step; once more stops at once.", file=sys.stderr, flush=True)
+
+    def check(self) -> None:
+        """Raise `Interrupted` if a stop was asked for."""
+        if self.requested:
+            raise Interrupted("Stopped on request.")
 
 
 class Progress:
@@ -75,25 +89,23 @@ class Progress:
         self.unit = unit
         self.done = self.done_before = done
         self._on_update = on_update
-        self._is_terminal = sys.stderr.isatty()
-        self._lines = not quiet and not self._is_terminal
+        is_terminal = sys.stderr.isatty()
+        self._prints_lines = not quiet and not is_terminal
         self._started_at = self._printed_at = time.monotonic()
-        hidden = quiet or not self._is_terminal
-        self._bar = tqdm(
-            total=total, initial=done, unit=f" {unit}", desc=description, disable=hidden, leave=False
-        )
+        shown = {"unit": f" {unit}", "desc": description, "disable": quiet or not is_terminal}
+        self._bar = tqdm(total=total, initial=done, leave=False, **shown)
 
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
 
     def update(self, count: int = 1) -> None:
         """Count finished items. Raises `Interrupted` after Ctrl-C, so call it when they are on disk."""
         self.done += count
         self._bar.update(count)
-        if self._lines and time.monotonic() - self._printed_at > LINE_INTERVAL_S:
+        if self._prints_lines and time.monotonic() - self._printed_at > LINE_INTERVAL_S:
             self._printed_at = time.monotonic()
             rate = max(self.done - self.done_before, 1) / (self._printed_at - self._started_at)
             left_s = (self.total - self.done) / rate
@@ -108,10 +120,6 @@ class Progress:
     def set_postfix(self, **values: object) -> None:
         """Show values, such as a loss, behind the bar."""
         self._bar.set_postfix(values)
-
-    def close(self) -> None:
-        """Remove the bar from the terminal."""
-        self._bar.close()
 
 
 def script_command(name: str, *arguments: str) -> str:

@@ -77,15 +77,47 @@ def sync_folders(folders: Iterable[Path]) -> None:
         sync_file(folder)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically, with ``\\n`` line ends on every platform."""
+def write(path: Path, value: Any, **options: Any) -> None:
+    """Write a value atomically, in the format of the name's suffix.
+
+    Args:
+        path: final name.
+        value: a text; for ``.json`` plain values without NaN; for ``.csv`` a DataFrame, which is sorted by
+            ``img_no`` if it has that column; for ``.npz`` arrays by name; else a matplotlib figure or a
+            picture (PIL, or uint8 array [H, W, 3] RGB or [H, W] grey). A PNG keeps a picture's texts.
+        options: passed on to ``savefig`` (120 dots per inch unless told otherwise) and
+            ``PIL.Image.Image.save`` (JPEG quality 95).
+    """
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        if path.suffix == ".json":
+            value = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        if isinstance(value, str):
+            temporary.write_text(value, encoding="utf-8", newline="\n")
+        elif path.suffix == ".csv":
+            table = value.sort_values("img_no", ignore_index=True) if "img_no" in value.columns else value
+            table.to_csv(temporary, index=False, encoding="utf-8", lineterminator="\n")
+        elif path.suffix == ".npz":
+            import numpy as np
+
+            np.savez_compressed(temporary, **value)
+        elif hasattr(value, "savefig"):
+            value.savefig(temporary, **{"dpi": 120, **options})
+        else:
+            _save_picture(temporary, value, options)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write indented UTF-8 JSON atomically. NaN is refused, because JSON has none."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def _save_picture(path: Path, value: Any, options: dict[str, Any]) -> None:
+    from PIL import Image, PngImagePlugin
+
+    picture = value if isinstance(value, Image.Image) else Image.fromarray(value)
+    if path.suffix.lower() in {".jpg", ".jpeg"}:
+        options.setdefault("quality", 95)
+    elif path.suffix.lower() == ".png" and "pnginfo" not in options:
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        for name, text in picture.info.items():
+            if isinstance(name, str) and isinstance(text, str):
+                options["pnginfo"].add_text(name, text)
+    picture.save(path, **options)
 
 
 def read_text(path: Path) -> str:
@@ -143,14 +175,6 @@ def _refuse_number(text: str) -> float:
     raise ValueError(f"{text[:20]} is no number that JSON has, or too large")
 
 
-def write_arrays(path: Path, **arrays: Any) -> None:
-    """Write named numpy arrays atomically as compressed ``.npz``."""
-    import numpy as np
-
-    with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, **arrays)
-
-
 class ArrayFileError(ValueError):
     """A file of arrays is missing, damaged or holds other arrays."""
 
@@ -192,37 +216,6 @@ def _arrays_whole(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         raise ArrayFileError(f"{path} is missing, damaged or no file of arrays ({error}).") from error
-
-
-def save_image(path: Path, image: Any, **save_options: Any) -> None:
-    """Write a picture atomically; the suffix decides the format, JPEG quality defaults to 95.
-
-    A PNG keeps the texts that the picture carries (its ``info``).
-
-    Args:
-        path: final name, with suffix.
-        image: ``PIL.Image.Image`` or uint8 array [H, W, 3] RGB or [H, W] grey.
-        save_options: passed on to ``PIL.Image.Image.save``.
-    """
-    from PIL import Image, PngImagePlugin
-
-    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
-    if path.suffix.lower() in {".jpg", ".jpeg"}:
-        save_options.setdefault("quality", 95)
-    elif "pnginfo" not in save_options and path.suffix.lower() == ".png":
-        save_options["pnginfo"] = texts = PngImagePlugin.PngInfo()
-        for name, text in picture.info.items():
-            if isinstance(name, str) and isinstance(text, str):
-                texts.add_text(name, text)
-    with atomic_path(path) as temporary:
-        picture.save(temporary, **save_options)
-
-
-def save_figure(path: Path, figure: Any, **save_options: Any) -> None:
-    """Write a matplotlib figure atomically (its ``savefig``), 120 dots per inch unless told otherwise."""
-    save_options.setdefault("dpi", 120)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, **save_options)
 
 
 def copy_file(source: Path, target: Path) -> None:

@@ -10,18 +10,15 @@ end and, where a run was killed, at the start of the next one, and writes the ta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from scripts.pipeline import files
 from scripts.pipeline.journal import Journal
-from scripts.pipeline.launch import place_among_processes
-from scripts.pipeline.options import OptionsT, StageOptions, option
-from scripts.pipeline.processes import SilentStage, wait_for_all
-from scripts.pipeline.runner import run_stage
-from scripts.pipeline.spec import StageSpec
+from scripts.pipeline.options import StageOptions, option
 from scripts.pipeline.stage import Stage
+from scripts.pipeline.torchrun import place_among_processes, wait_for_all
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,8 +33,7 @@ class ItemOptions(StageOptions):
     batch_size: int = option(32, help="items calculated at once", affects_results=False)
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise ValueError("--batch-size must be at least 1.")
+        self.need_at_least(1, "batch_size")
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,8 @@ class ItemWork:
         columns: of the journal and the table, ``img_no`` among them.
         keys: all items (``img_no``) in order.
         files: workspace-relative files that a row vouches for; an item without them is made again.
-        make: makes the items of the batches, and appends a row for each that the journal lacks.
+        make: makes the items of the batches, and appends a row for each that the journal lacks. It runs in
+            every process, so it writes by `files.write`, not by `Stage.write`.
         finish: writes tables and pictures from the rows of all items.
         unit: what the items are, plural.
     """
@@ -61,26 +58,16 @@ class ItemWork:
     unit: str = "images"
 
 
-def run_item_stage(
-    spec: StageSpec,
-    options_class: type[OptionsT],
-    run: Callable[[Stage, OptionsT], None],
-    argv: Sequence[str] | None = None,
-) -> NoReturn:
-    """`run_stage` for a stage that makes items by `run_items`; see there for the exit codes."""
-    run_stage(spec, options_class, run, argv, follower=SilentStage)
-
-
 def run_items(stage: Stage, options: ItemOptions, work: ItemWork) -> None:
     """Make the items of this process that are missing; the first process then finishes the stage."""
     place = place_among_processes()
     rank, count = (place.rank, place.count) if place else (0, 1)
     columns, keys = work.columns(options), work.keys(stage, options)
 
-    def share(rows: Mapping[int, Mapping[str, str]]) -> list[list[int]]:
+    def share(rows: Mapping[int, Mapping[str, str]]) -> list[Sequence[int]]:
         """Batches of this process with an item whose row or files are not there."""
         starts = range(rank * options.batch_size, len(keys), count * options.batch_size)
-        batches = [list(keys[start : start + options.batch_size]) for start in starts]
+        batches = [keys[start : start + options.batch_size] for start in starts]
 
         def is_made(key: int) -> bool:
             return key in rows and all((stage.workspace / name).exists() for name in work.files(rows[key]))
@@ -102,7 +89,9 @@ def run_items(stage: Stage, options: ItemOptions, work: ItemWork) -> None:
         work.make(stage, options, share(journal.rows), journal)
         wait_for_all()
         _take_rows_of_others(stage, journal)
-        _count(stage, work.unit, journal, known, keys)
+        failed = {key for key in keys if journal.rows[key].get("status", "ok") != "ok"}
+        skipped = (set(keys) & known) - failed
+        stage.count(work.unit, len(set(keys) - failed - skipped), len(skipped), len(failed))
         table = journal.frame()
     work.finish(stage, options, table[table["img_no"].isin(set(keys))].reset_index(drop=True))
 
@@ -112,14 +101,6 @@ def _take_rows_of_others(stage: Stage, journal: Journal) -> None:
     for path in sorted(stage.folder.glob(f"{JOURNAL}_*.csv")):
         other = Journal(path, journal.columns)
         other.read()
-        for key, row in other.rows.items():
-            if key not in journal:
-                journal.append(row)
+        for key in sorted(other.rows.keys() - journal.rows.keys()):
+            journal.append(other.rows[key])
         files.remove(path)
-
-
-def _count(stage: Stage, unit: str, journal: Journal, known: set[int], keys: Iterable[int]) -> None:
-    """Count the items: made in this run, taken over (their rows were known), and failed in any run."""
-    failed = {key for key in keys if journal.rows[key].get("status", "ok") != "ok"}
-    skipped = (set(keys) & known) - failed
-    stage.count(unit, len(set(keys) - failed - skipped), len(skipped), len(failed))

@@ -1,32 +1,33 @@
 """Options: a frozen dataclass becomes a command line, and four layers give the values.
 
 Order: default in the dataclass < table of the preset < table of the ``--config`` file < command line.
-With ``--quality full`` the ``full`` table of each file lies over its plain one.
+A preset may name a ``base`` preset, which it refines; ``[common]`` holds for all scripts. With
+``--quality full`` the ``[full.<script>]`` table of each file lies over its ``[<script>]``.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
 import math
 import re
+import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from scripts.pipeline.errors import UsageError
-from scripts.pipeline.layers import (
-    COMMON_TABLE,
-    FULL_PREFIX,
-    PRESETS,
-    check_tables,
-    layer_values,
-    read_layers,
-    script_path,
-)
+from scripts.pipeline.files import read_text
 
+REPOSITORY = Path(__file__).resolve().parents[2]
+PRESETS = REPOSITORY / "scripts" / "presets"
+SCRIPT_FOLDERS = ("scripts", "scripts/bundle")
+FULL_PREFIX = "full."
+SHARED_TABLES = ("base", "full", "weights")  # names in a file that belong to no script
+NOT_IN_FILES = {"preset", "quality", "config", "force", "json"}
 REMOVED_FLAGS = {
     "--shard": "several processes now share one run; start it with\n    python -m torch.distributed.run "
     "--standalone --nproc-per-node N {script}",
@@ -35,7 +36,6 @@ REMOVED_FLAGS = {
     "--restart": "write --force",
     "--realism-weight": "the term that it weighed made v2 worse (RESULTS.md), so v2 has it no longer",
 }
-NOT_IN_FILES = {"preset", "quality", "config", "force", "json"}
 
 OptionsT = TypeVar("OptionsT", bound="ToolOptions")
 
@@ -81,13 +81,13 @@ class ToolOptions:
         """Raise `ValueError` if one of these options is smaller."""
         for name in names:
             if getattr(self, name) < least:
-                raise ValueError(f"--{name.replace('_', '-')} must be at least {least:g}.")
+                raise ValueError(f"{flag_of(name)} must be at least {least:g}.")
 
     def need_above(self, limit: float, *names: str) -> None:
         """Raise `ValueError` if one of these options is not larger."""
         for name in names:
             if getattr(self, name) <= limit:
-                raise ValueError(f"--{name.replace('_', '-')} must be above {limit:g}.")
+                raise ValueError(f"{flag_of(name)} must be above {limit:g}.")
 
 
 @dataclass(frozen=True)
@@ -113,34 +113,35 @@ class ResolvedOptions(Generic[OptionsT]):
     def to_json(self) -> dict[str, Any]:
         """``{"name": {"value": ..., "from": ...}}`` in the order of the dataclass."""
         return {
-            field.name: {
-                "value": plain_value(getattr(self.options, field.name)),
-                "from": self.origins[field.name],
-            }
-            for field in dataclasses.fields(self.options)
+            name: {"value": plain_value(value), "from": self.origins[name]}
+            for name, value in vars(self.options).items()
         }
+
+
+def flag_of(name: str) -> str:
+    """The flag of an option on the command line."""
+    return f"--{name.replace('_', '-')}"
 
 
 def plain_value(value: Any) -> Any:
     """The value as JSON knows it: paths as POSIX text, tuples as lists."""
     if isinstance(value, Path):
         return value.as_posix()
-    if isinstance(value, (tuple, list)):
-        return [plain_value(item) for item in value]
-    return value
+    return [plain_value(item) for item in value] if isinstance(value, (tuple, list)) else value
 
 
-def command_line_words(entries: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The words of a command line that gave these options.
+def given_options(options: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The words of a command line that gave these options, but for those that `Tool.command` repeats.
 
     Args:
-        entries: as `ResolvedOptions.to_json` gives them; those from elsewhere are left out.
+        options: as of `ResolvedOptions.to_json`; those from elsewhere are left out.
     """
+    repeated = {"preset", "quality", "config", "workspace", "force"}
     words: list[str] = []
-    for name, entry in entries.items():
-        if entry["from"] != "command line":
+    for name, entry in options.items():
+        if entry["from"] != "command line" or name in repeated:
             continue
-        flag, value = f"--{name.replace('_', '-')}", entry["value"]
+        flag, value = flag_of(name), entry["value"]
         if isinstance(value, bool):
             words.append(flag if value else flag.replace("--", "--no-", 1))
         else:
@@ -169,7 +170,7 @@ def resolve_options(
         presets: folder of the preset files.
 
     Raises:
-        UsageError: unknown preset, unknown key, value of the wrong type, or bytes that are no text.
+        UsageError: unknown preset, unknown key, or value of the wrong type.
         SystemExit: 0 after ``--help``; 2 after tyro printed what is wrong with the command line.
     """
     import tyro
@@ -177,36 +178,24 @@ def resolve_options(
     for flag, instead in REMOVED_FLAGS.items():
         if any(word.partition("=")[0] == flag for word in argv):
             raise UsageError(f"{flag} is no option any more: {instead.format(script=script_path(name))}")
-    for word in argv:
-        if any("\ud800" <= character <= "\udfff" for character in word):  # how Python keeps such bytes
-            raise UsageError(
-                f"{word!r} has bytes that are no UTF-8 text, so no record could name it. Rename the file or "
-                "folder."
-            )
     preset, config, quality = _layer_choice(options_class, argv)
     values: dict[str, Any] = {"preset": preset}
     origins = {field.name: "default" for field in dataclasses.fields(options_class)}
     hints = typing.get_type_hints(options_class)
-    own_names = set(hints) - NOT_IN_FILES
-    common_names = set(typing.get_type_hints(StageOptions)) - NOT_IN_FILES
-    for origin, path, tables in read_layers(preset, config, presets):
-        check_tables(path, tables, name)
-        for prefix, source in (("", origin), (FULL_PREFIX, f"{origin} (full)")):
-            layer = {
-                **layer_values(path, tables, prefix + COMMON_TABLE, hints, common_names),
-                **layer_values(path, tables, prefix + name, hints, own_names),
-            }
-            # Read in any case: a mistake in a full table should not wait for the long run to show.
-            if not prefix or quality == "full":
-                values.update(layer)
-                origins.update(dict.fromkeys(layer, source))
+    common = typing.get_type_hints(StageOptions)
+    may_have = {"common": set(common) - NOT_IN_FILES, name: set(hints) - NOT_IN_FILES}
+    for source, path, tables in read_layers(preset, config, presets):
+        _check_tables(path, tables, name)
+        for prefix in ("", FULL_PREFIX):
+            for table, known in may_have.items():
+                # Read in any case: a mistake in a full table should not wait for the long run to show.
+                layer = _table_values(path, tables, prefix + table, hints, known)
+                if not prefix or quality == "full":
+                    values.update(layer)
+                    origins.update(dict.fromkeys(layer, f"{source} (full)" if prefix else source))
     try:
-        options = tyro.cli(
-            options_class,
-            prog=script_path(name),
-            args=list(argv),
-            default=options_class(**values),
-        )
+        default = options_class(**values)
+        options = tyro.cli(options_class, prog=script_path(name), args=list(argv), default=default)
         _check_values(options)
     except ValueError as error:
         raise UsageError(f"{error} See {script_path(name)} --help.") from error
@@ -221,11 +210,10 @@ def _check_values(options: ToolOptions) -> None:
             f"--device {options.device} is not supported: the networks were made for CPUs and for GPUs with "
             "CUDA. Use auto, cpu, cuda or cuda:<index>."
         )
-    for field in dataclasses.fields(options):
-        value = getattr(options, field.name)
+    for name, value in vars(options).items():
         numbers = value if isinstance(value, tuple) else (value,)
         if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
-            raise ValueError(f"--{field.name.replace('_', '-')} is {value}, which is no finite number.")
+            raise ValueError(f"{flag_of(name)} is {value}, which is no finite number.")
 
 
 def _layer_choice(options_class: type[ToolOptions], argv: Sequence[str]) -> tuple[str, Path | None, str]:
@@ -241,11 +229,159 @@ def _layer_choice(options_class: type[ToolOptions], argv: Sequence[str]) -> tupl
 
 def _named_on_command_line(options_class: type[ToolOptions], argv: Sequence[str]) -> set[str]:
     """Fields that the command line names, by their own name, their ``--no-`` form or an alias."""
-    names = {field.name for field in dataclasses.fields(options_class)}
     given = {word[2:].split("=", 1)[0].replace("-", "_") for word in argv if word.startswith("--")}
-    found = (given | {name.removeprefix("no_") for name in given}) & names
+    given |= {name.removeprefix("no_") for name in given}
+    found = set()
     for name, hint in typing.get_type_hints(options_class, include_extras=True).items():
-        for extra in getattr(hint, "__metadata__", ()):
-            if given & {alias.lstrip("-").replace("-", "_") for alias in getattr(extra, "aliases", ()) or ()}:
-                found.add(name)
+        extras = getattr(hint, "__metadata__", ())
+        aliases = (alias for extra in extras for alias in getattr(extra, "aliases", None) or ())
+        if given & {name, *(alias.lstrip("-").replace("-", "_") for alias in aliases)}:
+            found.add(name)
     return found
+
+
+def script_path(name: str) -> str:
+    """Path of a script, relative to the repository; one that does not exist counts as one of ``scripts``."""
+    paths = [f"{folder}/{name}.py" for folder in SCRIPT_FOLDERS]
+    return next((path for path in paths if (REPOSITORY / path).is_file()), paths[0])
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Sentence that suggests the known name nearest to an unknown one, or lists all if none is near."""
+    names = sorted(known)
+    matches = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"Did you mean {matches[0]!r}?" if matches else f"Known: {', '.join(names) or 'none'}."
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file; a missing or malformed one is a `UsageError`."""
+    try:
+        import tomllib
+    except ModuleNotFoundError:  # Python 3.10 has none; pytest brings the same reader under its first name.
+        import tomli as tomllib
+
+    try:
+        return tomllib.loads(read_text(path))
+    except FileNotFoundError:
+        raise UsageError(f"{path} does not exist. Give --config the path of a TOML file.") from None
+    except (ValueError, IsADirectoryError, RecursionError) as error:
+        raise UsageError(f"{path} is not a TOML file: {error}.") from error
+
+
+def read_tables(path: Path) -> dict[str, Any]:
+    """Read a preset or config file; the tables inside ``full`` join the others as ``full.<script>``."""
+    tables = read_toml(path)
+    full = tables.pop("full", {})
+    if not isinstance(full, dict):
+        raise UsageError(f"{path}: 'full' must hold tables: write [full.<script>].")
+    return tables | {FULL_PREFIX + name: table for name, table in full.items()}
+
+
+def read_layers(preset: str, config: Path | None, presets: Path) -> list[tuple[str, Path, dict[str, Any]]]:
+    """Read the TOML files that count.
+
+    Returns:
+        (origin, file, contents), the weakest first.
+
+    Raises:
+        UsageError: unknown preset, or a file that cannot be read.
+    """
+    layers = [("config", config, read_tables(config))] if config else []
+    known = {path.stem for path in presets.glob("*.toml")}
+    while preset:
+        if preset not in known:
+            raise UsageError(f"There is no preset {preset!r} in {presets}. {nearest(preset, known)}")
+        known.remove(preset)
+        path = presets / f"{preset}.toml"
+        layers.append(("preset", path, read_tables(path)))
+        preset = layers[-1][2].get("base", "")
+    return layers[::-1]
+
+
+def shared_list(name: str, key: str, preset: str, config: Path | None) -> list[dict[str, Any]]:
+    """A list of tables that belongs to no script, such as that of the weights.
+
+    An entry of a preset replaces the one of its base that has the same `key`; a list in ``--config`` replaces
+    all of it.
+    """
+    found: dict[Any, dict[str, Any]] = {}
+    for origin, _, tables in read_layers(preset, config, PRESETS):
+        if name in tables:
+            found = (found if origin == "preset" else {}) | {entry[key]: entry for entry in tables[name]}
+    return list(found.values())
+
+
+def known_tables(*more_scripts: str) -> set[str]:
+    """Names that `read_tables` may find: scripts, plain and ``full``, and shared tables."""
+    paths = (path for folder in SCRIPT_FOLDERS for path in (REPOSITORY / folder).glob("*.py"))
+    scripts = {path.stem for path in paths} - {"__init__"} | {"common", *more_scripts}
+    return scripts | {FULL_PREFIX + script for script in scripts} | set(SHARED_TABLES)
+
+
+def _check_tables(path: Path, tables: Mapping[str, Any], name: str) -> None:
+    """Raise `UsageError` if a file has a table that no script reads; ``name`` is the running script."""
+    known = known_tables(name)
+    for table in tables:
+        if table not in known:
+            is_full = table.startswith(FULL_PREFIX)
+            alike = {other for other in known if other.startswith(FULL_PREFIX) == is_full}
+            raise UsageError(f"{path}: no script is called {table!r}. {nearest(table, alike)}")
+
+
+def _table_values(
+    path: Path, tables: Mapping[str, Any], table: str, hints: Mapping[str, Any], known: set[str]
+) -> dict[str, Any]:
+    """Values that one table of a file gives.
+
+    Args:
+        path: the file, for messages.
+        tables: its contents.
+        table: name of the table.
+        hints: option -> type, of the running script.
+        known: options that the table may have; those that are not in ``hints`` belong to other scripts.
+
+    Raises:
+        UsageError: an unknown option, or a value of another type.
+    """
+    entries = tables.get(table, {})
+    if not isinstance(entries, dict):
+        raise UsageError(f"{path}: {table!r} must be a table: write [{table}] on a line of its own.")
+    for key in entries:
+        if key not in known:
+            raise UsageError(f"{path}: [{table}] has no option {key!r}. {nearest(key, known)}")
+    return {
+        key: convert(value, hints[key], f"{path}: [{table}] {key}")
+        for key, value in entries.items()
+        if key in hints
+    }
+
+
+def convert(value: Any, annotation: Any, where: str) -> Any:
+    """A TOML value as the type of a dataclass field.
+
+    Raises:
+        UsageError: the value is of another type, or not among the choices of a ``Literal``.
+    """
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        for choice in arguments:
+            try:
+                return convert(value, choice, where)
+            except UsageError:
+                continue
+    elif origin is typing.Literal:
+        if value in arguments:
+            return value
+        raise UsageError(f"{where} is {value!r}. {nearest(str(value), map(str, arguments))}")
+    elif origin is tuple and isinstance(value, list):
+        kinds = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
+        if len(kinds) == len(value):
+            return tuple(convert(item, kind, where) for item, kind in zip(value, kinds, strict=True))
+    elif annotation is Path and isinstance(value, str):
+        return Path(value)
+    elif annotation is float and type(value) in (int, float):
+        return float(value)
+    elif annotation in (int, str, bool) and type(value) is annotation:
+        return value
+    type_name = getattr(annotation, "__name__", str(annotation)) if origin is None else str(annotation)
+    raise UsageError(f"{where} is {value!r}, which is not a value of type {type_name}.")

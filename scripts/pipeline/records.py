@@ -51,7 +51,7 @@ def read(workspace: Path, name: str) -> dict[str, Any] | None:
 
 def write(workspace: Path, name: str, record: Mapping[str, Any]) -> None:
     """Write the record of a stage's run."""
-    files.write_json(stage_folder(workspace, name) / MANIFEST_NAME, record)
+    files.write(stage_folder(workspace, name) / MANIFEST_NAME, record)
 
 
 def now() -> str:
@@ -78,7 +78,7 @@ def write_outputs(workspace: Path, name: str, outputs: Iterable[str]) -> dict[st
         written |= found
         names = {Path(relative).name: sha256 for relative, sha256 in found.items()}
         digests[output] = found.get(output) or _folder_digest(names)
-    files.write_json(stage_folder(workspace, name) / OUTPUTS_NAME, written)
+    files.write(stage_folder(workspace, name) / OUTPUTS_NAME, written)
     return digests
 
 
@@ -152,7 +152,7 @@ def cached_sha256(workspace: Path, path: Path) -> str:
     digest = files.sha256_file(path)
     if abs(now_ns - state.st_ctime_ns) > CLOCK_TICK_NS:
         with suppress(OSError):  # in a workspace that can only be read, it is calculated each time
-            files.write_json(cache_path, {**cache, str(path): [*entry, digest]})
+            files.write(cache_path, {**cache, str(path): [*entry, digest]})
     return digest
 
 

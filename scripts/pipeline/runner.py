@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import json
+import os
+import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import partial
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 from scripts import wrong_python
-from scripts.pipeline import accounting, files, locks, records
-from scripts.pipeline.console import Console, closed_output_ends, running_command
-from scripts.pipeline.errors import EXIT_INTERRUPTED, EXIT_OK, Interrupted, UserError, explain_file_error
-from scripts.pipeline.interrupts import StopRequest
-from scripts.pipeline.layers import REPOSITORY
+from scripts.pipeline import accounting, files, locks, records, torchrun
+from scripts.pipeline.console import StopRequest, closed_output_ends, running_command
+from scripts.pipeline.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    NOT_WRITABLE,
+    Interrupted,
+    MissingInputError,
+    UserError,
+    explain_file_error,
+)
 from scripts.pipeline.options import (
+    REPOSITORY,
     OptionsT,
     ResolvedOptions,
-    StageOptions,
-    command_line_words,
+    given_options,
     resolve_options,
     results_options,
+    script_path,
 )
-from scripts.pipeline.outcome import Outcome
-from scripts.pipeline.processes import FollowingStage, FollowingTool, LostError, carry_out, end, one_voice
 from scripts.pipeline.spec import StageSpec
 from scripts.pipeline.stage import HEARTBEAT_NAME, Stage, Tool
+
+UNFORESEEN = 1
+Work = Callable[[Any, Any], None]
 
 
 def run_stage(
@@ -34,7 +45,6 @@ def run_stage(
     options_class: type[OptionsT],
     run: Callable[[Stage, OptionsT], None],
     argv: Sequence[str] | None = None,
-    follower: type[Stage] = FollowingStage,
 ) -> NoReturn:
     """Run a numbered script and leave with its exit code.
 
@@ -43,27 +53,16 @@ def run_stage(
         options_class: its options, a frozen subclass of `StageOptions`.
         run: the work itself; called only if there is something to do.
         argv: command line without the program's name; None: that of the process.
-        follower: what ``run`` receives in all processes but the first where torchrun starts several.
 
     Raises:
         SystemExit: 0 done or up to date, 2 command line, 3 missing input, 4 too many failures, 5 other
             foreseen error, 130 Ctrl-C. Any other exception is a bug and keeps its traceback.
     """
-    arguments = sys.argv[1:] if argv is None else list(argv)
 
-    def body(stop: StopRequest, outcome: Outcome) -> None:
-        with one_voice():
-            resolved = resolve_options(options_class, spec.name, arguments)
+    def begin(resolved: ResolvedOptions[OptionsT], stop: StopRequest, writes: bool) -> StageRun:
+        return StageRun(Stage(spec, resolved.options, stop, writes=writes), resolved, run)
 
-        def execute(work: Callable[[Stage, OptionsT], None]) -> None:
-            stage_run = StageRun(spec, resolved, stop)
-            outcome.tool = stage_run.stage
-            stage_run.execute(work)
-
-        further = partial(follower, spec, resolved.options, stop)
-        carry_out(spec.name, spec.several_processes, execute, further, run)
-
-    sys.exit(guard(body, spec.name, arguments))
+    sys.exit(_run_script(spec.name, options_class, argv, begin, spec.several_processes))
 
 
 def run_tool(
@@ -84,59 +83,88 @@ def run_tool(
             there, also in a workspace that can only be read. Others end at once where they cannot write.
         several_processes: torchrun may run it in several processes, which share its work.
     """
-    tool_name = Path(run.__code__.co_filename).stem
+    name = Path(run.__code__.co_filename).stem
+
+    def begin(resolved: ResolvedOptions[OptionsT], stop: StopRequest, writes: bool) -> ToolRun:
+        tool = Tool(name, resolved.options, stop, has_log=account != "never", writes=writes)
+        return ToolRun(tool, resolved, run, account)
+
+    sys.exit(_run_script(name, options_class, argv, begin, several_processes))
+
+
+def _run_script(
+    name: str,
+    options_class: type[OptionsT],
+    argv: Sequence[str] | None,
+    begin: Callable[[ResolvedOptions[OptionsT], StopRequest, bool], ToolRun],
+    several_processes: bool,
+) -> int:
+    """Exit code of a script; under ``--json`` standard output gets one object, however the run ends."""
     arguments = sys.argv[1:] if argv is None else list(argv)
+    given = [word for word in arguments if word in {"--json", "--no-json"}][-1:]
+    wants_json = given == ["--json"] and torchrun.is_first() and not {"-h", "--help"} & set(arguments)
+    began_at, runs = time.monotonic(), []
+    code, message = UNFORESEEN, ""
 
-    def body(stop: StopRequest, outcome: Outcome) -> None:
-        with one_voice():
-            resolved = resolve_options(options_class, tool_name, arguments)
+    def body(stop: StopRequest) -> None:
+        with ExitStack() as silence:  # of several processes, one prints help and wrong options
+            if not torchrun.is_first():
+                nowhere = silence.enter_context(open(os.devnull, "w"))
+                silence.enter_context(redirect_stdout(nowhere))
+                silence.enter_context(redirect_stderr(nowhere))
+            resolved = resolve_options(options_class, name, arguments)
+        runs.append(begin(resolved, stop, torchrun.is_first()))
+        runs[0].carry_out(several_processes)
 
-        def execute(work: Callable[[Tool, OptionsT], None]) -> None:
-            tool = outcome.tool = Tool(tool_name, resolved.options, stop, has_log=account != "never")
-            if account == "never" or (account == "if possible" and not tool.can_log()):
-                work(tool, resolved.options)
-                return
-            files.remove_leftovers((tool.log_dir,))
-            files.write_json(tool.log_dir / "options.json", resolved.to_json())
-            origin = accounting.origin(resolved.options)
-            record = {"script": tool_name, "options": resolved.to_json(), **origin}
-
-            def save() -> None:
-                files.write_json(tool.log_dir / "run.json", record)
-
-            with accounting.attempt(record, (), tool, save):
-                work(tool, resolved.options)
-
-        follower = partial(FollowingTool, tool_name, resolved.options, stop)
-        carry_out(tool_name, several_processes, execute, follower, run)
-
-    sys.exit(guard(body, tool_name, arguments))
-
-
-def guard(body: Callable[[StopRequest, Outcome], None], name: str, argv: Sequence[str]) -> int:
-    """Run the body; foreseen errors become one message and an exit code, all ends one object for --json.
-
-    Args:
-        body: the run; it tells the outcome the tool as soon as there is one.
-        name: of the script.
-        argv: its command line.
-    """
-    with closed_output_ends(), Outcome(name, argv) as outcome:
-        code, outcome.message = _guarded(body, name, outcome)
-        outcome.exit_code = end(outcome.message, code) if outcome.message else code
-    return outcome.exit_code
+    with closed_output_ends(), ExitStack() as output:
+        if wants_json:
+            output.enter_context(redirect_stdout(sys.stderr))
+        try:
+            code, message = _guarded(body, name, runs)
+            if message:
+                code = torchrun.end(message, code)
+        except SystemExit as error:
+            code = int(error.code or 0)
+            message = f"the command line has a mistake; see {script_path(name)} --help"
+            raise
+        except BaseException as error:
+            message = f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            if wants_json:
+                output.close()
+                found = _as_json(name, runs[0].tool if runs else None, code, message, began_at)
+                print(json.dumps(found, ensure_ascii=False), flush=True)
+    return code
 
 
-def _guarded(body: Callable[[StopRequest, Outcome], None], name: str, outcome: Outcome) -> tuple[int, str]:
-    """Exit code and message."""
+def _as_json(name: str, tool: Tool | None, code: int, message: str, began_at: float) -> dict[str, Any]:
+    """How a run ended; files are relative to the workspace unless they lie elsewhere."""
+    result = tool.result() if tool is not None else {}
+    state = result.pop("state", "failed")
+    if code != EXIT_OK:
+        state = "interrupted" if code == EXIT_INTERRUPTED else "failed"
+    found = {
+        "script": name,
+        "state": state,
+        "exit_code": code,
+        "workspace": str(tool.workspace) if tool is not None else None,
+        "seconds": round(time.monotonic() - began_at, 1),
+        **result,
+    }
+    return found | ({"message": message} if message else {})
+
+
+def _guarded(body: Callable[[StopRequest], None], name: str, runs: Sequence[ToolRun]) -> tuple[int, str]:
+    """Run the body; returns the exit code, and one message for an error that was foreseen."""
     same = "the same command" + (" without --force" if "--force" in sys.argv else "")
     go_on = f"What is finished is kept; {same} goes on from there:\n    {running_command(('--force',))}"
     try:
         with StopRequest() as stop:
-            body(stop, outcome)
+            body(stop)
     except (Interrupted, KeyboardInterrupt):
         return EXIT_INTERRUPTED, f"{name} stopped. {go_on}"
-    except LostError as error:
+    except torchrun.LostError as error:
         return error.exit_code, f"{name}: {error} {go_on}"
     except UserError as error:
         return error.exit_code, f"{name}: {error}"
@@ -145,112 +173,172 @@ def _guarded(body: Callable[[StopRequest, Outcome], None], name: str, outcome: O
             raise
         return UserError.exit_code, f"{name}: {wrong_python(f'has no package {error.name}')}"
     except Exception as error:
-        from segmentation.memory import is_out_of_memory  # loads torch
-
-        message = explain_file_error(error, _elsewhere(outcome, error), go_on)
-        if not message and is_out_of_memory(error):
-            reason = str(error).partition("\n")[0] or type(error).__name__
-            message = (
-                f"there is not enough memory ({reason}). Close other programs, or use another "
-                f"--device{_smaller_batch(outcome)}. {go_on}"
-            )
+        message = _explain(error, runs[0].tool if runs else None, go_on)
         if not message:
             raise
         return UserError.exit_code, f"{name}: {message}"
     return EXIT_OK, ""
 
 
-def _elsewhere(outcome: Outcome, error: Exception) -> str:
-    """The options of the script that name another place for what it could not write."""
-    tool = outcome.tool
+def _explain(error: Exception, tool: Tool | None, go_on: str) -> str:
+    """What a person can do about an error of the file system or a lack of memory; empty for others."""
+    options = tool.options if tool is not None else None
     if tool is None or str(getattr(error, "filename", "")).startswith(str(tool.log_dir)):
-        return "--workspace"
-    places = [name for name in ("out", "workspace") if hasattr(tool.options, name)]
-    return " or ".join(f"--{name}" for name in places)
+        places = ["workspace"]
+    else:
+        places = [name for name in ("out", "workspace") if hasattr(options, name)]
+    message = explain_file_error(error, " or ".join(f"--{name}" for name in places), go_on)
+    if message:
+        return message
+    from segmentation.memory import is_out_of_memory  # loads torch
 
-
-def _smaller_batch(outcome: Outcome) -> str:
-    """The advice to use a smaller batch, for scripts that have batches."""
-    options = outcome.tool.options if outcome.tool is not None else None
-    if not hasattr(options, "batch_size"):
+    if not is_out_of_memory(error):
         return ""
-    advice = f", or a --batch-size below {options.batch_size}"
-    decides = "batch_size" in results_options(options)
-    return advice + (" (which gives another result, so it needs --force)" if decides else "")
+    reason = str(error).partition("\n")[0] or type(error).__name__
+    advice = "Close other programs, or use another --device"
+    if hasattr(options, "batch_size"):
+        advice += f", or a --batch-size below {options.batch_size}"
+        if "batch_size" in results_options(options):
+            advice += " (which gives another result, so it needs --force)"
+    return f"there is not enough memory ({reason}). {advice}. {go_on}"
 
 
-class StageRun:
+class ToolRun:
+    """One run of a script without a number."""
+
+    def __init__(
+        self, tool: Tool, resolved: ResolvedOptions[Any], run: Work, account: str = "always"
+    ) -> None:
+        self.tool = tool
+        self.resolved = resolved
+        self.run = run
+        self.account = account
+
+    def carry_out(self, several_processes: bool) -> None:
+        """Do what is to be done, in this process that may be one of several.
+
+        Raises:
+            UserError: several processes run a script that cannot use them, or one of them was lost.
+        """
+        place = torchrun.place_among_processes()
+        if place is not None and not several_processes:
+            raise UserError(
+                f"torchrun started {place.count} processes, and {self.tool.name} cannot share its work among "
+                "them, so they would write the same files. Start it without torchrun."
+            )
+        if self.tool.writes:
+            self.execute()
+            torchrun.dismiss()
+        else:
+            torchrun.follow(self.tool, self.work_along)
+
+    def work_along(self) -> None:
+        """The work in a process that is not the first."""
+        self.run(self.tool, self.tool.options)
+
+    def work(self) -> None:
+        """The work itself, together with the other processes."""
+        self.tool.check_stop()  # another process that was asked to stop while it waited has left
+        with torchrun.leading(self.tool):
+            self.run(self.tool, self.tool.options)
+
+    def execute(self) -> None:
+        """The run of the first process, with its account."""
+        tool, options = self.tool, self.resolved.to_json()
+        if self.account == "if possible":
+            try:
+                files.check_writable(tool.log_dir)
+            except OSError as error:
+                if error.errno not in NOT_WRITABLE:
+                    raise
+                tool.log_path = None
+                tool.say(
+                    f"{tool.log_dir} cannot be written ({error.strerror}), so this run leaves no log there."
+                )
+        if tool.log_path is None:
+            self.work()
+            return
+        files.remove_leftovers((tool.log_dir,))
+        files.write(tool.log_dir / "options.json", options)
+        record = {"script": tool.name, "options": options, **accounting.origin(tool.options)}
+        with accounting.attempt(record, (), tool, lambda: files.write(tool.log_dir / "run.json", record)):
+            self.work()
+
+
+class StageRun(ToolRun):
     """One run of a stage: up to date, refused, resumed or done from the start."""
 
-    def __init__(self, spec: StageSpec, resolved: ResolvedOptions[Any], stop: StopRequest) -> None:
-        self.spec = spec
-        self.resolved = resolved
-        self.options: StageOptions = resolved.options
-        self.stage = Stage(spec, self.options, stop)
-        self.workspace = self.stage.workspace
-        self.outputs = spec.outputs_for(self.options)
+    tool: Stage
 
-    def execute(self, run: Callable[[Stage, Any], None]) -> None:
-        """Do what is to be done. See `run_stage` for the errors."""
-        self.stage.check_inputs()
-        with locks.locked(records.stage_folder(self.workspace, self.spec.name)), self._inputs_kept():
-            depends_on = records.dependencies(self.spec, self.options, self.workspace)
-            previous = records.read(self.workspace, self.spec.name)
-            if previous is None or self.options.force:
-                self.stage.check_device()
-                if self.spec.check is not None:
-                    self.spec.check(self.stage, self.options)
-            if previous is not None and not self.options.force:
+    def __init__(self, stage: Stage, resolved: ResolvedOptions[Any], run: Work) -> None:
+        super().__init__(stage, resolved, run)
+        self.spec = stage.spec
+        self.workspace = stage.workspace
+        self.outputs = stage.spec.outputs_for(stage.options)
+
+    def work_along(self) -> None:
+        try:
+            self.tool.check_inputs()
+        except MissingInputError as error:
+            raise MissingInputError(
+                f"a process on {socket.gethostname()} does not see what the first one sees, but all machines "
+                f"must share the workspace: {error}"
+            ) from error
+        super().work_along()
+
+    def execute(self) -> None:
+        """Decide what is to be done, and do it. See `run_stage` for the errors."""
+        stage, options, spec = self.tool, self.tool.options, self.spec
+        stage.check_inputs()
+        with locks.locked(stage.folder), self._inputs_kept():
+            depends_on = records.dependencies(spec, options, self.workspace)
+            previous = None if options.force else records.read(self.workspace, spec.name)
+            if previous is None:
+                if options.device.startswith("cuda"):
+                    stage.device  # noqa: B018  (notices a missing GPU before anything is removed)
+                if spec.check is not None:
+                    spec.check(stage, options)
+            else:
                 self._check_same(previous, depends_on)
                 if previous["state"] == "complete":
-                    if self.spec.confirm is not None:
-                        self.spec.confirm(self.stage, self.options)
+                    if spec.confirm is not None:
+                        spec.confirm(stage, options)
                     if self._is_up_to_date(previous):
                         return
-            with locks.changing(self.workspace, self.spec.name):
-                if self.options.force:
+            with locks.changing(self.workspace, spec.name):
+                if previous is None:
                     self._clear()
-                    previous = None
-                elif previous is None:
-                    self._remove_journals()
-                files.remove_leftovers((self.workspace, self.stage.log_dir))
-                self._run(run, depends_on, self.earlier_attempts(previous))
+                files.remove_leftovers((self.workspace, stage.log_dir))
+                heartbeat = stage.folder / HEARTBEAT_NAME
+                alive_at = heartbeat.stat().st_mtime if heartbeat.exists() else None
+                self._make(depends_on, accounting.closed(previous, alive_at))
 
     @contextmanager
     def _inputs_kept(self) -> Iterator[None]:
         """Keep others from changing the inputs; they are complete, also if they changed just before."""
-        makers = [item.made_by for item in self.stage.inputs if item.made_by]
+        makers = [item.made_by for item in self.tool.inputs if item.made_by]
         with locks.reading(self.workspace, makers):
-            self.stage.check_inputs()
+            self.tool.check_inputs()
             yield
 
-    def earlier_attempts(self, previous: dict[str, Any] | None) -> list[dict[str, Any]]:
-        """Attempts that led to what is there already."""
-        heartbeat = self.stage.folder / HEARTBEAT_NAME
-        return accounting.closed(previous, heartbeat.stat().st_mtime if heartbeat.exists() else None)
-
-    def _remove_journals(self) -> None:
-        """Remove the rows of finished items: without a record nobody knows which options made them."""
-        for path in self.stage.folder.glob("*.csv"):
-            files.remove(path)
-
     def _clear(self) -> None:
-        """Remove everything that the stage made, the journals first: they vouch for the rest."""
-        kept = {self.workspace / relative for relative in self.spec.keeps(self.stage)}
-        self._remove_journals()
-        files.remove(self.stage.folder / records.MANIFEST_NAME)
-        for relative in (*self.outputs, *self.spec.clears):
-            files.remove(self.workspace / relative, kept)
+        """Remove what the stage made: without a record, at least the rows that nobody can vouch for."""
+        for path in (*self.tool.folder.glob("*.csv"), self.tool.folder / records.MANIFEST_NAME):
+            files.remove(path)
+        if self.tool.options.force:
+            kept = {self.workspace / relative for relative in self.spec.keeps(self.tool)}
+            for relative in (*self.outputs, *self.spec.clears):
+                files.remove(self.workspace / relative, kept)
 
     def _check_same(self, previous: dict[str, Any], depends_on: dict[str, Any]) -> None:
         if previous["fingerprint"] == records.fingerprint(depends_on):
             return
         lines = records.differences(previous.get("depends_on", {}), depends_on)
-        quality = previous.get("options", {}).get("quality", {}).get("value", "quick")
-        if quality != self.options.quality:
-            lines.insert(0, f'--quality: was "{quality}", is "{self.options.quality}"')
+        was = previous.get("options", {}).get("quality", {}).get("value", "quick")
+        if was != self.tool.options.quality:
+            lines.insert(0, f'--quality: was "{was}", is "{self.tool.options.quality}"')
         state = "was made" if previous["state"] == "complete" else "was begun"
-        again = self.stage.command(self.spec.name, *given_options(self.resolved.to_json()), "--force")
+        again = self.tool.command(self.spec.name, *given_options(self.resolved.to_json()), "--force")
         raise UserError(
             "\n    ".join([f"the result in {self.workspace} {state} with other settings or inputs:", *lines])
             + "\nMixing the two would spoil it. Give the earlier values, or another --workspace to keep "
@@ -260,71 +348,56 @@ class StageRun:
     def _is_up_to_date(self, previous: dict[str, Any]) -> bool:
         vanished = records.vanished(self.workspace, self.spec.name, self.outputs)
         if vanished:
-            self.stage.log(f"{self.spec.name}: {', '.join(vanished)} vanished; making it again.")
+            self.tool.log(f"{self.spec.name}: {', '.join(vanished)} vanished; making it again.")
             return False
-        self.stage.record = previous | {"state": "up to date"}
+        self.tool.record = previous | {"state": "up to date"}
         # The log file stays as the real run left it: nothing happened now.
-        screen = Console(None, self.options.quiet)
-        screen.log(f"{self.spec.name} is up to date ({previous.get('finished', 'earlier')}).")
-        self._summarise(screen, previous.get("numbers", {}), previous.get("look_at", []))
+        self.tool.say(f"{self.spec.name} is up to date ({previous.get('finished', 'earlier')}).")
+        self._summarise(self.tool.say)
         return True
 
-    def _run(
-        self,
-        run: Callable[[Stage, Any], None],
-        depends_on: dict[str, Any],
-        earlier: Sequence[dict[str, Any]],
-    ) -> None:
-        resolved_json = self.resolved.to_json()
+    def _make(self, depends_on: dict[str, Any], earlier: Sequence[dict[str, Any]]) -> None:
+        stage, options = self.tool, self.resolved.to_json()
         record = {
-            "stage": self.spec.name,
+            "stage": stage.name,
             "state": "running",
             "fingerprint": records.fingerprint(depends_on),
             "depends_on": depends_on,
-            "options": resolved_json,
-            **accounting.origin(self.options, self.spec.version),
+            "options": options,
+            **accounting.origin(stage.options, self.spec.version),
         }
+        made = (*self.outputs, *self.spec.item_folders)
 
         def save() -> None:
-            records.write(self.workspace, self.spec.name, record)
+            records.write(self.workspace, stage.name, record)
 
-        with accounting.attempt(record, earlier, self.stage, save) as seconds:
-            for folder in (self.stage.folder, self.stage.log_dir):
-                files.write_json(folder / "options.json", resolved_json)
-            run(self.stage, self.options)
+        with accounting.attempt(record, earlier, stage, save) as seconds:
+            for folder in (stage.folder, stage.log_dir):
+                files.write(folder / "options.json", options)
+            self.work()
             missing = [relative for relative in self.outputs if not (self.workspace / relative).exists()]
             if missing:
-                raise RuntimeError(f"{self.spec.name} ended without its outputs {missing}")
-            item_folders = {self.workspace / relative for relative in self.spec.item_folders}
-            folders = item_folders | {(self.workspace / name).parent for name in self.outputs}
+                raise RuntimeError(f"{stage.name} ended without its outputs {missing}")
+            folders = {(self.workspace / relative).parent for relative in self.outputs}
+            folders |= {self.workspace / relative for relative in self.spec.item_folders}
             files.sync_folders(folder for folder in folders if folder.is_dir())
-            made = (*self.outputs, *self.spec.item_folders)
             record |= {
                 "state": "complete",
                 "finished": records.now(),
-                "numbers": self.stage.numbers,
-                "look_at": self.stage.look_at,
+                "numbers": stage.numbers,
+                "look_at": stage.look_at,
                 "outputs": list(self.outputs),
-                "sha256": records.write_outputs(self.workspace, self.spec.name, made),
+                "sha256": records.write_outputs(self.workspace, stage.name, made),
             }
-            self.stage.record = record
-            self.stage.log(f"{self.spec.name} finished in {seconds():.1f} s.")
-            self._summarise(self.stage, self.stage.numbers, self.stage.look_at)
+            stage.record = record
+            stage.log(f"{stage.name} finished in {seconds():.1f} s.")
+            self._summarise(stage.log)
 
-    def _summarise(self, screen: Stage | Console, numbers: dict[str, str], look_at: Sequence[str]) -> None:
-        for name, value in numbers.items():
-            screen.log(f"  {name}: {value}")
-        for relative in look_at:
-            screen.log(f"  look at: {self.workspace / relative}")
+    def _summarise(self, say: Callable[[str], None]) -> None:
+        record = self.tool.record
+        for name, value in record.get("numbers", {}).items():
+            say(f"  {name}: {value}")
+        for relative in record.get("look_at", ()):
+            say(f"  look at: {self.workspace / relative}")
         if self.spec.next_script:
-            screen.log(f"  next: {self.stage.command(self.spec.next_script)}")
-
-
-def given_options(options: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The options of the command line, but for those that `Stage.command` repeats anyway.
-
-    Args:
-        options: as of `ResolvedOptions.to_json`.
-    """
-    repeated = {"preset", "quality", "config", "workspace", "force"}
-    return command_line_words({name: entry for name, entry in options.items() if name not in repeated})
+            say(f"  next: {self.tool.command(self.spec.next_script)}")

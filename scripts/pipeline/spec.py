@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.pipeline.layers import REPOSITORY
+from scripts.pipeline.options import REPOSITORY
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property
@@ -11,15 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.pipeline import files, locks, records, tables
 from scripts.pipeline.accounting import Counts
-from scripts.pipeline.console import Console, Progress, script_command
-from scripts.pipeline.errors import NOT_WRITABLE, MissingInputError, TooManyFailuresError, UserError
-from scripts.pipeline.interrupts import StopRequest
+from scripts.pipeline.console import Progress, StopRequest, script_command
+from scripts.pipeline.errors import MissingInputError, TooManyFailuresError, UserError
 from scripts.pipeline.journal import Journal
-from scripts.pipeline.launch import place_among_processes
-from scripts.pipeline.layers import REPOSITORY
-from scripts.pipeline.options import StageOptions, ToolOptions
-from scripts.pipeline.records import Recorded, cached_sha256
+from scripts.pipeline.options import REPOSITORY, StageOptions, ToolOptions
 from scripts.pipeline.spec import Input, StageSpec
+from scripts.pipeline.torchrun import place_among_processes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,44 +28,36 @@ HEARTBEAT_NAME = "heartbeat"
 
 
 class Tool:
-    """Files, console and device of a running script.
+    """Files, screen and device of a running script.
 
     Attributes:
         name: the script's name without ``.py``.
         workspace: absolute path of the folder with all files of the run.
         log_dir: folder of this script's logs: ``logs/<preset>/<name>``, or ``logs/<name>`` inside a workspace
             that was given by hand.
-        writes: False in all processes of a run but the first, which alone writes results of all.
+        log_path: the log file; None: no log.
+        writes: False in all processes of a run but the first, which alone writes results and speaks for all.
     """
 
-    writes = True
-
-    def __init__(self, name: str, options: ToolOptions, stop: StopRequest, has_log: bool = True) -> None:
+    def __init__(
+        self, name: str, options: ToolOptions, stop: StopRequest, has_log: bool = True, writes: bool = True
+    ) -> None:
         self.name = name
         self.options = options
-        self.workspace = workspace_of(options)
-        own_workspace = self.workspace != default_workspace(options)
+        default_workspace = REPOSITORY / "data" / "runs" / options.preset
+        self.workspace = options.workspace.resolve() if options.workspace else default_workspace
+        own_workspace = self.workspace != default_workspace
         logs = self.workspace / "logs" if own_workspace else REPOSITORY / "logs" / options.preset
         self.log_dir = logs / name
+        self.log_path = self.log_dir / LOG_NAME if has_log and writes else None
+        self.writes = writes
+        self.is_quiet = options.quiet or not writes
         self.numbers: dict[str, str] = {}
         self.look_at: list[str] = []
         self._written: dict[str, None] = {}
         self._stop = stop
-        self._console = Console(self.log_dir / LOG_NAME if has_log else None, options.quiet)
         self._counts: Counts = {}
         self._progress: Progress | None = None
-
-    def can_log(self) -> bool:
-        """Whether the log can be written; if not, the run is told to go on without one."""
-        try:
-            files.check_writable(self.log_dir)
-        except OSError as error:
-            if error.errno not in NOT_WRITABLE:
-                raise
-            self._console = Console(None, self.options.quiet)
-            self.log(f"{self.log_dir} cannot be written ({error.strerror}), so this run leaves no log there.")
-            return False
-        return True
 
     @property
     def stop_requested(self) -> bool:
@@ -77,11 +67,6 @@ class Tool:
     def check_stop(self) -> None:
         """Raise `Interrupted` after Ctrl-C or SIGTERM; call it where nothing is half done."""
         self._stop.check()
-
-    def check_device(self) -> None:
-        """Raise `UserError` if ``--device`` names a GPU that is not there."""
-        if self.options.device.startswith("cuda"):
-            self.device  # noqa: B018
 
     @cached_property
     def device(self) -> torch.device:
@@ -94,7 +79,7 @@ class Tool:
         place = place_among_processes()
         threads = self.options.threads
         if threads == 0 and place is not None:
-            threads = max(1, _cpu_cores() // place.local_count)
+            threads = max(1, len(os.sched_getaffinity(0)) // place.local_count)
         if threads > 0:
             torch.set_num_threads(threads)
         name = self.options.device
@@ -122,13 +107,9 @@ class Tool:
         self.look_at = list(look_at)
 
     def result(self) -> dict[str, Any]:
-        """What came of the run, for ``--json``."""
+        """State, numbers and files of the run, for ``--json``."""
         outputs = list(self._written)
         return {"state": "complete", "numbers": self.numbers, "look_at": self.look_at, "outputs": outputs}
-
-    def _target(self, relative: str) -> Path:
-        self._written[relative] = None
-        return self.workspace / relative
 
     def path(self, relative: str) -> Path:
         """Absolute path of a workspace file; its folder is made."""
@@ -140,20 +121,43 @@ class Tool:
         """POSIX path relative to the workspace, as CSVs hold it."""
         return path.relative_to(self.workspace).as_posix()
 
+    def atomic(self, relative: str) -> AbstractContextManager[Path]:
+        """Context manager: a temporary path beside the file, renamed to it on success."""
+        self._written[relative] = None
+        return files.atomic_path(self.workspace / relative)
+
+    def write(self, relative: str, value: Any, **options: Any) -> None:
+        """Write a result atomically, in the first process only; see `files.write`."""
+        if self.writes:
+            self._written[relative] = None
+            files.write(self.workspace / relative, value, **options)
+
     @contextmanager
     def alone_in(self, folder: Path, instead: str = "another --workspace") -> Iterator[None]:
         """Keep a second run out of a folder, and remove what killed ones left there. See `locks.locked`."""
+        if not self.writes:  # the first process holds the lock for all
+            yield
+            return
         with locks.locked(folder, instead):
             files.remove_leftovers((folder, self.log_dir))
             yield
 
-    def log(self, text: str) -> None:
-        """Print a line (unless ``--quiet``) and append it to the log file."""
-        self._console.log(text)
+    def say(self, text: str) -> None:
+        """Print a line, unless ``--quiet``."""
+        if not self.is_quiet:
+            print(text, flush=True)
 
     def note(self, text: str) -> None:
-        """Append a line to the log file, without printing it."""
-        self._console.note(text)
+        """Append a line with the time to the log file, without printing it."""
+        if self.log_path is not None:
+            self.log_dir.mkdir(parents=True, exist_ok=True)
+            with self.log_path.open("a", encoding="utf-8") as file:
+                file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+
+    def log(self, text: str) -> None:
+        """Print a line and append it to the log file."""
+        self.say(text)
+        self.note(text)
 
     def progress(
         self,
@@ -170,16 +174,16 @@ class Tool:
             done: items that an earlier run finished, which must not count as speed.
             check_stop: what ``update`` does instead of raising.
         """
-        is_quiet = self.options.quiet or not self.writes
-        self._progress = Progress(total, unit, self.name, is_quiet, check_stop or self.on_progress, done)
+        on_update = check_stop or self.on_progress
+        self._progress = Progress(total, unit, self.name, self.is_quiet, on_update, done)
         return self._progress
 
     def on_progress(self) -> None:
-        """What happens after every item."""
+        """Called after every item."""
         self.check_stop()
 
     def count(self, unit: str, done: int, skipped: int = 0, failed: int = 0) -> None:
-        """State what became of the items of this run; the sum is all items.
+        """State how the items of this run ended; the sum is all items.
 
         Args:
             unit: what they are, plural.
@@ -196,32 +200,8 @@ class Tool:
         done, before = self._progress.done, self._progress.done_before
         return {self._progress.unit: {"done": done - before, "skipped": before, "failed": 0}}
 
-    def atomic(self, relative: str) -> AbstractContextManager[Path]:
-        """Context manager: a temporary path beside the file, renamed to it on success."""
-        return files.atomic_path(self._target(relative))
-
-    def write_json(self, relative: str, value: Any) -> None:
-        """Write JSON atomically."""
-        files.write_json(self._target(relative), value)
-
-    def write_arrays(self, relative: str, **arrays: Any) -> None:
-        """Write named arrays atomically as ``.npz``."""
-        files.write_arrays(self._target(relative), **arrays)
-
-    def write_csv(self, relative: str, frame: pd.DataFrame) -> None:
-        """Write a table atomically: UTF-8, no index, sorted by ``img_no``."""
-        tables.write_csv(self._target(relative), frame)
-
-    def save_image(self, relative: str, image: Any, **save_options: Any) -> None:
-        """Write a picture (PIL or uint8 array) atomically."""
-        files.save_image(self._target(relative), image, **save_options)
-
-    def save_figure(self, relative: str, figure: Any, **save_options: Any) -> None:
-        """Write a matplotlib figure atomically."""
-        files.save_figure(self._target(relative), figure, **save_options)
-
     @cached_property
-    def recorded(self) -> dict[str, Recorded]:
+    def recorded(self) -> dict[str, records.Recorded]:
         """What finished stages recorded of their files, by workspace-relative path."""
         return records.read_outputs(self.workspace)
 
@@ -232,7 +212,7 @@ class Tool:
     def check_unchanged(self, relative: str) -> None:
         """Raise `UserError` if a file is no longer what its stage wrote."""
         known, path = self.recorded.get(relative), self.workspace / relative
-        if known and path.is_file() and cached_sha256(self.workspace, path) != known.sha256:
+        if known and path.is_file() and records.cached_sha256(self.workspace, path) != known.sha256:
             raise UserError(
                 f"{relative} is not what {known.maker} wrote: it was changed or damaged since, so results "
                 f"would rest on something else than they say. Bring it back, or make it anew:\n    "
@@ -258,12 +238,9 @@ class Tool:
         """Command line of a script on the same preset, quality, config and workspace."""
         options = self.options
         words = [] if options.preset == "embedded" else ["--preset", options.preset]
-        if options.quality != "quick":
-            words += ["--quality", options.quality]
-        if options.config is not None:
-            words += ["--config", str(options.config)]
-        if options.workspace is not None:
-            words += ["--workspace", str(options.workspace)]
+        words += [] if options.quality == "quick" else ["--quality", options.quality]
+        for flag, path in (("--config", options.config), ("--workspace", options.workspace)):
+            words += [] if path is None else [flag, str(path)]
         return script_command(name, *words, *arguments)
 
 
@@ -274,13 +251,17 @@ class Stage(Tool):
         record: what ``_stage.json`` says, once the stage is complete or up to date.
     """
 
-    def __init__(self, spec: StageSpec, options: StageOptions, stop: StopRequest) -> None:
-        super().__init__(spec.name, options, stop)
+    options: StageOptions
+
+    def __init__(
+        self, spec: StageSpec, options: StageOptions, stop: StopRequest, writes: bool = True
+    ) -> None:
+        super().__init__(spec.name, options, stop, writes=writes)
         self.spec = spec
         self.inputs = spec.inputs_for(options)
         self.folder = records.stage_folder(self.workspace, spec.name)
-        self._journal: Journal | None = None
         self.record: dict[str, Any] = {}
+        self._journal: Journal | None = None
 
     def on_progress(self) -> None:
         self.beat()
@@ -295,8 +276,7 @@ class Stage(Tool):
         self, columns: Sequence[str], key: str = "img_no", name: str = "journal", key_type: type | None = None
     ) -> Journal:
         """Journal of finished items (see `Journal`), ``<workspace>/_stages/<stage>/<name>.csv``."""
-        path = self.folder / f"{name}.csv"
-        self._journal = Journal(path, columns, key, key_type, self.check_stop)
+        self._journal = Journal(self.folder / f"{name}.csv", columns, key, key_type, self.check_stop)
         return self._journal
 
     def counts(self) -> Counts:
@@ -304,8 +284,7 @@ class Stage(Tool):
         if self._counts or self._progress is None or self._journal is None:
             return super().counts()
         before = self._journal.taken_over
-        done = len(self._journal) - before
-        return {self._progress.unit: {"done": done, "skipped": before, "failed": 0}}
+        return {self._progress.unit: {"done": len(self._journal) - before, "skipped": before, "failed": 0}}
 
     def read_csv(self, relative: str, columns: Sequence[str] = ()) -> pd.DataFrame:
         """Read a table of an earlier stage and check that it has these columns.
@@ -326,16 +305,15 @@ class Stage(Tool):
         where = f"it needs {item.path}, which is not in {root}."
         if not item.made_by:
             return f"{where} {item.note}".strip()
-        made = f"{where} {item.made_by} makes it:\n    {self.command(item.made_by)}"
-        return f"{made}\n{item.note}" if item.note else made
+        return f"{where} {item.made_by} makes it:\n    {self.command(item.made_by)}\n{item.note}".strip()
 
     def check_inputs(self) -> None:
         """Raise `MissingInputError` if an input is absent or its maker has begun but not finished."""
         for item in self.inputs:
-            if item.optional and not item.locate(self.workspace).exists():
-                continue
             maker = records.read(self.workspace, item.made_by) if item.made_by else None
             if not item.locate(self.workspace).exists():
+                if item.optional:
+                    continue
                 raise MissingInputError(self.missing_message(item))
             if maker and maker["state"] != "complete":
                 raise MissingInputError(
@@ -358,26 +336,9 @@ class Stage(Tool):
             )
 
     def result(self) -> dict[str, Any]:
-        """What came of the run, for ``--json``: the record of this run, or of the one that is up to date."""
+        """The record of this run, or of the one that is up to date, for ``--json``."""
         kept = ("state", "numbers", "counts", "look_at", "outputs")
         found = {name: self.record[name] for name in kept if name in self.record}
         if "outputs" in found and self.spec.next_script:
             found["next"] = self.command(self.spec.next_script)
         return found
-
-
-def _cpu_cores() -> int:
-    """Cores that this process may use, as a batch system gave them to it, where the system tells."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def default_workspace(options: ToolOptions) -> Path:
-    """``data/runs/<preset>`` in the repository."""
-    return REPOSITORY / "data" / "runs" / options.preset
-
-
-def workspace_of(options: ToolOptions) -> Path:
-    """Absolute path of the workspace; a relative ``--workspace`` starts at the current folder."""
-    return options.workspace.resolve() if options.workspace else default_workspace(options)

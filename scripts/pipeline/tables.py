@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.pipeline.errors import UserError
-from scripts.pipeline.files import atomic_path, read_text
+from scripts.pipeline.files import read_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,10 +76,3 @@ def parse_csv(text: str) -> pd.DataFrame:
     exact = {} if is_exact else {"float_precision": "round_trip"}
     reading = {"keep_default_na": False, "na_values": ["", "nan"], "sep": separator, "decimal": decimal}
     return pd.read_csv(io.StringIO(text), **reading, **exact)
-
-
-def write_csv(path: Path, frame: pd.DataFrame) -> None:
-    """Write a table atomically, sorted by ``img_no`` if it has that column."""
-    ordered = frame.sort_values(KEY, ignore_index=True) if KEY in frame.columns else frame
-    with atomic_path(path) as temporary:
-        ordered.to_csv(temporary, index=False, encoding="utf-8", lineterminator="\n")

@@ -17,7 +17,6 @@ from scripts.pipeline.image_files import ImageFileError, read_image
 from scripts.pipeline.options import results_options
 from scripts.pipeline.pictures import contact_sheet
 from scripts.pipeline.records import differences
-from scripts.pipeline.tables import write_csv
 from scripts.stages.pictures import find_pictures, read_ahead, short_name, state_of
 from scripts.stages.workspace import BUNDLED_GENERATOR
 from segmentation.face_alignment import cut_out, sharpness
@@ -49,7 +48,7 @@ def align(tool: Tool, options: Any) -> None:
         table, outdated = align_all(tool, options, output, photos)
         for name in outdated:
             files.remove(output / name)
-        write_csv(output / TABLE, table)
+        files.write(output / TABLE, table)
         usable = table[table["status"] == "ok"]
         counts = ", ".join(f"{count} {status}" for status, count in table["status"].value_counts().items())
         tool.log(f"{len(usable)} faces of {options.size} px from {len(photos)} photographs ({counts})")
@@ -101,7 +100,7 @@ def prepare_output(tool: Tool, options: Any, output: Path) -> None:
             f"{output / FACES} exists and was not made by this script, so it is left alone. "
             "Give --out another folder."
         )
-    files.write_json(record, wanted)
+    files.write(record, wanted)
 
 
 def align_all(
@@ -171,7 +170,7 @@ def align_photo(
         if status == "ok":
             name = PurePosixPath(source)
             row["file"] = f"{FACES}/{name.with_name(short_name(name.name))}_{number}.png"
-            files.save_image(output / row["file"], aligned)
+            files.write(output / row["file"], aligned)
         rows.append(row | {"status": status, "reason": reason})
     return rows
 
@@ -197,4 +196,4 @@ def save_sheet(output: Path, names: Sequence[str]) -> None:
         face = Image.fromarray(read_image(output / name))
         cells.append(np.asarray(face.resize((SHEET_FACE_PX, SHEET_FACE_PX), Image.Resampling.LANCZOS)))
     labels = [short_name(name.removeprefix(f"{FACES}/").removesuffix(".png"), LABEL_BYTES) for name in chosen]
-    files.save_image(output / SHEET, contact_sheet(cells, min(SHEET_COLUMNS, len(cells)), labels))
+    files.write(output / SHEET, contact_sheet(cells, min(SHEET_COLUMNS, len(cells)), labels))

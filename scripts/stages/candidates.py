@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from safetensors.torch import save_file
 
-from scripts.pipeline import Journal, Stage
+from scripts.pipeline import Journal, Stage, files
 from scripts.pipeline.image_files import read_image
 from scripts.pipeline.items import ItemWork
 from scripts.pipeline.pictures import contact_sheet
@@ -52,7 +52,7 @@ def make_candidates(stage: Stage, options: Any, batches: Sequence[Sequence[int]]
             z = sample_z(batch, options.seed, generator.z_space_dim).to(stage.device)
             output = generator(z, trunc_psi=options.trunc_psi, trunc_layers=options.trunc_layers)
             for img_no, image in zip(batch, to_uint8(output["image"]), strict=True):
-                stage.save_image(image_path(img_no), image, subsampling=0)
+                files.write(stage.path(image_path(img_no)), image, subsampling=0)
                 if img_no not in journal:
                     row = (img_no, image_path(img_no), options.seed + img_no, identity)
                     journal.append(dict(zip(COLUMNS, row, strict=True)))
@@ -74,8 +74,8 @@ def finish(stage: Stage, options: Any, candidates: pd.DataFrame) -> None:
     first = range(min(options.count, SHEET_COUNT))
     images = [read_image(stage.workspace / image_path(img_no)) for img_no in first]
     scale = max(1, 128 // images[0].shape[0])
-    stage.save_image(CANDIDATE_SHEET, contact_sheet(images, SHEET_COLUMNS, list(map(str, first)), scale))
-    stage.write_csv(CANDIDATES, candidates)
+    stage.write(CANDIDATE_SHEET, contact_sheet(images, SHEET_COLUMNS, list(map(str, first)), scale))
+    stage.write(CANDIDATES, candidates)
     stage.finish(
         {
             "images": f"{len(candidates)} of {generator.resolution} px",

@@ -116,7 +116,7 @@ def _check_same(tool: Tool, maker: str, paths: Iterable[str], mend: str) -> None
 
 def record_precision(stage: Stage, precision: str) -> None:
     """Note the arithmetic that stage 03 chose, for those who read pictures later."""
-    files.write_json(stage.folder / PRECISION, {"precision": precision})
+    files.write(stage.folder / PRECISION, {"precision": precision})
 
 
 def _chosen_precision(tool: Tool) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
-from scripts.pipeline.layers import REPOSITORY
+from scripts.pipeline.options import REPOSITORY
 
 LIST = Path(__file__).with_name("file_formats.md")
 PACKAGES = ("cnn", "data", "scripts", "segmentation", "stylegan", "stylegan_modified")
@@ -40,7 +40,7 @@ READERS = {
         "scripts/stages/aligning.py",
         "scripts/stages/checking/machine.py",
     },
-    "tomllib.loads": {"scripts/pipeline/layers.py"},
+    "tomllib.loads": {"scripts/pipeline/options.py"},
     "pickle.load": set(),
     "pickle.loads": set(),
 }

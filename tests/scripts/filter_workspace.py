@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from scripts.pipeline.layers import REPOSITORY
+from scripts.pipeline.options import REPOSITORY
 from scripts.stages.workspace import LABELS, LABELS_RECORD
 
 SCRIPT = REPOSITORY / "scripts" / "02_filter_candidates.py"

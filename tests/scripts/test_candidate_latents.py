@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from scripts.pipeline import Stage, StageOptions, StageSpec
-from scripts.pipeline.interrupts import StopRequest
+from scripts.pipeline.console import StopRequest
 from scripts.stages import candidate_latents
 from scripts.stages import workspace as paths
 from segmentation.property_table import PROPERTY_NAMES

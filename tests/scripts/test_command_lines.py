@@ -13,7 +13,7 @@ import pytest
 
 import scripts
 from scripts.pipeline import console
-from scripts.pipeline.layers import PRESETS, REPOSITORY, SCRIPT_FOLDERS, known_tables, read_tables
+from scripts.pipeline.options import PRESETS, REPOSITORY, SCRIPT_FOLDERS, known_tables, read_tables
 
 SCRIPTS = sorted((REPOSITORY / "scripts").glob("[0-9][0-9]_*.py"))
 TOOLS = sorted(

@@ -12,7 +12,7 @@ from PIL import Image
 
 from scripts.pipeline import UserError, files, tables
 from scripts.pipeline.image_files import ImageFileError, image_size, read_image, read_label_map
-from scripts.pipeline.layers import read_toml
+from scripts.pipeline.options import read_toml
 
 
 def saved(kind: str, mode: str = "RGB") -> bytes:
@@ -75,7 +75,7 @@ def test_pictures_that_were_cut_off(tmp_path: Path, kind: str) -> None:
 
 def test_arrays(tmp_path: Path) -> None:
     archive, single = tmp_path / "a.npz", tmp_path / "a.npy"
-    files.write_arrays(archive, a=np.arange(1000), b=np.ones(3))
+    files.write(archive, {"a": np.arange(1000), "b": np.ones(3)})
     np.save(single, np.arange(1000))
     assert list(files.read_arrays(archive)) == ["a", "b"]
     assert files.read_arrays(archive, ["b"])["b"].tolist() == [1, 1, 1]

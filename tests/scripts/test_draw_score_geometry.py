@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scripts.pipeline.layers import REPOSITORY
+from scripts.pipeline.options import REPOSITORY
 
 SCRIPT = REPOSITORY / "scripts/bundle/draw_score_geometry.py"
 

@@ -11,8 +11,8 @@ from signal import SIGINT
 import pytest
 from safetensors import SafetensorError
 
-from scripts.pipeline import REPOSITORY, files, locks, records, runner
-from scripts.pipeline.layers import script_path
+from scripts.pipeline import REPOSITORY, ToolOptions, files, locks, records, run_tool
+from scripts.pipeline.options import script_path
 from scripts.stages import workspace as paths
 from tests.faults.injection import obey_permissions
 from tests.processes import ScriptProcess, wait_until
@@ -22,14 +22,16 @@ MAKERS = {"04_compute_property_scores": paths.STATISTICS, "06_fine_tune_v2": pat
 
 
 @pytest.fixture
-def message_of(capsys: pytest.CaptureFixture) -> Callable[[Exception], str]:
+def message_of(capsys: pytest.CaptureFixture, tmp_path: Path) -> Callable[[Exception], str]:
     """Function that lets a run end with an exception; returns the message. A bug is raised again."""
 
     def call(error: Exception) -> str:
-        def body(stop: object, outcome: object) -> None:
+        def run(tool: object, options: object) -> None:
             raise error
 
-        assert runner.guard(body, "90_toy", ()) == 5
+        with pytest.raises(SystemExit) as ended:
+            run_tool(ToolOptions, run, ["--workspace", str(tmp_path), "--quiet"])
+        assert ended.value.code == 5
         return capsys.readouterr().err
 
     return call
@@ -166,7 +168,7 @@ def test_a_sum_that_cannot_be_remembered_is_calculated(
     path = tmp_path / "weights"
     path.write_text("text")
     monkeypatch.setattr(records, "CLOCK_TICK_NS", -1)
-    monkeypatch.setattr(records.files, "write_json", refuse)
+    monkeypatch.setattr(records.files, "write", refuse)
     assert records.cached_sha256(tmp_path, path) == files.sha256_file(path)
 
 

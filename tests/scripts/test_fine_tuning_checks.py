@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from scripts.pipeline import records, run_stage
-from scripts.pipeline.files import write_json
+from scripts.pipeline import files, records, run_stage
 from scripts.stages import workspace as paths
 from scripts.stages.evaluating import versions
 from segmentation.normalization import fit
@@ -34,7 +33,7 @@ def workspace(tmp_path: Path) -> Path:
     write(tmp_path, table.assign(valid=True))
     Image.new("RGB", (tiny.RESOLUTION, tiny.RESOLUTION)).save(tmp_path / "picture_0.png")
     statistics = fit(scores, np.ones(scores.shape, bool), PROPERTY_NAMES).to_dict()
-    write_json(tmp_path / paths.STATISTICS, {f"algorithm_{LABEL_ALGORITHM}": statistics})
+    files.write(tmp_path / paths.STATISTICS, {f"algorithm_{LABEL_ALGORITHM}": statistics})
     names = [item.path for item in paths.FILTER_INPUTS]
     names += [paths.GENERATOR, paths.FILTER_TABLE, paths.LATENTS, paths.PROPERTY_CNN]
     for name in (*names, *paths.FINE_TUNED.values(), paths.ENCODER, "evaluation/results.json"):

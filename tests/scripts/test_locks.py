@@ -45,7 +45,7 @@ def test_what_is_read_is_not_changed_and_what_is_changed_is_not_read(tmp_path: P
 
 def test_the_message_names_other_stages_that_run(tmp_path: Path) -> None:
     path = tmp_path / "_stages/02/lock"
-    files.write_text(path, str(os.getppid()))
+    files.write(path, str(os.getppid()))
     assert locks.holder(path) is None
     message = rf"\(02, process {os.getppid()}\)"
     with path.open() as lock:
@@ -88,7 +88,7 @@ def test_leftovers_are_found_at_any_depth_but_those_of_living_processes_stay(tmp
 def test_portraits_that_were_never_drawn_are_not_taken_for_drawn(tmp_path: Path) -> None:
     """A run was killed after its last portrait, its file was removed, and the next run was killed too."""
     final = tmp_path / "portraits_64px_0_2.npy"
-    files.write_json(final.with_suffix(".json"), {"finished": 2})
+    files.write(final.with_suffix(".json"), {"finished": 2})
 
     def draw() -> np.ndarray:
         arguments = (2, 64, 0, 1, tmp_path, lambda text: None)

@@ -14,10 +14,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from data import portraits
-from scripts.pipeline import MissingInputError, Tool, ToolOptions, UserError, records
+from scripts.pipeline import MissingInputError, Tool, ToolOptions, UserError, records, run_stage
+from scripts.pipeline.console import StopRequest
 from scripts.pipeline.image_files import read_image
-from scripts.pipeline.interrupts import StopRequest
-from scripts.pipeline.items import run_item_stage
 from scripts.stages import networks
 from scripts.stages.regenerating.photographs import PhotographEncoder
 from scripts.stages.segmenting import stage as segmenting
@@ -60,7 +59,7 @@ def workspace(built: Path, tmp_path: Path) -> Path:
 def run_03(workspace: Path, *arguments: str) -> int:
     argv = ["--workspace", str(workspace), "--device", "cpu", "--quiet", *arguments]
     with pytest.raises(SystemExit) as end:
-        run_item_stage(stage_03.SPEC, stage_03.Options, stage_03.run, argv)
+        run_stage(stage_03.SPEC, stage_03.Options, stage_03.run, argv)
     return end.value.code or 0
 
 

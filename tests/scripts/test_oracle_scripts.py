@@ -18,8 +18,7 @@ from cnn.oracle import Oracle, OracleConfig, load_oracle, save_oracle
 from data.portraits import TRUTH_NAMES
 from scripts.bundle import train_oracle
 from scripts.pipeline import files
-from scripts.pipeline.layers import REPOSITORY, script_path
-from scripts.pipeline.options import resolve_options
+from scripts.pipeline.options import REPOSITORY, resolve_options, script_path
 from stylegan.checkpoint import save_checkpoint, weights_id
 from stylegan.stylegan_generator import StyleGANGenerator
 

@@ -46,7 +46,7 @@ def test_labels_of_a_grid_are_whole_and_in_their_column(size: int, tmp_path: Pat
     )
     for other in others:
         assert other != usual
-        files.save_image(tmp_path / "grid.png", other)
+        files.write(tmp_path / "grid.png", other)
         np.testing.assert_array_equal(read_grid(tmp_path / "grid.png"), rows)
 
 
@@ -72,5 +72,5 @@ def test_every_dial_has_a_name_of_its_own(tmp_path: Path) -> None:
     for grid in (preview, editing_sheet(faces, faces, turned)):
         names = [header.tobytes() for header in headers_of(grid)]
         assert len(set(names)) == len(names) > 15
-    files.save_image(tmp_path / "strips.png", strips(turned, 0))
+    files.write(tmp_path / "strips.png", strips(turned, 0))
     assert np.shape(read_grid(tmp_path / "strips.png")) == (len(PROPERTY_NAMES), 5, 96, 96, 3)

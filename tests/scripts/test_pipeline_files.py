@@ -44,7 +44,7 @@ def row(img_no: int, value: float = 0.1, note: str = "") -> dict[str, object]:
 
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
-    files.write_text(path, "old")
+    files.write(path, "old")
     with pytest.raises(RuntimeError), files.atomic_path(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError
@@ -54,8 +54,8 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
 
 def test_pictures_get_their_format_from_the_suffix(tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 255, (8, 6, 3), dtype=np.uint8)
-    files.save_image(tmp_path / "a.png", image)
-    files.save_image(tmp_path / "a.jpg", Image.fromarray(image))
+    files.write(tmp_path / "a.png", image)
+    files.write(tmp_path / "a.jpg", Image.fromarray(image))
     assert np.array_equal(np.asarray(Image.open(tmp_path / "a.png")), image)
     assert Image.open(tmp_path / "a.jpg").format == "JPEG"
 
@@ -73,7 +73,7 @@ def test_a_full_disk_is_recognised_whoever_writes(run_script, tmp_path: Path, wr
 
 def test_json_refuses_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
-        files.write_json(tmp_path / "a.json", {"x": float("nan")})
+        files.write(tmp_path / "a.json", {"x": float("nan")})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -143,7 +143,7 @@ def test_append_keeps_the_row_when_a_stop_was_requested(tmp_path: Path) -> None:
 
 def test_tables_are_sorted_and_relative(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    tables.write_csv(
+    files.write(
         path, pd.DataFrame({"img_no": [2, 1], "img_path": ["b/2.png", "b/1.png"], "x": [0.1, np.nan]})
     )
     assert path.read_bytes() == b"img_no,img_path,x\n1,b/1.png,\n2,b/2.png,0.1\n"

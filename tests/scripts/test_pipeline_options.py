@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from scripts.pipeline import StageOptions, UsageError
-from scripts.pipeline.layers import FULL_PREFIX, PRESETS, read_tables
-from scripts.pipeline.options import resolve_options, results_options
+from scripts.pipeline.options import FULL_PREFIX, PRESETS, read_tables, resolve_options, results_options
 from scripts.stages.regenerating.requests import parse_seeds, parse_sweep
 
 PRESET = """

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from scripts.pipeline import Input, Stage, StageOptions, StageSpec, UserError, files, records
-from scripts.pipeline.interrupts import StopRequest
+from scripts.pipeline.console import StopRequest
 from scripts.stages import scores
 from scripts.stages import workspace as paths
 from segmentation.property_table import PROPERTY_NAMES
@@ -70,7 +70,7 @@ def test_equal_weights_are_equal_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["[]", '{"state": 1, "fingerprint": "f"}', '{"state": "complete"}', "{"])
 def test_a_damaged_record_of_a_stage_counts_as_none(tmp_path: Path, content: str) -> None:
-    files.write_text(tmp_path / "_stages/x/_stage.json", content)
+    files.write(tmp_path / "_stages/x/_stage.json", content)
     assert records.read(tmp_path, "x") is None
 
 
@@ -80,7 +80,7 @@ def test_scores_that_were_cut_off_are_refused(tmp_path: Path) -> None:
     header = ",".join(["img_no", "img_path", *columns, "valid"])
     rows = [f"{n},a/{n}.jpg,{','.join(['0.5'] * 7)},True" for n in range(9)]
     path = tmp_path / paths.SCORES
-    files.write_text(path, "\n".join([header, *rows, ""]))
+    files.write(path, "\n".join([header, *rows, ""]))
     assert scores.read_scores(reader(tmp_path))[1].shape == (9, 7)
     path.write_text("\n".join([header, *rows])[: -len("0.5,True")])
     with pytest.raises(UserError, match=r"all_scores_v3\.csv is damaged"):

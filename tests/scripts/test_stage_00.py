@@ -13,7 +13,7 @@ import torch
 
 from scripts import make_labels
 from scripts.pipeline import run_stage
-from scripts.pipeline.layers import PRESETS
+from scripts.pipeline.options import PRESETS
 from scripts.stages.fetching import downloads
 from stylegan.checkpoint import save_checkpoint, weights_id
 from stylegan_modified.stylegan_generator import transplant

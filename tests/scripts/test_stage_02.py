@@ -15,7 +15,7 @@ from PIL import Image
 
 from cnn.models import FilterCNN, gender_config, quality_config, save_filter_cnn
 from cnn.oracle import Oracle, OracleConfig, save_oracle
-from scripts.pipeline.layers import REPOSITORY
+from scripts.pipeline.options import REPOSITORY
 from scripts.stages.filtering import excluded, hand_labels
 from scripts.stages.workspace import FILTERS, LABELS, LABELS_RECORD
 from tests.processes import wait_until

@@ -12,9 +12,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from data import portraits
+from scripts.pipeline import files
 from scripts.pipeline.image_files import read_image
-from scripts.pipeline.layers import REPOSITORY
-from scripts.pipeline.stage import Stage
+from scripts.pipeline.options import REPOSITORY
 from segmentation.face_attributes import AGE_CLASSES
 from segmentation.face_classes import CLASS_NAMES
 from segmentation.facexformer import (
@@ -115,15 +115,16 @@ def test_files_table_and_bad_pictures(run_stage_03, workspace: Path, capsys) -> 
 
 def test_interrupted_run_goes_on_where_it_was(run_stage_03, workspace: Path, monkeypatch) -> None:
     saved: list[str] = []
-    original = Stage.save_image
+    original = files.write
 
-    def save_or_stop(self: Stage, relative: str, image: object, **options: object) -> None:
+    def write_or_stop(path: Path, value: object, **options: object) -> None:
         if len(saved) == 7:
             raise KeyboardInterrupt
-        saved.append(relative)
-        original(self, relative, image, **options)
+        if path.parent.name == "segmentation_results":
+            saved.append(path.name)
+        original(path, value, **options)
 
-    monkeypatch.setattr(Stage, "save_image", save_or_stop)
+    monkeypatch.setattr(files, "write", write_or_stop)
     assert run_stage_03("--max-failures", 0.3) == 130
     assert not (workspace / FACES).exists()
     journal = workspace / "_stages/03_segment_faces/journal.csv"

@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from scripts.pipeline import REPOSITORY, Stage, files, run_stage
-from scripts.pipeline.interrupts import StopRequest
+from scripts.pipeline.console import StopRequest
 from scripts.stages import networks
 from scripts.stages import workspace as paths
 from scripts.stages.evaluating import stage as body
@@ -153,7 +153,7 @@ def test_more_latents_and_a_repeated_part_read_only_what_is_new(run, workspace: 
 
 READ_OTHERWISE = {
     "margin": lambda workspace: record_segmentation(workspace, margin=0.4),
-    "chosen precision": lambda workspace: files.write_json(
+    "chosen precision": lambda workspace: files.write(
         workspace / "_stages/03_segment_faces" / networks.PRECISION, {"precision": "bfloat16"}
     ),
     "another parser": lambda workspace: record_segmentation(workspace, parser="segmentation/other.pt"),

@@ -15,7 +15,7 @@ from PIL import Image
 
 from cnn.oracle import Oracle, load_oracle, save_oracle
 from scripts.pipeline import REPOSITORY, Stage
-from scripts.pipeline.interrupts import StopRequest
+from scripts.pipeline.console import StopRequest
 from scripts.stages import networks
 from scripts.stages import workspace as paths
 from scripts.stages.evaluating import given_pictures

@@ -15,7 +15,7 @@ from PIL import Image
 
 from scripts import train_stylegan
 from scripts.pipeline import REPOSITORY, Tool, UserError, run_tool
-from scripts.pipeline.interrupts import StopRequest
+from scripts.pipeline.console import StopRequest
 from scripts.stages.base_generator import body, images, training
 from stylegan.checkpoint import (
     build_discriminator,

@@ -11,7 +11,7 @@ import torch
 from tensorboard.backend.event_processing import event_accumulator
 
 from scripts.pipeline import Interrupted, Tool, UserError
-from scripts.pipeline.interrupts import StopRequest
+from scripts.pipeline.console import StopRequest
 from scripts.stages.training import Look, StepLog, TrainingLoop
 from scripts.stages.training_options import TrainingToolOptions
 from stylegan.parallel import ALONE

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from scripts.pipeline import records
-from scripts.pipeline.layers import REPOSITORY
+from scripts.pipeline.options import REPOSITORY
 
 SCRIPT = REPOSITORY / "scripts/bundle/validate_filter.py"
 COUNT, LABELLED = 20, 4

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from data import portraits
-from scripts.pipeline.layers import REPOSITORY, script_path
+from scripts.pipeline.options import REPOSITORY, script_path
 from scripts.stages.parsing.parser_pairs import read_pairs
 from segmentation.face_classes import CLASS_NAMES
 from segmentation.facexformer import load_facexformer

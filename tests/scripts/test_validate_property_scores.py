@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from scripts.bundle.bodies import validate_property_scores as body
-from scripts.pipeline.layers import REPOSITORY
+from scripts.pipeline.options import REPOSITORY
 from segmentation.property_table import PROPERTY_NAMES
 
 SCRIPT = REPOSITORY / "scripts/bundle/validate_property_scores.py"

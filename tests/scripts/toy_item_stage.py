@@ -9,8 +9,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from scripts.pipeline import Journal, Stage, StageSpec, option
-from scripts.pipeline.items import ItemOptions, ItemWork, run_item_stage, run_items
+from scripts.pipeline import Journal, Stage, StageSpec, option, run_stage
+from scripts.pipeline.items import ItemOptions, ItemWork, run_items
 
 COLUMNS = ("img_no", "img_path", "company")
 TABLE = "toy/toys.csv"
@@ -61,7 +61,7 @@ def make(stage: Stage, options: Options, batches: Sequence[Sequence[int]], journ
 
 def finish(stage: Stage, options: Options, table) -> None:
     """Write the table."""
-    stage.write_csv(TABLE, table)
+    stage.write(TABLE, table)
     stage.finish({"toys": str(len(table))}, [TABLE])
 
 
@@ -85,4 +85,4 @@ def run(stage: Stage, options: Options) -> None:
 
 
 if __name__ == "__main__":
-    run_item_stage(SPEC, Options, run)
+    run_stage(SPEC, Options, run)

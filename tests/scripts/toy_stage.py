@@ -73,7 +73,7 @@ def run(stage: Stage, options: Options) -> None:
             progress.update()
         frame = journal.frame()
     stage.check_failures(int((frame["status"] == "bad").sum()), options.count)
-    stage.write_csv("toy/toys.csv", frame)
+    stage.write("toy/toys.csv", frame)
     stage.finish({"toys": str(options.count)}, ["toy/toys.csv"])
 
 

@@ -43,10 +43,10 @@ def run(tool: Tool, options: Any) -> None:
 
     default = tool.path("compare_generator/results.json")
     output = options.out or default
-    files.write_json(output, results)
+    files.write(output, results)
     for name, images in (("generated", pictures), ("portraits", portrait_sets[0])):
         sheet = contact_sheet(images[:SHEET_COUNT], columns=12, scale=max(1, 128 // images.shape[1]))
-        tool.save_image(f"compare_generator/{name}.png", sheet)
+        tool.write(f"compare_generator/{name}.png", sheet)
     log_table(tool, results)
     tool.finish({"pictures": str(options.count)}, [str(output), "compare_generator/generated.png"])
     tool.log(f"Wrote {output}. Look at {default.parent / 'generated.png'} and portraits.png beside it.")

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from data import portraits
-from scripts.pipeline import Tool, UsageError
+from scripts.pipeline import Tool, UsageError, files
 from scripts.pipeline.console import script_command
-from scripts.pipeline.files import save_image
 from scripts.pipeline.pictures import contact_sheet
 
 
@@ -30,6 +29,6 @@ def run(tool: Tool, options: Any) -> None:
     cells = drawn.images
     if options.labels:
         cells = np.concatenate([cells, portraits.PALETTE[drawn.label_maps]], axis=2)
-    save_image(options.out, contact_sheet(cells, options.columns))
+    files.write(options.out, contact_sheet(cells, options.columns))
     tool.finish({"speed": f"{rate:.1f} portraits per second"}, [str(options.out)])
     tool.log(f"{options.count} portraits of {options.size} px, {rate:.1f} per second: {options.out}")

@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse, Rectangle
 
 from data import portraits
-from scripts.pipeline import Tool, UserError
-from scripts.pipeline.files import save_figure
+from scripts.pipeline import Tool, UserError, files
 from segmentation.face_classes import FaceClass
 from segmentation.face_crop import FaceCrop, FaceCropper
 from segmentation.parser_training import crop_label_map
@@ -35,7 +34,7 @@ class Example(NamedTuple):
 
 def run(tool: Tool, options: Any) -> None:
     """Measure one portrait and draw how."""
-    save_figure(options.out, draw(read_example(tool, options)), dpi=100)
+    files.write(options.out, draw(read_example(tool, options)), dpi=100)
     tool.finish({}, [str(options.out)])
     tool.log(f"written to {options.out}, {options.out.stat().st_size / 1e3:.0f} kB")
 

@@ -132,7 +132,7 @@ def train(tool: Tool, options: Any) -> None:
     keep_freed_memory()
     trainer = build_trainer(tool, options)
     pairs = trainer.portraits.images[:48].reshape(-1, *trainer.portraits.images.shape[2:])
-    tool.save_image(SHEET, contact_sheet(pairs, columns=12))
+    tool.write(SHEET, contact_sheet(pairs, columns=12))
     TrainingLoop(
         tool,
         trainer,

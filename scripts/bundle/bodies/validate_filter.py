@@ -36,10 +36,10 @@ def run(tool: Tool, options: Any) -> None:
         with tool.foreseen(ValueError, mend="Generate more candidates."):
             found[name] = evaluate(table[name].to_numpy(), truth[name].to_numpy(), limits[name])
         figure = evaluation_figure(found[name], name, f"ensemble on unlabelled candidates against {source}")
-        tool.save_figure(FIGURE.format(name), figure)
+        tool.write(FIGURE.format(name), figure)
     kept = figures_of_kept(table, truth)
     numbers = {name: evaluation.to_dict() for name, evaluation in found.items()}
-    tool.write_json(RESULT, {"truth": source, **numbers, "kept": kept})
+    tool.write(RESULT, {"truth": source, **numbers, "kept": kept})
     log_figures(tool, found, kept)
     tool.finish(
         {f"{name} AUROC": f"{one.auroc:.4f} (n = {one.count})" for name, one in found.items()},

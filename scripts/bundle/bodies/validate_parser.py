@@ -29,7 +29,7 @@ def run(tool: Tool, options: Any) -> None:
         "portraits": judge_on_portraits(tool, parser, options.portraits, FOLDER),
         "generated": judge_on_generated(tool, parser, images, FOLDER),
     }
-    tool.write_json(RESULT, results)
+    tool.write(RESULT, results)
     mean_iou = results["portraits"]["mean_iou"]
     tool.finish({"mean IoU": f"{mean_iou:.4f} (n = {options.portraits} portraits)"}, [RESULT])
     tool.log(f"Wrote {tool.workspace / RESULT}. Look at the pictures beside it.")

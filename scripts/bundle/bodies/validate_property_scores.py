@@ -57,7 +57,7 @@ def run(tool: Tool, options: Any) -> None:
         table.insert(3, "within_r", within.get(algorithm, float("nan")))
         tables.append(table)
     table = pd.concat(tables)
-    tool.write_csv(RESULT, table.round(5))
+    tool.write(RESULT, table.round(5))
     tool.log(
         f"{options.count} people, {options.people} of them with each property swept in {options.levels} "
         f"levels, {options.size} px, {options.masks} label maps, {options.noise:.1%} wrong pixels"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from scripts.pages.labelling.answers import FOLDER, Answer, journal_path
 from scripts.pages.labelling.candidates import GENERATE_STAGE
-from scripts.pipeline import Tool, UserError, files, records, tables
+from scripts.pipeline import Tool, UserError, files, records
 from scripts.stages.filtering import hand_labels
 from scripts.stages.workspace import LABELS, LABELS_RECORD
 
@@ -126,10 +126,10 @@ def export(
     table, record = tool.path(LABELS), tool.path(LABELS_RECORD)
     # Without a record a table is refused; an old record beside a new table would vouch for it wrongly.
     record.unlink(missing_ok=True)
-    tables.write_csv(table, labels)
+    files.write(table, labels)
     sha256 = files.sha256_file(table)
     taken_over = sum(answer.taken_over for answer in labelled.values())
-    files.write_json(
+    files.write(
         record,
         {
             "weights_id": candidates["weights_id"].iloc[0],

@@ -12,16 +12,9 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from data import portraits
-from scripts.pipeline import Tool, UserError
+from scripts.pipeline import Tool, UserError, files
 from scripts.pipeline.console import script_command
-from scripts.pipeline.files import (
-    ArrayFileError,
-    TextFileError,
-    atomic_path,
-    map_array,
-    read_json,
-    write_json,
-)
+from scripts.pipeline.files import ArrayFileError, TextFileError, atomic_path, map_array, read_json
 from scripts.pipeline.image_files import ImageFileError, read_image
 from scripts.pipeline.tables import read_csv
 from scripts.stages.base_generator.options import Options
@@ -130,7 +123,7 @@ def _render(
         ).images
         images.flush()
         finished += len(piece)
-        write_json(progress, {"finished": finished})
+        files.write(progress, {"finished": finished})
         log(f"rendered {finished} of {len(seeds)} portraits")
         check_stop()
     del images
@@ -192,7 +185,7 @@ def folder_images(
     digest = hashlib.sha256(array.data)
     if len(set(kept)) > 1:
         digest.update(np.array(kept).data)
-    write_json(listing, {"sha256": digest.hexdigest(), "files": states, "weights": kept})
+    files.write(listing, {"sha256": digest.hexdigest(), "files": states, "weights": kept})
     return _mapped(final), np.array(kept), digest.hexdigest()
 
 

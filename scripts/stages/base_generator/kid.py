@@ -15,8 +15,8 @@ from torch.nn.functional import interpolate
 
 from cnn.oracle import read_pictures
 from cnn.oracle_metrics import kernel_inception_distance
-from scripts.pipeline import REPOSITORY, Tool, UserError
-from scripts.pipeline.files import TextFileError, read_json, write_json
+from scripts.pipeline import REPOSITORY, Tool, UserError, files
+from scripts.pipeline.files import TextFileError, read_json
 from scripts.stages.base_generator.options import Options
 from scripts.stages.generated_pictures import open_oracle
 from scripts.stages.workspace import BUNDLED_ORACLE
@@ -105,7 +105,7 @@ class KidMeter:
         networks = {name: network.state_dict() for name, network in self.trainer.networks()}
         metadata = {**self.trainer.metadata(), "best_kid": record}
         save_checkpoint(self.folder / BEST_WEIGHTS, **networks, metadata=metadata)
-        write_json(self.folder / BEST_RECORD, record)
+        files.write(self.folder / BEST_RECORD, record)
 
 
 def fixed_pictures(data: TrainingImages, count: int) -> np.ndarray:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from scripts.pipeline import ToolOptions, option
-from scripts.pipeline.layers import PRESETS
+from scripts.pipeline.options import PRESETS
 
 FEWEST = 4
 DEFAULT_PLAN = PRESETS / "training" / "base_generator_128.toml"

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from scripts.pipeline.files import ArrayFileError, read_arrays, save_image, write_arrays
+from scripts.pipeline import files
+from scripts.pipeline.files import ArrayFileError, read_arrays
 from scripts.pipeline.pictures import contact_sheet, labelled_grid
 from scripts.stages.training_events import TrainingEvents
 from stylegan.sampling import to_uint8
@@ -43,8 +44,8 @@ class Previews:
         columns = SHEET_COLUMNS if paired is None else 2 * SHEET_COLUMNS
         sheet = contact_sheet(to_uint8(pictures), columns=columns)
         kimg = self.trainer.counters.images / 1000
-        save_image(self.folder / "previews" / f"preview_{kimg:09.2f}_kimg.png", sheet)
-        save_image(self.folder / "preview.png", sheet)
+        files.write(self.folder / "previews" / f"preview_{kimg:09.2f}_kimg.png", sheet)
+        files.write(self.folder / "preview.png", sheet)
         self.events.picture(self.trainer.counters.step, "preview", sheet)
         self._add_row(kimg, drawn[:STRIP_COLUMNS])
 
@@ -54,9 +55,9 @@ class Previews:
         if len(rows) > STRIP_ROWS:
             rows = rows[:-1:2] + rows[-1:]
         times, frames = zip(*rows, strict=True)
-        write_arrays(self._frames, kimg=np.array(times), pictures=np.stack(frames))
+        files.write(self._frames, {"kimg": np.array(times), "pictures": np.stack(frames)})
         labels = [f"{time:.1f} thousand images" for time in times]
-        save_image(self.folder / "filmstrip.png", labelled_grid(frames, labels, [""] * len(pictures)))
+        files.write(self.folder / "filmstrip.png", labelled_grid(frames, labels, [""] * len(pictures)))
 
     @property
     def _frames(self) -> Path:

@@ -47,7 +47,7 @@ def measure(tool: Tool, areas: Sequence[str], quick: bool) -> None:
         tool.log(line)
     tool.log(f"{machine['device']}, {machine['threads']} threads, torch {machine['torch']}")
     rows = [asdict(m) | {"unit": UNIT, "ratio": m.ratio} for m in measurements]
-    files.write_json(tool.path(RESULT), {"machine": machine, "measurements": rows})
+    files.write(tool.path(RESULT), {"machine": machine, "measurements": rows})
     tool.finish({"measurements": str(len(rows))}, [RESULT])
     tool.log(f"Wrote {tool.path(RESULT)}.")
 

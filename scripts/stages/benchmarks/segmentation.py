@@ -17,8 +17,8 @@ from PIL import Image
 
 from data import portraits
 from scripts.pipeline import REPOSITORY, Stage, files
+from scripts.pipeline.console import StopRequest
 from scripts.pipeline.image_files import read_image
-from scripts.pipeline.interrupts import StopRequest
 from scripts.stages.benchmarks.measurement import Measurement, check_difference, seconds_by_turns
 from scripts.stages.segmenting import stage as stage_03
 from scripts.stages.workspace import BUNDLED_PARSER, KEPT_PICTURES, PARSER, segmented_path
@@ -74,7 +74,7 @@ class _StageBenchmark:
         self.paths = {n: f"{KEPT_PICTURES}/{n:06d}.jpg" for n in range(count)}
         drawn = portraits.render_many(range(FIRST_SEED, FIRST_SEED + count), PICTURE_PX)
         for relative, image in zip(self.paths.values(), drawn.images, strict=True):
-            files.save_image(workspace / relative, image, subsampling=0)
+            files.write(workspace / relative, image, subsampling=0)
         files.copy_file(REPOSITORY / BUNDLED_PARSER, workspace / PARSER)
         self.stage = Stage(script.SPEC, self.options, StopRequest())
         self.pictures = [self._read(n) for n in range(count)]
@@ -116,7 +116,7 @@ class _StageBenchmark:
             label_map = parsed.label_maps[0]
             pictures = (crop.image, label_map, visualize(crop.image, label_map))
             for kind, picture in zip(stage_03.KINDS, pictures, strict=True):
-                self.stage.save_image(segmented_path(kind, img_no), picture)
+                self.stage.write(segmented_path(kind, img_no), picture)
 
     def _label_maps(self, count: int) -> np.ndarray:
         paths = [self.stage.workspace / segmented_path("parsing", n) for n in range(count)]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from scripts import new_environment
 from scripts.pipeline.console import python_command
-from scripts.pipeline.layers import REPOSITORY
+from scripts.pipeline.options import REPOSITORY
 from scripts.stages.checking.findings import Finding
 
 REQUIREMENTS = REPOSITORY / "requirements.txt"

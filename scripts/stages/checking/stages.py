@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from scripts.pages.status import StageStatus, judge, read_stages, recorded_options
-from scripts.pipeline import Input, Tool, UserError, records
+from scripts.pipeline import Input, Stage, Tool, UserError, records
 from scripts.pipeline.accounting import describe_counts
+from scripts.pipeline.console import StopRequest
 from scripts.pipeline.errors import commands_in
-from scripts.pipeline.interrupts import StopRequest
-from scripts.pipeline.processes import FollowingStage
+from scripts.pipeline.options import given_options
 from scripts.pipeline.records import content_hash
-from scripts.pipeline.runner import given_options
 from scripts.stages.checking import pictures
 from scripts.stages.checking.findings import Finding
 from scripts.stages.workspace import (
@@ -221,7 +220,7 @@ class WorkspaceCheck:
             return  # to be asked again when its inputs are mended
         options = replace(options, workspace=self.tool.options.workspace)
         try:
-            status.spec.check(FollowingStage(status.spec, options, StopRequest()), options)
+            status.spec.check(Stage(status.spec, options, StopRequest(), writes=False), options)
         except UserError as error:
             stage.troubles.append(f"it would refuse to begin again: {str(error).splitlines()[0]}")
             stage.refuse(str(error))

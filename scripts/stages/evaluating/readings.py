@@ -147,7 +147,7 @@ class VersionReadings:
         total, left = (sum(part.pictures for part in group) for group in (parts, missing))
         with self.stage.progress(total, f"pictures of {self.version}", done=total - left) as progress:
             for part in missing:
-                files.write_arrays(self._path(part), **self._read(part))
+                files.write(self._path(part), self._read(part))
                 self.made += part.pictures
                 progress.update(part.pictures)
 

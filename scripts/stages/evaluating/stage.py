@@ -70,10 +70,10 @@ def evaluate(stage: Stage, options: Any) -> None:
     if not results:
         raise UserError(f"no version could be evaluated. {' '.join(left_out.values())}")
     text = goals.markdown(results, notes(stage, options, judges, left_out))
-    stage.write_json(EVALUATION, results | ({goals.LEFT_OUT: left_out} if left_out else {}))
-    stage.write_csv(EVALUATION_TABLE, goals.results_table(results))
-    files.write_text(stage.path(EVALUATION_TEXT), text)
-    stage.save_figure(RESPONSE, response_figure(results))
+    stage.write(EVALUATION, results | ({goals.LEFT_OUT: left_out} if left_out else {}))
+    stage.write(EVALUATION_TABLE, goals.results_table(results))
+    files.write(stage.path(EVALUATION_TEXT), text)
+    stage.write(RESPONSE, response_figure(results))
     stage.log(text)
     shown = [STRIPS.format(version) for version in results]
     shown += [EDITING_SHEET.format(version) for version, entry in results.items() if "editing" in entry]
@@ -104,10 +104,10 @@ def evaluate_version(stage: Stage, options: Any, readings: VersionReadings) -> d
     if entry["readable"] == 0:
         stage.log(f"the judge cannot read a single picture of {readings.version} in full; see its strips")
     people = readings.sweep_pictures(range(STRIP_PEOPLE))
-    stage.save_image(STRIPS.format(readings.version), strips(people, options.seed))
+    stage.write(STRIPS.format(readings.version), strips(people, options.seed))
     if "editing" in read:
         shown = readings.editing.pictures(range(min(EDITING_ROWS, options.editing_pictures)))
-        stage.save_image(EDITING_SHEET.format(readings.version), editing_sheet(*shown))
+        stage.write(EDITING_SHEET.format(readings.version), editing_sheet(*shown))
     names = ("seed", "population", "protocol_latents", "editing_pictures", "corrections", "resamples")
     setting = {name: getattr(options, name) for name in names}
     setting |= {"protocol_latents": options.protocol_count, "oracle": readings.judges.has_oracle}

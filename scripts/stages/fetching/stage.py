@@ -118,7 +118,7 @@ class Fetcher:
             done = f"{put(self.check_source(file, source), source, target)} from {origin}"
         self._remember(file, target)
         self.origins[file.path] = done
-        files.write_json(self.stage.folder / ORIGINS, self.origins)
+        files.write(self.stage.folder / ORIGINS, self.origins)
         return done
 
     def _accept_present(self, file: WeightFile, target: Path, digest: str) -> str:
@@ -135,7 +135,7 @@ class Fetcher:
 
     def _remember(self, file: WeightFile, target: Path) -> None:
         self.record[file.path] = sha256_file(target)
-        files.write_json(self.stage.folder / RECORD_NAME, self.record)
+        files.write(self.stage.folder / RECORD_NAME, self.record)
 
     def _given(self, file: WeightFile) -> Path | None:
         """The file that a person gives for an entry: in ``--from``, or beside its place in another format."""

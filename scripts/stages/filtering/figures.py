@@ -51,7 +51,7 @@ def save_sheets(stage: Stage, options: Any, images: CandidateImages, table: pd.D
         for found, pictures in images.batches(rows.index.tolist(), SHEET_COUNT, images.picture_size):
             if found:
                 texts = [f"{rows.at[n, 'gender']:.2f} / {rows.at[n, 'quality']:.2f}" for n in found]
-                stage.save_image(relative, contact_sheet(pictures, SHEET_COLUMNS, texts, scale))
+                stage.write(relative, contact_sheet(pictures, SHEET_COLUMNS, texts, scale))
                 written.append(relative)
     return written
 

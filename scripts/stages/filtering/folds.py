@@ -111,13 +111,13 @@ def train(
             judges[name], numbers[name], figures[f"{name}, out of fold"] = trainer.evaluate()
         summary = journal.frame()
     stage.count("folds", trained, total - trained)
-    stage.write_json(EVALUATION_NUMBERS, numbers)
+    stage.write(EVALUATION_NUMBERS, numbers)
     for name in at.FILTERS:
         rows = summary[summary["property"] == name].drop(columns="property")
         rows["fold"] = rows["fold"].str.rsplit("_", n=1).str[-1].astype(int)
         whole = ["best_attempt", "best_epoch"]
         rows[whole] = rows[whole].astype("Int64")  # a given network has none
-        stage.write_csv(at.FOLD_LOG.format(name), rows.sort_values("fold"))
+        stage.write(at.FOLD_LOG.format(name), rows.sort_values("fold"))
     return judges, figures | _trouble(summary)
 
 
@@ -202,9 +202,7 @@ class _Trainer:
         others = self._epochs()
         others = others[(others["fold"] != number) & (others["fold"] < self.options.fold_count)]
         epochs = pd.concat([others, epochs]) if len(others) else epochs
-        self.stage.write_csv(
-            at.FOLD_EPOCHS.format(self.name), epochs.sort_values(["fold", "attempt", "epoch"])
-        )
+        self.stage.write(at.FOLD_EPOCHS.format(self.name), epochs.sort_values(["fold", "attempt", "epoch"]))
         extra = {"property": self.name, "fold": number, "seed": seed, **result.best.row()}
         with self.stage.atomic(relative) as temporary:
             save_filter_cnn(temporary, result.model, extra)
@@ -232,17 +230,17 @@ class _Trainer:
             ]
             models = [load_filter_cnn(path, self.stage.device)[0] for path in paths]
         if not (self.stage.workspace / at.FOLD_EPOCHS.format(self.name)).exists():  # every network was given
-            self.stage.write_csv(at.FOLD_EPOCHS.format(self.name), self._epochs())
+            self.stage.write(at.FOLD_EPOCHS.format(self.name), self._epochs())
         probability = out_of_fold(models, self.folds, self.images)
         table = pd.DataFrame(
             {"img_no": self.labels["img_no"], "label": self.targets, "probability": probability}
         )
-        self.stage.write_csv(at.OUT_OF_FOLD.format(self.name), table)
+        self.stage.write(at.OUT_OF_FOLD.format(self.name), table)
         found = evaluate(probability, self.targets, self._threshold())
         given = any(self.journal.rows[f"{self.name}_{n}"]["status"] == GIVEN for n in range(len(self.folds)))
         unseen = "that given ones may have trained on" if given else "they did not train on"
         figure = evaluation_figure(found, self.name, f"networks on labelled pictures {unseen}")
-        self.stage.save_figure(at.FILTER_FIGURE.format(self.name), figure)
+        self.stage.write(at.FILTER_FIGURE.format(self.name), figure)
         with TrainingEvents.of(self.stage, f"{self.name}_evaluation") as events:
             events.begin(0)
             events.picture(0, "evaluation", self.stage.workspace / at.FILTER_FIGURE.format(self.name))

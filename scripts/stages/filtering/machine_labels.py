@@ -37,8 +37,8 @@ def label_by_network(tool: Tool, options: Any) -> None:
         labels[name] = (reading[name].sigmoid() >= THRESHOLD).int().numpy()
     # Without a record a table is refused; an old record beside a new table would vouch for it wrongly.
     record.unlink(missing_ok=True)
-    tables.write_csv(table, labels)
-    files.write_json(
+    files.write(table, labels)
+    files.write(
         record,
         {
             "weights_id": weights_id,

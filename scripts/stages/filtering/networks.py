@@ -19,13 +19,13 @@ def begin(stage: Stage, relatives: Iterable[str]) -> None:
     if not (stage.folder / TRAINED).exists():
         paths = {relative: stage.workspace / relative for relative in relatives}
         digests = {relative: sha256_file(path) for relative, path in paths.items() if path.is_file()}
-        files.write_json(stage.folder / TRAINED, digests)
+        files.write(stage.folder / TRAINED, digests)
 
 
 def remember(stage: Stage, relative: str, network: Path) -> None:
     """Record the contents of a network that was trained here, before it gets its name."""
     path = stage.folder / TRAINED
-    files.write_json(path, {**files.read_json(path), relative: sha256_file(network)})
+    files.write(path, {**files.read_json(path), relative: sha256_file(network)})
 
 
 def is_given(stage: Stage, relative: str) -> bool:

@@ -52,7 +52,7 @@ def filter_candidates(stage: Stage, options: Any) -> None:
     estimates = images.judge(unlabelled, options.inference_batch_size, judges).round(6)
     for name in at.FILTERS:
         inferred = candidates[["img_no", "img_path"]].merge(estimates[["img_no", name]], on="img_no")
-        stage.write_csv(at.FILTER_PREDICTIONS.format(name), inferred)
+        stage.write(at.FILTER_PREDICTIONS.format(name), inferred)
     table = merge(options, candidates, labels, estimates, images.reasons, excluded)
     found = table["status"].value_counts()
     failed, left_out = (int(found.get(status, 0)) for status in ("failed", "excluded"))
@@ -66,7 +66,7 @@ def filter_candidates(stage: Stage, options: Any) -> None:
         )
     link_kept(stage, kept["img_path"].tolist())
     sheets = figures.save_sheets(stage, options, images, table)
-    stage.write_csv(at.FILTER_TABLE, table)
+    stage.write(at.FILTER_TABLE, table)
     who = "" if options.keep == "all" else f"{options.keep} "
     by_network = (kept["source"] == "network").sum()
     text = f"{len(kept)} of {len(table)} images, {who}of good quality ({by_network} judged by the networks)"

@@ -60,7 +60,7 @@ def report_control(
             f"Look at {stage.workspace / PREVIEWS} and train again with other settings."
         )
     shown = read_sweep(stage, sweep)
-    stage.write_json(CONTROL.format(version), report.to_dict() | shown)
+    stage.write(CONTROL.format(version), report.to_dict() | shown)
     stage.log(
         f"control of {version} on {latent_count} latents (Pearson r, slope, mean absolute error in sd):"
     )

@@ -60,7 +60,7 @@ class FineTuning:
             look_at: pictures to look at beside the preview, relative to the workspace.
         """
         picture = f"{PREVIEWS}/{self.version}.png"
-        self.stage.save_image(picture, self.preview(model))
+        self.stage.write(picture, self.preview(model))
         control = report_control(
             self.stage,
             pictures_of(model),
@@ -98,7 +98,7 @@ def run_training(
 
     def show() -> None:
         picture = preview()
-        stage.save_image(f"{PREVIEWS}/{name}_{trainer.steps_done:06d}.png", picture)
+        stage.write(f"{PREVIEWS}/{name}_{trainer.steps_done:06d}.png", picture)
         loop.events.picture(trainer.steps_done, "preview", picture)
 
     keep_freed_memory()

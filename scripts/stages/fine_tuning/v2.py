@@ -183,7 +183,7 @@ def draw_practice(
             read.append((values, valid.all(axis=1)))
             progress.update(len(rows))
     values, valid = (np.concatenate(part) for part in zip(*read, strict=True))
-    stage.write_arrays(PRACTICE, values=values, valid=valid, made_for=_made_for(stage))
+    stage.write(PRACTICE, {"values": values, "valid": valid, "made_for": _made_for(stage)})
 
 
 def _is_drawn(stage: Stage) -> bool:

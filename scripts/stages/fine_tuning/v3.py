@@ -141,7 +141,7 @@ def run(stage: Stage, recipe: V3Recipe) -> None:
     save_atomically(model.checkpoint(), stage.path(FINE_TUNED["v3"]))
     save_atomically(encoder.checkpoint(), stage.path(ENCODER))
     sheet, error = reconstructions(stage, model, encoder, unseen)
-    stage.save_image(RECONSTRUCTIONS, sheet)
+    stage.write(RECONSTRUCTIONS, sheet)
     of_whom = f"{len(unseen.images)} filtered pictures that the encoder did not learn from"
     numbers = {"reconstruction": f"mean absolute error {error:.1f} of 255 grey levels ({of_whom})"}
     tuning.finish(model, numbers, look_at=(RECONSTRUCTIONS,))

@@ -214,15 +214,15 @@ def _save_sheet(tool: Tool, relative: str, rows: Iterable[Sequence[np.ndarray]])
         np.concatenate([face, *(visualize(face, label_map) for label_map in label_maps)], axis=1)
         for face, *label_maps in rows
     ]
-    tool.save_image(relative, contact_sheet(pictures, columns=3))
+    tool.write(relative, contact_sheet(pictures, columns=3))
 
 
 def _save_confusion(tool: Tool, figures: ParserFigures, folder: str) -> None:
     """Shares of each true class that were given each class, as a table and as a picture."""
     table = pd.DataFrame(figures.confusion.round(6), columns=list(CLASS_NAMES))
     table.insert(0, "truth", CLASS_NAMES)
-    tool.write_csv(f"{folder}/{CONFUSION_TABLE}", table)
-    tool.save_figure(f"{folder}/{CONFUSION_FIGURE}", confusion_figure(figures))
+    tool.write(f"{folder}/{CONFUSION_TABLE}", table)
+    tool.write(f"{folder}/{CONFUSION_FIGURE}", confusion_figure(figures))
 
 
 def confusion_figure(figures: ParserFigures) -> Figure:

@@ -217,7 +217,7 @@ def train(tool: Tool, options: Any) -> None:
         figures = judge_on_portraits(tool, model.eval(), options.held_out, FOLDER)
     else:
         figures = judge_on_pairs(tool, model.eval(), *material.held_out, FOLDER)
-    tool.write_json(f"{FOLDER}/results.json", figures)
+    tool.write(f"{FOLDER}/results.json", figures)
     path = save_weights(options, model, figures, material.what)
     load_facexformer(path)
     tool.finish(

@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from scripts.pipeline import UsageError
-from scripts.pipeline.layers import nearest
+from scripts.pipeline.options import nearest
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan.seeds import PICTURES
 

@@ -81,8 +81,8 @@ def make_pictures(tool: Tool, options: Any) -> None:
         if judge is not None:
             read.append(judge(images))
     table = picture_table(options, cells, read)
-    tool.write_csv(f"{folder}/{TABLE}", with_earlier(table.round(4), earlier, tool.workspace / folder))
-    tool.save_image(f"{folder}/grid.png", picture_grid(shown_rows, columns, shown, options.scale))
+    tool.write(f"{folder}/{TABLE}", with_earlier(table.round(4), earlier, tool.workspace / folder))
+    tool.write(f"{folder}/grid.png", picture_grid(shown_rows, columns, shown, options.scale))
     made = f"{len(cells)} pictures of {len(rows)} people"
     tool.count("pictures", len(cells))
     tool.finish({"pictures": made.replace(" pictures", "")}, [f"{folder}/grid.png"])
@@ -197,7 +197,7 @@ def generate(
             batch = cells[start : start + batch_size]
             images = regenerator([cell.request for cell in batch]).images
             for cell, image in zip(batch, images, strict=True):
-                tool.save_image(f"{folder}/{cell.name}", image, pnginfo=regenerator.metadata(cell.request))
+                tool.write(f"{folder}/{cell.name}", image, pnginfo=regenerator.metadata(cell.request))
             yield images
             progress.update(len(batch))
 

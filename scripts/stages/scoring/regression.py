@@ -67,18 +67,18 @@ def regress(tool: Tool, options: Any) -> None:
         table, statistics = normalize(table, meant)
     measures = regression_measures(unseen, truth)
     measures["mse"] = measures.pop("loss")
-    tool.write_csv(at.PREDICTED.format(name), table)
+    tool.write(at.PREDICTED.format(name), table)
     record = {"labels": len(truth), "column": column, "is_reversed": meant.is_reversed}
     record["labels_sha256"] = sha256_file(options.labels)
-    tool.write_json(STATISTICS.format(name), {**statistics, "out_of_fold": measures, **record})
+    tool.write(STATISTICS.format(name), {**statistics, "out_of_fold": measures, **record})
 
     title = f"{name}: r {measures['r']:.3f}, n = {len(truth)}"
-    tool.save_figure(FIGURE.format(name), plots.scatter(truth, unseen, title))
+    tool.write(FIGURE.format(name), plots.scatter(truth, unseen, title))
     valid = table[table["valid"]]
     img_nos = valid["img_no"].tolist()
     scores = valid[f"{name}_score"].to_numpy()
     sheet = plots.property_sheet(scores, img_nos, lambda row: images.read(img_nos[row]))
-    tool.save_image(SHEET.format(name), sheet)
+    tool.write(SHEET.format(name), sheet)
     report(tool, meant, measures, valid)
     failed = len(table) - len(valid)
     tool.finish(
@@ -184,9 +184,9 @@ def train(
         with tool.atomic(at.FILTER_NETWORK.format(f"property_{name}", number)) as temporary:
             save_filter_cnn(temporary, result.model, extra)
     epochs = [{"fold": k, **epoch.row()} for k, result in enumerate(results) for epoch in result.history]
-    tool.write_csv(at.FOLD_EPOCHS.format(f"property_{name}"), pd.DataFrame(epochs))
+    tool.write(at.FOLD_EPOCHS.format(f"property_{name}"), pd.DataFrame(epochs))
     rows = [{"fold": number, **result.row()} for number, result in enumerate(results)]
-    tool.write_csv(at.FOLD_LOG.format(f"property_{name}"), pd.DataFrame(rows))
+    tool.write(at.FOLD_LOG.format(f"property_{name}"), pd.DataFrame(rows))
     models = [result.model for result in results]
     return Ensemble(models, REGRESSION), out_of_fold(models, folds, images, REGRESSION) * std + mean
 

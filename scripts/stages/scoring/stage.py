@@ -31,7 +31,7 @@ def score_faces(stage: Stage, options: Any) -> None:
     raw = measure_all(stage, options, read_items(stage))
     failed = stage.counts()["faces"]["failed"]
     stage.check_failures(failed, len(raw))
-    stage.write_csv(at.RAW_SCORES, raw)
+    stage.write(at.RAW_SCORES, raw)
     tables = normalize(stage, options, raw)
     draw(stage, tables)
     usable = int(tables[LABEL_ALGORITHM]["valid"].sum())
@@ -66,9 +66,9 @@ def normalize(stage: Stage, options: Any, raw: pd.DataFrame) -> dict[int, pd.Dat
         table = raw[["img_no", "img_path"]].copy()
         table[SCORE_COLUMNS] = normalized
         table["valid"] = complete
-        stage.write_csv(path, table)
+        stage.write(path, table)
         tables[algorithm], statistics[f"algorithm_{algorithm}"] = table, fitted
-    stage.write_json(at.STATISTICS, statistics)
+    stage.write(at.STATISTICS, statistics)
     return tables
 
 
@@ -115,8 +115,8 @@ def draw(stage: Stage, tables: dict[int, pd.DataFrame]) -> None:
         f"algorithm {algorithm}": table.loc[table["valid"], SCORE_COLUMNS].to_numpy(float)
         for algorithm, table in tables.items()
     }
-    stage.save_figure(at.HISTOGRAMS, plots.histograms(scores))
-    stage.save_figure(at.CORRELATIONS, plots.correlation_matrices(scores))
+    stage.write(at.HISTOGRAMS, plots.histograms(scores))
+    stage.write(at.CORRELATIONS, plots.correlation_matrices(scores))
     listed = tables[LABEL_ALGORITHM][tables[LABEL_ALGORITHM]["valid"]]
     paths, img_nos = listed["img_path"].tolist(), listed["img_no"].tolist()
     labels = scores[f"algorithm {LABEL_ALGORITHM}"]
@@ -124,6 +124,6 @@ def draw(stage: Stage, tables: dict[int, pd.DataFrame]) -> None:
     def read(row: int) -> np.ndarray:
         return read_whole(stage, paths[row])
 
-    stage.save_image(at.EXTREMES, plots.extremes(labels, read))
+    stage.write(at.EXTREMES, plots.extremes(labels, read))
     for name, column in zip(PROPERTY_NAMES, labels.T, strict=True):
-        stage.save_image(at.PROPERTY_SHEET.format(name), plots.property_sheet(column, img_nos, read))
+        stage.write(at.PROPERTY_SHEET.format(name), plots.property_sheet(column, img_nos, read))

@@ -30,9 +30,9 @@ def save_sheets(stage: Stage, table: pd.DataFrame) -> None:
     even = np.linspace(0, max(len(found) - 1, 0), min(PARSED_COUNT, len(found))).astype(int)
     parsed = found.iloc[even]
     unsure = found.sort_values(["mean_probability", "img_no"]).head(UNSURE_COUNT)
-    stage.save_image(SHEET, _parsed_sheet(stage, parsed))
-    stage.save_image(UNSURE_SHEET, _parsed_sheet(stage, unsure))
-    stage.save_image(FAILED_SHEET, _failed_sheet(stage, table[table["status"] != "ok"].head(FAILED_COUNT)))
+    stage.write(SHEET, _parsed_sheet(stage, parsed))
+    stage.write(UNSURE_SHEET, _parsed_sheet(stage, unsure))
+    stage.write(FAILED_SHEET, _failed_sheet(stage, table[table["status"] != "ok"].head(FAILED_COUNT)))
 
 
 def _parsed_sheet(stage: Stage, rows: pd.DataFrame) -> Image.Image:

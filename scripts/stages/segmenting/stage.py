@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from scripts.pipeline import Journal, Stage, UserError
+from scripts.pipeline import Journal, Stage, UserError, files
 from scripts.pipeline.image_files import ImageFileError, read_image
 from scripts.pipeline.items import ItemWork
 from scripts.stages import networks
@@ -90,7 +90,7 @@ def save_face(stage: Stage, img_no: int, face: Segmented) -> None:
     """Write the crop, the class ids (8 bit grey) and the coloured picture."""
     pictures = (face.crop.image, face.label_map, visualize(face.crop.image, face.label_map))
     for kind, picture in zip(KINDS, pictures, strict=True):
-        stage.save_image(segmented_path(kind, img_no), picture, **PNG_OPTIONS)
+        files.write(stage.path(segmented_path(kind, img_no)), picture, **PNG_OPTIONS)
 
 
 def row_of(options: Any, img_no: int, relative: str, outcome: Outcome) -> dict[str, object]:
@@ -218,7 +218,7 @@ def finish(stage: Stage, options: Any, table: pd.DataFrame) -> None:
     """Write the table and the contact sheets."""
     counts = ["face_count", *(name for name in table.columns if name.endswith("_pixels"))]
     table = table.astype(dict.fromkeys(counts, "Int64"))  # whole numbers, although some rows have none
-    stage.write_csv(FACES, table)
+    stage.write(FACES, table)
     sheets.save_sheets(stage, table)
     found = table[table["status"] == "ok"]
     stage.check_failures(len(table) - len(found), len(table))

@@ -19,7 +19,7 @@ from PIL import Image
 from scripts.pages.explorer.explorer import Explorer
 from scripts.pages.explorer.server import ExploreServer
 from scripts.pipeline import REPOSITORY, Tool, ToolOptions
-from scripts.pipeline.interrupts import StopRequest
+from scripts.pipeline.console import StopRequest
 from scripts.stages import workspace as paths
 from segmentation.normalization import fit
 from segmentation.property_table import LABEL_ALGORITHM, PROPERTY_NAMES

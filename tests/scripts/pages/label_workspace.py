@@ -13,7 +13,7 @@ from scripts.pages.labelling.answers import AnswerJournal
 from scripts.pages.labelling.candidates import load_candidates
 from scripts.pages.labelling.session import LabelSession
 from scripts.pipeline import Tool, files, records
-from scripts.pipeline.interrupts import StopRequest
+from scripts.pipeline.console import StopRequest
 from scripts.stages.workspace import CANDIDATES, LABELS, LABELS_RECORD
 
 WEIGHTS_ID, FIRST_SEED, COUNT = "0123456789abcdef", 5, 30

@@ -17,7 +17,7 @@ import numpy as np
 
 from scripts.pages.explorer.explorer import Explorer
 from scripts.pipeline import Tool, ToolOptions
-from scripts.pipeline.interrupts import StopRequest
+from scripts.pipeline.console import StopRequest
 from tests.scripts.pages.chromium import Chromium, find_chromium
 from tests.scripts.pages.explore_workspace import serving
 

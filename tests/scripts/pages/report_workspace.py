@@ -106,17 +106,15 @@ def make_workspace(workspace: Path) -> Path:
     log.to_csv(workspace / STAGES["05_fine_tune_v1"][0], index=False)
     results = {"base": evaluation_entry(0.5), "v1": evaluation_entry(0.999), "v2": evaluation_entry(0.999)}
     left_out = {"left_out": {"v3": "it has no encoder."}}
-    files.write_json(workspace / "evaluation/results.json", results | left_out)
+    files.write(workspace / "evaluation/results.json", results | left_out)
     for version in results:
         draw_strips(workspace / f"evaluation/strips_{version}.png")
-    files.save_image(
-        workspace / "stylegan/candidates_sheet.png", contact_sheet([picture(1)] * 24, columns=12)
-    )
+    files.write(workspace / "stylegan/candidates_sheet.png", contact_sheet([picture(1)] * 24, columns=12))
     for step in (0, 20, 100):
         columns = [""] * (3 * len(PROPERTY_NAMES))
         rows = [[picture(step + n) for n in range(len(columns))]] * 4
         preview = labelled_grid(rows, ["seed 0"] * 4, columns)
-        files.save_image(workspace / f"stylegan_modified/previews/v1_{step:06d}.png", preview)
+        files.write(workspace / f"stylegan_modified/previews/v1_{step:06d}.png", preview)
     for name in STAGES:
         write_record(workspace, name)
     return workspace
@@ -129,4 +127,4 @@ def draw_strips(path: Path) -> None:
         for p in range(len(PROPERTY_NAMES))
     ]
     columns = [""] * (5 * PEOPLE)
-    files.save_image(path, labelled_grid(rows, PROPERTY_NAMES, columns, title="latents"))
+    files.write(path, labelled_grid(rows, PROPERTY_NAMES, columns, title="latents"))

@@ -14,7 +14,7 @@ import pytest
 
 from scripts.pages.labelling.answers import FOLDER
 from scripts.pipeline import locks
-from scripts.pipeline.layers import REPOSITORY
+from scripts.pipeline.options import REPOSITORY
 from scripts.stages.workspace import CANDIDATES
 from tests.scripts.pages.label_workspace import FIRST_SEED, Sessions, label_all, make_workspace
 

@@ -23,7 +23,7 @@ from scripts.pages.report.page import page as written
 from scripts.pages.report.results import training_log
 from scripts.pipeline import files, records, run_tool
 from scripts.pipeline.image_files import ImageFileError
-from scripts.pipeline.layers import REPOSITORY
+from scripts.pipeline.options import REPOSITORY
 from scripts.pipeline.pictures import labelled_grid, read_grid
 from tests.scripts.pages import report_workspace
 from tests.scripts.pages.report_workspace import HOSTILE, SIZE, picture
@@ -238,11 +238,11 @@ def test_a_stored_grid_says_where_its_pictures_are(tmp_path: Path, title: str) -
     """Also where the labels are as wide as a picture, and the pictures are no squares and enlarged."""
     rows = [[picture(10 * row + column, 16)[:12] for column in range(6)] for row in range(3)]
     grid = labelled_grid(rows, ["a very long label"] * 3, ["x"] * 6, scale=2, title=title)
-    files.save_image(tmp_path / "grid.png", grid)
+    files.write(tmp_path / "grid.png", grid)
     found = np.array(read_grid(tmp_path / "grid.png"))
     np.testing.assert_array_equal(found[:, :, ::2, ::2], rows)
     assert found.shape == (3, 6, 24, 32, 3)
-    files.save_image(tmp_path / "sheet.png", np.asarray(grid))
+    files.write(tmp_path / "sheet.png", np.asarray(grid))
     with pytest.raises(ImageFileError, match="does not say where its pictures are"):
         read_grid(tmp_path / "sheet.png")
 
@@ -250,7 +250,7 @@ def test_a_stored_grid_says_where_its_pictures_are(tmp_path: Path, title: str) -
 def test_strips_that_cannot_be_taken_apart_are_shown_whole(workspace: Path) -> None:
     path = workspace / "evaluation/strips_v1.png"
     with Image.open(path) as strips:
-        files.save_image(path, np.asarray(strips))
+        files.write(path, np.asarray(strips))
     page = Page(written(run_of(workspace), "today"))
     assert any(image["alt"] == "Every dial, low to high, by v1." for image in page.named("img"))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from scripts.pages.report.page import page, read_run
-from scripts.pipeline.files import write_text
+from scripts.pipeline import files
 from tests.scripts.pages.chromium import Chromium, find_chromium
 from tests.scripts.pages.report_workspace import make_workspace
 
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.skipif(
 def test_the_page_in_a_browser(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path / "workspace")
     path = workspace / "report.html"
-    write_text(path, page(read_run(workspace, workspace / "logs"), "today"))
+    files.write(path, page(read_run(workspace, workspace / "logs"), "today"))
     with Chromium(CHROMIUM, tmp_path / "profile") as browser:
         browser.call("Page.enable")
         browser.call("Page.addScriptToEvaluateOnNewDocument", source=COLLECT_ERRORS)

@@ -8,7 +8,7 @@ import pytest
 
 from scripts.pages import status
 from scripts.pipeline import Tool, ToolOptions, records
-from scripts.pipeline.interrupts import StopRequest
+from scripts.pipeline.console import StopRequest
 from scripts.pipeline.locks import LOCK_NAME
 from scripts.stages.checking import stages as checking
 from tests.scripts.pages import report_workspace
