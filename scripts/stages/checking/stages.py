@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.pages.status import StageStatus, judge, read_stages, recorded_options
-from scripts.pipeline import Input, Stage, Tool, UserError, records
+from scripts.pipeline import Input, Stage, StageOptions, Tool, UserError, records
 from scripts.pipeline.accounting import describe_counts
 from scripts.pipeline.console import StopRequest
 from scripts.pipeline.errors import commands_in
@@ -219,6 +219,7 @@ class WorkspaceCheck:
         if any(maker and maker.troubles for maker in makers):
             return  # to be asked again when its inputs are mended
         options = replace(options, workspace=self.tool.options.workspace)
+        assert isinstance(options, StageOptions)
         try:
             status.spec.check(Stage(status.spec, options, StopRequest(), writes=False), options)
         except UserError as error:
