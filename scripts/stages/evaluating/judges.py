@@ -34,28 +34,38 @@ class Judges:
         """Stages 3 and 4."""
         return networks.load_judge(self.stage, self.statistics)
 
+    def faces(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Properties [..., 7] of pictures uint8 [..., H, W, 3], NaN where they are unreadable, and label maps
+        uint8 [..., H, W].
+        """
+        values, valid, maps = self.properties.read(images.reshape(-1, *images.shape[-3:]))
+        known = np.where(valid, values, np.nan)
+        return known.reshape(*images.shape[:-3], -1), maps.reshape(images.shape[:-1])
+
     def known(self, images: np.ndarray) -> np.ndarray:
-        """Properties [N, 7] of pictures uint8 [N, H, W, 3]; NaN where they are unreadable."""
-        values, valid = self.properties(images)
-        return np.where(valid, values, np.nan)
+        """The properties alone."""
+        return self.faces(images)[0]
 
     def known_mirrored(self, images: np.ndarray) -> np.ndarray:
         """The same from the mirrored pictures, with the sign of the pose turned back."""
-        values = self.known(images[:, :, ::-1].copy())
+        values = self.known(np.ascontiguousarray(images[..., ::-1, :]))
         pose = PROPERTY_NAMES.index("pose")
         offset = float(-2 * self.statistics.mean[pose] / self.statistics.std[pose])
-        values[:, pose] = offset - values[:, pose]
+        values[..., pose] = offset - values[..., pose]
         return values
 
     def read(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """What the oracle sees in pictures uint8 [N, H, W, 3] (see `Oracle.forward`), as float32 arrays, its
+        """What the oracle sees in pictures uint8 [..., H, W, 3] (see `Oracle.forward`), float32 [..., n], its
         properties in the order of the property table; without an oracle only features, of the face detector.
         """
+        flat = images.reshape(-1, *images.shape[-3:])
         if self._oracle is None:
-            return {"features": self._detector_features(images).numpy()}
-        found = {name: values.numpy() for name, values in read_pictures(self._oracle, images).items()}
+            return {"features": self._detector_features(flat).numpy()}
+        found = read_pictures(self._oracle, flat)
         order = [self._oracle.config.property_names.index(name) for name in PROPERTY_NAMES]
-        return found | {"properties": found["properties"][:, order]}
+        found["properties"] = found["properties"][:, order]
+        shape = images.shape[:-3]
+        return {name: values.numpy().reshape(*shape, *values.shape[1:]) for name, values in found.items()}
 
     @cached_property
     def _oracle(self) -> Oracle | None:

@@ -55,11 +55,6 @@ class Part:
     latents: range
     pictures: int
 
-    @property
-    def file(self) -> str:
-        """Name of its file."""
-        return f"{self.kind}_{self.latents.start:06d}_{len(self.latents):03d}.npz"
-
 
 class Requests:
     """What is asked of every version, from the statistics and the scores of stage 04.
@@ -177,7 +172,8 @@ class VersionReadings:
         return self._render(latents, self.requests.distinct)[:, self.requests.index]
 
     def _path(self, part: Part) -> Path:
-        return self.stage.workspace / self.folder / part.file
+        name = f"{part.kind}_{part.latents.start:06d}_{len(part.latents):03d}.npz"
+        return self.stage.workspace / self.folder / name
 
     def _z(self, latents: range) -> Tensor:
         return sample_z(latents, self.seed, self.generator.z_dim).to(self.stage.device)
@@ -186,45 +182,38 @@ class VersionReadings:
         return render_requests(self.generator, self._z(latents), requests, self.batch_size)
 
     def _read(self, part: Part) -> dict[str, np.ndarray]:
-        if part.kind in ("given", "editing"):
-            editing = self.editing
-            return (editing.read_given if part.kind == "given" else editing.read_edited)(part.latents)
+        if part.kind == "given":
+            return self.editing.read_given(part.latents)
+        if part.kind == "editing":
+            return self.editing.read_edited(part.latents)
         readers = {"sweep": self._sweep, "protocol": self._protocol, "population": self._population}
         return readers[part.kind](part.latents)
 
     def _sweep(self, latents: range) -> dict[str, np.ndarray]:
         images = self._render(latents, self.requests.distinct)
-        count, each = images.shape[:2]
-        flat = images.reshape(-1, *images.shape[2:])
-        values, valid, maps = self.judges.properties.read(flat)
-        known = np.where(valid, values, np.nan).reshape(count, each, -1)
-        maps = maps.reshape(count, each, *maps.shape[1:])
+        known, maps = self.judges.faces(images)
         index, ends = self.requests.index, self.requests.index[:, [0, -1]]
-        shown = images[:, ends.ravel()]
-        mirrored = self.judges.known_mirrored(shown.reshape(-1, *shown.shape[2:]))
         changed, between = changes_outside(images[:, ends], maps[:, ends])
         people = np.concatenate(list(self._population_batches(latents)))
-        colours = region_chromaticity(flat, maps.reshape(-1, *maps.shape[2:]))
-        read = {
-            name: values.reshape(count, each, *values.shape[1:])
-            for name, values in self.judges.read(flat).items()
-            if name != "features"
-        }
+        colours = region_chromaticity(
+            images.reshape(-1, *images.shape[2:]), maps.reshape(-1, *maps.shape[2:])
+        )
+        read = self.judges.read(images)
+        del read["features"]
         if "identity" in read:
             read |= {name: read[name][:, index] for name in ("identity", "properties")}
+        shown = ends.ravel()
         return read | {
             "measured": known[:, index],
-            "repeated": np.abs(known[:, ends.ravel()] - mirrored.reshape(count, ends.size, -1)),
+            "repeated": np.abs(known[:, shown] - self.judges.known_mirrored(images[:, shown])),
             "changed": changed,
             "between": between,
             "people": differences_of_people(people, self.judges.properties.label_maps(people)),
-            "chromaticity": colours.reshape(count, each, 2, 2)[:, index],
+            "chromaticity": colours.reshape(*images.shape[:2], 2, 2)[:, index],
         }
 
     def _protocol(self, latents: range) -> dict[str, np.ndarray]:
-        images = self._render(latents, self.requests.protocol)
-        known = self.judges.known(images.reshape(-1, *images.shape[2:]))
-        return {"measured": known.reshape(*images.shape[:2], -1)}
+        return {"measured": self.judges.known(self._render(latents, self.requests.protocol))}
 
     def _population(self, latents: range) -> dict[str, np.ndarray]:
         images = [jpeg_round_trip(image) for batch in self._population_batches(latents) for image in batch]
