@@ -15,8 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts.pipeline import Tool, ToolOptions, UserError, option, run_tool
 from scripts.pipeline.errors import EXIT_FORESEEN
 from scripts.stages.checking import machine
-from scripts.stages.checking.findings import Finding
-from scripts.stages.checking.leftovers import all_files, leftovers
+from scripts.stages.checking.finding import Finding
 
 NEEDED_HERE = ("tyro", "numpy", "pandas", "PIL")  # to read options and workspaces
 
@@ -25,7 +24,6 @@ NEEDED_HERE = ("tyro", "numpy", "pandas", "PIL")  # to read options and workspac
 class Options(ToolOptions):
     """Check the machine and a workspace; writes nothing. Exit code 5 if something is to be mended."""
 
-    deep: bool = option(False, help="decode every picture instead of looking at its ends")
     memory_gib: float = option(3.0, help="memory that the preset takes at the most, in GiB")
     disk_gib: float = option(1.0, help="disk space that the preset takes, in GiB")
 
@@ -41,28 +39,26 @@ def show(tool: Tool, findings: list[Finding]) -> int:
 
 
 def run(tool: Tool, options: Options) -> None:
-    from scripts.stages.checking.stages import WorkspaceCheck
+    from scripts.stages.checking.workspace_check import WorkspaceCheck, leftovers
 
-    probe = machine.Probe()  # imports torch meanwhile, in a process of its own
-    wanted = machine.required(machine.REQUIREMENTS.read_text(encoding="utf-8"))
+    imports = machine.Imports()  # takes seconds, meanwhile
     bundle = machine.bundled_weights()
     mended = show(
         tool,
         [
             machine.python(),
-            machine.packages(wanted),
+            machine.packages(machine.required()),
             machine.memory(options.memory_gib),
             machine.disk(tool.workspace, options.disk_gib),
             machine.writing(tool.workspace, tool.log_dir.parent),
             bundle,
         ],
     )
-    workspace = WorkspaceCheck(tool, options.deep, changed_bundle=bool(bundle.mend))
-    mended += show(tool, [Finding("workspace", str(tool.workspace)), *workspace.findings()])
-    depth = "decoded" if options.deep else "whole by their ends (--deep decodes them)"
-    mended += show(tool, leftovers(all_files(tool.workspace), tool.workspace))
-    tool.log(str(Finding("pictures", f"{workspace.picture_count} looked at: {depth}")))
-    mended += show(tool, probe.findings())
+    check = WorkspaceCheck(tool, changed_bundle=bool(bundle.mend))
+    mended += show(tool, [Finding("workspace", str(tool.workspace)), *check.findings()])
+    mended += show(tool, leftovers(tool.workspace))
+    tool.log(str(Finding("files", f"{check.file_count} looked at, compared with their recorded SHA-256")))
+    mended += show(tool, imports.findings())
     if mended:
         raise UserError(f"{mended} lines above have a command that mends them; give them from top to bottom.")
 
@@ -71,8 +67,7 @@ def check_installation() -> None:
     """Leave with what is wrong if not even the options can be read."""
     if all(find_spec(name) for name in NEEDED_HERE):
         return
-    wanted = machine.required(machine.REQUIREMENTS.read_text(encoding="utf-8"))
-    for finding in (machine.python(), machine.packages(wanted)):
+    for finding in (machine.python(), machine.packages(machine.required())):
         print(finding)
     sys.exit(EXIT_FORESEEN)
 

@@ -35,6 +35,7 @@ REMOVED_FLAGS = {
     "--checkpoint-s": "write --save-seconds",
     "--restart": "write --force",
     "--realism-weight": "the term that it weighed made v2 worse (RESULTS.md), so v2 has it no longer",
+    "--deep": "check_setup compares every recorded file with its SHA-256, which finds more",
 }
 
 OptionsT = TypeVar("OptionsT", bound="ToolOptions")

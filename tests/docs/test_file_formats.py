@@ -30,15 +30,13 @@ READERS = {
     "np.load": {"scripts/pipeline/files.py"},
     "pd.read_csv": {"scripts/pipeline/tables.py"},
     "csv.reader": {"scripts/pipeline/journal.py"},
-    # Its own log; the check of the set-up, which must work where pandas is broken.
-    "csv.DictReader": {"scripts/stages/training.py", "scripts/stages/checking/stages.py"},
+    "csv.DictReader": {"scripts/stages/training.py"},  # its own log
     "json.load": set(),
-    # Metadata of weights; a row of a journal whose checksum was compared; what its own child process says.
+    # Metadata of weights; a row of a journal whose checksum was compared.
     "json.loads": {
         "scripts/pipeline/files.py",
         "stylegan/weights_file.py",
         "scripts/stages/aligning.py",
-        "scripts/stages/checking/machine.py",
     },
     "tomllib.loads": {"scripts/pipeline/options.py"},
     "pickle.load": set(),

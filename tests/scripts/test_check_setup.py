@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -13,13 +14,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from scripts import check_setup
 from scripts.pipeline import REPOSITORY, UserError, records, run_tool
 from scripts.pipeline.locks import holder, locked
-from scripts.stages.checking import machine, pictures
-from scripts.stages.checking.findings import Finding
+from scripts.stages.checking import machine
+from scripts.stages.checking.finding import Finding
 from tests.processes import run
 
 SCRIPTS = REPOSITORY / "scripts"
@@ -50,13 +50,13 @@ def workspace(made: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable[..., tuple[int, str]]:
-    """Function that checks a workspace: exit code and screen. The probe of imports has its own test."""
+    """Function that checks a workspace: exit code and screen. The imports have a test of their own."""
 
-    class NoProbe:
+    class NoImports:
         def findings(self) -> list[Finding]:
             return []
 
-    monkeypatch.setattr(machine, "Probe", NoProbe)
+    monkeypatch.setattr(machine, "Imports", NoImports)
     monkeypatch.setattr(machine, "bundled_weights", lambda: Finding("bundled weights", "not looked at"))
 
     def call(workspace: Path, *words: str) -> tuple[int, str]:
@@ -89,10 +89,10 @@ def snapshot(workspace: Path) -> dict[str, int]:
 
 def test_a_whole_workspace_is_ok_and_stays_as_it_is(check: Callable, workspace: Path) -> None:
     before = snapshot(workspace)
-    code, screen = check(workspace, "--deep")
+    code, screen = check(workspace)
     assert code == 0 and commands(screen) == []
     assert f"images: {COUNT} done" in screen and "09_evaluate" in screen
-    assert f"{COUNT} looked at: decoded" in screen
+    assert re.search(r"ok +files +\d\d looked at", screen)
     assert snapshot(workspace) == before
 
 
@@ -107,6 +107,8 @@ def test_the_named_commands_mend_what_is_broken(check: Callable, workspace: Path
     picture.write_bytes(picture.read_bytes()[:500])
     (workspace / PICTURES / "000005.jpg").unlink()
     (workspace / PICTURES / "000006.jpg").write_bytes(b"")
+    table = workspace / "stylegan/candidates.csv"
+    table.write_text(table.read_text().replace("\n3,", "\n"))
     weights = workspace / "judge/oracle.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"!")
     (workspace / PICTURES / ".tmp-999999999-000007.jpg").write_bytes(b"half")
@@ -114,10 +116,14 @@ def test_the_named_commands_mend_what_is_broken(check: Callable, workspace: Path
     assert code == 5
     assert [Path(command.split()[1]).stem for command in commands(screen)[:2]] == list(FIRST_STAGES)
     assert f"--count {COUNT} --force" in commands(screen)[1]
-    for text in ("1 pictures damaged", "000003.jpg", "1 pictures missing", "1 pictures empty"):
+    for text in (
+        f"{PICTURES}/000003.jpg, 000006.jpg (2 files) are not what the stage wrote",
+        f"1 files of {PICTURES} vanished",
+        "stylegan/candidates.csv is not what the stage wrote",
+        "judge/oracle.safetensors is not what the stage wrote",
+        "1 half-written files of 1 dead runs",
+    ):
         assert text in screen
-    assert "judge/oracle.safetensors is not what the stage wrote" in screen
-    assert "1 half-written files of 1 dead runs" in screen
     mend(screen, workspace)
     assert check(workspace)[0] == 0
 
@@ -188,7 +194,7 @@ def test_what_the_script_would_refuse_is_not_proposed(
 
     module = importlib.import_module(f"scripts.{FIRST_STAGES[1]}")
     monkeypatch.setattr(module, "SPEC", replace(module.SPEC, check=refuse))
-    (workspace / PICTURES / "000005.jpg").unlink()
+    (workspace / PICTURES / "000005.jpg").write_bytes(b"")
     mending = " Give fewer:\n    python x.py --count 3"
     code, screen = check(workspace)
     assert code == 5 and f"it would refuse to begin again: {COUNT} are too many" in screen
@@ -234,22 +240,6 @@ def test_the_folder_that_is_to_be_made_must_be_writable(
     assert f"such as {tmp_path}:" in machine.writing(new, new / "logs").text
 
 
-def test_a_broken_table_is_made_again(check: Callable, workspace: Path) -> None:
-    table = workspace / "stylegan/candidates.csv"
-    table.write_text(table.read_text().replace("\n3,", "\n"))
-    code, screen = check(workspace)
-    assert code == 5 and "stylegan/candidates.csv is no readable table" in screen
-    assert commands(screen)[0].endswith("--force")
-
-
-@pytest.mark.parametrize("named", ["../../etc/passwd", "stylegan/notes.txt", ""])
-def test_a_table_that_names_no_picture(check: Callable, workspace: Path, named: str) -> None:
-    table = workspace / "stylegan/candidates.csv"
-    table.write_text(table.read_text().replace("stylegan/synthesize_results/000003.jpg", named))
-    code, screen = check(workspace)
-    assert code == 5 and f"it names {named!r}, which is no picture" in screen
-
-
 def test_files_that_vanish_and_a_bundle_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "BUNDLES", ("data/none",))
     assert machine.bundled_weights().text.startswith("0 files")
@@ -259,62 +249,38 @@ def test_files_that_vanish_and_a_bundle_that_is_gone(tmp_path: Path, monkeypatch
     assert machine.disk(tmp_path, 5 / machine.GIB).text.endswith("takes 0.0 more")
 
 
-def test_records_of_earlier_versions(check: Callable, workspace: Path) -> None:
-    record = records.read(workspace, "01_generate_candidates")
-    for name in ("sha256", "attempts", "counts", "seeds", "processor"):
-        del record[name]
-    records.write(workspace, "01_generate_candidates", record)
-    code, screen = check(workspace)
-    assert code == 0 and "of an earlier version, without hashes" in screen
-
-
-@pytest.mark.parametrize(
-    ("change", "found"),
-    [(lambda data: data[:-10], "damaged"), (lambda data: b"", "empty"), (lambda data: b"GIF89a", "damaged")],
-)
-@pytest.mark.parametrize("name", ["a.png", "a.jpeg", "A.JPG"])
-def test_a_picture_is_judged_by_its_ends(tmp_path: Path, change: Callable, found: str, name: str) -> None:
-    path = tmp_path / name
-    Image.effect_noise((32, 32), 9).save(path)
-    assert pictures.trouble(path, deep=True) == ""
-    data = path.read_bytes()
-    path.write_bytes(change(data))
-    assert pictures.trouble(path, deep=False) == found
-    if path.suffix != ".png":  # a JPEG has no checksum
-        return
-    middle = bytearray(data)
-    middle[len(middle) // 2] ^= 255
-    path.write_bytes(middle)
-    assert (pictures.trouble(path, deep=False), pictures.trouble(path, deep=True)) == ("", "damaged")
-    assert pictures.trouble(tmp_path / "none.png", deep=False) == "missing"
-
-
-def test_requirements_of_this_python() -> None:
+def test_requirements_of_this_python(tmp_path: Path) -> None:
     version = ".".join(map(str, sys.version_info[:2]))
     text = f'a==1.0\nb==2.0; python_version >= "{version}"\nb==1.0; python_version < "{version}"\n# c==1\n'
-    assert machine.required(text) == {"a": "1.0", "b": "2.0"}
-    assert machine.required(machine.REQUIREMENTS.read_text())["torch"]
+    (tmp_path / "requirements.txt").write_text(text)
+    assert machine.required(tmp_path / "requirements.txt") == {"a": "1.0", "b": "2.0"}
+    assert machine.required()["torch"]
 
 
-def test_version_conflicts_name_the_command() -> None:
+def test_missing_and_other_packages_name_the_command() -> None:
     assert machine.packages({}).mend == ""
     found = machine.packages({"numpy": "0.1", "surely-not-installed": "1"})
-    assert "numpy" in found.text and "instead of 0.1" in found.text
-    assert "missing: surely-not-installed" in found.text
+    assert re.search(r"missing: surely-not-installed; numpy \S+ instead of 0.1", found.text)
     assert "-m pip install -r" in found.mend
 
 
-def test_the_probe_names_what_cannot_be_imported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A module that raises, and one that takes the interpreter with it."""
-    (tmp_path / "sklearn.py").write_text("raise ImportError('libgomp.so.1: cannot open shared object file')")
-    (tmp_path / "torch.py").write_text("import os; os.abort()")
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("raise ImportError('libgomp.so.1: cannot open shared object file')", "libgomp.so.1"),
+        ("import os; os.abort()", "sklearn cannot be imported: "),  # takes the interpreter with it
+    ],
+)
+def test_a_package_that_cannot_be_imported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str, reason: str
+) -> None:
+    (tmp_path / "sklearn.py").write_text(code)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(machine, "MODULES", ("json", "sklearn", "torch", "safetensors"))
-    (found,) = machine.Probe().findings()
-    assert "libgomp.so.1" in found.text and "torch cannot be imported" in found.text
-    pinned = machine.required(machine.REQUIREMENTS.read_text())
-    wanted = f"scikit-learn=={pinned['scikit-learn']} torch=={pinned['torch']}"
-    assert found.mend.endswith(f"--force-reinstall --no-deps {wanted}")
+    monkeypatch.setattr(machine, "MODULES", {"json": "json", "sklearn": "scikit-learn", "torch": "torch"})
+    (found,) = machine.Imports().findings()
+    assert reason in found.text
+    pinned = machine.required()["scikit-learn"]
+    assert found.mend.endswith(f"--force-reinstall --no-deps scikit-learn=={pinned}")
 
 
 def test_memory_and_disk(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ Only the standard library is imported here: a broken installation is what this i
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -19,26 +18,38 @@ from pathlib import Path
 from scripts import new_environment
 from scripts.pipeline.console import python_command
 from scripts.pipeline.options import REPOSITORY
-from scripts.stages.checking.findings import Finding
+from scripts.stages.checking.finding import Finding
 
 REQUIREMENTS = REPOSITORY / "requirements.txt"
 BUNDLES = ("data/embedded", "data/photographs")
 OLDEST, NEWEST = (3, 10), (3, 13)
 GIB = 2**30
 NEEDED = os.R_OK | os.W_OK | os.X_OK
-PROBE_TIMEOUT_S = 120
-MODULES = (
-    "numpy",
-    "PIL",
-    "pandas",
-    "sklearn",
-    "cv2",
-    "safetensors",
-    "torch",
-    "torchvision",
-    "facenet_pytorch",
-    "onnxruntime",
-)
+IMPORT_TIMEOUT_S = 120
+MODULES = {  # module -> its package
+    "numpy": "numpy",
+    "PIL": "pillow",
+    "pandas": "pandas",
+    "sklearn": "scikit-learn",
+    "cv2": "opencv-python-headless",
+    "safetensors": "safetensors",
+    "torch": "torch",
+    "torchvision": "torchvision",
+    "facenet_pytorch": "facenet-pytorch",
+    "onnxruntime": "onnxruntime",
+}
+IMPORT_ALL = """
+import importlib, os, sys
+for name in sys.argv[1:]:
+    print(name, flush=True)
+    importlib.import_module(name)
+torch = sys.modules["torch"]
+if torch.cuda.is_available():
+    names = ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
+    print(f"CUDA {torch.version.cuda}: {names}")
+else:
+    print(f"CPU, {torch.get_num_threads()} threads of {os.cpu_count()} cores; torch sees no GPU")
+"""
 REQUIREMENT = re.compile(
     r'(?P<name>[\w-]+)==(?P<version>[\w.]+)(; *python_version *(?P<sign><|>=) *"(?P<limit>[\d.]+)")?$'
 )
@@ -52,10 +63,10 @@ def python() -> Finding:
     return Finding("Python", f"{version}; the packages need 3.10 to 3.13", new_environment())
 
 
-def required(text: str) -> dict[str, str]:
-    """Package -> version that ``requirements.txt`` asks of this Python."""
+def required(requirements: Path = REQUIREMENTS) -> dict[str, str]:
+    """Package -> version that a file asks of this Python."""
     wanted = {}
-    for line in text.splitlines():
+    for line in requirements.read_text(encoding="utf-8").splitlines():
         found = REQUIREMENT.match(line.partition("#")[0].strip())
         if found is None:
             continue
@@ -68,7 +79,7 @@ def required(text: str) -> dict[str, str]:
 
 def packages(wanted: dict[str, str]) -> Finding:
     """Installed versions against the required ones, without importing anything."""
-    missing, other = [], []
+    missing, texts = [], []
     for name, version in wanted.items():
         try:
             installed = metadata.version(name)
@@ -76,30 +87,23 @@ def packages(wanted: dict[str, str]) -> Finding:
             missing.append(name)
             continue
         if installed.partition("+")[0] != version:  # torch names its build after a plus
-            other.append(f"{name} {installed} instead of {version}")
-    if not missing and not other:
+            texts.append(f"{name} {installed} instead of {version}")
+    if missing:
+        texts.insert(0, f"missing: {', '.join(missing)}")
+    if not texts:
         return Finding("packages", f"{len(wanted)}, as in requirements.txt")
-    texts = [f"missing: {', '.join(missing)}"] if missing else []
     mend = f"{python_command()} -m pip install -r {shlex.quote(str(REQUIREMENTS))}"
     if sys.prefix == sys.base_prefix:  # the system's own Python, which mostly refuses packages
         mend = new_environment()
-    return Finding("packages", "; ".join([*texts, *other]), mend)
+    return Finding("packages", "; ".join(texts), mend)
 
 
-def _is_installed(name: str) -> bool:
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
-
-
-class Probe:
+class Imports:
     """A process that imports the packages: one that breaks the interpreter does not break this one."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", str(Path(__file__).with_name("probe.py")), *MODULES],
+            [sys.executable, "-W", "ignore", "-c", IMPORT_ALL, *MODULES],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -108,26 +112,18 @@ class Probe:
     def findings(self) -> list[Finding]:
         """Whether every package can be imported, and what torch computes on."""
         try:
-            output, errors = self._process.communicate(timeout=PROBE_TIMEOUT_S)
+            output, errors = self._process.communicate(timeout=IMPORT_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             output, errors = self._process.communicate()
-        lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-        broken = {line["module"]: line["error"] for line in lines if line.get("error")}
-        finished = {line["module"] for line in lines if "error" in line}
-        if self._process.returncode != 0:
-            unfinished = next((name for name in MODULES if name not in finished), "torch")
-            reason = (errors.strip().splitlines() or [f"exit code {self._process.returncode}"])[-1]
-            broken[unfinished] = reason
-        if broken:
-            names = {"PIL": "pillow", "sklearn": "scikit-learn", "cv2": "opencv-python-headless"}
-            pinned = required(REQUIREMENTS.read_text(encoding="utf-8"))
-            found = [names.get(module, module.replace("_", "-")) for module in broken]
-            again = [f"{name}=={pinned[name]}" for name in found if name in pinned]
-            text = "; ".join(f"{module} cannot be imported: {error}" for module, error in broken.items())
-            words = f"-m pip install --force-reinstall --no-deps {' '.join(again)}"
-            return [Finding("imports", text, f"{python_command()} {words}")]
-        return [Finding("imports", f"{len(finished)} packages work"), Finding("device", lines[-1]["device"])]
+        last = (output.splitlines() or ["python"])[-1]
+        if self._process.returncode == 0:
+            return [Finding("imports", f"{len(MODULES)} packages work"), Finding("device", last)]
+        reason = (errors.strip().splitlines() or [f"exit code {self._process.returncode}"])[-1]
+        package = MODULES.get(last, last)
+        pinned = f"{package}=={required().get(package, '')}".removesuffix("==")
+        mend = f"{python_command()} -m pip install --force-reinstall --no-deps {pinned}"
+        return [Finding("imports", f"{last} cannot be imported: {reason}", mend)]
 
 
 def memory(needed_gib: float) -> Finding:
@@ -147,12 +143,18 @@ def disk(workspace: Path, needed_gib: float) -> Finding:
     """Free disk space against what the preset takes beside what the workspace has already."""
     place = next(folder for folder in (workspace, *workspace.parents) if folder.exists())
     free = shutil.disk_usage(place).free
-    used = sum(map(_size, workspace.rglob("*")))
-    left = max(0.0, needed_gib * GIB - used)
+    left = max(0.0, needed_gib * GIB - sum(map(_size, workspace.rglob("*"))))
     text = f"{free / GIB:.1f} GiB free, the preset takes {left / GIB:.1f} more"
-    return Finding(
-        "disk", text, "" if free >= left else f"df -h {shlex.quote(str(place))}    # and free some"
-    )
+    mend = "" if free >= left else f"df -h {shlex.quote(str(place))}    # and free some"
+    return Finding("disk", text, mend)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 for a folder, and for what a run has removed meanwhile."""
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except FileNotFoundError:
+        return 0
 
 
 def writing(workspace: Path, logs: Path) -> Finding:
@@ -181,30 +183,18 @@ def _folders(top: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _size(path: Path) -> int:
-    """Bytes of a file; 0 for a folder, and for what a run has removed meanwhile."""
-    try:
-        return path.stat().st_size if path.is_file() else 0
-    except FileNotFoundError:
-        return 0
-
-
 def bundled_weights() -> Finding:
     """The files of the repository's bundle against the commit."""
-    command = ["git", "--no-optional-locks", "status", "--porcelain", "--untracked-files=no", "--"]
+    command = ["git", "--no-optional-locks", "status", "--porcelain", "--untracked-files=no", "--", *BUNDLES]
     count = sum(path.is_file() for folder in BUNDLES for path in (REPOSITORY / folder).glob("*"))
     try:
         found = subprocess.run(
-            [*command, *BUNDLES], cwd=REPOSITORY, capture_output=True, text=True, timeout=30, check=False
+            command, cwd=REPOSITORY, capture_output=True, text=True, timeout=30, check=True
         )
-    except (OSError, subprocess.TimeoutExpired):
-        found = None
-    if found is None or found.returncode != 0:
+    except (OSError, subprocess.SubprocessError):
         return Finding("bundled weights", f"{count} files, not compared: this is no git repository")
     changed = [line[3:] for line in found.stdout.splitlines()]
     if not changed:
         return Finding("bundled weights", f"{count} files in {' and '.join(BUNDLES)}, as committed")
-    names = shlex.join(changed)
-    return Finding(
-        "bundled weights", f"changed or gone: {', '.join(changed)}", f"git checkout HEAD -- {names}"
-    )
+    text = f"changed or gone: {', '.join(changed)}"
+    return Finding("bundled weights", text, f"git checkout HEAD -- {shlex.join(changed)}")
