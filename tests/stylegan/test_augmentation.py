@@ -1,24 +1,11 @@
 """Augmentation: what it leaves alone, gradients through it, and the probability that adapts."""
 
-import copy
-from typing import Any
-
 import pytest
 import torch
 
 from stylegan.augmentation import Augmentation, augment, cutout, shift_and_flip
-from stylegan.batches import TrainingImages
 from stylegan.losses import r1_penalty
-from stylegan.phases import Phase, TrainingConfig
-from stylegan.training import StyleGANTrainer
 from tests.stylegan import tiny
-
-PHASE = Phase("adversarial", resolution=16, kimg=1, batch=4)
-
-
-def _config(**changes: Any) -> TrainingConfig:
-    values = {"precision": "float32", "r1_interval": 2, **changes}
-    return TrainingConfig((PHASE,), tiny.GENERATOR, tiny.DISCRIMINATOR, **values)
 
 
 def _images(count: int = 64) -> torch.Tensor:
@@ -71,7 +58,7 @@ def test_gradients_flow_twice() -> None:
 
 @pytest.mark.parametrize(("sign", "expected"), [(0.9, 0.5 + 0.04), (0.3, 0.5 - 0.04), (0.6, 0.5)])
 def test_the_adaptive_probability_moves_towards_the_target(sign: float, expected: float) -> None:
-    found = Augmentation(_config(augmentation="adaptive", augmentation_p=0.5, augmentation_kimg=1.6))
+    found = Augmentation(tiny.plan(augmentation="adaptive", augmentation_p=0.5, augmentation_kimg=1.6))
     for _ in range(4):
         found.update(sign, 16)
     assert found.p == pytest.approx(expected)
@@ -82,28 +69,14 @@ def test_the_adaptive_probability_moves_towards_the_target(sign: float, expected
 
 def test_only_an_adaptive_probability_adapts() -> None:
     for mode, p in (("fixed", 0.5), ("none", 0.0)):
-        found = Augmentation(_config(augmentation=mode, augmentation_p=0.5))
+        found = Augmentation(tiny.plan(augmentation=mode, augmentation_p=0.5))
         for _ in range(8):
             found.update(0.9, 16)
         assert found.p == p
 
 
-def test_a_resumed_training_has_the_same_probability_and_weights() -> None:
-    config = _config(augmentation="adaptive", augmentation_p=0.4, augmentation_kimg=0.1)
-    trainers = [StyleGANTrainer(config, TrainingImages(tiny.images()), torch.device("cpu")) for _ in range(3)]
-    through, first, second = trainers
-    probabilities = [through.step()["augment_p"] for _ in range(9)]
-    assert len(set(probabilities)) == 3
-    for _ in range(5):
-        first.step()
-    second.load_state_dict(copy.deepcopy(first.state_dict()))
-    assert [second.step()["augment_p"] for _ in range(4)] == probabilities[5:]
-    for name, value in through.generator.state_dict().items():
-        assert torch.equal(second.generator.state_dict()[name], value), name
-
-
 def test_bad_settings_are_explained() -> None:
     with pytest.raises(ValueError, match="augmentation must be none, fixed or adaptive"):
-        _config(augmentation="some")
+        tiny.plan(augmentation="some")
     with pytest.raises(ValueError, match="augmentation_p must be from 0 to 1"):
-        _config(augmentation="fixed", augmentation_p=2.0)
+        tiny.plan(augmentation="fixed", augmentation_p=2.0)

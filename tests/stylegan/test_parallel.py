@@ -7,34 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from stylegan.batches import TrainingImages
 from stylegan.layers import MinibatchStd
 from stylegan.parallel import Processes
-from stylegan.phases import Phase, TrainingConfig
-from stylegan.training import StyleGANTrainer
+from stylegan.phases import Phase
 from tests.process_groups import in_processes
 from tests.stylegan import tiny
 
 STEPS = {"adversarial": 1, "regression": 2}
 
 
-def _config(kind: str) -> TrainingConfig:
-    phase = Phase(kind, resolution=16, kimg=1, batch=12, style_mixing=0.5, anchor_start=1.0, lr_start=1e-4)
-    return TrainingConfig(
-        phases=(phase,),
-        generator=tiny.GENERATOR,
-        discriminator={**tiny.DISCRIMINATOR, "minibatch_std_group_size": 3},
-        precision="float32",
-        augmentation="adaptive",
-        augmentation_p=0.5,
-    )
-
-
 def _train(kind: str) -> dict[str, Any]:
     """What some steps leave behind: gradients, the average of w and the numbers of the last step."""
-    trainer = StyleGANTrainer(
-        _config(kind), TrainingImages(tiny.images(), tiny.latents()), torch.device("cpu")
-    )
+    phase = Phase(kind, resolution=16, kimg=1, batch=12, style_mixing=0.5, anchor_start=1.0, lr_start=1e-4)
+    augmented = {"augmentation": "adaptive", "augmentation_p": 0.5, "r1_interval": 8}
+    trainer = tiny.trainer(phase, paired=True, discriminator={"minibatch_std_group_size": 3}, **augmented)
     # A fresh generator's first features are constant: normalising them would blow rounding up.
     for _, network in trainer.networks():
         tiny.fill_with_known_weights(network).train()

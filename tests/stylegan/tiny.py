@@ -1,16 +1,23 @@
-"""Tiny networks and images shared by the tests of this package."""
+"""Tiny networks, images and trainings shared by the tests of this package."""
 
 import zlib
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 
+from stylegan.batches import TrainingImages
+from stylegan.checkpoint import Checkpoint
+from stylegan.phases import Architecture, Phase, TrainingConfig
 from stylegan.stylegan2_discriminator import StyleGAN2Discriminator
 from stylegan.stylegan2_generator import StyleGAN2Generator
 from stylegan.stylegan_discriminator import StyleGANDiscriminator
 from stylegan.stylegan_generator import StyleGANGenerator
+from stylegan.training import StyleGANTrainer
 
+CPU = torch.device("cpu")
 GENERATOR = {
     "resolution": 16,
     "z_space_dim": 8,
@@ -22,6 +29,7 @@ GENERATOR = {
 }
 DISCRIMINATOR = {"resolution": 16, "fmaps_base": 64, "fmaps_max": 8}
 STYLEGAN2_GENERATOR = {name: value for name, value in GENERATOR.items() if name != "mapping_fmaps"}
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def generator(**changes: object) -> StyleGANGenerator:
@@ -44,6 +52,12 @@ def stylegan2_discriminator(**changes: object) -> StyleGAN2Discriminator:
     return StyleGAN2Discriminator(**{**DISCRIMINATOR, **changes}).eval()
 
 
+NETWORKS = {
+    "stylegan": (generator, discriminator),
+    "stylegan2": (stylegan2_generator, stylegan2_discriminator),
+}
+
+
 def images(count: int = 20, size: int = 16) -> np.ndarray:
     """Smooth random pictures, uint8 [count,size,size,3]."""
     rng = np.random.default_rng(3)
@@ -55,7 +69,34 @@ def latents(count: int = 20, size: int = 5) -> np.ndarray:
     return np.random.default_rng(4).normal(size=(count, size)).astype(np.float32)
 
 
-def fill_with_known_weights(network: nn.Module, salt: str = "") -> nn.Module:
+def plan(
+    *phases: Phase,
+    architecture: Architecture = "stylegan",
+    size: int = 16,
+    generator: Mapping[str, Any] | None = None,
+    discriminator: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> TrainingConfig:
+    """A plan for networks of `size` px; `generator` and `discriminator` are changes of their arguments."""
+    arguments = STYLEGAN2_GENERATOR if architecture == "stylegan2" else GENERATOR
+    return TrainingConfig(
+        phases=phases or (Phase("adversarial", resolution=size, kimg=1, batch=4),),
+        generator={**arguments, "resolution": size, **(generator or {})},
+        discriminator={**DISCRIMINATOR, "resolution": size, **(discriminator or {})},
+        architecture=architecture,
+        **{"precision": "float32", "r1_interval": 2, **changes},
+    )
+
+
+def trainer(
+    *phases: Phase, start: Checkpoint | None = None, size: int = 16, paired: bool = False, **changes: Any
+) -> StyleGANTrainer:
+    """A training on `images`, with `latents` where they are paired; the other arguments as in `plan`."""
+    data = TrainingImages(images(size=size), latents() if paired else None)
+    return StyleGANTrainer(plan(*phases, size=size, **changes), data, CPU, start)
+
+
+def fill_with_known_weights(network: Network, salt: str = "") -> Network:
     """Give every entry the values that the golden files were made with; returns it in eval mode."""
     state = network.state_dict()
     for key, value in state.items():
