@@ -168,8 +168,8 @@ def align_photo(
         }
         status, reason = judge(options, row, face)
         if status == "ok":
-            name = PurePosixPath(source)
-            row["file"] = f"{FACES}/{name.with_name(short_name(name.name))}_{number}.png"
+            photograph = PurePosixPath(source)
+            row["file"] = f"{FACES}/{photograph.with_name(short_name(photograph.name))}_{number}.png"
             files.write(output / row["file"], aligned)
         rows.append(row | {"status": status, "reason": reason})
     return rows
