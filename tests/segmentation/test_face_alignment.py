@@ -86,17 +86,6 @@ def test_padding_reflects_blurs_and_leaves_the_picture_alone() -> None:
     assert aligned[:, :8].mean() == pytest.approx(image.mean(), abs=10)
 
 
-def test_all_sizes_show_the_same_frame() -> None:
-    noise = np.random.default_rng(2).normal(128, 900, (300, 300, 3))
-    image = np.clip(cv2.GaussianBlur(noise, (0, 0), 6), 0, 255).astype(np.uint8)
-    transform = turned(15, 0.8, 150 + 150j)
-    large, _ = cut_out(image, transform, 256)
-    for size in (128, 64):
-        small, _ = cut_out(image, transform, size)
-        reduced = cv2.resize(large, (size, size), interpolation=cv2.INTER_AREA)
-        assert np.abs(small.astype(int) - reduced).mean() < 1
-
-
 def test_sharpness_falls_with_blur_and_ignores_contrast_size_and_noise() -> None:
     texture = np.random.default_rng(1).normal(0, 1, (256, 256)).astype(np.float32)
     smooth = cv2.GaussianBlur(texture, (0, 0), 4)

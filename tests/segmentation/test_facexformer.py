@@ -95,13 +95,11 @@ def test_all_heads_and_only_the_asked_ones(tiny: FaceXFormer) -> None:
     images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         everything = tiny(images)
-        segmentation = tiny(images, tasks=("segmentation",))
-        pose = tiny(images, tasks=("headpose",))
+        some = tiny(images, tasks=("segmentation", "headpose"))
     assert everything["segmentation"].shape == (2, 11, 224, 224)
     assert {name: value.shape[1] for name, value in everything.items()} == TASKS
-    assert list(segmentation) == ["segmentation"]
-    assert torch.equal(segmentation["segmentation"], everything["segmentation"])
-    assert torch.equal(pose["headpose"], everything["headpose"])
+    assert set(some) == {"segmentation", "headpose"}
+    assert all(torch.equal(value, everything[name]) for name, value in some.items())
     with pytest.raises(ValueError, match="unknown task 'nose'"):
         tiny(images, tasks=("nose",))
 
