@@ -36,9 +36,7 @@ class Options(StageOptions):
     Readings of unchanged weights are kept in evaluation/measured, also under --force.
     """
 
-    versions: tuple[str, ...] = option(
-        (), help="base, v1_document, v1, v2, v3; none given: those in the workspace"
-    )
+    versions: tuple[str, ...] = option((), help="base, v1, v2, v3; none given: those in the workspace")
     latents: int = option(100, help="latents whose dials are swept (even: people are compared in pairs)")
     seed: int = option(SEEDS.start, help="latent n is made from the seed plus n")
     population: int = option(2000, help="latents for the shares of women and good quality, KID and diversity")
@@ -57,6 +55,11 @@ class Options(StageOptions):
         return min(self.protocol_latents, self.latents)
 
     def __post_init__(self) -> None:
+        if "v1_document" in self.versions:
+            raise ValueError(
+                "--versions: v1_document is no version any more. Evaluate v1 in a workspace whose "
+                "05 ran with --recipe document."
+            )
         for version in self.versions:
             if version not in FILES:
                 hint = nearest(version, FILES)

@@ -24,6 +24,7 @@ STAGES_FOLDER = "_stages"
 MANIFEST_NAME = "_stage.json"
 OUTPUTS_NAME = "outputs.json"
 CACHE_NAME = "sha256_cache.json"
+RETIRED = {"realism_weight": 0.0}  # options of earlier versions, where they changed nothing
 CLOCK_TICK_NS = 100_000_000  # far more than the smallest step of any file system's clock
 
 
@@ -206,7 +207,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         lines.append(f"version of the script: was {old.get('version')}, is {new.get('version')}")
     before, after = old.get("options", {}), new["options"]
     for name in {**before, **after}:
-        if before.get(name) != after.get(name):
+        is_retired = name in RETIRED and name not in after and before[name] == RETIRED[name]
+        if before.get(name) != after.get(name) and not is_retired:
             was, now = (_spell(options.get(name)) for options in (before, after))
             lines.append(f"--{name.replace('_', '-')}: was {was}, is {now}")
     before, after = old.get("inputs", {}), new["inputs"]

@@ -331,9 +331,9 @@ class StageRun(ToolRun):
                 files.remove(self.workspace / relative, kept)
 
     def _check_same(self, previous: dict[str, Any], depends_on: dict[str, Any]) -> None:
-        if previous["fingerprint"] == records.fingerprint(depends_on):
-            return
         lines = records.differences(previous.get("depends_on", {}), depends_on)
+        if not lines:
+            return
         was = previous.get("options", {}).get("quality", {}).get("value", "quick")
         if was != self.tool.options.quality:
             lines.insert(0, f'--quality: was "{was}", is "{self.tool.options.quality}"')

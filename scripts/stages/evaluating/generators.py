@@ -8,10 +8,7 @@ from torch import Tensor
 from scripts.pipeline import Stage, UserError
 from scripts.stages import networks, scores
 from scripts.stages.candidate_latents import load_latents
-from scripts.stages.evaluating.versions import HOW_TO_MAKE_V1_DOCUMENT, V1_DOCUMENT
-from stylegan.checkpoint import CheckpointError
 from stylegan_modified.baselines import DirectionGenerator, fit_baseline
-from stylegan_modified.generator_files import load_conditioned
 from stylegan_modified.stylegan_generator import ConditionedGenerator
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
 
@@ -41,12 +38,7 @@ class DialledGenerator:
 
 def load_version(stage: Stage, version: str) -> Dialled:
     """The generator of a version, in eval mode on the stage's device."""
-    if version == "base":
-        return linear_dials(stage)
-    if version != "v1_document":
-        return networks.load_generator(stage, version)
-    with stage.foreseen(CheckpointError, OSError, mend=HOW_TO_MAKE_V1_DOCUMENT):
-        return load_conditioned(stage.workspace / V1_DOCUMENT).to(stage.device)
+    return linear_dials(stage) if version == "base" else networks.load_generator(stage, version)
 
 
 def linear_dials(stage: Stage) -> DirectionGenerator:

@@ -15,16 +15,10 @@ ENCODED_PER_EDITED = 8  # given pictures that are only encoded, to learn what z 
 CANDIDATES_PER_GIVEN = 20
 SMALLEST_SEARCH = 1000
 
-V1_DOCUMENT = "stylegan_modified/stylegan_gen_fine_tuned_v1_document.pth"
-HOW_TO_MAKE_V1_DOCUMENT = (
-    f"Train it with 05_fine_tune_v1 --recipe document in a workspace of its own, and copy its "
-    f"{workspace.FINE_TUNED['v1']} to {V1_DOCUMENT} of this one."
-)
 # Only generators with dials need it: those of the document's recipe, and published ones, have none.
 CNN_INPUT = replace(workspace.PROPERTY_CNN_INPUT, optional=True)
 FILES = {
     "base": (workspace.GENERATOR_INPUT, workspace.LATENTS_INPUT),
-    "v1_document": (Input(V1_DOCUMENT, note=HOW_TO_MAKE_V1_DOCUMENT),),
     "v1": (workspace.GENERATORS["v1"],),
     "v2": (workspace.GENERATORS["v2"], CNN_INPUT),
     "v3": (
