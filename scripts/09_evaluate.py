@@ -19,6 +19,7 @@ from scripts.stages.evaluating.versions import (
     needed_inputs,
 )
 from scripts.stages.workspace import (
+    DIALS,
     EDITING_SHEET,
     EVALUATION,
     EVALUATION_TABLE,
@@ -96,7 +97,7 @@ SPEC = StageSpec(
     name="09_evaluate",
     inputs=lambda options: needed_inputs(options.versions),
     outputs=(EVALUATION, EVALUATION_TABLE, EVALUATION_TEXT, RESPONSE),
-    clears=tuple(path.format(version) for path in (STRIPS, EDITING_SHEET) for version in FILES),
+    clears=tuple(path.format(version) for path in (STRIPS, DIALS, EDITING_SHEET) for version in FILES),
     check=check,
     several_processes=True,
     version=2,

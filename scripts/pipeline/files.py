@@ -107,16 +107,11 @@ def write(path: Path, value: Any, **options: Any) -> None:
 
 
 def _save_picture(path: Path, value: Any, options: dict[str, Any]) -> None:
-    from PIL import Image, PngImagePlugin
+    from PIL import Image
 
     picture = value if isinstance(value, Image.Image) else Image.fromarray(value)
     if path.suffix.lower() in {".jpg", ".jpeg"}:
         options.setdefault("quality", 95)
-    elif path.suffix.lower() == ".png" and "pnginfo" not in options:
-        options["pnginfo"] = PngImagePlugin.PngInfo()
-        for name, text in picture.info.items():
-            if isinstance(name, str) and isinstance(text, str):
-                options["pnginfo"].add_text(name, text)
     picture.save(path, **options)
 
 

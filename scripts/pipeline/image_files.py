@@ -66,11 +66,6 @@ def read_label_map(path: Path, sha256: str = "") -> np.ndarray:
     return _decode(path, sha256, np.array)
 
 
-def picture_text(path: Path, key: str) -> str:
-    """A text that a PNG carries; empty if it has none of this name. Errors as `read_image`."""
-    return _decode(path, "", lambda picture: str(picture.info.get(key, "")))
-
-
 def image_size(path: Path) -> tuple[int, int]:
     """Width and height in pixels, from the header alone. Errors as `read_image`."""
     return _decode(path, "", lambda picture: picture.size)

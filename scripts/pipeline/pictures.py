@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from scripts.pipeline import files
-from scripts.pipeline.image_files import ImageFileError, picture_text, read_image
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +16,6 @@ INK = (30, 30, 30)
 GAP_PX = 2
 FONT_SIZE_PX = 12
 CHARACTER_PX = 7  # width of an average letter
-GRID_TEXT = "Grid"  # the text in a PNG that says where its pictures are
 
 
 def contact_sheet(
@@ -75,7 +69,7 @@ def labelled_grid(
         title: text above the whole.
 
     Returns:
-        RGB picture; as PNG it says where its pictures are, for `read_grid`.
+        RGB picture.
     """
     if len(images) != len(row_labels) or any(len(row) != len(column_labels) for row in images):
         raise ValueError("the grid's rows and columns need one label each")
@@ -97,24 +91,7 @@ def labelled_grid(
         grid.paste(side, (0, y + (height - side.height) // 2))
         for column, picture in enumerate(rows[row]):
             grid.paste(picture, (left + column * step_x, y))
-    cells = {"left": left, "top": top, "width": width, "height": height, "step_x": step_x, "step_y": step_y}
-    grid.info[GRID_TEXT] = json.dumps({**cells, "rows": len(images), "columns": len(column_labels)})
     return grid
-
-
-def read_grid(path: Path) -> list[list[np.ndarray]]:
-    """The pictures of a stored `labelled_grid`, row after row, uint8 [H, W, 3] each.
-
-    Raises:
-        ImageFileError: it cannot be read, or does not say where its pictures are.
-    """
-    grid, text = read_image(path), picture_text(path, GRID_TEXT)
-    if not text:
-        raise ImageFileError("it does not say where its pictures are, as sheets of today do")
-    cell = files.parse_json(text)
-    xs = [cell["left"] + column * cell["step_x"] for column in range(cell["columns"])]
-    ys = [cell["top"] + row * cell["step_y"] for row in range(cell["rows"])]
-    return [[grid[y : y + cell["height"], x : x + cell["width"]] for x in xs] for y in ys]
 
 
 def _blank(width: int, height: int) -> Image.Image:

@@ -94,7 +94,8 @@ EVALUATION = "evaluation/results.json"
 EVALUATION_TABLE = "evaluation/results.csv"
 EVALUATION_TEXT = "evaluation/results.md"
 RESPONSE = "evaluation/response.png"
-STRIPS = "evaluation/strips_{}.png"  # of a version
+STRIPS = "evaluation/strips_{}.png"  # of a version, several people
+DIALS = "evaluation/dials_{}.png"  # of a version, one person
 EDITING_SHEET = "evaluation/editing_{}.png"  # of a version
 
 GENERATOR_INPUT = Input(GENERATOR, made_by="00_fetch_weights")

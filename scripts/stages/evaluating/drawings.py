@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from scripts.pipeline.pictures import labelled_grid
-from segmentation.property_table import PROPERTY_NAMES
+from segmentation.property_table import PROPERTIES, PROPERTY_NAMES
 
 LEVEL_NAMES = ("5%", "25%", "50%", "75%", "95%")
 
@@ -45,6 +45,12 @@ def strips(images: np.ndarray, seed: int) -> Image.Image:
     columns = [f"{n}: {level}" for n in range(len(images)) for level in LEVEL_NAMES]
     title = f"latents {seed} + n: percentile of the training scores"
     return labelled_grid(rows, PROPERTY_NAMES, columns, max(1, 96 // images.shape[3]), title)
+
+
+def dials(person: np.ndarray) -> Image.Image:
+    """One person: a row per property, turned from low to high; uint8 [7, 5, H, W, 3]."""
+    sides = [f"{prop.name}: {prop.low} to {prop.high}" for prop in PROPERTIES]
+    return labelled_grid([list(row) for row in person], sides, LEVEL_NAMES, max(1, 96 // person.shape[2]))
 
 
 def editing_sheet(given: np.ndarray, copies: np.ndarray, edits: np.ndarray) -> Image.Image:

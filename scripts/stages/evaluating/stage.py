@@ -9,7 +9,7 @@ from typing import Any
 from scripts.pipeline import MissingInputError, Stage, UserError, files
 from scripts.stages import scores
 from scripts.stages.evaluating import goals
-from scripts.stages.evaluating.drawings import editing_sheet, response_figure, strips
+from scripts.stages.evaluating.drawings import dials, editing_sheet, response_figure, strips
 from scripts.stages.evaluating.generators import UnfittedBaseError, linear_dials
 from scripts.stages.evaluating.judges import Judges
 from scripts.stages.evaluating.readings import Requests, VersionReadings
@@ -18,6 +18,7 @@ from scripts.stages.evaluating.versions import ENCODED_PER_EDITED, FILES, FIRST_
 from scripts.stages.fast_memory import keep_freed_memory
 from scripts.stages.networks import recorded_segmentation
 from scripts.stages.workspace import (
+    DIALS,
     EDITING_SHEET,
     EVALUATION,
     EVALUATION_TABLE,
@@ -105,6 +106,7 @@ def evaluate_version(stage: Stage, options: Any, readings: VersionReadings) -> d
         stage.log(f"the judge cannot read a single picture of {readings.version} in full; see its strips")
     people = readings.sweep_pictures(range(STRIP_PEOPLE))
     stage.write(STRIPS.format(readings.version), strips(people, options.seed))
+    stage.write(DIALS.format(readings.version), dials(people[0]))
     if "editing" in read:
         shown = readings.editing.pictures(range(min(EDITING_ROWS, options.editing_pictures)))
         stage.write(EDITING_SHEET.format(readings.version), editing_sheet(*shown))

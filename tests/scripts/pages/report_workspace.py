@@ -9,7 +9,8 @@ import pandas as pd
 
 from scripts.pipeline import files, records
 from scripts.pipeline.options import plain_value
-from scripts.pipeline.pictures import contact_sheet, labelled_grid
+from scripts.pipeline.pictures import contact_sheet
+from scripts.stages.workspace import DIALS, PREVIEWS, STRIPS
 from segmentation.property_table import PROPERTY_NAMES
 
 SIZE = 64
@@ -108,23 +109,11 @@ def make_workspace(workspace: Path) -> Path:
     left_out = {"left_out": {"v3": "it has no encoder."}}
     files.write(workspace / "evaluation/results.json", results | left_out)
     for version in results:
-        draw_strips(workspace / f"evaluation/strips_{version}.png")
+        files.write(workspace / STRIPS.format(version), contact_sheet([picture(1)] * 24, columns=12))
+    files.write(workspace / DIALS.format("v1"), np.vstack([picture(2), picture(3)]))
     files.write(workspace / "stylegan/candidates_sheet.png", contact_sheet([picture(1)] * 24, columns=12))
     for step in (0, 20, 100):
-        columns = [""] * (3 * len(PROPERTY_NAMES))
-        rows = [[picture(step + n) for n in range(len(columns))]] * 4
-        preview = labelled_grid(rows, ["seed 0"] * 4, columns)
-        files.write(workspace / f"stylegan_modified/previews/v1_{step:06d}.png", preview)
+        files.write(workspace / f"{PREVIEWS}/v1_{step:06d}.png", picture(step))
     for name in STAGES:
         write_record(workspace, name)
     return workspace
-
-
-def draw_strips(path: Path) -> None:
-    """A sheet of strips; person n with property p at level k is filled with 40 n + 5 p + k."""
-    rows = [
-        [np.full((SIZE, SIZE, 3), 40 * n + 5 * p + k, np.uint8) for n in range(PEOPLE) for k in range(5)]
-        for p in range(len(PROPERTY_NAMES))
-    ]
-    columns = [""] * (5 * PEOPLE)
-    files.write(path, labelled_grid(rows, PROPERTY_NAMES, columns, title="latents"))
