@@ -58,8 +58,9 @@ def chosen_properties(options: Any) -> dict[str, float]:
     return {name: value for name in PROPERTY_NAMES if (value := getattr(options, name)) is not None}
 
 
-def chosen_sweeps(options: Any) -> tuple[str, ...]:
-    """The sweeps asked for, or those that the preset shows when nothing is asked for and there are dials."""
-    if options.version == "base":
-        return ()
-    return options.sweep or (() if chosen_properties(options) else options.show)
+def chosen_steps(options: Any) -> list[tuple[str, float]]:
+    """Dials to turn and where to: of the sweeps asked for, or of those that the preset shows when nothing is
+    asked for and there are dials.
+    """
+    shown = () if chosen_properties(options) or options.version == "base" else options.show
+    return [(name, value) for name, values in map(parse_sweep, options.sweep or shown) for value in values]

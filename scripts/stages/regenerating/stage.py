@@ -25,7 +25,7 @@ from scripts.stages.regenerating.regenerator import (
     check_files,
     exact,
 )
-from scripts.stages.regenerating.requests import chosen_properties, chosen_sweeps, parse_seeds, parse_sweep
+from scripts.stages.regenerating.requests import chosen_properties, chosen_steps, parse_seeds
 from scripts.stages.workspace import GENERATORS, REGENERATED, REGENERATED_TABLE, STATISTICS_INPUT
 from segmentation.property_table import PROPERTY_NAMES
 
@@ -91,7 +91,7 @@ def make_pictures(tool: Tool, options: Any) -> None:
         tool.log(f"  grid.png shows the first {len(shown_rows)} people")
     tool.log(f"  look at: {tool.workspace / folder / 'grid.png'}")
     if options.measure:
-        for name in {parse_sweep(text)[0] for text in chosen_sweeps(options)}:
+        for name in dict.fromkeys(name for name, _ in chosen_steps(options)):
             rows_of = table[table["label"].str.startswith(f"{name} ")]
             r = rows_of[f"{name}_requested"].corr(rows_of[f"{name}_measured"])
             tool.log(f"  {name}: requested against measured r {r:.3f} (n = {len(rows_of)} pictures)")
@@ -120,16 +120,14 @@ def far_requests(options: Any, percentiles: np.ndarray) -> list[str]:
     Args:
         percentiles: [7, P] of the training pictures, normalised; the first and the last are the ends.
     """
-    asked = {name: [value] for name, value in chosen_properties(options).items()}
-    for name, values in map(parse_sweep, chosen_sweeps(options)):
-        asked.setdefault(name, []).extend(values)
+    asked = [*chosen_properties(options).items(), *chosen_steps(options)]
     found = []
-    for name, row in zip(PROPERTY_NAMES, percentiles, strict=True):
-        low, high = float(row[0]), float(row[-1])
-        margin = (high - low) / 2
-        far = sorted({value for value in asked.get(name, ()) if not low - margin <= value <= high + margin})
+    for name, (low, *_, high) in zip(PROPERTY_NAMES, percentiles.tolist(), strict=True):
+        far = {value for dial, value in asked if dial == name and abs(value - (low + high) / 2) > high - low}
         if far:
-            found.append(f"{name} {', '.join(f'{value:g}' for value in far)} ({low:.2f} to {high:.2f})")
+            found.append(
+                f"{name} {', '.join(f'{value:g}' for value in sorted(far))} ({low:.2f} to {high:.2f})"
+            )
     return found
 
 
@@ -137,24 +135,21 @@ def list_cells(
     options: Any, people: Sequence[Person], median: np.ndarray
 ) -> tuple[list[list[Cell]], list[str]]:
     """Rows (people) of pictures to make, and the text above each column."""
-    chosen, sweeps = chosen_properties(options), chosen_sweeps(options)
+    chosen, steps = chosen_properties(options), chosen_steps(options)
     given = "".join(f"_{name}{spelled(value)}" for name, value in chosen.items())
-    settings: list[tuple[str, dict[str, float]]] = [("", {})]
-    if sweeps:
-        steps = [(name, value) for name, values in map(parse_sweep, sweeps) for value in values]
-        digits = enough_digits(steps)
-        settings = [(f"{name} {value:+.{digits}f}", {name: value}) for name, value in steps]
-    rows = []
-    for person in people:
-        own = person.own if isinstance(person, Photograph) else map(float, median)
-        base = dict(zip(PROPERTY_NAMES, own, strict=True)) | chosen
-        row = []
-        for label, swept in settings:
-            values = base | swept
-            request = Request(person, tuple(values[name] for name in PROPERTY_NAMES))
-            row.append(Cell(request, label, picture_name(options.version, person, given, label)))
-        rows.append(row)
-    return rows, [label for label, _ in settings]
+    digits = enough_digits(steps)
+    turned = {f"{name} {value:+.{digits}f}": {name: value} for name, value in steps} or {"": {}}
+
+    def cell(person: Person, label: str) -> Cell:
+        own = person.own if isinstance(person, Photograph) else median.tolist()
+        values = dict(zip(PROPERTY_NAMES, own, strict=True)) | chosen | turned[label]
+        return Cell(
+            Request(person, tuple(values.values())),
+            label,
+            picture_name(options.version, person, given, label),
+        )
+
+    return [[cell(person, label) for label in turned] for person in people], list(turned)
 
 
 def spelled(value: float) -> str:

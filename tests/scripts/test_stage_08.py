@@ -1,4 +1,4 @@
-"""`08_regenerate_images.py`: dials beyond the training pictures, and the generator that has none."""
+"""Stage 08: dials beyond the training pictures or of no use, names of pictures, and what the table keeps."""
 
 import importlib
 from pathlib import Path
@@ -6,13 +6,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from scripts.pages.explorer.explorer import ExploreError, Explorer
 from scripts.pipeline.options import resolve_options
-from scripts.stages.regenerating.stage import enough_digits, far_requests, spelled
+from scripts.stages.regenerating.stage import enough_digits, far_requests, spelled, with_earlier
+from segmentation.property_table import PROPERTY_NAMES
 from tests.scripts.pages.explore_workspace import make_tool, make_workspace, properties, run_command
+from tests.stylegan_modified import tiny
 
 NAME = "08_regenerate_images"
+FOLDER = "stylegan_modified/synthesize_results"
 stage = importlib.import_module(f"scripts.{NAME}")
 PERCENTILES = np.tile([-1.0, 0.0, 2.0], (7, 1))  # half the range is 1.5
 
@@ -24,8 +28,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def regenerate(workspace: Path, *words: object) -> int:
     """Make pictures in this process; exit code."""
-    command = f"python scripts/{NAME}.py --workspace {workspace} --device cpu --no-measure"
-    return run_command(command, *words)
+    words = ("--workspace", workspace, "--device", "cpu", "--no-measure", *words)
+    return run_command(f"python scripts/{NAME}.py", *words)
 
 
 @pytest.mark.parametrize(
@@ -82,11 +86,62 @@ def test_the_explorer_has_no_strip_of_the_base_generator(workspace: Path) -> Non
         ((0.0, 0.002, 0.004), ["+0.000", "+0.002", "+0.004"]),
     ],
 )
-def test_steps_of_a_sweep_have_names_of_their_own(sweep: tuple[float, ...], names: list[str]) -> None:
+def test_every_picture_has_a_name_of_its_own(sweep: tuple[float, ...], names: list[str]) -> None:
     digits = enough_digits([("mouth", value) for value in sweep])
     assert [f"{value:+.{digits}f}" for value in sweep] == names
+    assert [spelled(value) for value in (1.5, -0.0625, 0.001)] == ["+1.50", "-0.0625", "+0.001"]
 
 
-@pytest.mark.parametrize(("value", "text"), [(1.5, "+1.50"), (-0.0625, "-0.0625"), (0.001, "+0.001")])
-def test_a_dial_of_a_name_reads_back(value: float, text: str) -> None:
-    assert spelled(value) == text and float(text) == value
+def person(path: Path, shade: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (tiny.RESOLUTION, tiny.RESOLUTION), (shade, 90, 250 - shade)).save(path)
+    return path
+
+
+def table(workspace: Path) -> pd.DataFrame:
+    return pd.read_csv(workspace / FOLDER / "images.csv")
+
+
+def test_two_photographs_of_one_name_are_two_people(workspace: Path, tmp_path: Path) -> None:
+    made = []
+    for letter in "ab":
+        photograph = person(tmp_path / f"{letter}/IMG_1.png", 200 * (letter == "b"))
+        assert regenerate(workspace, "--from-image", photograph, "--mouth", "1") == 0
+        made.append(workspace / table(workspace)["file"][0])
+    assert table(workspace)["from_image"].eq("IMG_1.png").sum() == 2
+    assert not np.array_equal(Image.open(made[0]), Image.open(made[1]))
+    made[0].unlink()  # who is removed goes, people by seed come to the others
+    assert regenerate(workspace, "--seeds", "3-4", "--version", "v1", "--mouth", "1") == 0
+    kept = table(workspace)
+    assert all((workspace / name).is_file() for name in kept["file"])
+    assert kept["from_image"].dropna().tolist() == ["IMG_1.png"]
+    text = (workspace / FOLDER / "images.csv").read_text()
+    assert ",3," in text and ",4," in text  # seeds stay whole numbers
+
+
+def test_a_picture_that_is_made_again_has_one_row(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / name).touch()
+    earlier = pd.DataFrame({"file": ["f/a", "f/b", "f/gone"], "seed": [1, 2, 3], "mouth_measured": 0.5})
+    again = pd.DataFrame({"file": ["f/b", "f/c"], "seed": [2, 4]})
+    whole = with_earlier(again, earlier, tmp_path)
+    assert whole["file"].tolist() == ["f/b", "f/c", "f/a"]
+    assert whole["mouth_measured"].isna().tolist() == [True, True, False]
+
+
+def test_a_damaged_table_is_refused_before_pictures_are_made(workspace: Path, capsys) -> None:
+    path = workspace / FOLDER / "images.csv"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("nothing\n1\n")
+    assert regenerate(workspace, "--seeds", "77") == 5
+    assert "Move it away" in capsys.readouterr().err
+    assert not list(path.parent.glob("*77*"))
+    path.unlink()
+
+
+def test_names_of_photographs_of_any_length(workspace: Path, tmp_path: Path) -> None:
+    dials = [word for name in PROPERTY_NAMES for word in (f"--{name.replace('_', '-')}", "1")]
+    korean = person(tmp_path / ("\uac00" * 38 + "\u202f.png"), 40)
+    assert regenerate(workspace, "--from-image", korean, *dials, "--sweep", "background_mean=-1:1:2") == 0
+    assert all((workspace / name).is_file() for name in table(workspace)["file"].head(2))
+    assert table(workspace)["from_image"][0] == korean.name
