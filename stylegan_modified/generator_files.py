@@ -11,6 +11,9 @@ from stylegan_modified.property_cnn import PropertyCNN
 from stylegan_modified.stylegan_generator import ConditionedGenerator, build_conditioned_generator
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
 
+Dialled = DialGenerator | ConditionedGenerator
+"""(z, properties) -> {"image"}."""
+
 
 def load_conditioned(path: Path) -> ConditionedGenerator:
     """A generator that hears properties beside z, in eval mode: v1's, one of the document's recipe, or one of
@@ -28,7 +31,7 @@ def load_conditioned(path: Path) -> ConditionedGenerator:
     return build_conditioned_generator(checkpoint)
 
 
-def load_dialled(path: Path, load_reader: Callable[[], PropertyCNN]) -> DialGenerator | ConditionedGenerator:
+def load_dialled(path: Path, load_reader: Callable[[], PropertyCNN]) -> Dialled:
     """The generator of v2 or v3, in eval mode: with dials, or as `load_conditioned`.
 
     Args:

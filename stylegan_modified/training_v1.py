@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +33,8 @@ from stylegan_modified.recipes import V1Recipe
 from stylegan_modified.requests import draw_pairs
 from stylegan_modified.stylegan_discriminator import ConditionedDiscriminator
 from stylegan_modified.stylegan_generator import ConditionedGenerator
+
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 
 def generator_dense_parameters(
@@ -264,5 +267,5 @@ class ConditionedGANTrainer(FineTuner):
         return trained
 
 
-def _frozen_copy(network: nn.Module) -> nn.Module:
+def _frozen_copy(network: NetworkT) -> NetworkT:
     return copy.deepcopy(network).requires_grad_(False).eval()

@@ -109,15 +109,16 @@ class DialTrainer(FineTuner):
         person = self.model.person(self.pool.z[rows].to(self.device)).float().repeat(2)
         turned = self.model.turn(person, requested)
         image = turned["image"].float()
+        first, second = image.chunk(2)
         read = self.model.property_cnn(image).float()
         residual = self.model.dials.residual(person.w, turned["difference"]) / self.model.dials.w_std
         terms = {
             "property": (1.0, property_loss(read, requested)),
             "residual": (options.residual_weight, residual.square().mean()),
-            **self._same_elsewhere(*image.chunk(2), pairs.dial.to(self.device), maps),
+            **self._same_elsewhere(first, second, pairs.dial.to(self.device), maps),
         }
         if self.identity is not None:
-            terms["identity"] = (options.identity_weight, self._same_person(image, person))
+            terms["identity"] = (options.identity_weight, _same_person(self.identity, image, person))
         for index, network in enumerate(self.filters):
             terms[f"filter_{index}"] = (options.filter_weight, filter_loss(network(image).float()))
         loss = torch.stack([weight * value for weight, value in terms.values()]).sum()
@@ -140,21 +141,22 @@ class DialTrainer(FineTuner):
         background = maps == BACKGROUND
         background[:, :, maps.shape[2] // 2 :] = False
         background &= ~BACKGROUND_DIALS.to(dial.device)[dial, None, None, None]
-        hue = sum(hue_loss(first, second, region[:, 0], region[:, 1]) for region in (skin, background))
+        hues = [hue_loss(first, second, region[:, 0], region[:, 1]) for region in (skin, background)]
         return {
             "keep": (self.options.keep_weight, keep_loss(first, second, free)),
-            "hue": (self.options.hue_weight, hue),
+            "hue": (self.options.hue_weight, torch.stack(hues).sum()),
         }
-
-    def _same_person(self, image: Tensor, person: Person) -> Tensor:
-        """Distance of the embeddings of both pictures from each other and from the untouched person's."""
-        first, second = self.identity(image).float().chunk(2)
-        with torch.no_grad():
-            untouched = self.identity(person.image[: len(first)]).float()
-        return cosine_distance(first, second) + 0.5 * cosine_distance(first, untouched)
 
     @torch.no_grad()
     def averaged(self) -> DialGenerator:
         """The model with the running average of its dials in place (changes the model), in eval mode."""
         self.model.dials.load_state_dict(self.average.state_for(self.model.dials), strict=True)
         return self.model.eval()
+
+
+def _same_person(identity: nn.Module, image: Tensor, person: Person) -> Tensor:
+    """Distance of the embeddings of both pictures from each other and from the untouched person's."""
+    first, second = identity(image).float().chunk(2)
+    with torch.no_grad():
+        untouched = identity(person.image[: len(first)]).float()
+    return cosine_distance(first, second) + 0.5 * cosine_distance(first, untouched)

@@ -148,17 +148,17 @@ class ConditionalVAETrainer(FineTuner):
         with self.processes.joint_random_numbers(given.rows, given.batch):
             posterior = sample_posterior(mean[count:], log_variance[count:], rng)
         decoded = self.model(posterior, properties)["image"].float()
-        divergence = sum(
+        divergences = [
             share.weight * share.batch / total * kl_divergence(mean[part], log_variance[part])
             for share, part in ((known, slice(count)), (given, slice(count, None)))
-        )
+        ]
         terms = {
             "reconstruction": (
                 options.reconstruction_weight,
                 given.weight * multiscale_l1(decoded, pictures),
             ),
             "latent": (options.latent_weight, known.weight * self._latent_error(mean[:count], rows)),
-            "kl": (options.kl_weight, divergence),
+            "kl": (options.kl_weight, torch.stack(divergences).sum()),
         }
         if self.identity is not None:
             same = cosine_distance(self.identity(decoded).float(), self.identity(pictures).float())

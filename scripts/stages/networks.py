@@ -46,10 +46,9 @@ from stylegan.checkpoint import (
 )
 from stylegan.interface import Discriminator, Generator
 from stylegan.weights_file import WeightsFileError, read_torch
-from stylegan_modified.generator_files import load_conditioned, load_dialled
+from stylegan_modified.generator_files import Dialled, load_conditioned, load_dialled
 from stylegan_modified.property_cnn import PropertyCNN
 from stylegan_modified.stylegan_generator import ConditionedGenerator, build_conditioned_generator
-from stylegan_modified.stylegan_generator_v2 import DialGenerator
 from stylegan_modified.stylegan_generator_v3 import Encoder
 
 SEGMENTING = "03_segment_faces"
@@ -248,19 +247,26 @@ def load_torch_file(tool: Tool, relative: str, maker: str) -> dict[str, Any]:
         return content
 
 
-def load_generator(tool: Tool, version: str) -> ConditionedGenerator | DialGenerator:
+def load_generator(tool: Tool, version: str) -> Dialled:
     """The generator "base", "v1", "v2" or "v3", in eval mode on the device."""
     file = GENERATORS[version]
     path = file.locate(tool.workspace)
+    if version == "v1":
+        return load_v1(tool)
     tool.check_unchanged(file.path)
-    if version in ("base", "v1"):
+    if version == "base":
         with tool.foreseen(CheckpointError, OSError):
-            if version == "v1":
-                return load_conditioned(path).to(tool.device)
             return build_conditioned_generator(load_checkpoint(path)).to(tool.device)
-
     with tool.foreseen(ValueError, mend=tool.command(file.made_by, "--force")):
         return load_dialled(path, partial(load_property_cnn, tool)).to(tool.device)
+
+
+def load_v1(tool: Tool) -> ConditionedGenerator:
+    """The generator of v1, in eval mode on the device."""
+    file = GENERATORS["v1"]
+    tool.check_unchanged(file.path)
+    with tool.foreseen(CheckpointError, OSError):
+        return load_conditioned(file.locate(tool.workspace)).to(tool.device)
 
 
 def load_encoder(tool: Tool) -> tuple[Encoder, PropertyCNN]:

@@ -7,12 +7,13 @@ import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
-if TYPE_CHECKING:
-    import numpy as np
-    import torch
-    from torch import Tensor
+import numpy as np
+import torch
+from torch import Tensor
+
+from stylegan.rows import Rows
 
 FOLDER = "_stages"
 
@@ -39,8 +40,6 @@ class StoredRows:
         chosen: Tensor | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        import torch
-
         self._file, self._chosen, self.device = file, chosen, torch.device(device)
         self._row_bytes = math.prod(row_shape)
         count = os.fstat(file.fileno()).st_size // self._row_bytes if chosen is None else len(chosen)
@@ -55,8 +54,6 @@ class StoredRows:
         Raises:
             OSError: the file is shorter than it was.
         """
-        import torch
-
         found = torch.empty((len(numbers), *self.shape[1:]), dtype=torch.uint8)
         places = numbers.cpu() if self._chosen is None else self._chosen[numbers.cpu()]
         for row, place in zip(found.numpy(), places.tolist(), strict=True):
@@ -69,7 +66,7 @@ class StoredRows:
 class JoinedRows:
     """Two sets of rows of one shape, one after the other."""
 
-    def __init__(self, first: StoredRows, second: StoredRows) -> None:
+    def __init__(self, first: Rows, second: Rows) -> None:
         if first.shape[1:] != second.shape[1:]:
             raise ValueError(f"rows of shape {first.shape[1:]} cannot be joined with {second.shape[1:]}")
         self._first, self._second = first, second
@@ -80,8 +77,6 @@ class JoinedRows:
 
     def __getitem__(self, numbers: Tensor) -> Tensor:
         """Rows uint8 [B, ...] of numbers int64 [B]."""
-        import torch
-
         is_first = numbers < len(self._first)
         found = torch.empty((len(numbers), *self.shape[1:]), dtype=torch.uint8, device=self.device)
         found[is_first] = self._first[numbers[is_first]]

@@ -36,8 +36,11 @@ class Trainer(Protocol):
         finished: True after the last step.
     """
 
-    device: torch.device
-    processes: Processes
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def processes(self) -> Processes: ...
 
     @property
     def steps_done(self) -> int: ...

@@ -97,11 +97,12 @@ class TrainingEvents:
             self._write(Event(wall_time=time.time(), step=self._done + 1, **content))
 
     def _add(self, step: int, values: list[Summary.Value]) -> None:
-        if self._file is not None:
-            with self._trouble_told():
-                self._write(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
+        with self._trouble_told():
+            self._write(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
 
     def _write(self, event: Event) -> None:
+        if self._file is None:
+            return
         record = io.BytesIO()
         RecordWriter(record).write(event.SerializeToString())
         if self._file.write(record.getvalue()) < len(record.getvalue()):

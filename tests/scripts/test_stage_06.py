@@ -30,7 +30,7 @@ def test_both_pictures_of_a_person_of_v1_are_one_person() -> None:
 
 def test_the_dials_start_alike_whatever_was_drawn_before(monkeypatch: pytest.MonkeyPatch) -> None:
     generator, network = tiny.dial_generator().generator, tiny.property_cnn()
-    monkeypatch.setattr(v2.networks, "load_generator", lambda stage, version: generator)
+    monkeypatch.setattr(v2.networks, "load_v1", lambda stage: generator)
     monkeypatch.setattr(v2.networks, "load_identity", lambda stage: None)
     monkeypatch.setattr(v2.candidate_latents, "load_filters", lambda stage: ())
     monkeypatch.setattr(v2, "start_dials", lambda stage, model, z: None)

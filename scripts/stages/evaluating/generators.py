@@ -9,11 +9,8 @@ from scripts.pipeline import Stage, UserError
 from scripts.stages import networks, scores
 from scripts.stages.candidate_latents import load_latents
 from stylegan_modified.baselines import DirectionGenerator, fit_baseline
-from stylegan_modified.stylegan_generator import ConditionedGenerator
+from stylegan_modified.generator_files import Dialled
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
-
-Dialled = ConditionedGenerator | DialGenerator | DirectionGenerator
-"""(z, properties) -> {"image"}."""
 
 
 class UnfittedBaseError(UserError):
@@ -36,7 +33,7 @@ class DialledGenerator:
         return self.model.turn_to(self.model.person(people)[index], properties, self._corrections)["image"]
 
 
-def load_version(stage: Stage, version: str) -> Dialled:
+def load_version(stage: Stage, version: str) -> Dialled | DirectionGenerator:
     """The generator of a version, in eval mode on the stage's device."""
     return linear_dials(stage) if version == "base" else networks.load_generator(stage, version)
 

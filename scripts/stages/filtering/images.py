@@ -86,7 +86,8 @@ class CandidateImages:
             img_nos, lambda n: resize(self.read(n), size), batch_size, reader_threads(self._tool)
         )
         while part := list(islice(pictures, batch_size)):
-            found, images = [], np.empty((len(part), size, size, 3), np.uint8)
+            found: list[int] = []
+            images = np.empty((len(part), size, size, 3), np.uint8)
             for img_no, picture in part:
                 try:
                     images[len(found)] = picture.result()

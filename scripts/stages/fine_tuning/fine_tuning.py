@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
-from torch import nn
-
-from scripts.pipeline import Stage, records
+from scripts.pipeline import Stage, UserError, records
 from scripts.stages import networks, scores
 from scripts.stages.fast_memory import keep_freed_memory
 from scripts.stages.fine_tuning.control import PREVIEW_SEEDS, preview_grid, report_control
@@ -17,6 +16,7 @@ from scripts.stages.workspace import CHECKPOINTS, PREVIEWS, TRAIN_LOG
 from stylegan.sampling import sample_z
 from stylegan_modified.evaluation import Generate
 from stylegan_modified.fine_tuning import FineTuner
+from stylegan_modified.generator_files import Dialled
 
 
 def check(stage: Stage) -> None:
@@ -44,13 +44,13 @@ class FineTuning:
         """Train what the version is named after, with previews. See `run_training`."""
         run_training(self.stage, trainer, self.version, 10, preview, self.options.preview_every)
 
-    def preview(self, model: nn.Module) -> Any:
+    def preview(self, model: Dialled) -> Any:
         """Picture of a few people with each dial turned. See `preview_grid`."""
         z = sample_z(PREVIEW_SEEDS, 0, model.z_space_dim).to(self.stage.device)
         return preview_grid(pictures_of(model), self.statistics, z)
 
     def finish(
-        self, model: nn.Module, numbers: Mapping[str, str] | None = None, look_at: tuple[str, ...] = ()
+        self, model: Dialled, numbers: Mapping[str, str] | None = None, look_at: tuple[str, ...] = ()
     ) -> None:
         """Save the preview, measure the control and end the stage.
 
@@ -72,7 +72,15 @@ class FineTuning:
         self.stage.finish({**control, **(numbers or {})}, look_at=(picture, *look_at))
 
 
-def pictures_of(model: nn.Module) -> Generate:
+def fingerprint(stage: Stage) -> str:
+    """What this run, which has begun, is made from."""
+    record = records.read(stage.workspace, stage.name)
+    if record is None:
+        raise UserError(f"the record of this run in {stage.folder} is gone; give the same command again")
+    return str(record["fingerprint"])
+
+
+def pictures_of(model: Dialled) -> Generate:
     """The pictures of a generator as a function of z and properties."""
     return lambda z, properties: model(z, properties)["image"]
 
@@ -96,8 +104,8 @@ def run_training(
         preview_every: steps between previews, 0: none.
     """
 
-    def show() -> None:
-        picture = preview()
+    def show(draw: Callable[[], Any]) -> None:
+        picture = draw()
         stage.write(f"{PREVIEWS}/{name}_{trainer.steps_done:06d}.png", picture)
         loop.events.picture(trainer.steps_done, "preview", picture)
 
@@ -109,10 +117,10 @@ def run_training(
         name,
         stage.path(f"{CHECKPOINTS}/{name}.pt"),
         StepLog(stage.path(TRAIN_LOG.format(name))),
-        made_for={"fingerprint": records.read(stage.workspace, stage.name)["fingerprint"]},
+        made_for={"fingerprint": fingerprint(stage)},
         steps=trainer.steps,
         unit=f"steps of {name}",
         log_every=log_every,
-        looks=[Look(preview_every, show)] if preview is not None else (),
+        looks=[] if preview is None else [Look(preview_every, partial(show, preview))],
     )
     loop.run()

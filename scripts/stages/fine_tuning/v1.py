@@ -8,7 +8,7 @@ from scripts.stages.fine_tuning.fine_tuning import FineTuning, run_training
 from scripts.stages.workspace import DISCRIMINATOR, FINE_TUNED
 from stylegan_modified.fine_tuning import save_atomically
 from stylegan_modified.recipes import V1Recipe
-from stylegan_modified.stylegan_discriminator import transplant_discriminator
+from stylegan_modified.stylegan_discriminator import Conditioning, transplant_discriminator
 from stylegan_modified.stylegan_generator import ConditionedGenerator, transplant
 from stylegan_modified.training_v1 import ConditionedGANTrainer
 from stylegan_modified.warm_start import WarmStartTrainer
@@ -30,7 +30,7 @@ def run(stage: Stage, recipe: V1Recipe) -> None:
     generator = transplant(base, seed=recipe.seed)
     if recipe.recipe == "matching" and recipe.warm_start_steps:
         warm_start(stage, recipe, tuning, generator)
-    conditioning = "additive" if recipe.recipe == "document" else "projection"
+    conditioning: Conditioning = "additive" if recipe.recipe == "document" else "projection"
     trainer = ConditionedGANTrainer(
         generator,
         transplant_discriminator(base_discriminator, conditioning, seed=recipe.seed),

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from scripts.pipeline import Stage, records
+from scripts.pipeline import Stage
 from scripts.pipeline.files import ArrayFileError, read_arrays, sha256_file
 from scripts.stages import candidate_latents, networks, scores
 from scripts.stages.fine_tuning import fine_tuning
-from scripts.stages.fine_tuning.fine_tuning import FineTuning, run_training
+from scripts.stages.fine_tuning.fine_tuning import FineTuning, fingerprint, run_training
 from scripts.stages.stored_rows import JoinedRows, StoredRows
 from scripts.stages.workspace import (
     FINE_TUNED,
@@ -28,6 +28,7 @@ from stylegan.sampling import sample_z, to_uint8
 from stylegan.seeds import Purpose, derived_seed
 from stylegan_modified.document_recipes import DocumentV2Trainer
 from stylegan_modified.fine_tuning import TrainingPictures, save_atomically
+from stylegan_modified.generator_files import Dialled
 from stylegan_modified.property_cnn import PropertyCNN, PropertyCNNConfig
 from stylegan_modified.recipes import V2Recipe
 from stylegan_modified.requests import RequestPairs, draw_pairs
@@ -132,7 +133,7 @@ class PracticePictures:
 
 def prepare_practice(stage: Stage, recipe: V2Recipe, tuning: FineTuning) -> PracticePictures:
     """Draw and read the practice pictures (once, by the first process; then they are read from disk)."""
-    generator = networks.load_generator(stage, "v1")
+    generator = networks.load_v1(stage)
     z = sample_z(seeds.PRACTICE[: recipe.pool], 0, generator.z_space_dim)
     rng = torch.Generator().manual_seed(derived_seed(Purpose.PRACTICE_REQUESTS, recipe.seed))
     pairs = draw_pairs(tuning.data.properties, recipe.pool, rng)
@@ -201,7 +202,7 @@ def _is_drawn(stage: Stage) -> bool:
 def _made_for(stage: Stage) -> str:
     """What the scores of the pool belong to: the run, the pictures and their label maps."""
     files = (sha256_file(stage.path(relative)) for relative in (PRACTICE_PICTURES, PRACTICE_LABEL_MAPS))
-    return " ".join([records.read(stage.workspace, stage.name)["fingerprint"], *files])
+    return " ".join([fingerprint(stage), *files])
 
 
 def train_dials(
@@ -214,7 +215,7 @@ def train_dials(
     """Our recipe: dials around v1's frozen generator."""
     # Else a run that goes on behind the property CNN would start elsewhere.
     torch.manual_seed(derived_seed(Purpose.DIAL_WEIGHTS, recipe.seed))
-    model = DialGenerator(networks.load_generator(stage, "v1"), network).to(stage.device).eval()
+    model = DialGenerator(networks.load_v1(stage), network).to(stage.device).eval()
     start_dials(stage, model, practice.z)
     pool = DialPool(practice.z, practice.requests, practice.label_maps)
     identity, filters = networks.load_identity(stage), candidate_latents.load_filters(stage)
@@ -227,7 +228,7 @@ def train_by_document(
     stage: Stage, recipe: V2Recipe, tuning: FineTuning, network: PropertyCNN
 ) -> ConditionedGenerator:
     """The document's recipe: v1's generator itself learns from the property CNN."""
-    model = networks.load_generator(stage, "v1")
+    model = networks.load_v1(stage)
     tuning.train(DocumentV2Trainer(model, network, tuning.data, recipe), lambda: tuning.preview(model))
     return model
 
@@ -235,6 +236,7 @@ def train_by_document(
 def run(stage: Stage, recipe: V2Recipe) -> None:
     """Train the property CNN and the dials, save, measure."""
     tuning = FineTuning(stage, "v2")
+    model: Dialled
     if recipe.recipe == "document":
         network, reading = train_property_cnn(stage, recipe, tuning, tuning.data)
         model = train_by_document(stage, recipe, tuning, network)

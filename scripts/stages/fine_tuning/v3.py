@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
 
 from scripts.pipeline import Stage, UserError
 from scripts.pipeline.pictures import labelled_grid
@@ -18,6 +17,7 @@ from stylegan.sampling import to_uint8
 from stylegan.seeds import Purpose, derived_seed
 from stylegan_modified.document_recipes import DocumentV3Trainer
 from stylegan_modified.fine_tuning import FineTuner, TrainingPictures, save_atomically
+from stylegan_modified.generator_files import Dialled
 from stylegan_modified.recipes import V3Recipe
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
 from stylegan_modified.stylegan_generator_v3 import Encoder, EncoderConfig
@@ -45,7 +45,7 @@ def hold_out(data: TrainingPictures, seed: int) -> tuple[TrainingPictures, Train
 
 
 def reconstructions(
-    stage: Stage, model: nn.Module, encoder: Encoder, data: TrainingPictures, count: int = 12
+    stage: Stage, model: Dialled, encoder: Encoder, data: TrainingPictures, count: int = 12
 ) -> tuple[Any, float]:
     """Contact sheet of pictures above their reconstructions, and the mean absolute error in grey levels."""
     with torch.no_grad():
@@ -88,7 +88,7 @@ def load_dials(stage: Stage) -> DialGenerator:
 
 def dial_trainer(
     stage: Stage, recipe: V3Recipe, data: TrainingPictures
-) -> tuple[FineTuner, nn.Module, Encoder]:
+) -> tuple[FineTuner, Dialled, Encoder]:
     """Our recipe: trainer, decoder (v2's generator with dials) and encoder.
 
     Raises:
@@ -118,9 +118,9 @@ def dial_trainer(
 
 def document_trainer(
     stage: Stage, recipe: V3Recipe, data: TrainingPictures
-) -> tuple[FineTuner, nn.Module, Encoder]:
+) -> tuple[FineTuner, Dialled, Encoder]:
     """The document's recipe: trainer, decoder (v1's generator) and encoder."""
-    model = networks.load_generator(stage, "v1")
+    model = networks.load_v1(stage)
     network = networks.load_property_cnn(stage).to(stage.device)
     encoder = new_encoder(stage, recipe, data.images.shape[1], model.z_space_dim)
     gender = networks.load_filter(stage, "gender")
@@ -136,7 +136,7 @@ def run(stage: Stage, recipe: V3Recipe) -> None:
     tuning.train(trainer, lambda: reconstructions(stage, model, encoder, unseen)[0])
     if not stage.writes:
         return
-    if recipe.recipe == "dials":
+    if isinstance(trainer, ConditionalVAETrainer):
         encoder = trainer.averaged()
     save_atomically(model.checkpoint(), stage.path(FINE_TUNED["v3"]))
     save_atomically(encoder.checkpoint(), stage.path(ENCODER))

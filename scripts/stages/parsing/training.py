@@ -59,10 +59,9 @@ def training_portraits(tool: Tool, options: Any) -> Mapping[str, np.ndarray]:
             return {name: cached[name] for name in ("images", "label_maps")}
     tool.log(f"Drawing {options.portraits} portraits of {options.portrait_size_px} px.")
     drawn = portraits.render_many(seeds.tolist(), options.portrait_size_px)
-    arrays = {"images": drawn.images, "label_maps": drawn.label_maps}
     with tool.atomic(CACHE) as temporary:
-        np.savez(temporary, seeds=seeds, **arrays)
-    return arrays
+        np.savez(temporary, seeds=seeds, images=drawn.images, label_maps=drawn.label_maps)
+    return {"images": drawn.images, "label_maps": drawn.label_maps}
 
 
 class Material(NamedTuple):

@@ -191,7 +191,9 @@ def train(
     return Ensemble(models, REGRESSION), out_of_fold(models, folds, images, REGRESSION) * std + mean
 
 
-def normalize(table: pd.DataFrame, meant: LabelledProperty) -> tuple[pd.DataFrame, dict[str, object]]:
+def normalize(
+    table: pd.DataFrame, meant: LabelledProperty
+) -> tuple[pd.DataFrame, dict[str, dict[str, object]]]:
     """The table of predictions with scores, and the statistics that normalise them.
 
     Columns `img_no`, `img_path`, `<name>` (units of the labels), `<name>_score` (mean 0, standard deviation
