@@ -20,7 +20,7 @@ class Options(ToolOptions):
     out: Path | None = option(
         None, help="folder of the results; None: <workspace>/aligned", affects_results=False
     )
-    size: Literal[256, 128, 64] = option(256, help="pixels per side of an aligned face")
+    size: int = option(256, help="pixels per side of an aligned face, a power of two from 32 to 1024")
     largest_only: bool = option(False, help="take the largest face of each photograph alone")
     min_face: float = option(64.0, help="smallest face to take: side of its box in the photograph, pixels")
     min_probability: float = option(0.9, help="lowest confidence of the detector, 0 to 1")
@@ -40,6 +40,8 @@ class Options(ToolOptions):
     force: bool = option(False, help="remove what an earlier run made and start over", affects_results=False)
 
     def __post_init__(self) -> None:
+        if not 32 <= self.size <= 1024 or self.size & (self.size - 1):
+            raise ValueError("--size must be a power of two from 32 to 1024, as generators have it.")
         if not 0 <= self.min_probability <= 1 or not 0 <= self.max_padding <= 1:
             raise ValueError("--min-probability and --max-padding must lie between 0 and 1.")
         if self.min_face <= 0 or self.detection_size < 64:

@@ -1,0 +1,74 @@
+"""The faces to project: cut out of photographs as `align_photos.py` does, with what speaks against each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from scripts.align_photos import Options as AlignOptions
+from scripts.pipeline import Tool, UserError
+from scripts.pipeline.tables import write_csv
+from scripts.stages.aligning import TABLE, align_all, list_photos, prepare_output
+
+SMALLEST_FACE_PX = 20.0
+# Beyond these a face is taken, and flagged: what is found of it is less than what it could be.
+SMALL_PX, BLURRED, OUTSIDE, TURNED_EYES_PX = 64.0, 0.02, 0.3, 0.3
+
+
+def align_faces(tool: Tool, options: Any, output: Path, size_px: int) -> pd.DataFrame:
+    """The usable faces, with a column `flags`: see `align_photos.py` for the others.
+
+    Args:
+        options: of project_photos.
+        output: folder for the faces and their table.
+        size_px: pixels per side.
+
+    Raises:
+        UserError: no face is found in any photograph; the reasons stand in the table.
+    """
+    aligned = output / "aligned"
+    given = options.photos.resolve()
+    folder = given if given.is_dir() else given.parent
+    chosen = AlignOptions(
+        **{name: getattr(options, name) for name in ("preset", "workspace", "device", "threads", "quiet")},
+        photos=folder,
+        out=aligned,
+        size=size_px,
+        largest_only=options.largest_only,
+        min_face=SMALLEST_FACE_PX,
+        min_sharpness=0.0,
+        max_padding=1.0,
+        force=options.force,
+    )
+    photos = list_photos(tool, folder, output)
+    if given != folder:
+        photos = {key: path for key, path in photos.items() if path.resolve() == given}
+        if not photos:
+            raise UserError(f"{options.photos} is no picture. Give a photograph, or a folder of them.")
+    prepare_output(tool, chosen, aligned)
+    table, _ = align_all(tool, chosen, aligned, photos)
+    write_csv(aligned / TABLE, table)
+    usable = table[table["status"] == "ok"].copy()
+    for _, row in table[table["status"] != "ok"].iterrows():
+        tool.log(f"{row['source']}: left out, {row['reason']}")
+    if usable.empty:
+        raise UserError(
+            f"No face can be used, so nobody can be found. The reasons stand in {aligned / TABLE}; give "
+            "photographs that show a face from the front."
+        )
+    usable["flags"] = [flags(row) for _, row in usable.iterrows()]
+    return usable.reset_index(drop=True)
+
+
+def flags(row: pd.Series) -> str:
+    """What speaks against a face, in words; empty if nothing does."""
+    width = row["x1"] - row["x0"]
+    found = {
+        "small": width < SMALL_PX,
+        "blurred": row["sharpness"] < BLURRED,
+        "cut off": row["padding"] > OUTSIDE,
+        "turned away": row["eye_distance_px"] < TURNED_EYES_PX * width,
+    }
+    return ", ".join(name for name, applies in found.items() if applies)
