@@ -1,5 +1,5 @@
 """Regenerate pictures with a fine-tuned generator: choose people by seed, set their properties, sweep the
-dials; or edit a photograph with v3.
+dials; or edit a photograph with v3, or a person whom project_photos found.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ class Options(ToolOptions):
     seeds: str = option("0-15", help="people: numbers and ranges, such as 0-15 or 3,7,20-24")
     from_image: Path | None = option(
         None, help="a photograph to edit instead of people by seed (v3); see also align_photos"
+    )
+    person: Path | None = option(
+        None, help="a person whom project_photos found, instead of people by seed (v2, v3)"
     )
     eyes: float | None = option(None, help=PROPERTY_HELP)
     hair_color: float | None = option(None, help=PROPERTY_HELP)
@@ -54,6 +57,10 @@ class Options(ToolOptions):
             raise ValueError("--batch-size and --scale must be at least 1.")
         if self.from_image is not None and self.version != "v3":
             raise ValueError(f"--from-image needs --version v3: {self.version} cannot encode a photograph.")
+        if self.person is not None and (self.from_image is not None or self.version not in ("v2", "v3")):
+            raise ValueError(
+                "--person needs --version v2 or v3, in which the person was found, and no --from-image."
+            )
         if self.version == "base" and (self.sweep or chosen_properties(self)):
             raise ValueError(
                 "--version base has no dials, so its pictures would not show what their names say. Leave the "

@@ -33,6 +33,7 @@ class Options(ToolOptions):
         help="take photographs as small ones of so many pixels per side, and let the generator invent the "
         "detail; 0: as they are",
     )
+    measure: bool = option(True, help="read photographs and pictures with the face parser and the oracle")
     batch_size: int = option(8, help="faces sought at once; changes a result by rounding only")
     force: bool = option(False, help="remove what an earlier run made and start over", affects_results=False)
 

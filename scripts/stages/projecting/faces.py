@@ -8,8 +8,7 @@ from typing import Any
 import pandas as pd
 
 from scripts.align_photos import Options as AlignOptions
-from scripts.pipeline import Tool, UserError
-from scripts.pipeline.tables import write_csv
+from scripts.pipeline import Tool, UserError, files
 from scripts.stages.aligning import TABLE, align_all, list_photos, prepare_output
 
 SMALLEST_FACE_PX = 20.0
@@ -49,7 +48,7 @@ def align_faces(tool: Tool, options: Any, output: Path, size_px: int) -> pd.Data
             raise UserError(f"{options.photos} is no picture. Give a photograph, or a folder of them.")
     prepare_output(tool, chosen, aligned)
     table, _ = align_all(tool, chosen, aligned, photos)
-    write_csv(aligned / TABLE, table)
+    files.write(aligned / TABLE, table)
     usable = table[table["status"] == "ok"].copy()
     for _, row in table[table["status"] != "ok"].iterrows():
         tool.log(f"{row['source']}: left out, {row['reason']}")

@@ -18,11 +18,11 @@ from cnn.oracle import Oracle, read_pictures
 from scripts.pipeline import Journal, Tool, UserError, files
 from scripts.pipeline.image_files import read_image
 from scripts.pipeline.pictures import labelled_grid
-from scripts.pipeline.tables import write_csv
 from scripts.stages import networks
 from scripts.stages.projecting.faces import align_faces
 from scripts.stages.scores import load_statistics
 from scripts.stages.workspace import FINE_TUNED
+from segmentation.property_judge import PropertyJudge
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan.sampling import from_uint8, sample_z, to_uint8
 from stylegan.seeds import CANDIDATES
@@ -75,9 +75,13 @@ class Projector:
         self.recipe = ProjectionRecipe(options.w_steps, options.wp_steps)
         self.small_px = options.low_resolution
         self.shrink = shrinking(self.small_px) if self.small_px else None
-        self.judge = networks.load_judge(tool, load_statistics(tool))
-        self.oracle: Oracle | None = networks.load_judging_oracle(tool)
+        self.judge: PropertyJudge | None = None
+        self.oracle: Oracle | None = None
+        if options.measure:
+            self.judge = networks.load_judge(tool, load_statistics(tool))
+            self.oracle = networks.load_judging_oracle(tool)
         self.size_px = model.generator.resolution
+        self.weights_sha256 = files.sha256_file(tool.workspace / FINE_TUNED[options.version])
 
     def find(self, pictures: np.ndarray) -> tuple[Tensor, list[Change]]:
         """Latents [N, layers, w_dim] and changes of the generator for aligned faces uint8 [N, S, S, 3]."""
@@ -115,9 +119,10 @@ class Projector:
         row: dict[str, Any] = {"pixel_error": mean_error(photo, drawn)}
         if self.shrink is not None:
             row["small_error"] = mean_error(*to_uint8(self.shrink(from_uint8(np.stack([photo, drawn])))))
-        values, valid = self.judge(np.stack([photo, drawn]))
-        for name, read in zip(PROPERTY_NAMES, np.where(valid, values, np.nan).T, strict=True):
-            row |= {f"{name}_photo": read[0], f"{name}_projection": read[1]}
+        if self.judge is not None:
+            values, valid = self.judge(np.stack([photo, drawn]))
+            for name, read in zip(PROPERTY_NAMES, np.where(valid, values, np.nan).T, strict=True):
+                row |= {f"{name}_photo": read[0], f"{name}_projection": read[1]}
         if self.oracle is not None:
             first, second = read_pictures(self.oracle, np.stack([photo, drawn]))["identity"]
             row["similarity"] = float(first @ second)
@@ -136,9 +141,8 @@ def project_photos(tool: Tool, options: Any, output: Path) -> None:
             files.remove(output / name)
     projector = Projector(tool, options)
     faces = align_faces(tool, options, output, projector.size_px)
-    weights = tool.recorded_sha256(FINE_TUNED[options.version])
     steps = (options.w_steps, options.wp_steps, options.tune)
-    made_of = (options.version, weights, *steps, options.low_resolution)
+    made_of = (options.version, projector.weights_sha256, *steps, options.low_resolution)
     keys = [json.dumps([row["source"], int(row["face"]), *made_of]) for _, row in faces.iterrows()]
     with Journal(output / JOURNAL, ("key", "row"), "key", str, tool.check_stop) as journal:
         missing = [number for number, key in enumerate(keys) if key not in journal]
@@ -150,10 +154,10 @@ def project_photos(tool: Tool, options: Any, output: Path) -> None:
                     progress.update()
         rows = [json.loads(journal.rows[key]["row"]) for key in keys]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    write_csv(output / TABLE, table)
+    files.write(output / TABLE, table)
     save_sheet(output, table.head(SHEET_ROWS))
     tool.count("faces", len(missing), len(keys) - len(missing))
-    say(tool, table, output)
+    say(tool, options.version, table, output)
 
 
 def find_batch(projector: Projector, output: Path, faces: pd.DataFrame) -> list[Mapping[str, Any]]:
@@ -165,6 +169,7 @@ def find_batch(projector: Projector, output: Path, faces: pd.DataFrame) -> list[
     rows = []
     for photo, wp, change, (_, face) in zip(photos, latents, changes, faces.iterrows(), strict=True):
         notes = {"source": face["source"], "face": int(face["face"]), "version": options.version}
+        notes["weights"] = projector.weights_sha256
         if projector.small_px:
             notes["note"] = INVENTED.format(projector.small_px)
         person = ProjectedPerson(wp, change, notes)
@@ -174,7 +179,7 @@ def find_batch(projector: Projector, output: Path, faces: pd.DataFrame) -> list[
         with files.atomic_path(output / row["person"]) as temporary:
             save_person(temporary, person)
         drawn = projector.draw(person)
-        files.save_image(output / row["picture"], drawn, pnginfo=picture_notes(notes))
+        files.write(output / row["picture"], drawn, pnginfo=picture_notes(notes))
         rows.append(row | {"flags": face["flags"], **projector.measures(photo, drawn)})
     seconds = round((time.monotonic() - started) / len(rows), 2)
     return [{**row, "seconds": seconds} for row in rows]
@@ -197,10 +202,10 @@ def save_sheet(output: Path, table: pd.DataFrame) -> None:
     grid = labelled_grid(
         [cells[start : start + 2] for start in range(0, len(cells), 2)], names, ["photograph", "found"]
     )
-    files.save_image(output / SHEET, grid)
+    files.write(output / SHEET, grid)
 
 
-def say(tool: Tool, table: pd.DataFrame, output: Path) -> None:
+def say(tool: Tool, version: str, table: pd.DataFrame, output: Path) -> None:
     """What came out, and how to turn somebody's dials."""
     numbers = {"faces": f"{len(table)}", "time": f"{table['seconds'].mean():.1f} s a face"}
     for column, unit in (("pixel_error", "of 255"), ("small_error", "of 255, shrunk"), ("similarity", "")):
@@ -213,4 +218,5 @@ def say(tool: Tool, table: pd.DataFrame, output: Path) -> None:
     tool.log(", ".join(f"{name} {value}" for name, value in numbers.items()))
     tool.log(f"look at {output / SHEET} and {output / TABLE}")
     first = output / table["person"].iloc[0]
-    tool.log(f"next: {tool.command('08_regenerate_images', '--person', str(first), '--mouth', '1')}")
+    words = ("--version", version, "--person", str(first), "--sweep", "mouth=-1:1:5")
+    tool.log(f"next: {tool.command('08_regenerate_images', *words)}")

@@ -57,7 +57,7 @@ class PhotographEncoder:
         image = from_uint8(picture[None]).to(self.tool.device)
         found = encode_pictures(self._model, self._encoder, self._reader, image, self._identity)
         own = tuple(found.own[0].tolist())
-        return Photograph(path, sha256_file(path), picture, framing, found.z[0].cpu(), own)
+        return Photograph(path, sha256_file(path), picture, own, framing, found.z[0].cpu())
 
     def frame(self, photo: np.ndarray) -> tuple[np.ndarray, str]:
         """Cut a photograph uint8 [H, W, 3] as the training pictures are: uint8 [R, R, 3], and how, in words.

@@ -19,12 +19,13 @@ import torch
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from scripts.pipeline import Input, MissingInputError, Tool
+from scripts.pipeline import Input, MissingInputError, Tool, UserError
 from scripts.pipeline.files import sha256_file
 from scripts.stages import networks
 from scripts.stages.workspace import GENERATORS
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan.sampling import sample_z, to_uint8
+from stylegan_modified.person_files import as_people, load_person, own_model
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
 from stylegan_modified.stylegan_generator_v2 import Person as Untouched
 
@@ -47,28 +48,51 @@ def exact(value: float) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Photograph:
-    """A picture that v3's encoder has read.
+class Given:
+    """Somebody from a file.
 
     Attributes:
-        path: its file.
+        path: the file.
         sha256: of the file.
-        picture: as the encoder saw it, uint8 [R, R, 3].
-        framing: how the file was cut to that, in words.
-        z: latent of the person, float32 [z_dim] on the CPU.
-        own: the seven properties that the picture has, normalised, as the property CNN reads them.
+        picture: the person before any dial is turned, uint8 [R, R, 3].
+        own: the seven properties that the person has, normalised, as the property CNN reads them.
     """
 
     path: Path
     sha256: str
     picture: np.ndarray
-    framing: str
-    z: Tensor
     own: tuple[float, ...]
 
 
-Person: TypeAlias = int | Photograph
-"""A seed, or a photograph."""
+@dataclass(frozen=True, eq=False)
+class Photograph(Given):
+    """A picture that v3's encoder has read.
+
+    Attributes:
+        picture: as the encoder saw it.
+        framing: how the file was cut to that, in words.
+        z: latent of the person, float32 [z_dim] on the CPU.
+    """
+
+    framing: str
+    z: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Found(Given):
+    """Somebody whom project_photos found in this generator.
+
+    Attributes:
+        model: the generator as it draws this person.
+        untouched: the person, a batch of one.
+    """
+
+    model: DialGenerator
+    untouched: Untouched
+
+
+Person: TypeAlias = int | Given
+"""A seed, or somebody from a file."""
 
 
 @dataclass(frozen=True)
@@ -117,8 +141,12 @@ class Regenerator:
             if not isinstance(self.model, DialGenerator):
                 made = self.model(self._latents(people), wanted, trunc_psi=self.trunc_psi)
                 return Regenerated(to_uint8(made["image"]), None)
-            untouched = self._untouched(self.model, people)
-            turned = self.model.turn_to(untouched, wanted, self.corrections)
+            first, model = people[0], self.model
+            if isinstance(first, Found):  # a command line names one
+                model, untouched = first.model, first.untouched.repeat(len(people))
+            else:
+                untouched = self._untouched(model, people)
+            turned = model.turn_to(untouched, wanted, self.corrections)
             return Regenerated(to_uint8(turned["image"]), untouched.own.float().cpu().numpy())
 
     def _untouched(self, model: DialGenerator, people: tuple[Person, ...]) -> Untouched:
@@ -128,16 +156,42 @@ class Regenerator:
             known = self._known = (people, model.person(self._latents(people), self.trunc_psi))
         return known[1]
 
+    def found(self, path: Path) -> Found:
+        """Somebody whom project_photos found.
+
+        Raises:
+            UserError: the file is damaged, or belongs to another generator.
+        """
+        again = self.tool.command("project_photos", "PHOTOS", "--version", self.version)
+        with self.tool.foreseen(ValueError, OSError, mend=f"Find the person again:\n    {again}"):
+            person = load_person(path)
+        notes = person.notes
+        if not isinstance(self.model, DialGenerator) or notes.get("weights") != self.weights_sha256:
+            raise UserError(
+                f"{path} is a person of another generator ({notes.get('version')} of other weights), whose "
+                f"latents mean somebody else here. Find the person in this one:\n    {again}"
+            )
+        with torch.no_grad():
+            model = own_model(self.model, person)
+            untouched = as_people(model, person.wp[None].to(self.tool.device))
+        own = tuple(untouched.own[0].tolist())
+        return Found(path, sha256_file(path), to_uint8(untouched.image)[0], own, model, untouched)
+
     @cached_property
-    def _weights_sha256(self) -> str:
+    def weights_sha256(self) -> str:
+        """SHA-256 of the generator's file."""
         return sha256_file(GENERATORS[self.version].locate(self.tool.workspace))
 
     def _latents(self, people: Sequence[Person]) -> Tensor:
         """Latents [N, z_dim] on the device."""
 
         size = self.model.z_space_dim
-        rows = [p.z if isinstance(p, Photograph) else sample_z([p], 0, size)[0] for p in people]
-        return torch.stack(rows).to(self.tool.device)
+        photographs = [person.z for person in people if isinstance(person, Photograph)]
+        seeds = [
+            person for person in people if isinstance(person, int)
+        ]  # a request has one kind or the other
+        rows = torch.stack(photographs) if photographs else sample_z(seeds, 0, size)
+        return rows.to(self.tool.device)
 
     def _turned(self, request: Request) -> dict[str, float]:
         """The dials by name; none for the base generator, which has none."""
@@ -149,8 +203,9 @@ class Regenerator:
         The pictures of a sweep are made one by one, since those of a larger batch differ by rounding.
         """
         words = ["--version", self.version]
-        if isinstance(request.person, Photograph):
-            words += ["--from-image", str(request.person.path)]
+        if isinstance(request.person, Given):
+            flag = "--person" if isinstance(request.person, Found) else "--from-image"
+            words += [flag, str(request.person.path)]
         else:
             words += ["--seeds", str(request.person)]
         for name, value in self._turned(request).items():
@@ -170,11 +225,11 @@ class Regenerator:
         person = request.person
         settings = {
             "version": self.version,
-            **({"from_image": person.path.name} if isinstance(person, Photograph) else {"seed": person}),
+            **({"from_image": person.path.name} if isinstance(person, Given) else {"seed": person}),
             "properties": self._turned(request),
             "trunc_psi": self.trunc_psi,
             "corrections": self.corrections,
-            "weights_sha256": self._weights_sha256,
+            "weights_sha256": self.weights_sha256,
         }
         info = PngInfo()
         info.add_text("Settings", json.dumps(settings))

@@ -18,8 +18,8 @@ from scripts.stages import networks, scores
 from scripts.stages.pictures import short_name
 from scripts.stages.regenerating import photographs
 from scripts.stages.regenerating.regenerator import (
+    Given,
     Person,
-    Photograph,
     Regenerator,
     Request,
     check_files,
@@ -141,7 +141,7 @@ def list_cells(
     turned = {f"{name} {value:+.{digits}f}": {name: value} for name, value in steps} or {"": {}}
 
     def cell(person: Person, label: str) -> Cell:
-        own = person.own if isinstance(person, Photograph) else median.tolist()
+        own = person.own if isinstance(person, Given) else median.tolist()
         values = dict(zip(PROPERTY_NAMES, own, strict=True)) | chosen | turned[label]
         return Cell(
             Request(person, tuple(values.values())),
@@ -169,7 +169,7 @@ def person_name(person: Person) -> str:
     """Who it is, in file names. Photographs of many cameras are called the same, so a part of the content's
     hash tells them apart; the explorer's copies have it in their own names.
     """
-    if not isinstance(person, Photograph):
+    if not isinstance(person, Given):
         return f"seed{person:06d}"
     digest = person.sha256[:10]
     stem = re.sub(r"[^\w-]+", "-", person.path.stem.removesuffix(f"_{digest}"))
@@ -209,7 +209,9 @@ def needed_inputs(options: Any) -> tuple[Input, ...]:
 
 
 def list_people(tool: Tool, options: Any, regenerator: Regenerator) -> list[Person]:
-    """The seeds, or the photograph."""
+    """The seeds, the photograph, or the person of a file."""
+    if options.person is not None:
+        return [regenerator.found(options.person.resolve())]
     if options.from_image is None:
         return list(parse_seeds(options.seeds))
     photograph = photographs.PhotographEncoder(tool, regenerator.model)(options.from_image.resolve())
@@ -225,10 +227,10 @@ def picture_table(options: Any, cells: Sequence[Cell], read: Sequence[tuple[Any,
     # Elsewhere than in the workspace, the table stands beside the pictures.
     place = f"{REGENERATED}/" if output_folder(options) == REGENERATED else ""
     table = pd.DataFrame({"file": [place + cell.name for cell in cells], "version": options.version})
-    if options.from_image is None:
-        table["seed"] = people
+    if isinstance(people[0], Given):
+        table["from_image"] = [person.path.name for person in people if isinstance(person, Given)]
     else:
-        table["from_image"] = [person.path.name for person in people if isinstance(person, Photograph)]
+        table["seed"] = people
     table["label"] = [cell.label for cell in cells]
     asked = np.array([cell.request.properties for cell in cells])
     table[[f"{name}_requested" for name in PROPERTY_NAMES]] = np.nan if options.version == "base" else asked
@@ -243,7 +245,7 @@ def picture_grid(
 ) -> Image.Image:
     """Pictures in one: a row per person (a photograph comes before its pictures), or a sheet."""
     width, people = len(columns), [row[0].request.person for row in rows]
-    if isinstance(people[0], Photograph):
+    if isinstance(people[0], Given):
         titles = ["", *(label or "v3" for label in columns)]
         return labelled_grid([[people[0].picture, *images]], ["photograph"], titles, scale)
     names = [f"seed {person}" for person in people]
