@@ -1,16 +1,17 @@
 """Readers of other people's weights: dlib's serialised networks and TensorFlow Lite's graphs.
 
-Both read numbers only, without the libraries that wrote them, and hand them on in the order of the graph.
+Both read numbers only and hand them on in the order of the graph.
 """
 
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from flatbuffers import encode, number_types, packer
+from flatbuffers.table import Table
 
 LINEAR = b"fc_2"
 DLIB_LAYER = re.compile(rb"\x05con_4|\x07affine_|\x04fc_2")
@@ -82,45 +83,26 @@ class Operator(NamedTuple):
     constants: list[np.ndarray]
 
 
-class FlatTable:
-    """A table of a FlatBuffers file: fields by number, each at an offset that the table's own index names."""
+class FlatTable(Table):  # type: ignore[misc]  # flatbuffers has no types
+    """A table of a FlatBuffers file, whose fields are known by number; one that is left out is 0 or empty."""
 
-    def __init__(self, data: bytes, at: int) -> None:
-        self.data, self.at = data, at
+    def number(self, number: int, flags: Any) -> int:
+        """A scalar field."""
+        at = self.Offset(4 + 2 * number)
+        return self.Get(flags, self.Pos + at) if at else 0
 
-    def _unpack(self, form: str, at: int) -> int:
-        return struct.unpack_from(f"<{form}", self.data, at)[0]
-
-    def _field(self, number: int) -> int:
-        """Where a field lies; 0 if it is left out."""
-        index = self.at - self._unpack("i", self.at)
-        place = 4 + 2 * number
-        offset = self._unpack("H", index + place) if place < self._unpack("H", index) else 0
-        return self.at + offset if offset else 0
-
-    def number(self, number: int, form: str) -> int:
-        """A scalar field in the form of `struct`; 0 if it is left out."""
-        at = self._field(number)
-        return self._unpack(form, at) if at else 0
-
-    def vector(self, number: int) -> tuple[int, int]:
-        """Where a vector's first item lies, and how many there are."""
-        at = self._field(number)
-        if not at:
-            return 0, 0
-        at += self._unpack("I", at)
-        return at + 4, self._unpack("I", at)
-
-    def array(self, number: int, dtype: str) -> np.ndarray:
+    def array(self, number: int, flags: Any) -> np.ndarray:
         """A vector of plain numbers."""
-        first, count = self.vector(number)
-        return np.frombuffer(self.data, dtype, count, first)
+        at = self.Offset(4 + 2 * number)
+        return self.GetVectorAsNumpy(flags, at) if at else np.empty(0, flags.py_type)
 
     def tables(self, number: int) -> list[FlatTable]:
         """A vector of tables."""
-        first, count = self.vector(number)
-        places = range(first, first + 4 * count, 4)
-        return [FlatTable(self.data, at + self._unpack("I", at)) for at in places]
+        at = self.Offset(4 + 2 * number)
+        first = self.Vector(at)
+        return [
+            FlatTable(self.Bytes, self.Indirect(first + 4 * index)) for index in range(self.VectorLen(at))
+        ]
 
 
 def tflite_operators(data: bytes) -> Iterator[Operator]:
@@ -135,18 +117,18 @@ def tflite_operators(data: bytes) -> Iterator[Operator]:
     """
     if data[4:8] != TFLITE_MAGIC:
         raise ValueError("it is no TensorFlow Lite file")
-    model = FlatTable(data, struct.unpack_from("<I", data)[0])
-    codes = [code.number(0, "b") for code in model.tables(1)]
+    model = FlatTable(bytearray(data), encode.Get(packer.uoffset, data, 0))
+    codes = [code.number(0, number_types.Int8Flags) for code in model.tables(1)]
     buffers = model.tables(4)
     (graph,) = model.tables(2)
     tensors = graph.tables(0)
     for node in graph.tables(3):
-        kind = TFLITE_OPERATORS.get(codes[node.number(0, "I")])
+        kind = TFLITE_OPERATORS.get(codes[node.number(0, number_types.Uint32Flags)])
         if kind is None:
             continue
         constants = []
-        for tensor in (tensors[index] for index in node.array(1, "<i4")):
-            values = buffers[tensor.number(2, "I")].array(0, "<u1")
-            if len(values) and tensor.number(1, "b") == FLOAT32:
-                constants.append(values.view("<f4").reshape(tensor.array(0, "<i4")))
+        for tensor in (tensors[index] for index in node.array(1, number_types.Int32Flags)):
+            values = buffers[tensor.number(2, number_types.Uint32Flags)].array(0, number_types.Uint8Flags)
+            if len(values) and tensor.number(1, number_types.Int8Flags) == FLOAT32:
+                constants.append(values.view("<f4").reshape(tensor.array(0, number_types.Int32Flags)))
         yield Operator(kind, constants)

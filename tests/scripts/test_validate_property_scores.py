@@ -58,11 +58,10 @@ def test_influence_is_found_where_it_is() -> None:
 def test_the_median_person_counts_and_a_score_that_stays_is_0() -> None:
     truth = np.tile([0.0, 0.5, 1.0], (3, 1))
     values = np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0], [5.0, 5.0, 5.0]])
-    valid = np.ones_like(values, bool)
-    assert body.within_person(values, valid, truth) == 0
-    assert body.within_person(values[[0, 0, 1]], valid, truth) == pytest.approx(1)
-    valid[:, 0] = False  # two values are no correlation
-    assert body.within_person(values[[0, 0, 0]], valid, truth) == 0
+    assert body.within_person(values, truth) == 0
+    assert body.within_person(values[[0, 0, 1]], truth) == pytest.approx(1)
+    values[:, 0] = np.nan  # two values are no correlation
+    assert body.within_person(values[[0, 0, 0]], truth) == 0
 
 
 def test_sweeps_change_one_property_of_a_person() -> None:

