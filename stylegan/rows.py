@@ -44,3 +44,24 @@ class ChosenRows:
     def __getitem__(self, rows: Tensor) -> Tensor:
         """Rows of numbers int64 [B] from 0 to M - 1."""
         return self._rows[self._chosen[rows.cpu()]]
+
+
+class JoinedRows:
+    """Two sets of rows of one shape, one after the other."""
+
+    def __init__(self, first: Rows, second: Rows) -> None:
+        if first.shape[1:] != second.shape[1:]:
+            raise ValueError(f"rows of shape {first.shape[1:]} cannot be joined with {second.shape[1:]}")
+        self._first, self._second = first, second
+        self.shape, self.device = (len(first) + len(second), *first.shape[1:]), first.device
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        """Rows of numbers int64 [B]."""
+        is_first = rows < len(self._first)
+        found = torch.empty((len(rows), *self.shape[1:]), dtype=torch.uint8, device=self.device)
+        found[is_first] = self._first[rows[is_first]]
+        found[~is_first] = self._second[rows[~is_first] - len(self._first)]
+        return found

@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 
 from cnn.oracle import read_pictures
 from cnn.oracle_metrics import kernel_inception_distance
-from scripts.pipeline import REPOSITORY, Tool, UserError, files
+from scripts.pipeline import REPOSITORY, Tool, files
 from scripts.pipeline.files import TextFileError, read_json
 from scripts.stages.base_generator.options import Options
 from scripts.stages.generated_pictures import open_oracle
@@ -45,17 +45,14 @@ class KidMeter:
     """
 
     def __init__(self, tool: Tool, options: Options, trainer: StyleGANTrainer, folder: Path) -> None:
-        self.tool = tool
-        self.trainer = trainer
-        self.folder = folder
+        self.tool, self.trainer, self.folder = tool, trainer, folder
         name = options.kid_features
         if name == "auto":
             name = "oracle" if options.portraits else "detector"
         chosen = fixed_pictures(trainer.data, options.kid_count)
-        if name == "oracle":
-            self.features = oracle_features(tool)
-        else:
-            self.features = detector_features(trainer.device, [chosen])
+        self.features = (
+            oracle_features(tool) if name == "oracle" else detector_features(trainer.device, [chosen])
+        )
         self.data_features = self.features(chosen)
         self.setting: dict[str, Any] = {"features": name, "samples": options.kid_count, "data": len(chosen)}
         self.best = self._read_best()
@@ -64,13 +61,9 @@ class KidMeter:
         path = self.folder / BEST_RECORD
         if not path.exists():
             return None
-        try:
+        mend = f"Remove it, and the next weights count as the best:\n    rm {shlex.quote(str(path))}"
+        with self.tool.foreseen(TextFileError, mend=mend):
             record = read_json(path)
-        except TextFileError as error:
-            raise UserError(
-                f"{error} So nothing tells how good the best weights are. Remove it, and the next ones count "
-                f"as the best:\n    rm {shlex.quote(str(path))}"
-            ) from error
         return record.get("kid") if {key: record.get(key) for key in self.setting} == self.setting else None
 
     def forget(self) -> None:
@@ -132,16 +125,8 @@ def detector_features(device: torch.device, reference: Iterable[np.ndarray]) -> 
             which the kernel of KID was made.
     """
     onet = ONet()
-    layers = (
-        onet.conv1,
-        onet.prelu1,
-        onet.pool1,
-        onet.conv2,
-        onet.prelu2,
-        onet.pool2,
-        onet.conv3,
-        onet.prelu3,
-    )
+    names = ("conv1", "prelu1", "pool1", "conv2", "prelu2", "pool2", "conv3", "prelu3")
+    layers = (onet.get_submodule(name) for name in names)
     network = nn.Sequential(*layers, nn.AvgPool2d(2), nn.Flatten()).to(device).eval()
     size = (DETECTOR_SIZE_PX, DETECTOR_SIZE_PX)
 

@@ -14,7 +14,7 @@ from cnn.dataset import normalize, resize, to_tensor
 from scripts.pipeline import Tool, UserError
 from scripts.pipeline.image_files import ImageFileError, image_size
 from scripts.stages.pictures import read_ahead, read_recorded, reader_threads, some_of
-from scripts.stages.stored_rows import RowStore, StoredRows
+from scripts.stages.stored_rows import StoredRows, store_rows
 from scripts.stages.workspace import CANDIDATES
 
 STORED_AT_ONCE = 64
@@ -103,15 +103,18 @@ class CandidateImages:
             UserError: none can be read.
         """
         found: list[int] = []
-        store = RowStore(self._tool.workspace)
-        for numbers, pictures in self.batches(img_nos, STORED_AT_ONCE):
-            found += numbers
-            store.append(pictures.transpose(0, 3, 1, 2))
+
+        def parts() -> Iterator[np.ndarray]:
+            for numbers, pictures in self.batches(img_nos, STORED_AT_ONCE):
+                found.extend(numbers)
+                yield pictures.transpose(0, 3, 1, 2)
+
+        rows = store_rows(self._tool.workspace, parts(), self._tool.device)
         if not found:
             raise UserError(
                 f"none of the labelled pictures can be read, so there is nothing to learn from. {self._mend}"
             )
-        return found, store.rows(self._tool.device)
+        return found, rows
 
     def judge(self, img_nos: list[int], batch_size: int, networks: Mapping[str, nn.Module]) -> pd.DataFrame:
         """What networks say of the pictures that can be read: columns `img_no` and one per network."""

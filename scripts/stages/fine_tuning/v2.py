@@ -13,7 +13,7 @@ from scripts.pipeline.files import ArrayFileError, read_arrays, sha256_file
 from scripts.stages import candidate_latents, networks, scores
 from scripts.stages.fine_tuning import fine_tuning
 from scripts.stages.fine_tuning.fine_tuning import FineTuning, fingerprint, run_training
-from scripts.stages.stored_rows import JoinedRows, StoredRows
+from scripts.stages.stored_rows import StoredRows
 from scripts.stages.workspace import (
     FINE_TUNED,
     PRACTICE,
@@ -24,6 +24,7 @@ from scripts.stages.workspace import (
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan import seeds
 from stylegan.parallel import Processes
+from stylegan.rows import ChosenRows, JoinedRows, Rows
 from stylegan.sampling import sample_z, to_uint8
 from stylegan.seeds import Purpose, derived_seed
 from stylegan_modified.document_recipes import DocumentV2Trainer
@@ -113,8 +114,8 @@ class PracticePictures:
 
     z: Tensor
     requests: RequestPairs
-    label_maps: StoredRows
-    images: StoredRows
+    label_maps: Rows
+    images: Rows
     scores: Tensor
     people: Tensor
 
@@ -150,7 +151,7 @@ def prepare_practice(stage: Stage, recipe: V2Recipe, tuning: FineTuning) -> Prac
         z,
         pairs,
         StoredRows(label_maps, (2, size, size)),
-        StoredRows(images, (size, size, 3), chosen=valid.nonzero()[:, 0]),
+        ChosenRows(StoredRows(images, (size, size, 3)), valid.nonzero()[:, 0]),
         values[valid].float(),
         people=valid.nonzero()[:, 0] // 2,
     )

@@ -4,8 +4,8 @@ itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from scripts.pipeline import Tool, UserError
 from scripts.pipeline.pictures import contact_sheet
 from scripts.stages.generated_pictures import jpeg_round_trip
 from segmentation.face_classes import CLASS_NAMES
-from segmentation.face_crop import FaceCropper
+from segmentation.face_crop import FaceCrop, FaceCropper
 from segmentation.facexformer import FaceXFormer
 from segmentation.parser_evaluation import ParserFigures, compare_with_truth, parse_mirrored
 from segmentation.parser_training import crop_label_map
@@ -28,27 +28,11 @@ PICTURE_SIZE_PX = 128
 TRUTH_SIZE_PX = 256
 PICTURES_AT_ONCE = 50
 SHEET_COUNT = 24
-SHEET = "held_out.png"
-CONFUSION_TABLE = "confusion.csv"
-CONFUSION_FIGURE = "confusion.png"
-AGREEMENT_SHEET = "least_agreement.png"
 
-
-class _KnownFace(NamedTuple):
-    """A face whose truth is known: crop uint8 [224, 224, 3] and label maps uint8 [224, 224]."""
-
-    face: np.ndarray
-    predicted: np.ndarray
-    fine_truth: np.ndarray
-    picture_truth: np.ndarray
-
-
-class _GeneratedFace(NamedTuple):
-    """A face of a generated picture and its label maps, as it is and by way of the mirror."""
-
-    face: np.ndarray
-    predicted: np.ndarray
-    mirrored: np.ndarray
+Pictures = Sequence[np.ndarray]
+"""uint8 [H, W, 3] each, or label maps uint8 [H, W]."""
+Compare = Callable[[Pictures, Sequence[FaceCrop], Sequence[Pictures]], Sequence[Pictures]]
+"""Pictures, their faces and their truths -> label maps [224, 224] to hold the parser's answers against."""
 
 
 def judge_on_portraits(tool: Tool, parser: FaceXFormer, count: int, folder: str) -> dict[str, Any]:
@@ -69,14 +53,15 @@ def judge_on_portraits(tool: Tool, parser: FaceXFormer, count: int, folder: str)
     Raises:
         UserError: the detector found no face.
     """
-    cropper = FaceCropper(tool.device)
-    found: list[_KnownFace] = []
-    with tool.progress(count, "portraits") as progress:
-        for start in range(0, count, PICTURES_AT_ONCE):
-            stop = min(start + PICTURES_AT_ONCE, count)
-            found += _parse_portraits(parser, cropper, range(HELD_OUT_SEED + start, HELD_OUT_SEED + stop))
-            progress.update(stop - start)
-    figures = _report(tool, found, count, folder)
+
+    def batches() -> Iterator[tuple[Pictures, ...]]:
+        for part in _parts(count):
+            seeds = range(HELD_OUT_SEED + part.start, HELD_OUT_SEED + part.stop)
+            drawn = portraits.render_many(seeds, PICTURE_SIZE_PX)
+            fine = portraits.render_many(seeds, TRUTH_SIZE_PX).label_maps
+            yield [jpeg_round_trip(image) for image in drawn.images], list(fine), list(drawn.label_maps)
+
+    figures = _judge_on_truth(tool, parser, "portraits", count, batches(), folder)
     tool.log(f"Portraits of {PICTURE_SIZE_PX} px; truth drawn at {TRUTH_SIZE_PX} px.")
     return figures
 
@@ -84,75 +69,16 @@ def judge_on_portraits(tool: Tool, parser: FaceXFormer, count: int, folder: str)
 def judge_on_pairs(
     tool: Tool, parser: FaceXFormer, images: np.ndarray, label_maps: np.ndarray, folder: str
 ) -> dict[str, Any]:
-    """The same on pictures with masks, such as photographs, whose truth has the size of the pictures.
-
-    Args:
-        tool, parser, folder: see `judge_on_portraits`.
-        images: uint8 [N, S, S, 3].
-        label_maps: uint8 [N, S, S].
-    """
-    cropper = FaceCropper(tool.device)
-    found: list[_KnownFace] = []
-    with tool.progress(len(images), "pictures") as progress:
-        for start in range(0, len(images), PICTURES_AT_ONCE):
-            part = slice(start, start + PICTURES_AT_ONCE)
-            found += _parse_known(parser, cropper, images[part], (label_maps[part], label_maps[part]))
-            progress.update(len(images[part]))
-    return _report(tool, found, len(images), folder)
-
-
-def _report(tool: Tool, found: Sequence[_KnownFace], count: int, folder: str) -> dict[str, Any]:
-    """Figures of parsed faces, written and printed; `count` pictures were looked at."""
-    _check_found(len(found), count)
-    _, predicted, fine_truth, picture_truth = (np.stack(part) for part in zip(*found, strict=True))
-    figures = compare_with_truth(predicted, fine_truth, picture_truth)
-    rows = [(face.face, face.predicted, face.fine_truth) for face in found[:SHEET_COUNT]]
-    _save_sheet(tool, f"{folder}/{SHEET}", rows)
-    _save_confusion(tool, figures, folder)
-    _log_figures(tool, figures)
-    share = len(found) / count
-    tool.log(f"Faces found in {share:.1%} of {count} held-out pictures.")
-    return {**figures.to_dict(), "faces_found": share}
-
-
-def _parse_portraits(parser: FaceXFormer, cropper: FaceCropper, seeds: Sequence[int]) -> list[_KnownFace]:
-
-    drawn = portraits.render_many(seeds, PICTURE_SIZE_PX)
-    fine_maps = portraits.render_many(seeds, TRUTH_SIZE_PX).label_maps
-    images = [jpeg_round_trip(image) for image in drawn.images]
-    return _parse_known(parser, cropper, images, (fine_maps, drawn.label_maps))
-
-
-def _parse_known(
-    parser: FaceXFormer,
-    cropper: FaceCropper,
-    images: Sequence[np.ndarray] | np.ndarray,
-    truths: tuple[np.ndarray, np.ndarray],
-) -> list[_KnownFace]:
-    """Parse pictures whose label maps are known, finely and at the pictures' own size; faces found alone."""
-    found = {row: crop for row, crop in enumerate(cropper(list(images))) if crop is not None}
-    if not found:
-        return []
-    predicted = parse_faces(parser, np.stack([crop.image for crop in found.values()])).label_maps
-    faces = []
-    for (row, crop), label_map in zip(found.items(), predicted, strict=True):
-        box = np.array(crop.box) / images[row].shape[0]
-        fine, coarse = (crop_label_map(maps[row], box) for maps in truths)
-        faces.append(_KnownFace(crop.image, label_map, fine, coarse))
-    return faces
+    """The same on pictures uint8 [N, S, S, 3] with masks uint8 [N, S, S], such as photographs."""
+    batches = ((list(images[part]), *[list(label_maps[part])] * 2) for part in _parts(len(images)))
+    return _judge_on_truth(tool, parser, "pictures", len(images), batches, folder)
 
 
 def judge_on_generated(tool: Tool, parser: FaceXFormer, images: np.ndarray, folder: str) -> dict[str, Any]:
-    """Agreement of the parser with itself after a picture is enlarged and mirrored.
+    """Agreement of the parser with itself after pictures uint8 [N, H, W, 3] are enlarged and mirrored.
 
     Writes a sheet of the faces with the least agreement (face, answer, answer by way of the mirror) into
     `folder` of the workspace, and prints the figures.
-
-    Args:
-        tool: the running script.
-        parser: in eval mode, on the tool's device.
-        images: uint8 [N, H, W, 3].
-        folder: workspace-relative.
 
     Returns:
         `count` of faces, `faces_found` as a share, `agreement` as the mean share of equal pixels,
@@ -161,21 +87,17 @@ def judge_on_generated(tool: Tool, parser: FaceXFormer, images: np.ndarray, fold
     Raises:
         UserError: the detector found no face.
     """
-    cropper = FaceCropper(tool.device)
-    found: list[_GeneratedFace] = []
-    with tool.progress(len(images)) as progress:
-        for start in range(0, len(images), PICTURES_AT_ONCE):
-            part = images[start : start + PICTURES_AT_ONCE]
-            found += _parse_generated(parser, cropper, part)
-            progress.update(len(part))
-    _check_found(len(found), len(images))
-    _, predicted, mirrored = (np.stack(part) for part in zip(*found, strict=True))
+    batches = ((list(images[part]),) for part in _parts(len(images)))
+    faces, predicted, mirrored = _parse(
+        tool, parser, "images", len(images), batches,
+        lambda pictures, crops, _: [list(parse_mirrored(parser, pictures, crops))],
+    )  # fmt: skip
     agreement = (predicted == mirrored).mean(axis=(1, 2))
     least = np.argsort(agreement, kind="stable")[:SHEET_COUNT]
-    _save_sheet(tool, f"{folder}/{AGREEMENT_SHEET}", [found[row] for row in least])
+    _save_sheet(tool, f"{folder}/least_agreement.png", faces[least], predicted[least], mirrored[least])
     figures = {
-        "count": len(found),
-        "faces_found": len(found) / len(images),
+        "count": len(faces),
+        "faces_found": len(faces) / len(images),
         "agreement": float(agreement.mean()),
         "agreement_5_percent": float(np.quantile(agreement, 0.05)),
         "agreement_mean_iou": float(np.nanmean(intersection_over_union(mirrored, predicted))),
@@ -183,50 +105,82 @@ def judge_on_generated(tool: Tool, parser: FaceXFormer, images: np.ndarray, fold
     tool.log(
         f"Pixels that keep their class when the picture is enlarged and mirrored: {figures['agreement']:.2%} "
         f"(one face in twenty: below {figures['agreement_5_percent']:.2%}); mean IoU of the two masks "
-        f"{figures['agreement_mean_iou']:.3f}; {len(found)} faces in {len(images)} pictures."
+        f"{figures['agreement_mean_iou']:.3f}; {len(faces)} faces in {len(images)} pictures."
     )
     return figures
 
 
-def _parse_generated(parser: FaceXFormer, cropper: FaceCropper, images: np.ndarray) -> list[_GeneratedFace]:
+def _judge_on_truth(
+    tool: Tool,
+    parser: FaceXFormer,
+    unit: str,
+    count: int,
+    batches: Iterable[tuple[Pictures, ...]],
+    folder: str,
+) -> dict[str, Any]:
+    """Judge on batches of pictures with two truths, one finer than the pictures and one of their own size."""
+    faces, predicted, fine, own = _parse(tool, parser, unit, count, batches, _cut_truths)
+    figures = compare_with_truth(predicted, fine, own)
+    some = slice(SHEET_COUNT)
+    _save_sheet(tool, f"{folder}/held_out.png", faces[some], predicted[some], fine[some])
+    table = pd.DataFrame(figures.confusion.round(6), columns=list(CLASS_NAMES))
+    table.insert(0, "truth", CLASS_NAMES)
+    tool.write(f"{folder}/confusion.csv", table)
+    tool.write(f"{folder}/confusion.png", confusion_figure(figures))
+    _log_figures(tool, figures)
+    share = len(faces) / count
+    tool.log(f"Faces found in {share:.1%} of {count} held-out pictures.")
+    return {**figures.to_dict(), "faces_found": share}
 
-    found = {row: crop for row, crop in enumerate(cropper(list(images))) if crop is not None}
-    if not found:
-        return []
-    crops = list(found.values())
-    faces = np.stack([crop.image for crop in crops])
-    predicted = parse_faces(parser, faces).label_maps
-    mirrored = parse_mirrored(parser, list(images[list(found)]), crops)
-    return [_GeneratedFace(*row) for row in zip(faces, predicted, mirrored, strict=True)]
+
+def _parts(count: int) -> Iterator[slice]:
+    for start in range(0, count, PICTURES_AT_ONCE):
+        yield slice(start, min(start + PICTURES_AT_ONCE, count))
 
 
-def _check_found(found: int, count: int) -> None:
+def _parse(
+    tool: Tool,
+    parser: FaceXFormer,
+    unit: str,
+    count: int,
+    batches: Iterable[tuple[Pictures, ...]],
+    compare: Compare,
+) -> list[np.ndarray]:
+    """Faces [N, 224, 224, 3] that were found, the answers [N, 224, 224], and what `compare` gives."""
+    cropper = FaceCropper(tool.device)
+    found: list[tuple[np.ndarray, ...]] = []
+    with tool.progress(count, unit) as progress:
+        for images, *truths in batches:
+            seen = [(row, crop) for row, crop in enumerate(cropper(images)) if crop is not None]
+            if seen:
+                faces = np.stack([crop.image for _, crop in seen])
+                pictures, *known = ([part[row] for row, _ in seen] for part in (images, *truths))
+                others = compare(pictures, [crop for _, crop in seen], known)
+                found += zip(faces, parse_faces(parser, faces).label_maps, *others, strict=True)
+            progress.update(len(images))
     if not found:
         raise UserError(
             f"the detector found no face in any of {count} pictures, so nothing can be said about the "
             "parser. Give more pictures, or a generator that draws faces."
         )
+    return [np.stack(part) for part in zip(*found, strict=True)]
 
 
-def _save_sheet(tool: Tool, relative: str, rows: Iterable[Sequence[np.ndarray]]) -> None:
-    """Rows of a face and two label maps, which are drawn over it."""
-    pictures = [
-        np.concatenate([face, *(visualize(face, label_map) for label_map in label_maps)], axis=1)
-        for face, *label_maps in rows
-    ]
-    tool.write(relative, contact_sheet(pictures, columns=3))
+def _cut_truths(
+    pictures: Pictures, crops: Sequence[FaceCrop], truths: Sequence[Pictures]
+) -> list[list[np.ndarray]]:
+    boxes = [np.array(crop.box) / len(picture) for picture, crop in zip(pictures, crops, strict=True)]
+    return [[crop_label_map(*known) for known in zip(maps, boxes, strict=True)] for maps in truths]
 
 
-def _save_confusion(tool: Tool, figures: ParserFigures, folder: str) -> None:
-    """Shares of each true class that were given each class, as a table and as a picture."""
-    table = pd.DataFrame(figures.confusion.round(6), columns=list(CLASS_NAMES))
-    table.insert(0, "truth", CLASS_NAMES)
-    tool.write(f"{folder}/{CONFUSION_TABLE}", table)
-    tool.write(f"{folder}/{CONFUSION_FIGURE}", confusion_figure(figures))
+def _save_sheet(tool: Tool, relative: str, faces: np.ndarray, *label_maps: np.ndarray) -> None:
+    """Rows of a face and label maps that are drawn over it."""
+    columns = [faces, *(visualize(faces, maps) for maps in label_maps)]
+    tool.write(relative, contact_sheet(list(np.concatenate(columns, axis=2)), columns=3))
 
 
 def confusion_figure(figures: ParserFigures) -> Figure:
-    """The confusion matrix as a picture."""
+    """The confusion matrix as a picture: the share of each true class that was given each class."""
     figure = Figure(figsize=(8.5, 8), layout="constrained")
     axes = figure.subplots()
     names = [name.replace("_", " ") for name in CLASS_NAMES]
@@ -245,11 +199,7 @@ def confusion_figure(figures: ParserFigures) -> Figure:
 
 
 def _log_figures(tool: Tool, figures: ParserFigures) -> None:
-
-    truths = ("finer", "of its size", "ceiling")
     columns = (figures.iou, figures.iou_at_picture_size, figures.ceiling)
-    tool.log(f"{'IoU against a truth':24}" + "".join(f"{title:>12}" for title in truths))
-    for name, *values in zip(CLASS_NAMES, *columns, strict=True):
-        tool.log(f"{name.replace('_', ' '):24}" + "".join(f"{value:12.3f}" for value in values))
-    means = "".join(f"{np.nanmean(values):12.4f}" for values in columns)
-    tool.log(f"{f'mean (n = {figures.count})':24}{means}")
+    table = pd.DataFrame(np.stack(columns, axis=1), CLASS_NAMES, ["finer", "of its size", "ceiling"])
+    table.loc[f"mean (n = {figures.count})"] = table.mean()
+    tool.log(f"IoU against a truth\n{table.to_string(float_format='{:.4f}'.format)}")
