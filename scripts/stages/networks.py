@@ -6,9 +6,11 @@ otherwise gets scores on another scale, so everybody takes the segmenter from he
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -19,16 +21,18 @@ from cnn.oracle import Oracle, load_oracle
 from scripts.pipeline import Input, MissingInputError, Stage, Tool, UserError, files, records
 from scripts.pipeline.records import input_state
 from scripts.stages.workspace import (
-    ENCODER,
+    ENCODER_INPUT,
     FACES,
-    FILTER_NETWORK,
+    FILTER_INPUTS,
+    FILTERS,
     GENERATOR,
+    GENERATOR_INPUT,
     GENERATORS,
-    IDENTITY_NETWORK,
+    IDENTITY_INPUT,
     MTCNN_INPUTS,
-    ORACLE,
+    ORACLE_INPUT,
     PARSER,
-    PROPERTY_CNN,
+    PROPERTY_CNN_INPUT,
     SEGMENTATION_MODELS,
 )
 from segmentation.face_crop import FaceCropper
@@ -37,15 +41,9 @@ from segmentation.normalization import ScoreStatistics
 from segmentation.property_judge import PropertyJudge
 from segmentation.segmenter import Segmenter
 from segmentation.segmenter_settings import SegmenterSettings
-from stylegan.checkpoint import (
-    CheckpointError,
-    build_discriminator,
-    build_generator,
-    fresh_discriminator,
-    load_checkpoint,
-)
+from stylegan.checkpoint import build_discriminator, build_generator, fresh_discriminator, load_checkpoint
 from stylegan.interface import Discriminator, Generator
-from stylegan.weights_file import WeightsFileError, read_torch
+from stylegan.weights_file import read_torch
 from stylegan_modified.generator_files import Dialled, load_conditioned, load_dialled
 from stylegan_modified.property_cnn import PropertyCNN
 from stylegan_modified.stylegan_generator import ConditionedGenerator, build_conditioned_generator
@@ -126,6 +124,15 @@ def _chosen_precision(tool: Tool) -> str:
         return SegmenterSettings.precision
 
 
+@contextmanager
+def usable(tool: Tool, item: Input) -> Iterator[Path]:
+    """Path of a workspace file as its maker wrote it; what is wrong with it becomes a `UserError`."""
+    tool.check_unchanged(item.path)
+    mend = f"Make it anew: {tool.command(item.made_by, '--force')}"
+    with tool.foreseen(ValueError, OSError, mend=mend):
+        yield item.locate(tool.workspace)
+
+
 def build_segmenter(
     tool: Tool,
     parser: str,
@@ -133,23 +140,10 @@ def build_segmenter(
     batch_size: int = 64,
     further_tasks: Sequence[str] = (),
 ) -> Segmenter:
-    """The segmenter with weights of the workspace; the detector's are the package's where it has none.
-
-    Args:
-        tool: decides the device.
-        parser: weights of the parser, workspace-relative.
-        settings: of the cropper and the parser.
-        batch_size: pictures at once; halved when memory runs out.
-        further_tasks: see `Segmenter`.
-
-    Raises:
-        UserError: a file is missing or damaged.
-    """
-
-    mend = f"Fetch it anew:\n    {tool.command('00_fetch_weights', '--force')}"
-    with tool.foreseen(ValueError, OSError, mend=mend):
+    """A `Segmenter` whose parser is the file `parser`; a detector the workspace lacks is the package's."""
+    with usable(tool, Input(parser, made_by="00_fetch_weights")) as path:
         return Segmenter(
-            load_facexformer(tool.workspace / parser).to(tool.device),
+            load_facexformer(path).to(tool.device),
             settings,
             tool.workspace / SEGMENTATION_MODELS,
             batch_size,
@@ -159,35 +153,21 @@ def build_segmenter(
 
 
 def load_segmenter(tool: Tool) -> Segmenter:
-    """The segmenter of stage 03, with the settings and weights with which it read the pictures.
-
-    Raises:
-        UserError: see `recorded_segmentation` and `build_segmenter`.
-    """
+    """The segmenter of stage 03, with the settings and weights with which it read the pictures."""
     found = recorded_segmentation(tool)
     return build_segmenter(tool, found.parser, found.settings)
 
 
 def load_cropper(tool: Tool, min_face: float) -> FaceCropper:
-    """The cropper of stage 03, for faces down to a share `min_face` of the picture's shorter side.
-
-    Raises:
-        UserError: see `recorded_segmentation`; a file of the detector is damaged.
-    """
+    """The cropper of stage 03, for faces down to a share `min_face` of the picture's shorter side."""
     settings = recorded_segmentation(tool).settings
-    mend = f"Fetch it anew:\n    {tool.command('00_fetch_weights', '--force')}"
-    with tool.foreseen(ValueError, mend=mend):
-        smallest = min(min_face, settings.min_face)
-        folder = tool.workspace / SEGMENTATION_MODELS
+    smallest = min(min_face, settings.min_face)
+    with usable(tool, Input(SEGMENTATION_MODELS, made_by="00_fetch_weights")) as folder:
         return FaceCropper(tool.device, settings.detection_size, smallest, settings.margin, weights=folder)
 
 
 def load_judge(tool: Tool, statistics: ScoreStatistics) -> PropertyJudge:
-    """Reads normalised properties from pictures, as stages 03 and 04 read the training pictures.
-
-    Raises:
-        UserError: see `load_segmenter`.
-    """
+    """Reads normalised properties from pictures, as stages 03 and 04 read the training pictures."""
     return PropertyJudge(load_segmenter(tool), statistics)
 
 
@@ -196,9 +176,8 @@ def load_base(tool: Tool) -> tuple[Generator, Discriminator]:
 
     Where the file has no discriminator, an untrained one takes its place: only 05's comparison needs it.
     """
-    tool.check_unchanged(GENERATOR)
-    with tool.foreseen(CheckpointError, OSError, mend=tool.command("00_fetch_weights", "--force")):
-        checkpoint = load_checkpoint(tool.workspace / GENERATOR)
+    with usable(tool, GENERATOR_INPUT) as path:
+        checkpoint = load_checkpoint(path)
         generator = build_generator(checkpoint).to(tool.device)
         if checkpoint.discriminator is not None:
             return generator, build_discriminator(checkpoint).to(tool.device)
@@ -211,73 +190,57 @@ def load_base(tool: Tool) -> tuple[Generator, Discriminator]:
 
 def load_filter(tool: Tool, name: str) -> nn.Module:
     """The "gender" or "quality" network of the filter stage, frozen: pictures to logits of woman or good."""
-    relative = FILTER_NETWORK.format(name, 0)
-    tool.check_unchanged(relative)
-    with tool.foreseen(ValueError, OSError, mend=tool.command("02_filter_candidates", "--force")):
-        network, _ = load_filter_cnn(tool.workspace / relative, tool.device)
-    return network.requires_grad_(False)
+    with usable(tool, FILTER_INPUTS[FILTERS.index(name)]) as path:
+        return load_filter_cnn(path, tool.device)[0].requires_grad_(False)
 
 
 def load_judging_oracle(tool: Tool) -> Oracle | None:
     """The oracle that judges generators, or None where the workspace has none."""
-    path = tool.workspace / ORACLE
-    if not path.exists():
-        return None
-    with tool.foreseen(ValueError, OSError, mend=tool.command("00_fetch_weights", "--force")):
-        return load_oracle(path, tool.device)
+    with usable(tool, ORACLE_INPUT) as path:
+        return load_oracle(path, tool.device) if path.exists() else None
 
 
 def load_identity(tool: Tool) -> nn.Module | None:
     """The frozen network that tells people apart in the losses, or None where the preset has none."""
-    path = tool.workspace / IDENTITY_NETWORK
-    if not path.exists():
-        tool.log("no identity network in the workspace; training goes on without the same-person term")
-        return None
-    with tool.foreseen(ValueError, OSError, mend=tool.command("00_fetch_weights", "--force")):
-        return load_embedder(path, tool.device)
-
-
-def load_torch_file(tool: Tool, relative: str, maker: str) -> dict[str, Any]:
-    """A file of tensors and plain values written by an earlier stage; anything else is a `UserError`."""
-    tool.check_unchanged(relative)
-    with tool.foreseen(WeightsFileError, mend=f"Make it anew: {tool.command(maker, '--force')}"):
-        content = read_torch(tool.workspace / relative)
-        if not isinstance(content, dict):
-            raise WeightsFileError(f"{relative} holds no table of weights.")
-        return content
+    with usable(tool, IDENTITY_INPUT) as path:
+        if path.exists():
+            return load_embedder(path, tool.device)
+    tool.log("no identity network in the workspace; training goes on without the same-person term")
+    return None
 
 
 def load_generator(tool: Tool, version: str) -> Dialled:
     """The generator "base", "v1", "v2" or "v3", in eval mode on the device."""
-    file = GENERATORS[version]
-    path = file.locate(tool.workspace)
     if version == "v1":
         return load_v1(tool)
-    tool.check_unchanged(file.path)
-    if version == "base":
-        with tool.foreseen(CheckpointError, OSError):
+    with usable(tool, GENERATORS[version]) as path:
+        if version == "base":
             return build_conditioned_generator(load_checkpoint(path)).to(tool.device)
-    with tool.foreseen(ValueError, mend=tool.command(file.made_by, "--force")):
         return load_dialled(path, partial(load_property_cnn, tool)).to(tool.device)
 
 
 def load_v1(tool: Tool) -> ConditionedGenerator:
     """The generator of v1, in eval mode on the device."""
-    file = GENERATORS["v1"]
-    tool.check_unchanged(file.path)
-    with tool.foreseen(CheckpointError, OSError):
-        return load_conditioned(file.locate(tool.workspace)).to(tool.device)
+    with usable(tool, GENERATORS["v1"]) as path:
+        return load_conditioned(path).to(tool.device)
 
 
 def load_encoder(tool: Tool) -> tuple[Encoder, PropertyCNN]:
     """v3's encoder and the property CNN that reads given pictures, in eval mode on the device."""
-    with tool.foreseen(ValueError, mend=tool.command("07_fine_tune_v3", "--force")):
-        encoder = Encoder.from_checkpoint(load_torch_file(tool, ENCODER, "07_fine_tune_v3"))
+    with usable(tool, ENCODER_INPUT) as path:
+        encoder = Encoder.from_checkpoint(read_table(path))
     return encoder.to(tool.device), load_property_cnn(tool).to(tool.device)
 
 
 def load_property_cnn(tool: Tool) -> PropertyCNN:
     """v2's property CNN, in eval mode on the CPU."""
-    maker = "06_fine_tune_v2"
-    with tool.foreseen(ValueError, mend=tool.command(maker, "--force")):
-        return PropertyCNN.from_checkpoint(load_torch_file(tool, PROPERTY_CNN, maker))
+    with usable(tool, PROPERTY_CNN_INPUT) as path:
+        return PropertyCNN.from_checkpoint(read_table(path))
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """The tensors and plain values of a file, by name; `ValueError` if it holds something else."""
+    content = read_torch(path)
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds no table of weights.")
+    return content
