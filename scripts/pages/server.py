@@ -9,11 +9,11 @@ import json
 import secrets
 import socket
 import webbrowser
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from werkzeug.exceptions import HTTPException, abort
 from werkzeug.routing import Map, Rule
@@ -23,6 +23,9 @@ from werkzeug.utils import send_from_directory
 from werkzeug.wrappers import Request, Response
 
 from scripts.pipeline import UserError, files
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 HOST = "127.0.0.1"
 HOST_NAMES = ("127.0.0.1", "localhost")
@@ -80,8 +83,8 @@ class PageServer:
         actions: Mapping[str, Callable[[Value], Value]],
     ) -> None:
         pages = {"/": self._index, "/page/<path:name>": self._file, **pages}
-        answers = {path: partial(self._act, action) for path, action in actions.items()}
-        answers["/api/close"] = self._close
+        answers: dict[str, Callable[[Request], Response]] = {"/api/close": self._close}
+        answers |= {path: partial(self._act, action) for path, action in actions.items()}
         self._routes = Map(
             [
                 *(Rule(path, methods=["GET"], endpoint=page) for path, page in pages.items()),
@@ -125,13 +128,16 @@ class PageServer:
             check_stop()
             self._http.handle_request()
 
-    @Request.application
-    def __call__(self, request: Request) -> Response:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer any request; what is refused or fails is told in one readable sentence."""
+        with Request(environ) as request:
+            return self._answer(request)(environ, start_response)
+
+    def _answer(self, request: Request) -> Response:
         try:
             self._check_sender(request)
-            answer, values = self._routes.bind_to_environ(request.environ).match()
-            response = answer(request, **values)
+            endpoint, values = self._routes.bind_to_environ(request.environ).match()
+            response: Response = endpoint(request, **values)
         except HTTPException as error:
             response = json_response({"error": error.description}, error.code)
         except self.refusals as error:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from scripts import short_path
 from scripts.pipeline.errors import Interrupted
@@ -44,7 +45,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.requested = False
         self._is_alone = place_among_processes() is None
-        self._previous: dict[int, object] = {}
+        self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> StopRequest:
         for number in (signal.SIGINT, signal.SIGTERM):

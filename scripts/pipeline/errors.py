@@ -114,7 +114,7 @@ def explain_file_error(error: BaseException, elsewhere: str, go_on: str) -> str:
             if number in numbers:
                 path = TEMPORARY_NAME.sub("", str(getattr(seen, "filename", None) or seen))
                 if number in WRONG_KIND:  # name the file in the place of a folder
-                    path = next((folder for folder in Path(path).parents if folder.is_file()), path)
+                    path = next((str(folder) for folder in Path(path).parents if folder.is_file()), path)
                 return sentence.format(path=path, error=seen, elsewhere=elsewhere, go_on=go_on)
         seen = seen.__cause__ or seen.__context__
     return ""

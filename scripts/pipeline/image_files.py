@@ -106,8 +106,9 @@ def _check(picture: Image.Image) -> None:
         raise ImageFileError(
             f"too large: {width} x {height} pixels, more than {LARGEST_PIXELS / 1e6:g} million"
         )
-    if picture.format in ANIMATED_FORMATS and getattr(picture, "n_frames", 1) > 1:
-        raise ImageFileError(f"an animation of {picture.n_frames} pictures, not one picture")
+    count = getattr(picture, "n_frames", 1)
+    if picture.format in ANIMATED_FORMATS and count > 1:
+        raise ImageFileError(f"an animation of {count} pictures, not one picture")
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
@@ -116,7 +117,7 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
 
     picture.load()  # this turns a TIFF, and forgets its orientation
     try:
-        turn = TURNS.get(picture.getexif().get(ORIENTATION))
+        turn = TURNS.get(picture.getexif().get(ORIENTATION, 1))
     except Exception:  # a damaged EXIF block says nothing; the pixels are whole
         turn = None
     if turn:

@@ -6,7 +6,7 @@ import csv
 import io
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -69,8 +69,8 @@ class Journal:
         return self
 
     def __exit__(self, *error: object) -> None:
-        file, self._file = self._file, None
-        with file:
+        with self._open_file() as file:
+            self._file = None
             file.flush()
             os.fsync(file.fileno())
 
@@ -122,11 +122,17 @@ class Journal:
             f"{list(self.columns)}, so the earlier run cannot be continued. Start over with --force."
         )
 
-    def _write(self, fields: object) -> None:
-        csv.writer(self._file, lineterminator="\n").writerow(fields)
-        self._file.flush()
+    def _open_file(self) -> TextIO:
+        if self._file is None:
+            raise ValueError(f"the journal {self.path} is not open")
+        return self._file
+
+    def _write(self, fields: Iterable[str]) -> None:
+        file = self._open_file()
+        csv.writer(file, lineterminator="\n").writerow(fields)
+        file.flush()
         if time.monotonic() - self._synced_at >= SYNC_INTERVAL_S:
-            os.fsync(self._file.fileno())
+            os.fsync(file.fileno())
             self._synced_at = time.monotonic()
 
 

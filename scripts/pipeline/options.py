@@ -39,6 +39,7 @@ REMOVED_FLAGS = {
 }
 
 OptionsT = TypeVar("OptionsT", bound="ToolOptions")
+StageOptionsT = TypeVar("StageOptionsT", bound="StageOptions")
 
 
 def option(default: Any, *, help: str, affects_results: bool = True) -> Any:

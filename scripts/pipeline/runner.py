@@ -28,6 +28,7 @@ from scripts.pipeline.options import (
     REPOSITORY,
     OptionsT,
     ResolvedOptions,
+    StageOptionsT,
     given_options,
     resolve_options,
     results_options,
@@ -42,8 +43,8 @@ Work = Callable[[Any, Any], None]
 
 def run_stage(
     spec: StageSpec,
-    options_class: type[OptionsT],
-    run: Callable[[Stage, OptionsT], None],
+    options_class: type[StageOptionsT],
+    run: Callable[[Stage, StageOptionsT], None],
     argv: Sequence[str] | None = None,
 ) -> NoReturn:
     """Run a numbered script and leave with its exit code.
@@ -59,7 +60,7 @@ def run_stage(
             foreseen error, 130 Ctrl-C. Any other exception is a bug and keeps its traceback.
     """
 
-    def begin(resolved: ResolvedOptions[OptionsT], stop: StopRequest, writes: bool) -> StageRun:
+    def begin(resolved: ResolvedOptions[StageOptionsT], stop: StopRequest, writes: bool) -> StageRun:
         return StageRun(Stage(spec, resolved.options, stop, writes=writes), resolved, run)
 
     sys.exit(_run_script(spec.name, options_class, argv, begin, spec.several_processes))
@@ -182,11 +183,10 @@ def _guarded(body: Callable[[StopRequest], None], name: str, runs: Sequence[Tool
 
 def _explain(error: Exception, tool: Tool | None, go_on: str) -> str:
     """What a person can do about an error of the file system or a lack of memory; empty for others."""
-    options = tool.options if tool is not None else None
     if tool is None or str(getattr(error, "filename", "")).startswith(str(tool.log_dir)):
         places = ["workspace"]
     else:
-        places = [name for name in ("out", "workspace") if hasattr(options, name)]
+        places = [name for name in ("out", "workspace") if hasattr(tool.options, name)]
     message = explain_file_error(error, " or ".join(f"--{name}" for name in places), go_on)
     if message:
         return message
@@ -196,9 +196,9 @@ def _explain(error: Exception, tool: Tool | None, go_on: str) -> str:
         return ""
     reason = str(error).partition("\n")[0] or type(error).__name__
     advice = "Close other programs, or use another --device"
-    if hasattr(options, "batch_size"):
-        advice += f", or a --batch-size below {options.batch_size}"
-        if "batch_size" in results_options(options):
+    if tool is not None and hasattr(tool.options, "batch_size"):
+        advice += f", or a --batch-size below {tool.options.batch_size}"
+        if "batch_size" in results_options(tool.options):
             advice += " (which gives another result, so it needs --force)"
     return f"there is not enough memory ({reason}). {advice}. {go_on}"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import hashlib
 import io
@@ -194,8 +193,8 @@ class Explorer:
     def _keep(self, message: Mapping[str, Any]) -> Photograph:
         """The photograph of a message, kept in the workspace if it can be encoded."""
         try:
-            content = base64.b64decode(message.get("content"), validate=True)
-        except (binascii.Error, TypeError, ValueError):
+            content = base64.b64decode(message["content"], validate=True)
+        except (KeyError, TypeError, ValueError):
             raise ExploreError("the photograph did not arrive whole; send it again") from None
         given = str(message.get("name", "")).rpartition(".")
         stem = re.sub(r"[^\w-]+", "-", given[0])[:40].strip("-") or "photograph"

@@ -48,7 +48,7 @@ class Answer:
     @property
     def pair(self) -> list[int] | None:
         """Gender and quality; None if the picture was skipped."""
-        return None if self.skipped else [self.gender, self.quality]
+        return None if self.gender is None or self.quality is None else [self.gender, self.quality]
 
 
 def journal_path(workspace: Path, weights_id: str) -> Path:
@@ -121,7 +121,8 @@ class AnswerJournal:
             table_sha256: the table, to be remembered, so that it is not taken over again.
         """
         for order in ("uncertain", "number"):
-            rows = [[seed, *answer.pair] for seed, answer in labels.items() if answer.order == order]
+            chosen = {seed: answer.pair for seed, answer in labels.items() if answer.order == order}
+            rows = [[seed, *pair] for seed, pair in chosen.items() if pair is not None]
             event = {"labels": rows, "skip": [], "order": order, "kind": "table"}
             if order == "number" and table_sha256:
                 # In the last event: after a crash before it, the rest is taken over by the next session.

@@ -52,8 +52,8 @@ def _probabilities(tool: Tool, name: str) -> pd.Series:
     Empty if the filter stage has not finished, or judged other candidates.
     """
     found = pd.Series(dtype=float)
-    record = records.read(tool.workspace, FILTER_STAGE)
-    judged = (record or {}).get("depends_on", {}).get("inputs", {}).get(CANDIDATES, "")
+    record = records.read(tool.workspace, FILTER_STAGE) or {}
+    judged = record.get("depends_on", {}).get("inputs", {}).get(CANDIDATES, "")
     if judged != f"sha256 {files.sha256_file(tool.workspace / CANDIDATES)}":
         return found
     mend = f"Make it anew:\n    {tool.command(FILTER_STAGE, '--force')}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from scripts.pages.labelling.answers import FOLDER, Answer, journal_path
+from scripts.pages.labelling.answers import FOLDER, Answer, Order, journal_path
 from scripts.pages.labelling.candidates import GENERATE_STAGE
 from scripts.pipeline import Tool, UserError, files, records
 from scripts.stages.filtering import hand_labels
@@ -74,7 +74,7 @@ def find_table(tool: Tool, candidates: pd.DataFrame) -> FoundTable | None:
             hand_labels.read_labels(tool), left_on="name", right_on="img_name"
         )
         for row in known.itertuples():
-            order = "uncertain" if row.img_no in record.most_uncertain else "number"
+            order: Order = "uncertain" if row.img_no in record.most_uncertain else "number"
             labels[row.seed] = Answer(int(row.gender_y), int(row.quality_y), order, taken_over=True)
     return FoundTable(record.made_by, same_pictures, record.table_sha256 == sha256, labels, sha256)
 

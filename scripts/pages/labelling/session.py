@@ -134,7 +134,7 @@ class LabelSession:
         """Progress and counts for the page."""
         with self._lock:
             known, total = self._known(), self._total()
-            pairs = [answer.pair for answer in known.values() if not answer.skipped]
+            pairs = [answer.pair for answer in known.values() if answer.pair is not None]
             return {
                 "mode": "check" if self.options.check else "label",
                 "done": total - len(self.queue()),

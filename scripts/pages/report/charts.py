@@ -16,6 +16,7 @@ LOG_FROM_RATIO = 40.0
 HISTOGRAM_EDGE, HISTOGRAM_BINS = 3.5, 28
 
 Points = Sequence[tuple[float, float]]
+Text = tuple[float, float, str, str]
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Chart:
     aside: str
     label: str
     paths: list[tuple[str, str]]
-    texts: list[tuple[float, float, str, str]]
+    texts: list[Text]
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def score_panels(scores: Mapping[str, Sequence[float]]) -> Panels | None:
         label = f"Histogram of {len(values)} scores: {prop.meaning}"
         middle = (HISTOGRAM_LEFT + RIGHT) / 2
         marks = ((HISTOGRAM_LEFT, "start", prop.low), (middle, "middle", "mean"), (RIGHT, "end", prop.high))
-        texts = [(x, BOTTOM + 15, anchor, text) for x, anchor, text in marks]
+        texts: list[Text] = [(x, BOTTOM + 15, anchor, text) for x, anchor, text in marks]
         charts.append(Chart(prop.name, "", label, _histogram(values), texts))
     count = len(next(iter(scores.values())))
     caption = (
@@ -96,9 +97,7 @@ def _finite(xs: Sequence[float], ys: Sequence[float]) -> Points:
     return thinned if thinned[-1:] == points[-1:] else [*thinned, points[-1]]
 
 
-def _lines(
-    lines: Sequence[Points], kind: str, x_name: str
-) -> tuple[list[tuple[str, str]], list[tuple[float, float, str, str]]]:
+def _lines(lines: Sequence[Points], kind: str, x_name: str) -> tuple[list[tuple[str, str]], list[Text]]:
     """Paths and texts of lines over one pair of axes, logarithmic where positive values span decades."""
     all_x, all_y = zip(*(point for points in lines for point in points), strict=True)
     low, high, x_low, x_high = min(all_y), max(all_y), min(all_x), max(all_x)
@@ -114,7 +113,10 @@ def _lines(
     for points in lines:
         path = "M" + " ".join(place(x, y) for x, y in points)
         paths.append((kind, path) if len(points) > 1 else (f"{kind} dot", f"{path}h0"))
-    texts = [(LEFT - 5, TOP + 4, "end", spell(high)), (RIGHT, BOTTOM + 15, "end", f"{x_name} {x_high:,.0f}")]
+    texts: list[Text] = [
+        (LEFT - 5, TOP + 4, "end", spell(high)),
+        (RIGHT, BOTTOM + 15, "end", f"{x_name} {x_high:,.0f}"),
+    ]
     texts += [(LEFT - 5, BOTTOM + 3, "end", spell(low))] if high > low else []
     return paths, texts + ([(LEFT, BOTTOM + 15, "start", "log scale")] if is_log else [])
 

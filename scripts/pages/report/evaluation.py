@@ -26,14 +26,15 @@ class Row:
 
     def worst(self, version: str) -> Cell | None:
         """The cell of the property that is farthest from the goal; None if nothing was measured."""
-        known = [found for found in self.cells[version] if found.value is not None]
-        return max(known, key=self._distance) if known else None
+        cells = self.cells[version]
+        known = [(self._distance(found.value), found) for found in cells if found.value is not None]
+        return max(known, key=lambda pair: pair[0])[1] if known else None
 
-    def _distance(self, found: Cell) -> float:
+    def _distance(self, value: float) -> float:
         low, high = self.goal.low, self.goal.high
         if low is not None and high is not None:
-            return abs(found.value - (low + high) / 2)
-        return -found.value if low is not None else found.value
+            return abs(value - (low + high) / 2)
+        return -value if low is not None else value
 
     @property
     def is_judged(self) -> bool:
