@@ -130,7 +130,6 @@ def read_stages(workspace: Path, logs: Path | None = None) -> dict[str, StageSta
 def judge(
     stages: Mapping[str, StageStatus],
     workspace: Path,
-    input_state: Callable[[Input, Path], str] = records.input_state,
     is_untrusted: Callable[[Input], bool] = lambda item: False,
 ) -> None:
     """Find what vanished and what changed, of the stages that do not run now.
@@ -138,7 +137,6 @@ def judge(
     Args:
         stages: of `read_stages`; ``vanished`` and ``changed`` are filled in.
         workspace: of the run.
-        input_state: what identifies an input; see `records.dependencies`.
         is_untrusted: True for an input that has to be mended first, and is not judged before.
     """
     for stage in stages.values():
@@ -158,7 +156,7 @@ def judge(
             stage.changed = [f"made from what {', '.join(replaced)} will replace"]
             continue
         depends_on = stage.record.get("depends_on", {})
-        now = records.dependencies(stage.spec, options, workspace, input_state)
+        now = records.dependencies(stage.spec, options, workspace)
         for item in inputs:
             maker = makers.get(item.made_by)
             is_open = maker and (maker.running is not None or maker.is_unfinished or maker.vanished)

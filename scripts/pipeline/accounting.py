@@ -100,17 +100,10 @@ def device_use(tool: Tool) -> dict[str, Any]:
 def attempt(
     record: dict[str, Any], earlier: Iterable[Mapping[str, Any]], tool: Tool, save: Callable[[], None]
 ) -> Iterator[Callable[[], float]]:
-    """Keep the account of one run in its record, however it ends.
+    """Keep the account of one run in its record, however it ends; ``save`` writes the record.
 
-    Args:
-        record: gets ``attempts`` (those of earlier runs and this one), and at the end ``seconds`` (their
-            sum), ``counts``, the device and the peak memory of this one.
-        earlier: attempts of earlier runs; see `closed`.
-        tool: the running script.
-        save: writes the record.
-
-    Yields:
-        Function that gives the seconds of all attempts so far.
+    The record gets ``attempts`` (``earlier`` ones and this one), and at the end ``seconds`` (their sum),
+    ``counts``, the device and the peak memory of this one. Yields a function that gives the seconds so far.
     """
     started_at = time.monotonic()
     own: dict[str, Any] = {"started": records.now()}
@@ -144,12 +137,7 @@ def attempt(
 
 
 def closed(previous: Mapping[str, Any] | None, alive_at: float | None) -> list[dict[str, Any]]:
-    """Attempts of an earlier record; one without an end was killed, when it gave its last sign of life.
-
-    Args:
-        previous: the record of the last run; None if there is none.
-        alive_at: time of that sign, as of ``time.time``; None if there was none.
-    """
+    """Attempts of an earlier record; one without an end was killed at its last sign of life (or unknown)."""
     attempts = [dict(known) for known in (previous or {}).get("attempts", ())]
     for known in attempts:
         if "how" not in known:

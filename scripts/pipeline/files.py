@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -17,11 +16,10 @@ if TYPE_CHECKING:
 
 TEMPORARY_PREFIX = ".tmp-"
 BLOCK_BYTES = 1 << 20
-LARGEST_TEXT_BYTES = 1 << 28
 
 
 class TextFileError(ValueError):
-    """A text file is too large, no UTF-8, or not what it should be; the text says why, without its name."""
+    """A text file is not UTF-8 or not what it should be; the text says why, without its name."""
 
 
 @contextmanager
@@ -72,7 +70,7 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folders(folders: Iterable[Path]) -> None:
-    """Force the names in these folders to the disk, lest a record outlive the files that it vouches for."""
+    """Force the names in these folders to the disk, before a record says that their files are complete."""
     for folder in set(folders):
         sync_file(folder)
 
@@ -120,11 +118,8 @@ def read_text(path: Path) -> str:
 
     Raises:
         OSError: it cannot be opened.
-        TextFileError: larger than `LARGEST_TEXT_BYTES`, another encoding, or NUL bytes.
+        TextFileError: another encoding, or NUL bytes.
     """
-    size = path.stat().st_size
-    if size > LARGEST_TEXT_BYTES:
-        raise TextFileError(f"it has {size} bytes, more than {LARGEST_TEXT_BYTES}")
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -148,26 +143,14 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def parse_json(text: str | bytes) -> dict[str, Any]:
-    """An object from JSON text.
-
-    Raises:
-        TextFileError: no JSON, nested too deeply, a number that is not finite, or no object.
-    """
+    """An object from JSON text; anything else is a `TextFileError`."""
     try:
-        value = json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
+        value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise TextFileError(f"it is no JSON ({error})") from error
     if not isinstance(value, dict):
         raise TextFileError(f"it is a JSON {type(value).__name__} where an object should be")
     return value
-
-
-def _finite(text: str) -> float:
-    return value if math.isfinite(value := float(text)) else _refuse_number(text)
-
-
-def _refuse_number(text: str) -> float:
-    raise ValueError(f"{text[:20]} is no number that JSON has, or too large")
 
 
 class ArrayFileError(ValueError):
@@ -234,13 +217,7 @@ def remove(path: Path, kept: Collection[Path] = ()) -> None:
 
 def process_is_alive(pid: int) -> bool:
     """True if a process with this id exists, whoever owns it."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return Path("/proc", str(pid)).exists()
 
 
 def remove_leftovers(folders: Iterable[Path], deep: bool = True) -> int:
@@ -257,14 +234,11 @@ def remove_leftovers(folders: Iterable[Path], deep: bool = True) -> int:
         for folder, subfolders, names in os.walk(top):
             subfolders[:] = [name for name in subfolders if deep and not name.startswith(".")]
             for name in names:
-                pid = name[len(TEMPORARY_PREFIX) :].split("-", 1)[0]
-                if name.startswith(TEMPORARY_PREFIX) and pid.isdigit() and not _is_another(int(pid)):
+                pid, _, _ = name.removeprefix(TEMPORARY_PREFIX).partition("-")
+                if not name.startswith(TEMPORARY_PREFIX) or not pid.isdigit():
+                    continue
+                if int(pid) == os.getpid() or not process_is_alive(int(pid)):
                     with suppress(OSError):  # they do no harm where they may not be removed
-                        remove(Path(folder, name))
+                        Path(folder, name).unlink()
                         count += 1
     return count
-
-
-def _is_another(pid: int) -> bool:
-    """True for the number of another process that runs now."""
-    return pid != os.getpid() and process_is_alive(pid)

@@ -14,7 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import TextIO
 
-from scripts.pipeline import files
 from scripts.pipeline.errors import NO_LOCKS, NOT_WRITABLE, UserError
 from scripts.pipeline.records import STAGES_FOLDER, stage_folder
 
@@ -24,14 +23,10 @@ USE_NAME = "in_use.lock"
 
 @contextmanager
 def locked(folder: Path, instead: str = "another --workspace") -> Iterator[None]:
-    """Hold the lock of a folder, ``<folder>/lock``, in which the number of this process stands meanwhile.
-
-    Args:
-        folder: made if there is none.
-        instead: what to give a second run so that it writes elsewhere.
+    """Hold ``<folder>/lock``, which contains the number of this process meanwhile.
 
     Raises:
-        UserError: another process holds it.
+        UserError: another process holds it; the message advises to give ``instead``.
     """
     with _opened(folder / LOCK_NAME) as lock:
         if not attempt(lock, fcntl.LOCK_EX):
@@ -47,12 +42,10 @@ def locked(folder: Path, instead: str = "another --workspace") -> Iterator[None]
 
 @contextmanager
 def reading(workspace: Path, makers: Iterable[str]) -> Iterator[None]:
-    """Keep the results of these stages as they are; many processes may do so at once.
+    """Keep the results of these stages as they are; `UserError` if one of them is being made anew.
 
-    Where a file of the lock can only be read it is still one; where none can be made, nobody here writes.
-
-    Raises:
-        UserError: one of them is being made anew.
+    Many processes may do so at once. A lock file that can only be read still locks; where none can be made,
+    nobody writes here.
     """
     with ExitStack() as held:
         for maker in sorted(set(makers)):
@@ -77,11 +70,7 @@ def reading(workspace: Path, makers: Iterable[str]) -> Iterator[None]:
 
 @contextmanager
 def changing(workspace: Path, name: str) -> Iterator[None]:
-    """Keep others from reading the results of a stage, while they change.
-
-    Raises:
-        UserError: another stage is reading them.
-    """
+    """Keep others from reading the results of a stage while they change; `UserError` if one reads them."""
     with _opened(stage_folder(workspace, name) / USE_NAME) as use:
         if not attempt(use, fcntl.LOCK_EX):
             raise UserError(
@@ -101,10 +90,7 @@ def holder(lock: Path) -> int | None:
         pid = int(lock.read_text(encoding="utf-8") or 0)  # 0: it has not said its number yet
     except (OSError, ValueError):
         return None
-    try:
-        held = Path("/proc/locks").read_text(encoding="ascii").splitlines()
-    except OSError:  # another system: as good as the process that wrote its number
-        return pid if files.process_is_alive(pid) else None
+    held = Path("/proc/locks").read_text(encoding="ascii").splitlines()
     return pid if any(" FLOCK " in line and f":{inode} " in line for line in held) else None
 
 
@@ -117,13 +103,9 @@ def _opened(path: Path) -> Iterator[TextIO]:
 
 
 def attempt(lock: TextIO, kind: int) -> bool:
-    """Take a lock, or return False if another process holds it. It ends when the file is closed.
+    """Take a lock (``LOCK_SH`` or ``LOCK_EX``) until the file is closed; False if another process holds it.
 
     On a file system without locks it is as good as taken, which is said once.
-
-    Args:
-        lock: its file.
-        kind: ``fcntl.LOCK_SH`` or ``fcntl.LOCK_EX``.
     """
     try:
         fcntl.flock(lock, kind | fcntl.LOCK_NB)

@@ -133,11 +133,7 @@ def plain_value(value: Any) -> Any:
 
 
 def given_options(options: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The words of a command line that gave these options, but for those that `Tool.command` repeats.
-
-    Args:
-        options: as of `ResolvedOptions.to_json`; those from elsewhere are left out.
-    """
+    """The words of a command line, from `ResolvedOptions.to_json`, without those that `Tool.command` adds."""
     repeated = {"preset", "quality", "config", "workspace", "force"}
     words: list[str] = []
     for name, entry in options.items():
@@ -163,13 +159,7 @@ def results_options(options: ToolOptions) -> dict[str, Any]:
 def resolve_options(
     options_class: type[OptionsT], name: str, argv: Sequence[str], presets: Path = PRESETS
 ) -> ResolvedOptions[OptionsT]:
-    """Read all four layers.
-
-    Args:
-        options_class: dataclass of the script.
-        name: name of the script, which is the name of its table in the TOML files.
-        argv: command line without the program's name.
-        presets: folder of the preset files.
+    """Read all four layers; ``name`` is the script's, and that of its table in the TOML files.
 
     Raises:
         UsageError: unknown preset, unknown key, or value of the wrong type.
@@ -280,14 +270,7 @@ def read_tables(path: Path) -> dict[str, Any]:
 
 
 def read_layers(preset: str, config: Path | None, presets: Path) -> list[tuple[str, Path, dict[str, Any]]]:
-    """Read the TOML files that count.
-
-    Returns:
-        (origin, file, contents), the weakest first.
-
-    Raises:
-        UsageError: unknown preset, or a file that cannot be read.
-    """
+    """(origin, file, contents) of the TOML files that count, the weakest first."""
     layers = [("config", config, read_tables(config))] if config else []
     known = {path.stem for path in presets.glob("*.toml")}
     while preset:
@@ -333,14 +316,7 @@ def _check_tables(path: Path, tables: Mapping[str, Any], name: str) -> None:
 def _table_values(
     path: Path, tables: Mapping[str, Any], table: str, hints: Mapping[str, Any], known: set[str]
 ) -> dict[str, Any]:
-    """Values that one table of a file gives.
-
-    Args:
-        path: the file, for messages.
-        tables: its contents.
-        table: name of the table.
-        hints: option -> type, of the running script.
-        known: options that the table may have; those that are not in ``hints`` belong to other scripts.
+    """Values of one table; ``known`` are the options that it may have, ``hints`` those of the running script.
 
     Raises:
         UsageError: an unknown option, or a value of another type.
@@ -359,11 +335,7 @@ def _table_values(
 
 
 def convert(value: Any, annotation: Any, where: str) -> Any:
-    """A TOML value as the type of a dataclass field.
-
-    Raises:
-        UsageError: the value is of another type, or not among the choices of a ``Literal``.
-    """
+    """A TOML value as the type of a dataclass field; one of another type is a `UsageError`."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
         for choice in arguments:

@@ -10,9 +10,10 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,9 +24,7 @@ from scripts.pipeline.spec import Input, StageSpec
 STAGES_FOLDER = "_stages"
 MANIFEST_NAME = "_stage.json"
 OUTPUTS_NAME = "outputs.json"
-CACHE_NAME = "sha256_cache.json"
 RETIRED = {"realism_weight": 0.0}  # options of earlier versions, where they changed nothing
-CLOCK_TICK_NS = 100_000_000  # far more than the smallest step of any file system's clock
 
 
 class Recorded(NamedTuple):
@@ -77,8 +76,8 @@ def write_outputs(workspace: Path, name: str, outputs: Iterable[str]) -> dict[st
         path = workspace / output
         found = {file.relative_to(workspace).as_posix(): files.sha256_file(file) for file in _files_of(path)}
         written |= found
-        names = {Path(relative).name: sha256 for relative, sha256 in found.items()}
-        digests[output] = found.get(output) or _folder_digest(names)
+        lines = (f"{sha256}  {Path(relative).name}\n" for relative, sha256 in sorted(found.items()))
+        digests[output] = found.get(output) or hashlib.sha256("".join(lines).encode()).hexdigest()
     files.write(stage_folder(workspace, name) / OUTPUTS_NAME, written)
     return digests
 
@@ -97,12 +96,7 @@ def read_outputs(workspace: Path) -> dict[str, Recorded]:
 
 
 def vanished(workspace: Path, name: str, outputs: Iterable[str]) -> list[str]:
-    """What a finished stage wrote and is gone: outputs, files of its folders, its list of files.
-
-    Args:
-        workspace, name: of the stage.
-        outputs: that it has under its options.
-    """
+    """Files of a finished stage that are gone: outputs, files of its folders, its list of files."""
     gone = [relative for relative in outputs if not (workspace / relative).exists()]
     try:
         written = files.read_json(stage_folder(workspace, name) / OUTPUTS_NAME)
@@ -113,18 +107,6 @@ def vanished(workspace: Path, name: str, outputs: Iterable[str]) -> list[str]:
     return [*gone, *(f"{count} files of {folder}" for folder, count in counts.items())]
 
 
-def content_hash(path: Path) -> str:
-    """SHA-256 of a file, or of the names and contents of a folder's files, as `write_outputs` returns it."""
-    if not path.is_dir():
-        return files.sha256_file(path)
-    return _folder_digest({file.name: files.sha256_file(file) for file in _files_of(path)})
-
-
-def _folder_digest(digests: Mapping[str, str]) -> str:
-    text = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(digests.items()))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def _files_of(path: Path) -> Iterator[Path]:
     """The file itself, or the files in a folder but for the hidden ones."""
     if path.is_dir():
@@ -133,28 +115,18 @@ def _files_of(path: Path) -> Iterator[Path]:
         yield path
 
 
-def cached_sha256(workspace: Path, path: Path) -> str:
-    """SHA-256 of a file, remembered in the workspace as long as the system says that it is the same file.
+def cached_sha256(path: Path) -> str:
+    """SHA-256 of a file, calculated once in this process as long as the system says that it is the same file.
 
-    Besides size and time of writing, the inode and its time of change count: no program can set that one
-    back. A file that was changed just now is not remembered, since the clock could not tell a second change.
+    The time of change of the inode counts too, since no program can set it back.
     """
-    cache_path = workspace / STAGES_FOLDER / CACHE_NAME
-    try:
-        cache = files.read_json(cache_path)
-    except (FileNotFoundError, files.TextFileError):
-        cache = {}
     state = path.stat()
-    entry = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
-    *known, digest = cache.get(str(path), [None])
-    if known == entry:
-        return digest
-    now_ns = time.time_ns()
-    digest = files.sha256_file(path)
-    if abs(now_ns - state.st_ctime_ns) > CLOCK_TICK_NS:
-        with suppress(OSError):  # in a workspace that can only be read, it is calculated each time
-            files.write(cache_path, {**cache, str(path): [*entry, digest]})
-    return digest
+    return _sha256(path, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+
+
+@cache
+def _sha256(path: Path, *state: int) -> str:
+    return files.sha256_file(path)
 
 
 def input_state(item: Input, workspace: Path) -> str:
@@ -166,7 +138,7 @@ def input_state(item: Input, workspace: Path) -> str:
     if not path.exists():
         return "absent"
     if not path.is_dir():
-        return f"sha256 {cached_sha256(workspace, path)}"
+        return f"sha256 {cached_sha256(path)}"
     maker = read(workspace, item.made_by) if item.made_by else None
     if maker:
         return f"stage {maker['fingerprint']}"
@@ -174,23 +146,13 @@ def input_state(item: Input, workspace: Path) -> str:
     return f"folder {hashlib.sha256(json.dumps(entries).encode('utf-8')).hexdigest()}"
 
 
-def dependencies(
-    spec: StageSpec,
-    options: ToolOptions,
-    workspace: Path,
-    state: Callable[[Input, Path], str] = input_state,
-) -> dict[str, Any]:
-    """Everything that the stage's result depends on, as plain JSON: version, options and inputs.
-
-    Args:
-        spec, options, workspace: of the stage.
-        state: what identifies an input.
-    """
+def dependencies(spec: StageSpec, options: ToolOptions, workspace: Path) -> dict[str, Any]:
+    """Everything that the stage's result depends on, as plain JSON: version, options and inputs."""
     return {
         "stage": spec.name,
         "version": spec.version,
         "options": results_options(options),
-        "inputs": {item.path: state(item, workspace) for item in spec.inputs_for(options)},
+        "inputs": {item.path: input_state(item, workspace) for item in spec.inputs_for(options)},
     }
 
 

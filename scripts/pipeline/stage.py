@@ -82,10 +82,8 @@ class Tool:
             threads = max(1, len(os.sched_getaffinity(0)) // place.local_count)
         if threads > 0:
             torch.set_num_threads(threads)
-        name = self.options.device
-        if name == "auto":
-            name = "cuda" if torch.cuda.is_available() else "cpu"
-        device = torch.device(name)
+        has_gpu, name = torch.cuda.is_available(), self.options.device
+        device = torch.device(name if name != "auto" else "cuda" if has_gpu else "cpu")
         if device.type == "cuda" and place is not None:
             device = torch.device("cuda", place.local_rank)
         if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
@@ -96,12 +94,9 @@ class Tool:
         return device
 
     def finish(self, numbers: Mapping[str, str], look_at: Sequence[str] = ()) -> None:
-        """State the result. A stage prints and stores it once its outputs have been checked; a tool, which
-        says more in its own words, gives it to ``--json``.
+        """State the result: about three numbers with their units, and files that a person should open.
 
-        Args:
-            numbers: about three, name -> value with its unit.
-            look_at: files that a person should open; workspace-relative, or absolute if they lie elsewhere.
+        A stage prints and stores it once its outputs have been checked; a tool gives it to ``--json``.
         """
         self.numbers = {name: str(value) for name, value in numbers.items()}
         self.look_at = list(look_at)
@@ -166,13 +161,9 @@ class Tool:
         done: int = 0,
         check_stop: Callable[[], None] | None = None,
     ) -> Progress:
-        """Progress display; ``update`` also raises `Interrupted` after Ctrl-C.
+        """Progress display; ``update`` also raises `Interrupted` after Ctrl-C, or calls ``check_stop``.
 
-        Args:
-            total: items in all.
-            unit: what they are, plural.
-            done: items that an earlier run finished, which must not count as speed.
-            check_stop: what ``update`` does instead of raising.
+        ``done`` items were finished by an earlier run, and do not count as speed.
         """
         on_update = check_stop or self.on_progress
         self._progress = Progress(total, unit, self.name, self.is_quiet, on_update, done)
@@ -183,14 +174,7 @@ class Tool:
         self.check_stop()
 
     def count(self, unit: str, done: int, skipped: int = 0, failed: int = 0) -> None:
-        """State how the items of this run ended; the sum is all items.
-
-        Args:
-            unit: what they are, plural.
-            done: made in this run.
-            skipped: taken over from an earlier run, or left out on purpose.
-            failed: could not be made or used.
-        """
+        """State how the items of this run ended; skipped: from an earlier run, or left out on purpose."""
         self._counts[unit] = {"done": int(done), "skipped": int(skipped), "failed": int(failed)}
 
     def counts(self) -> Counts:
@@ -212,7 +196,7 @@ class Tool:
     def check_unchanged(self, relative: str) -> None:
         """Raise `UserError` if a file is no longer what its stage wrote."""
         known, path = self.recorded.get(relative), self.workspace / relative
-        if known and path.is_file() and records.cached_sha256(self.workspace, path) != known.sha256:
+        if known and path.is_file() and records.cached_sha256(path) != known.sha256:
             raise UserError(
                 f"{relative} is not what {known.maker} wrote: it was changed or damaged since, so results "
                 f"would rest on something else than they say. Bring it back, or make it anew:\n    "
@@ -221,12 +205,7 @@ class Tool:
 
     @contextmanager
     def foreseen(self, *kinds: type[Exception], mend: str = "") -> Iterator[None]:
-        """Turn a package's own error into a message without a traceback.
-
-        Args:
-            kinds: exception types of the package, such as ``CheckpointError``.
-            mend: what to do about it, added to the message.
-        """
+        """Turn errors of these kinds into a `UserError`, with what mends it behind the text."""
         try:
             yield
         except kinds as error:

@@ -20,7 +20,7 @@ TIMES = {"started", "finished", "ended", "written", "seconds", "phase_seconds", 
 TIMES |= {"attempts", "counts", "device", "device_name", "threads", "commit", "dirty", "sha256"}
 TIME_COLUMNS = {"seconds", "images_per_s", "pictures_per_s", "memory_mib"}
 # Files about the run, not its result. Those of a training grow with it.
-ABOUT_THE_RUN = ("*/log.txt", "*/events/*", "*/lock", "*.lock", "*/heartbeat", "*/sha256_cache.json")
+ABOUT_THE_RUN = ("*/log.txt", "*/events/*", "*/lock", "*.lock", "*/heartbeat")
 GROWING = (
     *(
         "*/_stage.json",

@@ -92,7 +92,7 @@ def test_arrays(tmp_path: Path) -> None:
             files.read_arrays(archive, names)
 
 
-@pytest.mark.parametrize("content", [b"[1]", b'{"a": NaN}', b'{"a": 1e999}', b"[" * 99_999, b"\xff", b'"\0"'])
+@pytest.mark.parametrize("content", [b"[1]", b"[" * 99_999, b"\xff", b'"\0"'])
 def test_json(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(files.TextFileError, match=r"a\.json"):

@@ -11,7 +11,7 @@ from signal import SIGINT
 import pytest
 from safetensors import SafetensorError
 
-from scripts.pipeline import REPOSITORY, ToolOptions, files, locks, records, run_tool
+from scripts.pipeline import REPOSITORY, ToolOptions, locks, records, run_tool
 from scripts.pipeline.options import script_path
 from scripts.stages import workspace as paths
 from tests.faults.injection import obey_permissions
@@ -157,19 +157,6 @@ def test_what_must_write_says_at_once_that_it_cannot(start: Callable, read_only:
     assert result.returncode == 5 and "Traceback" not in result.stderr
     assert f"no permission to use {read_only}/logs" in result.stderr
     assert "--workspace" in result.stderr and "--out" not in result.stderr
-
-
-def test_a_sum_that_cannot_be_remembered_is_calculated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(path: Path, value: object) -> None:
-        raise OSError(errno.EROFS, "Read-only file system", str(path))
-
-    path = tmp_path / "weights"
-    path.write_text("text")
-    monkeypatch.setattr(records, "CLOCK_TICK_NS", -1)
-    monkeypatch.setattr(records.files, "write", refuse)
-    assert records.cached_sha256(tmp_path, path) == files.sha256_file(path)
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import shlex
@@ -67,7 +66,6 @@ class WorkspaceCheck:
         self.tool, self.workspace, self.changed_bundle = tool, tool.workspace, changed_bundle
         self.stages = {name: StageCheck(status) for name, status in read_stages(tool.workspace).items()}
         self.file_count = 0
-        self._hash = functools.cache(lambda relative: files.sha256_file(self.workspace / relative))
 
     def findings(self) -> list[Finding]:
         """One line per stage."""
@@ -78,7 +76,7 @@ class WorkspaceCheck:
             if stage.status.state == "complete":
                 self._check_files(stage, written[name])
         statuses = {name: stage.status for name, stage in self.stages.items()}
-        judge(statuses, self.workspace, self._input_state, self._is_untrusted)
+        judge(statuses, self.workspace, self._is_untrusted)
         for stage in self.stages.values():
             self._add_status(stage)
         return [self._finding(stage) for stage in self.stages.values()]
@@ -91,7 +89,7 @@ class WorkspaceCheck:
         for relative, sha256 in written.items():
             if (self.workspace / relative).is_file():
                 self.file_count += 1
-                if self._hash(relative) != sha256:
+                if records.cached_sha256(self.workspace / relative) != sha256:
                     folder, _, name = relative.rpartition("/")
                     changed[folder].append(name)
         for folder, names in changed.items():
@@ -116,13 +114,6 @@ class WorkspaceCheck:
         if item.in_repository:
             return self.changed_bundle
         return item.made_by in self.stages and bool(self.stages[item.made_by].troubles)
-
-    def _input_state(self, item: Input, workspace: Path) -> str:
-        """`records.input_state` that remembers nothing on the disk."""
-        path = item.locate(workspace)
-        if path.is_file():
-            return f"sha256 {files.sha256_file(path) if item.in_repository else self._hash(item.path)}"
-        return records.input_state(item, workspace)
 
     def _add_status(self, stage: StageCheck) -> None:
         """What the records say."""
