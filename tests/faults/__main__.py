@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-FAMILIES = ("kills", "full_disk")
+from tests.faults import full_disk, kills
+from tests.faults.world import World
+
+FAMILIES = {"kills": kills, "full_disk": full_disk}
 SHORT_ROUNDS = 30
 
 
@@ -22,32 +24,33 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--families", nargs="+", choices=FAMILIES, default=FAMILIES)
     parser.add_argument("--short", action="store_true", help=f"{SHORT_ROUNDS} faults per family")
     options = parser.parse_args(argv)
-    # Results must not depend on the number of cores; set before torch is loaded in any process.
+    # Results must not depend on the number of cores; the scripts are started with this.
     os.environ["OMP_NUM_THREADS"] = "1"
     rounds = SHORT_ROUNDS if options.short else options.rounds
-    totals = []
+    count = bad = 0
     with tempfile.TemporaryDirectory(prefix="faults-") as root:
+        started = time.monotonic()
+        world = World(Path(root, "world"))
+        print(f"undisturbed runs of all scripts: {time.monotonic() - started:.1f} s", flush=True)
         for name in options.families:
             folder = Path(root, name)
             folder.mkdir()
-            family = importlib.import_module(f"tests.faults.{name}")
-            started, outcomes = time.monotonic(), []
-            for outcome in family.faults(rounds, options.seed, folder):
-                outcomes.append(outcome)
-                if not outcome.survived:
-                    print(f"  {name}: {outcome.case}: {outcome.detail}", flush=True)
-            survived = sum(outcome.survived for outcome in outcomes)
-            lost = sum(outcome.lost for outcome in outcomes)
-            totals.append((len(outcomes), survived, lost))
-            seconds = time.monotonic() - started
-            print(
-                f"{name:12} {len(outcomes):5} faults, {survived:5} survived, {lost:3} lost items, "
-                f"{seconds:6.1f} s",
-                flush=True,
-            )
-    count, survived, lost = (sum(column) for column in zip(*totals, strict=True)) if totals else (0, 0, 0)
-    print(f"in all       {count:5} faults, {survived:5} survived, {lost:3} lost items")
-    return 0 if survived == count and lost == 0 else 1
+            started = time.monotonic()
+            faults = []
+            for fault in FAMILIES[name].faults(world, rounds, options.seed, folder):
+                faults.append(fault)
+                if fault.problems:
+                    print(f"  {name}: {fault.case}: {'; '.join(fault.problems)}", flush=True)
+            count, bad = count + len(faults), bad + sum(bool(fault.problems) for fault in faults)
+            print(f"{name:12} {_summary(faults)}, {time.monotonic() - started:6.1f} s", flush=True)
+    print(f"in all       {count:5} faults, {count - bad:5} survived")
+    return int(bad > 0)
+
+
+def _summary(faults: list[kills.Fault]) -> str:
+    problems = [len(fault.problems) for fault in faults]
+    survived = problems.count(0)
+    return f"{len(faults):5} faults, {survived:5} survived, {sum(problems):3} lost items"
 
 
 if __name__ == "__main__":

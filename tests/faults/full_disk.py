@@ -16,8 +16,8 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 from tests.faults.comparison import differences, names_in, torn_files
+from tests.faults.fault import Fault, in_parallel
 from tests.faults.injection import limit_file_size
-from tests.faults.outcomes import Outcome, in_parallel
 from tests.faults.world import TARGETS, Target, World
 
 LIMITS_PER_RUN = 3  # so many limits, each higher than the last, share one run to the end
@@ -26,9 +26,8 @@ PAGE = 4096
 SPARE_PAGES = 64  # folders and the file system itself
 
 
-def faults(rounds: int, seed: int, folder: Path) -> Iterator[Outcome]:
-    """Fill the disk of every target about equally often. See `Family`."""
-    world = World(folder.parent / "world")
+def faults(world: World, rounds: int, seed: int, folder: Path) -> Iterator[Fault]:
+    """Fill the disk of every target about equally often."""
     runs = -(-rounds // LIMITS_PER_RUN)
     may_mount = can_mount(folder)
     targets = [TARGETS[(seed + number) % len(TARGETS)] for number in range(runs)]
@@ -38,7 +37,8 @@ def faults(rounds: int, seed: int, folder: Path) -> Iterator[Outcome]:
         )
         for number, target in enumerate(targets)
     ]
-    yield from in_parallel(work)
+    for found in in_parallel(work):
+        yield from found
 
 
 def can_mount(folder: Path) -> bool:
@@ -67,24 +67,24 @@ def resize(folder: Path, size_bytes: int) -> None:
     subprocess.run(["mount", "-o", f"remount,size={size_bytes}", folder], check=True, capture_output=True)
 
 
-def fill(world: World, target: Target, seed: str, folder: Path, mounts: bool) -> list[Outcome]:
+def fill(world: World, target: Target, seed: str, folder: Path, mounts: bool) -> list[Fault]:
     """Run a target under rising limits, then without one, and compare."""
     rng = random.Random(seed)
     if mounts:
         with small_disk(folder, 1 << 30):
             return _run_under_limits(world, target, rng, folder, mounts)
-    outcomes = _run_under_limits(world, target, rng, folder, mounts)
+    found = _run_under_limits(world, target, rng, folder, mounts)
     shutil.rmtree(folder)
-    return outcomes
+    return found
 
 
 def _run_under_limits(
     world: World, target: Target, rng: random.Random, folder: Path, mounts: bool
-) -> list[Outcome]:
+) -> list[Fault]:
     world.begin(target, folder)
     undisturbed = world.undisturbed(target)
     new = [(undisturbed / name).stat().st_size for name in names_in(undisturbed) - names_in(folder)]
-    outcomes: list[Outcome] = []
+    found: list[Fault] = []
     for share in sorted(rng.random() for _ in range(LIMITS_PER_RUN)):
         if mounts:
             growth = sum(-(-size // PAGE) for size in new) * PAGE
@@ -100,13 +100,13 @@ def _run_under_limits(
         problems = _problems(result) + torn_files(folder, undisturbed)
         problems += [f"{name} is left over" for name in names_in(folder) if "/.tmp-" in name]
         case = f"{target.name}, {'disk' if mounts else 'files'} of {limit} bytes"
-        outcomes.append(Outcome(case, not problems, len(problems), "; ".join(problems)))
+        found.append(Fault(case, tuple(problems)))
     result = world.start(target, folder).wait()
     problems = differences(folder, undisturbed)
     if result.returncode:
         problems = [f"exit code {result.returncode}: {result.stderr.strip()[-1500:]}"]
-    case = f"{target.name}, after {len(outcomes)} full disks"
-    return [*outcomes, Outcome(case, not problems, len(problems), "; ".join(problems))]
+    case = f"{target.name}, after {len(found)} full disks"
+    return [*found, Fault(case, tuple(problems))]
 
 
 def _used(folder: Path) -> int:

@@ -16,59 +16,53 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 from tests.faults.comparison import differences, torn_files
+from tests.faults.fault import Fault, in_parallel
 from tests.faults.injection import kill_before_operation
-from tests.faults.outcomes import Outcome, in_parallel
 from tests.faults.world import TARGETS, Target, World
 
 KILLS_PER_RUN = 4  # so many kills share one run to the end and one comparison
 
 
-def faults(rounds: int, seed: int, folder: Path) -> Iterator[Outcome]:
-    """Kill every target about equally often. See `Family`."""
-    world = World(folder.parent / "world")
+def faults(world: World, rounds: int, seed: int, folder: Path) -> Iterator[Fault]:
+    """Kill every target about equally often."""
     per_target = max(1, round(rounds / len(TARGETS)))
     plan = [
         (target, min(KILLS_PER_RUN, per_target - first), f"{seed} {target.name} {first}")
         for first in range(0, per_target, KILLS_PER_RUN)
-        for target in sorted(TARGETS, key=lambda target: -world.cost(target).seconds)
+        for target in sorted(TARGETS, key=lambda target: -world.costs[target.name].seconds)
     ]
     work = [
         partial(kill_and_finish, world, target, kills, run_seed, folder / f"{number:04d}")
         for number, (target, kills, run_seed) in enumerate(plan)
     ]
-    yield from in_parallel(work)
+    for found in in_parallel(work):
+        yield from found
 
 
-def kill_and_finish(world: World, target: Target, kills: int, seed: str, folder: Path) -> list[Outcome]:
-    """Kill a target so many times, then let it end and compare; one outcome per kill."""
+def kill_and_finish(world: World, target: Target, kills: int, seed: str, folder: Path) -> list[Fault]:
+    """Kill a target so many times, then let it end and compare; one fault per kill."""
     rng = random.Random(seed)
     world.begin(target, folder)
     undisturbed = world.undisturbed(target)
-    outcomes: list[Outcome] = []
-    while len(outcomes) < kills:
-        moment, problem = kill_once(world, target, rng, folder)
+    found: list[Fault] = []
+    while len(found) < kills:
+        moment, problems = kill_once(world, target, rng, folder)
         if not moment:  # it ended before it could be killed
             world.begin(target, folder)
             continue
-        torn = torn_files(folder, undisturbed)
-        detail = "; ".join(filter(None, (problem, *torn)))
-        outcomes.append(Outcome(f"{target.name} {moment}", not detail, len(torn), detail))
+        found.append(Fault(f"{target.name} {moment}", (*problems, *torn_files(folder, undisturbed))))
     result = world.start(target, folder).wait()
-    detail = "; ".join(differences(folder, undisturbed))
-    lost = detail.count(";") + 1 if detail else 0
+    problems = differences(folder, undisturbed)
     if result.returncode or "Traceback" in result.stderr:
-        detail, lost = failure(result), 1
-    if not detail:
+        problems = [failure(result)]
+    if not problems:
         shutil.rmtree(folder)
-    last = outcomes.pop()
-    detail = "; ".join(filter(None, (last.detail, detail)))
-    outcomes.append(Outcome(last.case, last.survived and not lost, last.lost + lost, detail))
-    return outcomes
+    return [*found[:-1], Fault(found[-1].case, (*found[-1].problems, *problems))]
 
 
-def kill_once(world: World, target: Target, rng: random.Random, folder: Path) -> tuple[str, str]:
+def kill_once(world: World, target: Target, rng: random.Random, folder: Path) -> tuple[str, list[str]]:
     """Start a target and kill it: when that was (empty if it came to its end before), and what went wrong."""
-    cost, saves = world.cost(target), target.often_saving if rng.random() < 0.5 else ()
+    cost, saves = world.costs[target.name], target.often_saving if rng.random() < 0.5 else ()
     if rng.random() < 0.5:
         number = rng.randint(1, cost.operations)
         moment = f"before operation {number}"
@@ -83,9 +77,9 @@ def kill_once(world: World, target: Target, rng: random.Random, folder: Path) ->
         process.kill()
     result = process.wait()
     if result.returncode == 0:
-        return "", ""
-    problem = "" if result.returncode == -signal.SIGKILL else failure(result)
-    return moment + (", saving often" if saves else ""), problem
+        return "", []
+    problems = [] if result.returncode == -signal.SIGKILL else [failure(result)]
+    return moment + (", saving often" if saves else ""), problems
 
 
 def failure(result: CompletedProcess) -> str:

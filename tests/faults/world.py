@@ -20,6 +20,7 @@ from stylegan.checkpoint import build_generator, load_checkpoint, save_checkpoin
 from stylegan.sampling import sample_z
 from stylegan.stylegan_discriminator import StyleGANDiscriminator
 from stylegan.stylegan_generator import StyleGANGenerator
+from tests.faults.fault import in_parallel
 from tests.faults.injection import count_operations
 from tests.processes import ScriptProcess
 
@@ -86,7 +87,7 @@ TARGETS = (*STAGES, *TRAINERS)
 
 
 @dataclass(frozen=True)
-class Measured:
+class Cost:
     """An undisturbed run: how long it took and how many operations on files it made."""
 
     seconds: float
@@ -97,25 +98,23 @@ class World:
     """Undisturbed results of every script, and the workspace that each of them finds at its start.
 
     Args:
-        root: folder for everything; a world that is there already is used again.
+        root: folder for everything, made here.
+
+    Attributes:
+        costs: of the undisturbed runs, by target.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.measured: dict[str, Measured] = {}
-        record = root / "measured.json"
-        root.mkdir(parents=True, exist_ok=True)
-        if record.exists():
-            stored = json.loads(record.read_text())
-            self.measured = {name: Measured(*values) for name, values in stored.items()}
-            return
+        self.costs: dict[str, Cost] = {}
+        root.mkdir(parents=True)
         make_weights(root / "weights")
-        self._make_stages()
-        for target in TRAINERS:
-            self._folder(target.name, "before").joinpath(WORKSPACE).mkdir(parents=True)
-            copy_tree(self._folder(target.name, "before"), self._folder(target.name, "after"))
-            self._measure(target, self._folder(target.name, "after"))
-        record.write_text(json.dumps({n: [m.seconds, m.operations] for n, m in self.measured.items()}))
+        list(in_parallel([self._make_stages, *(partial(self._train, target) for target in TRAINERS)]))
+
+    def _train(self, target: Target) -> None:
+        self._folder(target.name, "before").joinpath(WORKSPACE).mkdir(parents=True)
+        copy_tree(self._folder(target.name, "before"), self._folder(target.name, "after"))
+        self._measure(target, self._folder(target.name, "after"))
 
     def _make_stages(self) -> None:
         current = self.root / "run"
@@ -126,13 +125,12 @@ class World:
             copy_tree(current, self._folder(target.name, "after"))
 
     def _measure(self, target: Target, folder: Path) -> None:
-        counted = self.root / "operations"
-        counted.unlink(missing_ok=True)
+        counted = self.root / f"operations_{target.name}"
         started = time.monotonic()
         result = self.start(target, folder, prepare=partial(count_operations, folder, counted)).wait()
         if result.returncode:
             raise RuntimeError(f"{target.name} failed undisturbed:\n{result.stdout}\n{result.stderr}")
-        self.measured[target.name] = Measured(time.monotonic() - started, counted.stat().st_size)
+        self.costs[target.name] = Cost(time.monotonic() - started, counted.stat().st_size)
 
     def _folder(self, name: str, when: str) -> Path:
         return self.root / when / name
@@ -140,10 +138,6 @@ class World:
     def undisturbed(self, target: Target) -> Path:
         """Folder with the result of a run that nothing broke. Its files are shared: never write into them."""
         return self._folder(target.name, "after")
-
-    def cost(self, target: Target) -> Measured:
-        """What the undisturbed run of a target took."""
-        return self.measured[target.name]
 
     def begin(self, target: Target, folder: Path) -> Path:
         """Make ``folder`` anew, with what the target finds at its start; returns its workspace."""
