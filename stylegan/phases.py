@@ -192,6 +192,11 @@ class TrainingConfig:
                 f"{self.init_resolution} to {self.generator['resolution']} px: leave it out, or keep the size"
             )
 
+    @property
+    def paired(self) -> tuple[Phase, ...]:
+        """The phases that need images with known latents."""
+        return tuple(p for p in self.phases if p.kind == "regression" or p.anchor_start or p.anchor_end)
+
     def lod(self, phase_number: int, phase_images: int) -> float:
         """Level of detail in a phase after so many of its images."""
         full = self.generator["resolution"]

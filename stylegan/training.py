@@ -111,10 +111,7 @@ class StyleGANTrainer:
         images, latents = self.data.images, self.data.latents
         if images.ndim != 4 or images.shape[1:] != (size, size, 3) or images.dtype != np.uint8:
             raise TrainingError(f"the images must be [N,{size},{size},3] uint8, but they are {images.shape}")
-        paired = [
-            p.kind for p in self.config.phases if p.kind == "regression" or p.anchor_start or p.anchor_end
-        ]
-        if latents is None and paired:
+        if latents is None and self.config.paired:
             raise TrainingError(
                 "A regression phase or an anchor needs images with known latents (portraits); with a folder "
                 "of pictures only adversarial and discriminator phases without anchor are possible."

@@ -304,13 +304,13 @@ def test_weights_of_the_table_decide_how_often_a_picture_is_shown(
     table = pictures / "aligned.csv"
     rows = [f"{i}.png,{'unsure' if i == 9 else 'ok'},{0.25 if i < 4 else 1}\n" for i in range(10)]
     table.write_text("file,status,weight\n" + "".join(rows))
-    found, weights, first = images.folder_images(pictures, 16, tmp_path / "cache", print)
+    found, weights, first = images.folder_images([pictures], 16, tmp_path / "cache", print)
     assert len(found) == 9 and weights.tolist() == [0.25] * 4 + [1] * 5
     order = images.weighted_order(weights)
     assert np.bincount(order).tolist() == [1] * 4 + [4] * 5
-    assert images.folder_images(pictures, 16, tmp_path / "cache", print)[2] == first
+    assert images.folder_images([pictures], 16, tmp_path / "cache", print)[2] == first
     table.write_text(table.read_text().replace(".25", ".5"))
-    assert images.folder_images(pictures, 16, tmp_path / "cache", print)[2] != first
+    assert images.folder_images([pictures], 16, tmp_path / "cache", print)[2] != first
     assert images.weighted_order(np.ones(5)) is None
     table.write_text(table.read_text().replace("0.5", "much"))
     assert train(PLAN, "--folder", pictures) == 5

@@ -31,7 +31,7 @@ def aligned(tmp_path: Path) -> Path:
 
 
 def test_a_checkpoint_knows_the_same_pictures_again(aligned: Path, tmp_path: Path) -> None:
-    options = train_stylegan.Options(folder=aligned)
+    options = train_stylegan.Options(folder=(aligned,))
     for _ in range(2):  # read, and from the cache
         images, what = load_images(None, options, 16, tmp_path / "out", print)
         assert what == WHAT
@@ -49,7 +49,7 @@ def test_unaligned_photographs_are_counted_before_they_are_learned(tmp_path: Pat
         wide.save(folder / f"{i}.tif")
     Image.fromarray(faces[0]).save(folder / "square.jfif")
     said: list[str] = []
-    assert len(folder_images(folder, 16, tmp_path / "out", said.append)[0]) == 9
+    assert len(folder_images([folder], 16, tmp_path / "out", said.append)[0]) == 9
     assert "8 of 9 pictures were cropped" in said[-1] and "4 of 9 that were searched hold a face" in said[-1]
     assert f"align_photos.py --photos {folder}" in said[-1]
 
@@ -59,7 +59,7 @@ def test_what_a_training_does_not_use_is_named(aligned: Path, tmp_path: Path) ->
     Image.new("RGB", (24, 24)).save(aligned / "contact_sheet.png")
     (aligned / "0.jpg").unlink()
     said: list[str] = []
-    assert len(folder_images(aligned, 16, tmp_path / "out", said.append)[0]) == 8
+    assert len(folder_images([aligned], 16, tmp_path / "out", said.append)[0]) == 8
     assert "left out added.jpg: not in aligned.csv" in said
     assert "left out 0.jpg: in aligned.csv, but not in the folder" in said
 
@@ -67,7 +67,7 @@ def test_what_a_training_does_not_use_is_named(aligned: Path, tmp_path: Path) ->
     (aligned / "odd.jpg").write_bytes(with_odd_exif(Image.new("RGB", (24, 24))))
     (aligned / "gone.jpg").symlink_to("nowhere")
     said.clear()
-    images, _, _ = folder_images(aligned, 16, tmp_path / "out", said.append)
+    images, _, _ = folder_images([aligned], 16, tmp_path / "out", said.append)
     assert len(images) == 12
     assert "left out gone.jpg: a link to nothing" in said and "left out other.csv: no picture" in said
 
@@ -75,6 +75,19 @@ def test_what_a_training_does_not_use_is_named(aligned: Path, tmp_path: Path) ->
 def test_previews_among_the_pictures_are_none_of_them(aligned: Path) -> None:
     (aligned / "aligned.csv").unlink()
     out = aligned / "training"
-    first = folder_images(aligned, 16, out, print)[2]
+    first = folder_images([aligned], 16, out, print)[2]
     Image.new("RGB", (64, 64)).save(out / "preview.png")
-    assert folder_images(aligned, 16, out, print)[2] == first
+    assert folder_images([aligned], 16, out, print)[2] == first
+
+
+def test_several_folders_are_one_set(aligned: Path, tmp_path: Path) -> None:
+    """The second has no table: all of its pictures count, with weight 1."""
+    other = tmp_path / "id_photographs"
+    other.mkdir()
+    for i in range(3):
+        Image.new("RGB", (24, 24), (10 * i, 90, 0)).save(other / f"{i}.jpg")  # names that the first has, too
+    said: list[str] = []
+    images, weights, _ = folder_images([aligned, other], 16, tmp_path / "out", said.append)
+    alone = folder_images([aligned], 16, tmp_path / "alone", print)
+    assert np.array_equal(images[:9], alone[0]) and weights.tolist() == [*alone[1].tolist(), 1, 1, 1]
+    assert any("faces" in line and "hold a face" in line for line in said) or "There is no" in said[-1]

@@ -19,7 +19,7 @@ from stylegan.training import StyleGANTrainer, TrainingError
 
 def train_generator(tool: Tool, options: Options) -> None:
     """Train in the folder of the results, which nobody else may use meanwhile."""
-    if (options.portraits > 0) == (options.folder is not None):
+    if (options.portraits > 0) == bool(options.folder):
         raise UserError(
             "It needs pictures to learn from: either --portraits COUNT or --folder PATH. For example:\n"
             f"    {tool.command(tool.name, '--portraits', '40000')}"
@@ -40,6 +40,10 @@ def train(tool: Tool, options: Options, out: Path) -> None:
 
     # The first process renders or reads the images, the others find them in its cache.
     images, what = in_the_first_process(processes, device, load) or load()
+    if not any(
+        phase.kind == "regression" or phase.anchor_start or phase.anchor_end for phase in config.phases
+    ):
+        images = replace(images, latents=None)  # a plan that is adversarial alone never sees the truth
     try:
         trainer = StyleGANTrainer(replace(config, extra={"images": what}), images, device, init)
     except TrainingError as error:

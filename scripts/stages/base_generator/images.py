@@ -38,8 +38,9 @@ def load_images(
     Returns:
         the images, and what they are: another text for other images.
     """
-    if options.folder is not None:
-        pictures, weights, digest = folder_images(options.folder.resolve(), resolution, out, log)
+    if options.folder:
+        folders = [folder.resolve() for folder in options.folder]
+        pictures, weights, digest = folder_images(folders, resolution, out, log)
         return TrainingImages(
             pictures, order=weighted_order(weights)
         ), f"{len(pictures)} pictures, sha256 {digest[:16]}"
@@ -132,16 +133,16 @@ def _render(
 
 
 def folder_images(
-    pictures: Path, size: int, folder: Path, log: Callable[[str], None]
+    folders: Sequence[Path], size: int, cache: Path, log: Callable[[str], None]
 ) -> tuple[np.ndarray, np.ndarray, str]:
-    """All pictures of a folder, upright, cut to their central square and resized.
+    """All pictures of some folders, upright, cut to their central square and resized.
 
     Where `align_photos.py` left its table, only the pictures that it calls "ok". A column `weight` there
     says how often a picture is shown, relative to the others.
 
     Args:
-        folder: where they are cached, until a name, a size in bytes or a time of change is another one; it is
-            not searched for pictures.
+        cache: folder where they are kept, until a name, a size in bytes or a time of change is another one;
+            it is not searched for pictures.
 
     Returns:
         images [N,size,size,3] uint8, their weights [N] (1 where none are given), and the sha256 of both.
@@ -149,15 +150,16 @@ def folder_images(
     Raises:
         UserError: no such folder, a table of another kind, weights that are none, or too few pictures.
     """
-    found = find_pictures(pictures, folder)
-    is_aligned = (pictures / ALIGNED).is_file()
-    paths, weights = found.pictures, [1.0] * len(found.pictures)
-    if is_aligned:
-        paths, weights = _aligned(pictures / ALIGNED, paths, log)
-    else:
-        found.tell(log)
-    final = folder / f"pictures_{size}px.npy"
-    listing = folder / f"pictures_{size}px.json"
+    paths: dict[str, Path] = {}
+    weights: list[float] = []
+    for number, pictures in enumerate(folders, 1):
+        named, weighted = _listed(pictures, cache, log)
+        prefix = f"{number}/" if len(folders) > 1 else ""
+        paths |= {prefix + name: path for name, path in named.items()}
+        weights += weighted
+    is_aligned = all((pictures / ALIGNED).is_file() for pictures in folders)
+    final = cache / f"pictures_{size}px.npy"
+    listing = cache / f"pictures_{size}px.json"
     states = [[*state_of(name, paths[name]), weight] for name, weight in zip(paths, weights, strict=True)]
     if final.exists() and listing.exists():
         with suppress(TextFileError, KeyError):  # a damaged listing vouches for nothing
@@ -166,12 +168,12 @@ def folder_images(
                 return _mapped(final), np.array(cached["weights"]), str(cached["sha256"])
     unaligned = None if is_aligned else UnalignedPictures(len(paths))
     images, kept = _read_squares(paths, weights, size, unaligned, log)
-    command = script_command("align_photos", "--photos", str(pictures), "--out", "ALIGNED")
+    command = script_command("align_photos", "--photos", str(folders[0]), "--out", "ALIGNED")
     if len(images) < MINIMUM:
         raise UserError(
-            f"{pictures} holds {len(images)} usable pictures, and a training needs at least {MINIMUM}: fewer "
-            "are soon known by heart, and the generator would only repeat them. Add photographs and cut out "
-            f"their faces:\n    {command}"
+            f"{', '.join(map(str, folders))} holds {len(images)} usable pictures, and a training needs at "
+            f"least {MINIMUM}: fewer are soon known by heart, and the generator would only repeat them. Add "
+            f"photographs and cut out their faces:\n    {command}"
         )
     if unaligned is not None:
         log(
@@ -187,6 +189,15 @@ def folder_images(
         digest.update(np.array(kept).data)
     files.write(listing, {"sha256": digest.hexdigest(), "files": states, "weights": kept})
     return _mapped(final), np.array(kept), digest.hexdigest()
+
+
+def _listed(pictures: Path, cache: Path, log: Callable[[str], None]) -> tuple[dict[str, Path], list[float]]:
+    """The pictures of one folder to use, and their weights."""
+    found = find_pictures(pictures, cache)
+    if (pictures / ALIGNED).is_file():
+        return _aligned(pictures / ALIGNED, found.pictures, log)
+    found.tell(log)
+    return found.pictures, [1.0] * len(found.pictures)
 
 
 def _read_squares(

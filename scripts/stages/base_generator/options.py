@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from scripts.pipeline import ToolOptions, option
 from scripts.pipeline.options import PRESETS
+
+# isort: split
+import tyro  # behind `scripts`, which says in a sentence where it is missing
 
 FEWEST = 4
 DEFAULT_PLAN = PRESETS / "training" / "base_generator_128.toml"
@@ -25,8 +28,12 @@ class Options(ToolOptions):
     portraits: int = option(0, help="train on so many rendered portraits")
     first_portrait: int = option(1_000_000, help="seed of the first portrait")
     repeat_low_quality: int = option(1, help="times that portraits of low quality are shown in a pass")
-    folder: Path | None = option(None, help="train on the pictures in this folder")
-    init: Path | None = option(None, help="StyleGAN v1 weights to start from (generator and discriminator)")
+    folder: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction] = option(
+        (), help="train on the pictures in this folder; may be given several times"
+    )
+    init: Path | None = option(
+        None, help="StyleGAN weights to start from (generator and discriminator), of the plan's architecture"
+    )
     freeze_d: int | None = option(
         None, help="train only the last so many resolutions of the discriminator; None: as the plan says"
     )
