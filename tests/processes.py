@@ -1,4 +1,5 @@
-"""Scripts in processes of their own that start in a moment: forked from a server with the libraries loaded.
+"""Scripts in this process, and in processes of their own that start in a moment: forked from a server with
+the libraries loaded.
 
 Importing torch takes seconds of CPU, which every fresh interpreter would spend again. A forked process is as
 real as a fresh one: it has its own memory, signals, exit code and number. Its environment is that in which
@@ -18,6 +19,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
+from unittest import mock
+
+from scripts.pipeline.options import REPOSITORY, script_path
 
 LIBRARIES = ["facenet_pytorch", "matplotlib.pyplot", "pandas", "safetensors.torch", "tqdm", "tyro"]
 LIBRARIES += ["sklearn.linear_model", "torch._dynamo", "torch.utils.tensorboard", "torchvision"]
@@ -117,3 +121,14 @@ def _run(arguments: list[str], folder: Path, outputs: str, prepare: Callable[[],
     finally:
         usage = resource.getrusage(resource.RUSAGE_SELF)
         Path(outputs, "cpu_s").write_text(f"{usage.ru_utime + usage.ru_stime}")
+
+
+def exit_code(script: Path | str, *arguments: object) -> int:
+    """Run a script, by its path or its name, as ``__main__`` in this process, quicker than in a new one."""
+    path = str(script if isinstance(script, Path) else REPOSITORY / script_path(script))
+    with mock.patch.object(sys, "argv", [path, *map(str, arguments)]):
+        try:
+            runpy.run_path(path, run_name="__main__")
+        except SystemExit as ended:
+            return int(ended.code or 0)
+    raise AssertionError(f"{path} ended without an exit code")

@@ -2,9 +2,7 @@
 
 import io
 import json
-import runpy
 import struct
-import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -27,21 +25,7 @@ from scripts.bundle.convert_judges import OUTPUT
 from scripts.bundle.foreign_weights import dlib_layers, tflite_operators
 from scripts.pipeline import REPOSITORY, UserError
 from tests.cnn.face_networks import blocks
-
-SCRIPT_FOLDER = REPOSITORY / "scripts/bundle"
-
-
-@pytest.fixture
-def exit_code(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Runs a script of the folder as ``__main__`` in this process."""
-
-    def run(name: str, *arguments: object) -> int:
-        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_info:
-            runpy.run_path(str(SCRIPT_FOLDER / name), run_name="__main__")
-        return exit_info.value.code or 0
-
-    return run
+from tests.processes import exit_code
 
 
 def dlib_integer(value: int) -> bytes:
@@ -152,12 +136,12 @@ def test_a_package_is_read_and_anything_else_named_with_its_command(tmp_path: Pa
     assert read_member(tmp_path, replace(MOBILE, sha256=known)) == b"other"
 
 
-def test_nothing_is_written_before_all_packages_are_checked(exit_code, tmp_path: Path, capsys) -> None:
+def test_nothing_is_written_before_all_packages_are_checked(tmp_path: Path, capsys) -> None:
     output = tmp_path / "output"
     arguments = ("--workspace", tmp_path, "--out", output)
-    assert exit_code("convert_judges.py", *arguments) == 2
+    assert exit_code("convert_judges", *arguments) == 2
     assert "--packages packages" in capsys.readouterr().err
-    assert exit_code("convert_judges.py", *arguments, "--packages", tmp_path) == 5
+    assert exit_code("convert_judges", *arguments, "--packages", tmp_path) == 5
     assert "npm" in capsys.readouterr().err or not output.exists()
     assert not output.exists()
 
@@ -181,7 +165,7 @@ def write_faces(folder: Path) -> None:
             Image.fromarray(darker).save(folder / f"{number:03d}_{mood}.jpg_1.png")
 
 
-def test_networks_are_measured_on_people_and_genders(exit_code, tmp_path: Path, capsys) -> None:
+def test_networks_are_measured_on_people_and_genders(tmp_path: Path, capsys) -> None:
     faces = tmp_path / "faces"
     write_faces(faces)
     table = tmp_path / "faces.csv"
@@ -189,7 +173,7 @@ def test_networks_are_measured_on_people_and_genders(exit_code, tmp_path: Path, 
         "file,gender\n000_neutral.jpg,female\n000_smiling.jpg,1\n001_neutral.jpg,0\n001_smiling.jpg,\n"
     )
     arguments = ("--workspace", tmp_path, "--faces", faces, "--table", table, "--device", "cpu", "--json")
-    assert exit_code("validate_judges.py", *arguments) == 0
+    assert exit_code("validate_judges", *arguments) == 0
     numbers = json.loads(capsys.readouterr().out)["numbers"]
     assert numbers["people with two"] == "2" and numbers["gender right"].endswith("of 3 (2 women)")
     for name in ("judge_identity", "loss_identity"):
@@ -198,13 +182,13 @@ def test_networks_are_measured_on_people_and_genders(exit_code, tmp_path: Path, 
     assert "judge_identity others_accepted" in numbers and "loss_identity others_accepted" not in numbers
 
 
-def test_faces_without_people_or_genders_are_refused(exit_code, tmp_path: Path, capsys) -> None:
+def test_faces_without_people_or_genders_are_refused(tmp_path: Path, capsys) -> None:
     folder = tmp_path / "faces"
     folder.mkdir()
     arguments = ("--workspace", tmp_path, "--faces", folder)
-    assert exit_code("validate_judges.py", *arguments) == 5
+    assert exit_code("validate_judges", *arguments) == 5
     assert "no picture" in capsys.readouterr().err
     Image.fromarray(blocks(64)[0]).save(folder / "00001.jpg")
-    assert exit_code("validate_judges.py", *arguments) == 5
+    assert exit_code("validate_judges", *arguments) == 5
     assert "nothing to measure" in capsys.readouterr().err
     assert pairs_of_people(["1_a.png", "2_a.png", "1_b.png", "1_c.png"]) == [(0, 2)]

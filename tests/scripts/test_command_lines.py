@@ -1,12 +1,11 @@
 """Every numbered script: --help, mistakes on the command line, missing inputs; presets; the shell scripts."""
 
 import json
-import runpy
+import re
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 import scripts
 from scripts.pipeline import console
 from scripts.pipeline.options import PRESETS, REPOSITORY, SCRIPT_FOLDERS, known_tables, read_tables
+from tests.processes import exit_code
 
 SCRIPTS = sorted((REPOSITORY / "scripts").glob("[0-9][0-9]_*.py"))
 TOOLS = sorted(
@@ -31,19 +31,6 @@ every_script = pytest.mark.parametrize("script", [*SCRIPTS, *TOOLS], ids=lambda 
 by_name = pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 
 
-@pytest.fixture
-def exit_code(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Runs a script as ``__main__`` in this process, quicker than in a new one; returns its exit code."""
-
-    def run(script: Path, *arguments: object) -> int:
-        monkeypatch.setattr(sys, "argv", [str(script), *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_info:
-            runpy.run_path(str(script), run_name="__main__")
-        return exit_info.value.code or 0
-
-    return run
-
-
 @by_name
 def test_help_is_quick_and_complete(run_interpreter, script: Path) -> None:
     result = run_interpreter(script, "--help")
@@ -54,7 +41,7 @@ def test_help_is_quick_and_complete(run_interpreter, script: Path) -> None:
 
 
 @by_name
-def test_mistakes_exit_2_and_name_what_was_meant(exit_code, script: Path, capsys) -> None:
+def test_mistakes_exit_2_and_name_what_was_meant(script: Path, capsys) -> None:
     assert exit_code(script, "--presett", "embedded") == 2
     assert "--preset" in capsys.readouterr().err.replace("--presett", "")
     assert exit_code(script, "--preset", "embeded") == 2
@@ -64,7 +51,7 @@ def test_mistakes_exit_2_and_name_what_was_meant(exit_code, script: Path, capsys
 @pytest.mark.parametrize(
     "script", [path for path in SCRIPTS if "fine_tune" in path.stem], ids=lambda p: p.stem
 )
-def test_control_needs_two_people(exit_code, script: Path, capsys) -> None:
+def test_control_needs_two_people(script: Path, capsys) -> None:
     assert exit_code(script, "--control-latents", "1") == 2
     assert "must be at least 2" in capsys.readouterr().err
 
@@ -72,12 +59,12 @@ def test_control_needs_two_people(exit_code, script: Path, capsys) -> None:
 @by_name
 @pytest.mark.parametrize("preset", [path.stem for path in PRESET_FILES])
 @pytest.mark.parametrize("quality", ["quick", "full"])
-def test_presets_fit_the_script(exit_code, script: Path, preset: str, quality: str) -> None:
+def test_presets_fit_the_script(script: Path, preset: str, quality: str) -> None:
     assert exit_code(script, "--preset", preset, "--quality", quality, "--help") == 0
 
 
 @by_name
-def test_empty_workspace_exits_3_with_the_command(exit_code, script: Path, tmp_path: Path, capsys) -> None:
+def test_empty_workspace_exits_3_with_the_command(script: Path, tmp_path: Path, capsys) -> None:
     if script.stem.startswith("00"):
         pytest.skip("the first script needs no other")
     workspace = tmp_path / "empty"
@@ -90,7 +77,7 @@ def test_empty_workspace_exits_3_with_the_command(exit_code, script: Path, tmp_p
 
 @every_script
 @pytest.mark.parametrize("quiet", [(), ("--quiet",)], ids=["", "quiet"])
-def test_json_tells_of_a_mistake(exit_code, script: Path, quiet: tuple[str, ...], capsys) -> None:
+def test_json_tells_of_a_mistake(script: Path, quiet: tuple[str, ...], capsys) -> None:
     assert exit_code(script, "--json", *quiet, "--preset", "embeded") == 2
     captured = capsys.readouterr()
     told = json.loads(captured.out)
@@ -106,9 +93,7 @@ def test_json_tells_of_a_mistake(exit_code, script: Path, quiet: tuple[str, ...]
 
 @by_name
 @pytest.mark.parametrize("quiet", [(), ("--quiet",)], ids=["", "quiet"])
-def test_json_tells_of_a_missing_input(
-    exit_code, script: Path, quiet: tuple[str, ...], tmp_path: Path, capsys
-) -> None:
+def test_json_tells_of_a_missing_input(script: Path, quiet: tuple[str, ...], tmp_path: Path, capsys) -> None:
     if script.stem.startswith("00"):
         pytest.skip("the first script needs no other")
     workspace = tmp_path / "empty"
@@ -118,7 +103,7 @@ def test_json_tells_of_a_missing_input(
     assert "it needs" in told["message"]
 
 
-def test_json_and_quiet_of_a_tool(exit_code, tmp_path: Path, capsys) -> None:
+def test_json_and_quiet_of_a_tool(tmp_path: Path, capsys) -> None:
     script, output = REPOSITORY / "scripts/bundle/draw_portraits.py", tmp_path / "sheet.png"
     arguments = ("--workspace", tmp_path, "--count", 2, "--size", 64, "--out", output)
     assert exit_code(script, *arguments, "--json") == 0
@@ -162,48 +147,98 @@ def test_run_all_explains_mistakes(arguments: tuple[str, ...], message: str) -> 
     assert "usage: bash scripts/run_all.sh" in result.stderr
 
 
+class Row:
+    """A repository of its own with run_all.sh and some scripts, in a folder with a space."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.scripts = folder, folder / "my repository/scripts"
+        (self.scripts / "presets").mkdir(parents=True)
+        (self.scripts / "presets/embedded.toml").touch()
+        shutil.copy(REPOSITORY / "scripts/run_all.sh", self.scripts)
+        self.use(sys.executable)
+
+    def use(self, python: object) -> None:
+        """Let this program stand for Python."""
+        text = f"PYTHON={shlex.quote(str(python))}\nensure_venv() {{ :; }}\n"
+        (self.scripts / "ensure_venv.sh").write_text(text)
+
+    def add(self, name: str, exit_code: int = 0) -> None:
+        """A script that prints its command line."""
+        text = f'import json, sys\nprint("{name}:", json.dumps(sys.argv[1:]))\nsys.exit({exit_code})\n'
+        (self.scripts / f"{name}.py").write_text(text)
+
+    def run(self, *words: str) -> subprocess.CompletedProcess:
+        return self.shell(shlex.join(["bash", "my repository/scripts/run_all.sh", *words]))
+
+    def shell(self, line: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            line, cwd=self.folder, shell=True, capture_output=True, text=True, check=False, timeout=20
+        )
+
+
+@pytest.fixture
+def row(tmp_path: Path) -> Row:
+    return Row(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("given", "passed_on"),
     [
-        ((), "--preset embedded"),
-        (("--quality", "quick"), "--preset embedded"),
-        (("--quality", "full"), "--preset embedded --quality full"),
+        ((), ["--preset", "embedded"]),
+        (("--quality", "quick"), ["--preset", "embedded"]),
+        (("--quality", "full"), ["--preset", "embedded", "--quality", "full"]),
     ],
 )
 def test_run_all_passes_the_quality_on_and_repeats_it(
-    tmp_path: Path, given: tuple[str, ...], passed_on: str
+    row: Row, given: tuple[str, ...], passed_on: list[str]
 ) -> None:
-    scripts = tmp_path / "scripts"
-    (scripts / "presets").mkdir(parents=True)
-    (scripts / "presets/embedded.toml").touch()
-    shutil.copy(REPOSITORY / "scripts/run_all.sh", scripts)
-    (scripts / "ensure_venv.sh").write_text(f"PYTHON={shlex.quote(sys.executable)}\nensure_venv() {{ :; }}\n")
-    (scripts / "00_stop.py").write_text('import sys\nprint("given:", *sys.argv[1:])\nsys.exit(5)\n')
-    command = ["bash", "scripts/run_all.sh", *given]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=20)
+    row.add("00_stop", exit_code=5)
+    result = row.run(*given)
     assert result.returncode == 5
-    assert f"given: {passed_on}\n" in result.stdout
-    assert f"bash scripts/run_all.sh {passed_on} --from 00\n" in result.stderr
+    assert f"00_stop: {json.dumps(passed_on)}\n" in result.stdout
+    assert f"run_all.sh {' '.join(passed_on)} --from 00\n" in result.stderr.replace("'", "")
 
 
-def test_run_all_stopped_prints_a_command_that_can_be_given(tmp_path: Path) -> None:
+def test_run_all_stopped_prints_a_command_that_can_be_given(row: Row) -> None:
     """In folders with spaces, with the end of the row that was asked for."""
-    scripts = tmp_path / "my repository/scripts"
-    (scripts / "presets").mkdir(parents=True)
-    (scripts / "presets/embedded.toml").touch()
-    shutil.copy(REPOSITORY / "scripts/run_all.sh", scripts)
-    (scripts / "ensure_venv.sh").write_text(f"PYTHON={shlex.quote(sys.executable)}\nensure_venv() {{ :; }}\n")
-    (scripts / "03_stop.py").write_text('import sys\nprint("given:", sys.argv[1:])\nsys.exit(130)\n')
-    command = ["bash", "my repository/scripts/run_all.sh", "--workspace", "a run", "--to", "05"]
-    first = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=20)
+    row.add("03_stop", exit_code=130)
+    first = row.run("--workspace", "a run", "--to", "05")
     typed = first.stderr.strip().splitlines()[-1]
-    again = subprocess.run(
-        typed, cwd=tmp_path, shell=True, capture_output=True, text=True, check=False, timeout=20
-    )
+    again = row.shell(typed)
     assert first.returncode == again.returncode == 130
-    assert f"{tmp_path}/a run" in first.stdout
+    assert f"{row.folder}/a run" in first.stdout
     assert shlex.split(typed)[-4:] == ["--from", "03", "--to", "05"]
     assert again.stdout == first.stdout
+
+
+@pytest.mark.parametrize("report_code", [0, 5])
+def test_run_all_ends_with_the_report(row: Row, report_code: int) -> None:
+    row.add("00_first")
+    row.add("01_second", exit_code=1)
+    row.add("report", exit_code=report_code)
+    result = row.run("--to", "00", "--workspace", "a run")
+    assert result.returncode == 0, result.stderr
+    given = ["--preset", "embedded", "--workspace", str(row.folder / "a run")]
+    assert f"report: {json.dumps(given)}\n" in result.stdout
+    assert re.search(r"\d s  scripts/report\.py", result.stdout)
+    assert ("could not be written (exit code 5)" in result.stderr) == (report_code == 5)
+
+
+def test_run_all_divides_among_processes_what_can_be_divided(row: Row) -> None:
+    python = row.folder / "python"  # tells how it was started
+    python.write_text('#!/bin/sh\necho "$@"\n')
+    python.chmod(0o755)
+    row.use(python)
+    for name in ("01_items", "02_alone", "05_train"):
+        row.add(name)
+    result = row.run("--processes", "2")
+    started = {line for line in result.stdout.splitlines() if "--preset embedded" in line}
+    assert started == {
+        "-m torch.distributed.run --standalone --nproc-per-node 2 scripts/01_items.py --preset embedded",
+        "scripts/02_alone.py --preset embedded",
+        "-m torch.distributed.run --standalone --nproc-per-node 2 scripts/05_train.py --preset embedded",
+        "scripts/report.py --preset embedded",
+    }
 
 
 def test_a_checkout_of_windows_has_the_line_ends_of_bash(tmp_path: Path) -> None:
@@ -291,28 +326,6 @@ def test_an_old_python_and_windows_are_told_what_to_do(
     assert ended.value.code == 5
     assert message in capsys.readouterr().err
     scripts._check_python(REPOSITORY / "tests/some_test.py")
-
-
-def test_run_all_divides_among_processes_what_can_be_divided(tmp_path: Path) -> None:
-    scripts = tmp_path / "scripts"
-    (scripts / "presets").mkdir(parents=True)
-    (scripts / "presets/embedded.toml").touch()
-    shutil.copy(REPOSITORY / "scripts/run_all.sh", scripts)
-    python = tmp_path / "python"  # tells how it was started
-    python.write_text('#!/bin/sh\necho "$@"\n')
-    python.chmod(0o755)
-    (scripts / "ensure_venv.sh").write_text(f"PYTHON='{python}'\nensure_venv() {{ :; }}\n")
-    for name in ("01_items", "02_alone", "05_train"):
-        (scripts / f"{name}.py").touch()
-    command = ["bash", str(scripts / "run_all.sh"), "--processes", "2"]
-    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
-    started = {line for line in result.stdout.splitlines() if "--preset embedded" in line}
-    assert started == {
-        "-m torch.distributed.run --standalone --nproc-per-node 2 scripts/01_items.py --preset embedded",
-        "scripts/02_alone.py --preset embedded",
-        "-m torch.distributed.run --standalone --nproc-per-node 2 scripts/05_train.py --preset embedded",
-        "scripts/report.py --preset embedded",
-    }
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """Conversion writes our layout and the samples; what it refuses leaves nothing behind."""
 
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,26 +8,22 @@ from PIL import Image
 
 from scripts.pipeline import REPOSITORY
 from stylegan.checkpoint import build_discriminator, build_generator, load_checkpoint
+from tests.processes import exit_code
 
-SCRIPT = REPOSITORY / "scripts" / "convert_weights.py"
 GOLDEN = REPOSITORY / "tests" / "golden"
 
 
-def convert(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *arguments: object) -> int:
-    words = [str(SCRIPT), *map(str, arguments), "--workspace", str(tmp_path / "ws"), "--device", "cpu"]
-    monkeypatch.setattr(sys, "argv", words)
-    with pytest.raises(SystemExit) as exit_info:
-        runpy.run_path(str(SCRIPT), run_name="__main__")
-    return exit_info.value.code or 0
+def convert(tmp_path: Path, *arguments: object) -> int:
+    return exit_code("convert_weights", *arguments, "--workspace", tmp_path / "ws", "--device", "cpu")
 
 
 @pytest.mark.parametrize("source", ["stylegan2_snapshot_32.pkl", "layouts/mmgen_stylegan2_tiny_32.pth"])
 @torch.no_grad()
 def test_what_is_written_draws_the_same(
-    source: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "ours.safetensors"
-    assert convert(monkeypatch, tmp_path, GOLDEN / source, output) == 0
+    assert convert(tmp_path, GOLDEN / source, output) == 0
     before, after = load_checkpoint(GOLDEN / source), load_checkpoint(output)
     assert before.description in capsys.readouterr().out
     assert after.config == before.config and not after.notes
@@ -41,21 +35,19 @@ def test_what_is_written_draws_the_same(
         assert sheet.width > 4 * 256
     # Nothing is replaced unasked.
     content = output.read_bytes()
-    assert convert(monkeypatch, tmp_path, GOLDEN / source, output) == 2
+    assert convert(tmp_path, GOLDEN / source, output) == 2
     assert "would be lost" in capsys.readouterr().err
-    assert convert(monkeypatch, tmp_path, GOLDEN / source, output, "--force", "--turn-colours") == 0
+    assert convert(tmp_path, GOLDEN / source, output, "--force", "--turn-colours") == 0
     assert output.read_bytes() != content
     turned = build_generator(load_checkpoint(output))(z, trunc_psi=0.5)["image"]
     assert torch.equal(turned.flip(1), image)
 
 
-def test_refusals_leave_nothing(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_refusals_leave_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, output = tmp_path / "page.pkl", tmp_path / "out.safetensors"
     source.write_bytes(b"<html>")
-    assert convert(monkeypatch, tmp_path, source, output) == 5
+    assert convert(tmp_path, source, output) == 5
     assert "a web page" in capsys.readouterr().err
-    assert convert(monkeypatch, tmp_path, source, tmp_path / "out.pth") == 2
-    assert convert(monkeypatch, tmp_path) == 2
+    assert convert(tmp_path, source, tmp_path / "out.pth") == 2
+    assert convert(tmp_path) == 2
     assert [path.name for path in tmp_path.glob("*.*")] == ["page.pkl"]

@@ -1,8 +1,6 @@
 """The tool that measures the filter against the truth."""
 
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +8,8 @@ import pandas as pd
 import pytest
 
 from scripts.pipeline import records
-from scripts.pipeline.options import REPOSITORY
+from tests.processes import exit_code
 
-SCRIPT = REPOSITORY / "scripts/bundle/validate_filter.py"
 COUNT, LABELLED = 20, 4
 
 
@@ -40,16 +37,9 @@ def workspace(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments)])
-    with pytest.raises(SystemExit) as exit_info:
-        runpy.run_path(str(SCRIPT), run_name="__main__")
-    return exit_info.value.code or 0
-
-
-def test_figures_against_a_table(workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_figures_against_a_table(workspace: Path, capsys) -> None:
     arguments = ("--workspace", workspace, "--truth", workspace / "truth.csv")
-    assert call(monkeypatch, *arguments) == 0
+    assert exit_code("validate_filter", *arguments) == 0
     numbers = json.loads((workspace / "cnn/log/validation.json").read_text())
     # Of the 16 without labels, 5, 10 and 15 are bad; 4, 8, 12 and 16 are men.
     assert numbers["quality"]["confusion"] == [[2, 1], [1, 12]]
@@ -59,12 +49,10 @@ def test_figures_against_a_table(workspace: Path, monkeypatch: pytest.MonkeyPatc
     assert (workspace / "cnn/log/validation_gender.png").exists()
 
 
-def test_a_truth_with_gaps_or_no_result_is_refused(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys
-) -> None:
+def test_a_truth_with_gaps_or_no_result_is_refused(workspace: Path, capsys) -> None:
     truth = pd.read_csv(workspace / "truth.csv").head(10)
     truth.to_csv(workspace / "short.csv", index=False)
-    assert call(monkeypatch, "--workspace", workspace, "--truth", workspace / "short.csv") == 5
+    assert exit_code("validate_filter", "--workspace", workspace, "--truth", workspace / "short.csv") == 5
     assert "no row for 10 pictures (000010.jpg" in capsys.readouterr().err
     truth = pd.read_csv(workspace / "truth.csv")
     for wrong, message in (
@@ -72,8 +60,8 @@ def test_a_truth_with_gaps_or_no_result_is_refused(
         (pd.concat([truth, truth.tail(1)]), "000019.jpg is labelled more than once"),
     ):
         wrong.to_csv(workspace / "wrong.csv", index=False)
-        assert call(monkeypatch, "--workspace", workspace, "--truth", workspace / "wrong.csv") == 5
+        assert exit_code("validate_filter", "--workspace", workspace, "--truth", workspace / "wrong.csv") == 5
         assert message in capsys.readouterr().err
     (workspace / "cnn/all_image_quality_and_gender.csv").unlink()
-    assert call(monkeypatch, "--workspace", workspace) == 3
+    assert exit_code("validate_filter", "--workspace", workspace) == 3
     assert "02_filter_candidates.py" in capsys.readouterr().err

@@ -1,8 +1,6 @@
 """Training the small parser and judging it: the figures, the sheets and the confusion matrix."""
 
 import json
-import runpy
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,21 +11,17 @@ import torch
 from PIL import Image
 
 from data import portraits
-from scripts.pipeline.options import REPOSITORY, script_path
 from scripts.stages.parsing.parser_pairs import read_pairs
 from segmentation.face_classes import CLASS_NAMES
 from segmentation.facexformer import load_facexformer
 from stylegan.checkpoint import save_checkpoint
 from stylegan.stylegan_generator import StyleGANGenerator
 from stylegan.weights_file import read_safetensors
+from tests.processes import exit_code
 
 
-def call(monkeypatch: pytest.MonkeyPatch, name: str, *arguments: object) -> int:
-    script = str(REPOSITORY / script_path(name))
-    monkeypatch.setattr(sys, "argv", [script, "--threads", "1", *map(str, arguments)])
-    with pytest.raises(SystemExit) as exit_info:
-        runpy.run_path(script, run_name="__main__")
-    return exit_info.value.code or 0
+def call(name: str, *arguments: object) -> int:
+    return exit_code(name, "--threads", 1, *arguments)
 
 
 def check_pictures_and_confusion(folder: Path) -> None:
@@ -39,11 +33,11 @@ def check_pictures_and_confusion(folder: Path) -> None:
     assert (shares > 0).sum() > len(CLASS_NAMES) / 2
 
 
-def test_training_judges_what_it_writes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys) -> None:
+def test_training_judges_what_it_writes(tmp_path: Path, capsys) -> None:
     output = tmp_path / "parser.safetensors"
     arguments = ("--workspace", tmp_path, "--out", output, "--portraits", 2, "--portrait-size-px", 64)
     arguments += ("--steps", 1, "--batch-size", 1, "--log-every", 1, "--held-out", 1)
-    assert call(monkeypatch, "train_parser", *arguments) == 0, capsys.readouterr()
+    assert call("train_parser", *arguments) == 0, capsys.readouterr()
     folder = tmp_path / "train_parser"
     check_pictures_and_confusion(folder)
     figures = json.loads((folder / "results.json").read_text())
@@ -51,14 +45,14 @@ def test_training_judges_what_it_writes(monkeypatch: pytest.MonkeyPatch, tmp_pat
     log = pd.read_csv(tmp_path / "logs/train_parser/train_log.csv")
     assert log.columns.tolist() == ["step", "loss", "learning_rate", "pictures_per_s"]
     assert load_facexformer(output).trained_tasks == ("segmentation",)
-    assert call(monkeypatch, "train_parser", *arguments) == 0
+    assert call("train_parser", *arguments) == 0
     assert "resumed at step 1" in capsys.readouterr().out
     assert json.loads((folder / "results.json").read_text()) == figures
 
 
-def test_bundled_parser_is_judged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys) -> None:
+def test_bundled_parser_is_judged(tmp_path: Path, capsys) -> None:
     arguments = ("--workspace", tmp_path, "--portraits", 12, "--pictures", 4)
-    assert call(monkeypatch, "validate_parser", *arguments) == 0, capsys.readouterr()
+    assert call("validate_parser", *arguments) == 0, capsys.readouterr()
     folder = tmp_path / "validate_parser"
     check_pictures_and_confusion(folder)
     assert (folder / "least_agreement.png").is_file()
@@ -68,17 +62,15 @@ def test_bundled_parser_is_judged(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert results["generated"]["faces_found"] == 1
 
 
-def test_pictures_without_faces_and_missing_parsers(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys
-) -> None:
+def test_pictures_without_faces_and_missing_parsers(tmp_path: Path, capsys) -> None:
     torch.manual_seed(0)
     sizes = {"z_space_dim": 8, "w_space_dim": 8, "mapping_layers": 2, "mapping_fmaps": 8}
     state = StyleGANGenerator(64, **sizes, fmaps_base=128, fmaps_max=8).state_dict()
     save_checkpoint(tmp_path / "untrained.pth", generator=state, generator_smooth=state)
     arguments = ("--workspace", tmp_path, "--portraits", 1, "--pictures", 2)
-    assert call(monkeypatch, "validate_parser", *arguments, "--weights", tmp_path / "untrained.pth") == 5
+    assert call("validate_parser", *arguments, "--weights", tmp_path / "untrained.pth") == 5
     assert "found no face in any of 2 pictures" in capsys.readouterr().err
-    assert call(monkeypatch, "validate_parser", *arguments, "--parser", tmp_path / "none.safetensors") == 5
+    assert call("validate_parser", *arguments, "--parser", tmp_path / "none.safetensors") == 5
     assert "python scripts/train_parser.py" in capsys.readouterr().err
 
 
@@ -116,13 +108,13 @@ def test_masks_of_celebamask_are_read_with_left_and_right_of_the_picture(pairs: 
     assert len(training.images) == 3 and np.array_equal(held_out.images[0], drawn.images[3])
 
 
-def test_training_on_pairs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pairs: Path, capsys) -> None:
+def test_training_on_pairs(tmp_path: Path, pairs: Path, capsys) -> None:
     output = tmp_path / "parser.safetensors"
     arguments = ("--workspace", tmp_path, "--out", output, "--pairs", pairs, "--picture-size-px", 64)
     arguments += ("--steps", 1, "--batch-size", 1, "--log-every", 1)
-    assert call(monkeypatch, "train_parser", *arguments, "--held-out", 4) == 5
+    assert call("train_parser", *arguments, "--held-out", 4) == 5
     assert "Give --held-out 1." in capsys.readouterr().err
-    assert call(monkeypatch, "train_parser", *arguments, "--held-out", 2) == 0, capsys.readouterr()
+    assert call("train_parser", *arguments, "--held-out", 2) == 0, capsys.readouterr()
     check_pictures_and_confusion(tmp_path / "train_parser")
     figures = json.loads((tmp_path / "train_parser/results.json").read_text())
     assert figures["count"] == 2 and figures["mean_ceiling"] == 1
@@ -130,7 +122,7 @@ def test_training_on_pairs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pair
     assert metadata["trained_on"].startswith("2 pictures with masks, sha256 ")
     assert metadata["mean_iou"].endswith("on 2 held-out pictures")
     (pairs / "masks/0.png").unlink()
-    assert call(monkeypatch, "train_parser", *arguments, "--held-out", 2) == 5
+    assert call("train_parser", *arguments, "--held-out", 2) == 5
     assert "cannot be continued" in capsys.readouterr().err
-    assert call(monkeypatch, "train_parser", "--pairs", tmp_path, "--workspace", tmp_path) == 5
+    assert call("train_parser", "--pairs", tmp_path, "--workspace", tmp_path) == 5
     assert "masks/NAME.png" in capsys.readouterr().err

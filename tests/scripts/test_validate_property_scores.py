@@ -1,7 +1,5 @@
 """The tool that judges the scores by portraits of known properties."""
 
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,24 +7,15 @@ import pandas as pd
 import pytest
 
 from scripts.bundle.bodies import validate_property_scores as body
-from scripts.pipeline.options import REPOSITORY
 from segmentation.property_table import PROPERTY_NAMES
+from tests.processes import exit_code
 
-SCRIPT = REPOSITORY / "scripts/bundle/validate_property_scores.py"
-
-
-def run(monkeypatch: pytest.MonkeyPatch, workspace: Path, *arguments: object) -> int:
-    """Runs the tool in this process; its exit code."""
-    command = [SCRIPT, "--workspace", workspace, "--quiet", *arguments]
-    monkeypatch.setattr(sys, "argv", [str(word) for word in command])
-    with pytest.raises(SystemExit) as exit_info:
-        runpy.run_path(str(SCRIPT), run_name="__main__")
-    return exit_info.value.code or 0
+TOOL = "validate_property_scores"
 
 
-def test_algorithm_3_reads_the_truth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_algorithm_3_reads_the_truth(tmp_path: Path) -> None:
     sweeps = ("--people", 1, "--levels", 3)
-    assert run(monkeypatch, tmp_path, "--count", 24, "--size", 64, *sweeps) == 0
+    assert exit_code(TOOL, "--workspace", tmp_path, "--count", 24, "--size", 64, *sweeps) == 0
     table = pd.read_csv(tmp_path / body.RESULT)
     assert len(table) == 3 * len(PROPERTY_NAMES)
     ours = table[table["algorithm"] == 3].set_index("property")
@@ -38,10 +27,10 @@ def test_algorithm_3_reads_the_truth(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert table.loc[table["algorithm"] == 1, "noise_shift_sd"].max() > 1
 
 
-def test_impossible_options_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    assert run(monkeypatch, tmp_path, "--levels", 2) == 2
+def test_impossible_options_are_refused(tmp_path: Path, capsys) -> None:
+    assert exit_code(TOOL, "--workspace", tmp_path, "--levels", 2) == 2
     assert "--levels at least 3" in capsys.readouterr().err
-    assert run(monkeypatch, tmp_path, "--size", 32) == 2
+    assert exit_code(TOOL, "--workspace", tmp_path, "--size", 32) == 2
 
 
 def test_influence_is_found_where_it_is() -> None:

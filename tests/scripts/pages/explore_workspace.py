@@ -3,13 +3,10 @@
 import base64
 import io
 import json
-import runpy
 import shlex
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -25,6 +22,7 @@ from segmentation.normalization import fit
 from segmentation.property_table import LABEL_ALGORITHM, PROPERTY_NAMES
 from stylegan_modified.stylegan_generator import transplant
 from stylegan_modified.stylegan_generator_v3 import Encoder, EncoderConfig
+from tests.processes import exit_code
 from tests.scripts.pages.page_serving import answering
 from tests.stylegan_modified import tiny
 
@@ -102,13 +100,7 @@ def serving(explorer: Explorer, port: int = 0) -> Iterator[ExploreServer]:
 def run_command(command: str, *arguments: object) -> int:
     """Run a copied command line, with more arguments, in this process; its exit code."""
     _, script, *words = shlex.split(command)
-    path = str(REPOSITORY / script)
-    with mock.patch.object(sys, "argv", [path, *words, *map(str, arguments)]):
-        try:
-            runpy.run_path(path, run_name="__main__")
-        except SystemExit as end:
-            return end.code or 0
-    raise AssertionError(f"{script} ended without an exit code")
+    return exit_code(REPOSITORY / script, *words, *arguments)
 
 
 def regenerated(workspace: Path, count: int = 1) -> list[np.ndarray]:

@@ -2,8 +2,6 @@
 
 import json
 import re
-import runpy
-import sys
 import threading
 import urllib.request
 from collections.abc import Callable
@@ -14,11 +12,9 @@ import pytest
 
 from scripts.pages.labelling.answers import FOLDER
 from scripts.pipeline import locks
-from scripts.pipeline.options import REPOSITORY
 from scripts.stages.workspace import CANDIDATES
+from tests.processes import exit_code
 from tests.scripts.pages.label_workspace import FIRST_SEED, Sessions, label_all, make_workspace
-
-SCRIPT = REPOSITORY / "scripts" / "label_images.py"
 
 
 @pytest.fixture
@@ -27,18 +23,13 @@ def workspace(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run_main(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str]]:
+def run_main(workspace: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
     """Runs the script in this process: exit code and everything it wrote."""
 
     def run(*arguments: object) -> tuple[int, str]:
-        words = [str(SCRIPT), "--workspace", str(workspace), *map(str, arguments)]
-        monkeypatch.setattr(sys, "argv", words)
-        with pytest.raises(SystemExit) as exit_info:
-            runpy.run_path(str(SCRIPT), run_name="__main__")
+        code = exit_code("label_images", "--workspace", workspace, *arguments)
         captured = capsys.readouterr()
-        return exit_info.value.code or 0, captured.out + captured.err
+        return code, captured.out + captured.err
 
     return run
 

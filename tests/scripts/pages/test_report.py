@@ -2,12 +2,8 @@
 
 import base64
 import io
-import json
 import re
-import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -22,7 +18,6 @@ from scripts.pages.report.page import Run, read_run
 from scripts.pages.report.page import page as written
 from scripts.pages.report.results import training_log
 from scripts.pipeline import records, run_tool
-from scripts.pipeline.options import REPOSITORY
 from tests.scripts.pages import report_workspace
 from tests.scripts.pages.report_workspace import HOSTILE, SIZE
 
@@ -226,23 +221,3 @@ def test_an_empty_workspace_is_refused_with_the_command(tmp_path: Path, write_re
     assert "nothing to report" in printed
     assert "00_fetch_weights.py --workspace" in printed
     assert not (tmp_path / "nothing/report.html").exists()
-
-
-@pytest.mark.parametrize("report_code", [0, 5])
-def test_run_all_ends_with_the_report(tmp_path: Path, report_code: int) -> None:
-    scripts = tmp_path / "scripts"
-    (scripts / "presets").mkdir(parents=True)
-    (scripts / "presets/embedded.toml").touch()
-    shutil.copy(REPOSITORY / "scripts/run_all.sh", scripts)
-    (scripts / "ensure_venv.sh").write_text(f"PYTHON={shlex.quote(sys.executable)}\nensure_venv() {{ :; }}\n")
-    (scripts / "00_first.py").touch()
-    (scripts / "01_second.py").write_text("raise SystemExit(1)")
-    note = f'import json, sys\nprint("report:", json.dumps(sys.argv[1:]))\nsys.exit({report_code})\n'
-    (scripts / "report.py").write_text(note)
-    command = ["bash", str(scripts / "run_all.sh"), "--to", "00", "--workspace", str(tmp_path / "my run")]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
-    assert result.returncode == 0, result.stderr
-    given = json.loads(re.search("^report: (.*)$", result.stdout, re.MULTILINE)[1])
-    assert given == ["--preset", "embedded", "--workspace", str(tmp_path / "my run")]
-    assert re.search(r"\d s  scripts/report\.py", result.stdout)
-    assert ("could not be written (exit code 5)" in result.stderr) == (report_code == 5)
