@@ -9,8 +9,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.pipeline import Stage, StageSpec, run_stage
+from scripts.stages import workspace
 from scripts.stages.fine_tuning.options import JUDGED, FineTuningOptions
-from scripts.stages.workspace import CHECKPOINTS, CONTROL, DISCRIMINATOR, FINE_TUNED, TRAIN_LOG
 from stylegan_modified.recipes import V1Recipe
 
 
@@ -36,11 +36,16 @@ def check(stage: Stage, options: Options) -> None:
 SPEC = StageSpec(
     name="05_fine_tune_v1",
     inputs=JUDGED,
-    outputs=(FINE_TUNED["v1"], DISCRIMINATOR, TRAIN_LOG.format("v1"), CONTROL.format("v1")),
+    outputs=(
+        workspace.FINE_TUNED["v1"],
+        workspace.DISCRIMINATOR,
+        workspace.TRAIN_LOG.format("v1"),
+        workspace.CONTROL.format("v1"),
+    ),
     clears=(
-        f"{CHECKPOINTS}/v1.pt",
-        f"{CHECKPOINTS}/v1_warm_start.pt",
-        TRAIN_LOG.format("v1_warm_start"),
+        f"{workspace.CHECKPOINTS}/v1.pt",
+        f"{workspace.CHECKPOINTS}/v1_warm_start.pt",
+        workspace.TRAIN_LOG.format("v1_warm_start"),
     ),
     next_script="06_fine_tune_v2",
     check=check,

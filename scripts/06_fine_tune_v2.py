@@ -11,17 +11,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.pipeline import Input, Stage, StageSpec, option, run_stage
+from scripts.stages import workspace
 from scripts.stages.fine_tuning.options import JUDGED, FineTuningOptions
-from scripts.stages.workspace import (
-    CHECKPOINTS,
-    CONTROL,
-    FINE_TUNED,
-    PRACTICE,
-    PRACTICE_LABEL_MAPS,
-    PRACTICE_PICTURES,
-    PROPERTY_CNN,
-    TRAIN_LOG,
-)
 from stylegan import seeds
 from stylegan_modified.recipes import V2Recipe
 
@@ -52,20 +43,20 @@ def check(stage: Stage, options: Options) -> None:
 
 SPEC = StageSpec(
     name="06_fine_tune_v2",
-    inputs=(*JUDGED, Input(FINE_TUNED["v1"], made_by="05_fine_tune_v1")),
+    inputs=(*JUDGED, Input(workspace.FINE_TUNED["v1"], made_by="05_fine_tune_v1")),
     outputs=(
-        FINE_TUNED["v2"],
-        PROPERTY_CNN,
-        TRAIN_LOG.format("v2_cnn"),
-        TRAIN_LOG.format("v2"),
-        CONTROL.format("v2"),
+        workspace.FINE_TUNED["v2"],
+        workspace.PROPERTY_CNN,
+        workspace.TRAIN_LOG.format("v2_cnn"),
+        workspace.TRAIN_LOG.format("v2"),
+        workspace.CONTROL.format("v2"),
     ),
     clears=(
-        f"{CHECKPOINTS}/v2_cnn.pt",
-        f"{CHECKPOINTS}/v2.pt",
-        PRACTICE,
-        PRACTICE_PICTURES,
-        PRACTICE_LABEL_MAPS,
+        f"{workspace.CHECKPOINTS}/v2_cnn.pt",
+        f"{workspace.CHECKPOINTS}/v2.pt",
+        workspace.PRACTICE,
+        workspace.PRACTICE_PICTURES,
+        workspace.PRACTICE_LABEL_MAPS,
     ),
     next_script="07_fine_tune_v3",
     check=check,

@@ -11,19 +11,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.pipeline import Input, Stage, StageSpec, run_stage
+from scripts.stages import workspace
 from scripts.stages.fine_tuning.options import SCORED, FineTuningOptions
-from scripts.stages.workspace import (
-    CHECKPOINTS,
-    CONTROL,
-    ENCODER,
-    FILTER_INPUTS,
-    FINE_TUNED,
-    IDENTITY_INPUT,
-    ORACLE_INPUT,
-    PROPERTY_CNN,
-    RECONSTRUCTIONS,
-    TRAIN_LOG,
-)
 from stylegan_modified.recipes import V3Recipe
 
 
@@ -39,12 +28,12 @@ class Options(V3Recipe, FineTuningOptions):
 
 def inputs(options: Options) -> tuple[Input, ...]:
     """What the stage reads: the document's recipe starts at v1, ours at v2."""
-    reader = Input(PROPERTY_CNN, made_by="06_fine_tune_v2")
+    reader = Input(workspace.PROPERTY_CNN, made_by="06_fine_tune_v2")
     if options.recipe == "document":
-        decoder = Input(FINE_TUNED["v1"], made_by="05_fine_tune_v1")
-        return (*SCORED, *FILTER_INPUTS, ORACLE_INPUT, decoder, reader)
-    decoder = Input(FINE_TUNED["v2"], made_by="06_fine_tune_v2")
-    return (*SCORED, IDENTITY_INPUT, ORACLE_INPUT, decoder, reader)
+        decoder = Input(workspace.FINE_TUNED["v1"], made_by="05_fine_tune_v1")
+        return (*SCORED, *workspace.FILTER_INPUTS, workspace.ORACLE_INPUT, decoder, reader)
+    decoder = Input(workspace.FINE_TUNED["v2"], made_by="06_fine_tune_v2")
+    return (*SCORED, workspace.IDENTITY_INPUT, workspace.ORACLE_INPUT, decoder, reader)
 
 
 def check(stage: Stage, options: Options) -> None:
@@ -58,13 +47,13 @@ SPEC = StageSpec(
     name="07_fine_tune_v3",
     inputs=inputs,
     outputs=(
-        FINE_TUNED["v3"],
-        ENCODER,
-        TRAIN_LOG.format("v3"),
-        CONTROL.format("v3"),
-        RECONSTRUCTIONS,
+        workspace.FINE_TUNED["v3"],
+        workspace.ENCODER,
+        workspace.TRAIN_LOG.format("v3"),
+        workspace.CONTROL.format("v3"),
+        workspace.RECONSTRUCTIONS,
     ),
-    clears=(f"{CHECKPOINTS}/v3.pt",),
+    clears=(f"{workspace.CHECKPOINTS}/v3.pt",),
     next_script="08_regenerate_images",
     check=check,
     several_processes=True,

@@ -13,13 +13,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
+import numpy as np
 import torch
 
 from scripts.pipeline import Interrupted, Stage, Tool, UserError, files
 from scripts.pipeline.console import Progress, running_command
 from scripts.stages.training_events import TrainingEvents
+from scripts.stages.training_options import TrainingToolOptions
 from stylegan.parallel import Processes
 from stylegan.training import TrainingError
 from stylegan.weights_file import read_torch, write_torch
@@ -234,17 +236,12 @@ class TrainingLoop(Generic[TrainerT]):
             loop = state.pop("loop")
             made_for = loop.get("made_for", {})
             others = [
-                name
-                for name in {**self.made_for, **made_for}
-                if self.made_for.get(name) != made_for.get(name)
+                f"{name} was {made_for.get(name)}, is {value}"
+                for name, value in self.made_for.items()
+                if made_for.get(name) != value
             ]
             if others:
-                raise TrainingError(
-                    "it was made with other options: "
-                    + ", ".join(
-                        f"{name} was {made_for.get(name)}, is {self.made_for.get(name)}" for name in others
-                    )
-                )
+                raise TrainingError(f"it was made with other options: {', '.join(others)}")
             self.trainer.load_state_dict(state)
             self.looked_at = loop["looked"]
             self.sums = {name: list(values) for name, values in loop["log"]["sums"].items()}
@@ -317,3 +314,41 @@ class TrainingLoop(Generic[TrainerT]):
         # The loop saves before it stops, so the display itself must not raise on Ctrl-C.
         beat = self.tool.beat if isinstance(self.tool, Stage) else lambda: None
         return self.tool.progress(self.steps, self.unit, self.trainer.steps_done, check_stop=beat)
+
+
+def train_one_network(
+    tool: Tool,
+    trainer: Trainer,
+    folder: str,
+    losses: Sequence[str],
+    made_for: Mapping[str, Any],
+    pictures_per_step: int,
+    preview: Callable[[], np.ndarray] | None = None,
+) -> None:
+    """The training of a tool with `TrainingToolOptions`; see `TrainingLoop`.
+
+    Args:
+        folder: of the workspace, for the checkpoint.
+        losses: what the trainer's steps log.
+        preview: draws the present state for TensorBoard, uint8 [H, W, 3].
+    """
+    options = cast(TrainingToolOptions, tool.options)
+    loop = TrainingLoop(
+        tool,
+        trainer,
+        "training",
+        tool.path(f"{folder}/checkpoint.pt"),
+        StepLog(tool.log_dir / "train_log.csv", ("step", *losses, "pictures_per_s")),
+        made_for=made_for,
+        steps=options.steps,
+        log_every=options.log_every,
+        pictures_per_step=pictures_per_step,
+    )
+    if preview is not None:
+        loop.looks = (
+            Look(
+                options.preview_every,
+                lambda: loop.events.picture(trainer.steps_done, "preview", preview()),
+            ),
+        )
+    loop.run()

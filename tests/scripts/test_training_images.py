@@ -1,6 +1,7 @@
 """The pictures of a training: which count, in which order, and what a checkpoint remembers of them."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -31,9 +32,9 @@ def aligned(tmp_path: Path) -> Path:
 
 
 def test_a_checkpoint_knows_the_same_pictures_again(aligned: Path, tmp_path: Path) -> None:
-    options = train_stylegan.Options(folder=(aligned,))
+    options, tool = train_stylegan.Options(folder=(aligned,)), SimpleNamespace(log=print)
     for _ in range(2):  # read, and from the cache
-        images, what = load_images(None, options, 16, tmp_path / "out", print)
+        images, what = load_images(tool, options, 16, tmp_path / "out")
         assert what == WHAT
         assert np.asarray(images.images).shape == (9, 16, 16, 3)
 

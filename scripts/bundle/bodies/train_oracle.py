@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +17,20 @@ from scripts.pipeline import REPOSITORY, Tool, files
 from scripts.pipeline.files import ArrayFileError, read_arrays
 from scripts.pipeline.pictures import contact_sheet
 from scripts.stages.fast_memory import keep_freed_memory
-from scripts.stages.training import StepLog, TrainingLoop
+from scripts.stages.training import train_one_network
 from scripts.stages.training_options import stored_command
 from stylegan.parallel import Processes
 
 FOLDER = "train_oracle"
-CHECKPOINT = f"{FOLDER}/checkpoint.pt"
 SHEET = f"{FOLDER}/pairs.png"
 HELD_OUT_SEED = 2_000_000
 PEOPLE_PER_PIECE = 250
 LOSSES = ("gender", "quality", "properties", "identity")
+# What a checkpoint must agree with to be continued.
+TRAINED = (
+    *("people", "first_seed", "portrait_size_px", "steps", "people_per_batch", "learning_rate"),
+    *("trunk", "stem_channels", "stage_channels", "seed"),
+)
 
 
 def draw_people(tool: Tool, options: Any, first_seed: int, people: int) -> PairedPortraits:
@@ -55,28 +58,12 @@ def draw_people(tool: Tool, options: Any, first_seed: int, people: int) -> Paire
 
 
 def _draw_piece(tool: Tool, name: str, seeds: Sequence[int], size: int, processes: int) -> None:
-    first, second = seeds[0::2], seeds[1::2]
-    latents = portraits.sample_latents(first)
-    again = portraits.same_person(latents, second)
-    drawn = [
-        portraits.render_many(first, size, processes, latents),
-        portraits.render_many(second, size, processes, again),
-    ]
+    latents = portraits.sample_latents(seeds[0::2])
+    first = portraits.render_many(seeds[0::2], size, processes, latents)
+    second = portraits.render_many(seeds[1::2], size, processes, portraits.same_person(latents, seeds[1::2]))
+    images = np.stack([first.images, second.images], axis=1)
     with tool.atomic(name) as temporary:
-        np.savez(
-            temporary,
-            images=np.stack([pictures.images for pictures in drawn], axis=1),
-            truth=np.stack([pictures.truth for pictures in drawn], axis=1),
-        )
-
-
-def trained_options(options: Any) -> dict[str, Any]:
-    """What a checkpoint must agree with to be continued."""
-    names = {
-        *("people", "first_seed", "portrait_size_px", "steps", "people_per_batch", "learning_rate"),
-        *("trunk", "stem_channels", "stage_channels", "seed"),
-    }
-    return {name: value for name, value in asdict(options).items() if name in names}
+        np.savez(temporary, images=images, truth=np.stack([first.truth, second.truth], axis=1))
 
 
 def build_trainer(tool: Tool, options: Any) -> OracleTrainer:
@@ -133,17 +120,8 @@ def train(tool: Tool, options: Any) -> None:
     trainer = build_trainer(tool, options)
     pairs = trainer.portraits.images[:48].reshape(-1, *trainer.portraits.images.shape[2:])
     tool.write(SHEET, contact_sheet(pairs, columns=12))
-    TrainingLoop(
-        tool,
-        trainer,
-        "training",
-        tool.path(CHECKPOINT),
-        StepLog(tool.log_dir / "train_log.csv", ("step", *LOSSES, "pictures_per_s")),
-        made_for=trained_options(options),
-        steps=options.steps,
-        log_every=options.log_every,
-        pictures_per_step=2 * options.people_per_batch,
-    ).run()
+    made_for = {name: getattr(options, name) for name in TRAINED}
+    train_one_network(tool, trainer, FOLDER, LOSSES, made_for, 2 * options.people_per_batch)
     if not tool.writes:
         return
 

@@ -36,7 +36,7 @@ def train(tool: Tool, options: Options, out: Path) -> None:
     processes, device = Processes.of_this_run(), tool.device
 
     def load() -> tuple[TrainingImages, str]:
-        return load_images(tool, options, config.generator["resolution"], out, tool.log)
+        return load_images(tool, options, config.generator["resolution"], out)
 
     # The first process renders or reads the images, the others find them in its cache.
     images, what = in_the_first_process(processes, device, load) or load()

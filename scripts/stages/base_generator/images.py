@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,9 +30,7 @@ CHUNK = 500
 SEARCHED_COUNT, SEARCHED_PX, SMALLEST_FACE = 64, 256, 0.25
 
 
-def load_images(
-    tool: Tool, options: Options, resolution: int, out: Path, log: Callable[[str], None]
-) -> tuple[TrainingImages, str]:
+def load_images(tool: Tool, options: Options, resolution: int, out: Path) -> tuple[TrainingImages, str]:
     """The images to train on, rendered or read once and cached in the folder of the run.
 
     Returns:
@@ -40,18 +38,19 @@ def load_images(
     """
     if options.folder:
         folders = [folder.resolve() for folder in options.folder]
-        pictures, weights, digest = folder_images(folders, resolution, out, log)
+        pictures, weights, digest = folder_images(folders, resolution, out, tool.log)
         return TrainingImages(
             pictures, order=weighted_order(weights)
         ), f"{len(pictures)} pictures, sha256 {digest[:16]}"
     with tool.foreseen(ValueError, mend="Give a plan that ends at another resolution, or --folder."):
         portraits.check_size(resolution)
     first, count, repeats = options.first_portrait, options.portraits, options.repeat_low_quality
-    found = portrait_images(count, resolution, first, options.processes, out, log, tool.check_stop)
+    seeds = range(first, first + count)
+    images, latents = portrait_images(tool, options, seeds, resolution, out), portraits.sample_latents(seeds)
     what = f"{count} portraits from seed {first}"
     if repeats > 1:
         what += f", those of low quality {repeats} times"
-    return TrainingImages(*found, order=repeated_order(first, found[1], repeats)), what
+    return TrainingImages(images, latents, order=repeated_order(first, latents, repeats)), what
 
 
 def repeated_order(first: int, latents: np.ndarray, repeats: int) -> np.ndarray:
@@ -68,27 +67,35 @@ def repeated_order(first: int, latents: np.ndarray, repeats: int) -> np.ndarray:
     return np.concatenate([np.arange(len(latents)), np.repeat(low, repeats - 1)])
 
 
-def portrait_images(
-    count: int,
-    size: int,
-    first_seed: int,
-    processes: int,
-    folder: Path,
-    log: Callable[[str], None],
-    check_stop: Callable[[], None],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Portraits first_seed .. first_seed + count - 1 as images [N,size,size,3] uint8 and latents [N,P].
+def portrait_images(tool: Tool, options: Options, seeds: range, size: int, folder: Path) -> np.ndarray:
+    """Portraits of some seeds as images uint8 [N,size,size,3], rendered once, in pieces, into a folder.
 
-    They are rendered once, in pieces, into `folder`; a later call reads them, and a call after an
-    interruption goes on with the piece that was not finished.
+    A later call reads them, and a call after an interruption goes on with the piece that was not finished.
     """
-    seeds = range(first_seed, first_seed + count)
-    final = folder / f"portraits_{size}px_{first_seed}_{count}.npy"
-    if final.exists():
-        final.with_suffix(".json").unlink(missing_ok=True)  # left by a run that was killed at the end
-    else:
-        _render(seeds, size, processes, final, log, check_stop)
-    return _mapped(final), portraits.sample_latents(seeds)
+    final = folder / f"portraits_{size}px_{seeds.start}_{len(seeds)}.npy"
+    part, progress = final.with_suffix(".part"), final.with_suffix(".json")
+    if not final.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            finished = read_json(progress)["finished"]
+            images = np.lib.format.open_memmap(part, mode="r+")
+        except (FileNotFoundError, ValueError, KeyError):  # not begun, or damaged
+            progress.unlink(missing_ok=True)  # it would vouch for portraits that are not drawn yet
+            finished, shape = 0, (len(seeds), size, size, 3)
+            images = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
+        while finished < len(seeds):
+            piece = seeds[finished : finished + CHUNK]
+            drawn = portraits.render_many(piece, size, processes=options.processes)
+            images[finished : finished + len(piece)] = drawn.images
+            images.flush()
+            finished += len(piece)
+            files.write(progress, {"finished": finished})
+            tool.log(f"rendered {finished} of {len(seeds)} portraits")
+            tool.check_stop()
+        del images
+        part.replace(final)
+    progress.unlink(missing_ok=True)
+    return _mapped(final)
 
 
 def _mapped(path: Path) -> np.ndarray:
@@ -97,39 +104,6 @@ def _mapped(path: Path) -> np.ndarray:
         return map_array(path)
     except ArrayFileError as error:
         raise UserError(f"{error} Remove it and give the same command again: {path}") from error
-
-
-def _render(
-    seeds: range,
-    size: int,
-    processes: int,
-    final: Path,
-    log: Callable[[str], None],
-    check_stop: Callable[[], None],
-) -> None:
-    part, progress = final.with_suffix(".part"), final.with_suffix(".json")
-    final.parent.mkdir(parents=True, exist_ok=True)
-    shape = (len(seeds), size, size, 3)
-    try:
-        finished = read_json(progress)["finished"]
-        images = np.lib.format.open_memmap(part, mode="r+")
-    except (FileNotFoundError, ValueError, KeyError):  # not begun, or damaged
-        progress.unlink(missing_ok=True)  # an earlier one would vouch for portraits that are not drawn yet
-        finished = 0
-        images = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
-    while finished < len(seeds):
-        piece = seeds[finished : finished + CHUNK]
-        images[finished : finished + len(piece)] = portraits.render_many(
-            piece, size, processes=processes
-        ).images
-        images.flush()
-        finished += len(piece)
-        files.write(progress, {"finished": finished})
-        log(f"rendered {finished} of {len(seeds)} portraits")
-        check_stop()
-    del images
-    part.replace(final)
-    progress.unlink(missing_ok=True)
 
 
 def folder_images(
@@ -167,7 +141,18 @@ def folder_images(
             if cached["files"] == states:
                 return _mapped(final), np.array(cached["weights"]), str(cached["sha256"])
     unaligned = None if is_aligned else UnalignedPictures(len(paths))
-    images, kept = _read_squares(paths, weights, size, unaligned, log)
+    images, kept = [], []
+    ahead = read_ahead(paths, lambda name: read_image(paths[name]))
+    for (name, picture), weight in zip(ahead, weights, strict=True):
+        try:
+            pixels = picture.result()
+        except ImageFileError as error:
+            log(f"left out {name}, {error}")
+            continue
+        images.append(_square(pixels, size))
+        kept.append(weight)
+        if unaligned is not None:
+            unaligned.add(pixels)
     command = script_command("align_photos", "--photos", str(folders[0]), "--out", "ALIGNED")
     if len(images) < MINIMUM:
         raise UserError(
@@ -198,29 +183,6 @@ def _listed(pictures: Path, cache: Path, log: Callable[[str], None]) -> tuple[di
         return _aligned(pictures / ALIGNED, found.pictures, log)
     found.tell(log)
     return found.pictures, [1.0] * len(found.pictures)
-
-
-def _read_squares(
-    paths: Mapping[str, Path],
-    weights: Sequence[float],
-    size: int,
-    unaligned: UnalignedPictures | None,
-    log: Callable[[str], None],
-) -> tuple[list[np.ndarray], list[float]]:
-    """Central squares uint8 [size, size, 3] of the pictures that can be read, and the weights of these."""
-    images, kept = [], []
-    ahead = read_ahead(paths, lambda name: read_image(paths[name]))
-    for (name, picture), weight in zip(ahead, weights, strict=True):
-        try:
-            pixels = picture.result()
-        except ImageFileError as error:
-            log(f"left out {name}, {error}")
-            continue
-        images.append(_square(pixels, size))
-        kept.append(weight)
-        if unaligned is not None:
-            unaligned.add(pixels)
-    return images, kept
 
 
 def _square(pixels: np.ndarray, size: int) -> np.ndarray:

@@ -18,7 +18,7 @@ from scripts.pipeline.files import ArrayFileError, read_arrays
 from scripts.stages.fast_memory import keep_freed_memory
 from scripts.stages.parsing.parser_judgement import judge_on_pairs, judge_on_portraits
 from scripts.stages.parsing.parser_pairs import Pairs, read_pairs
-from scripts.stages.training import Look, StepLog, TrainingLoop
+from scripts.stages.training import train_one_network
 from scripts.stages.training_options import stored_command
 from segmentation.face_crop import FaceCropper
 from segmentation.facexformer import (
@@ -42,7 +42,6 @@ from stylegan.weights_file import WeightsFileError, read_safetensors
 
 FOLDER = "train_parser"
 CACHE = f"{FOLDER}/portraits.npz"
-CHECKPOINT = f"{FOLDER}/checkpoint.pt"
 TRAINING_SEED = 2_000_000
 
 
@@ -191,24 +190,11 @@ def train(tool: Tool, options: Any) -> None:
         steps=options.steps, learning_rate=options.learning_rate, weigh_classes=options.init is None
     )
     trainer = ParserTrainer(model, batches, settings)
-    loop = TrainingLoop(
-        tool,
-        trainer,
-        "training",
-        tool.path(CHECKPOINT),
-        StepLog(tool.log_dir / "train_log.csv", ("step", "loss", "learning_rate", "pictures_per_s")),
-        made_for=trained_options(options) | material.identity,
-        steps=options.steps,
-        log_every=options.log_every,
-        looks=[
-            Look(
-                options.preview_every,
-                lambda: loop.events.picture(trainer.steps_done, "preview", preview(model, batches)),
-            )
-        ],
-        pictures_per_step=options.batch_size,
+    made_for = trained_options(options) | material.identity
+    losses = ("loss", "learning_rate")
+    train_one_network(
+        tool, trainer, FOLDER, losses, made_for, options.batch_size, lambda: preview(model, batches)
     )
-    loop.run()
     if not tool.writes:
         return
 
