@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scripts.pages.report.results import TrainingLog
-from segmentation.property_table import PROPERTIES
 
 LEFT, RIGHT, TOP, BOTTOM = 52, 250, 10, 98  # of what is drawn, in an SVG of 260 x 120
-HISTOGRAM_LEFT = 10
 MOST_POINTS = 240
 LOG_FROM_RATIO = 40.0
-HISTOGRAM_EDGE, HISTOGRAM_BINS = 3.5, 28
 
 Points = Sequence[tuple[float, float]]
 Text = tuple[float, float, str, str]
@@ -60,29 +57,6 @@ def training_panels(log: TrainingLog) -> Panels:
     return Panels(f"Training of {log.title}{per_fold}.", charts)
 
 
-def score_panels(scores: Mapping[str, Sequence[float]]) -> Panels | None:
-    """One histogram per property, in standard deviations, with the normal curve of as many scores.
-
-    Args:
-        scores: property -> normalised scores of the training labels; none: None is returned.
-    """
-    if not scores:
-        return None
-    charts = []
-    for prop in PROPERTIES:
-        values = scores[prop.name]
-        label = f"Histogram of {len(values)} scores: {prop.meaning}"
-        middle = (HISTOGRAM_LEFT + RIGHT) / 2
-        marks = ((HISTOGRAM_LEFT, "start", prop.low), (middle, "middle", "mean"), (RIGHT, "end", prop.high))
-        texts: list[Text] = [(x, BOTTOM + 15, anchor, text) for x, anchor, text in marks]
-        charts.append(Chart(prop.name, "", label, _histogram(values), texts))
-    count = len(next(iter(scores.values())))
-    caption = (
-        f"Scores of the {count} training labels, in deviations from the mean; the line is the normal curve."
-    )
-    return Panels(caption, charts)
-
-
 def spell(value: float) -> str:
     """A number in few characters."""
     if value and (abs(value) < 1e-3 or abs(value) >= 1e5):
@@ -119,24 +93,3 @@ def _lines(lines: Sequence[Points], kind: str, x_name: str) -> tuple[list[tuple[
     ]
     texts += [(LEFT - 5, BOTTOM + 3, "end", spell(low))] if high > low else []
     return paths, texts + ([(LEFT, BOTTOM + 15, "start", "log scale")] if is_log else [])
-
-
-def _histogram(values: Sequence[float]) -> list[tuple[str, str]]:
-    """Bars, normal curve and axis."""
-    width, step = 2 * HISTOGRAM_EDGE / HISTOGRAM_BINS, (RIGHT - HISTOGRAM_LEFT) / HISTOGRAM_BINS
-    counts = [0] * HISTOGRAM_BINS
-    for value in values:
-        counts[min(max(int((value + HISTOGRAM_EDGE) / width), 0), HISTOGRAM_BINS - 1)] += 1
-    edges = [-HISTOGRAM_EDGE + n * width / 2 for n in range(2 * HISTOGRAM_BINS + 1)]
-    curve = [len(values) * width * math.exp(-0.5 * x * x) / math.sqrt(2 * math.pi) for x in edges]
-    scale = (BOTTOM - TOP) / max(*counts, *curve, 1)
-    bars = "".join(
-        f"M{HISTOGRAM_LEFT + n * step:.1f},{BOTTOM}v{-count * scale:.1f}h{step - 0.8:.1f}V{BOTTOM}z"
-        for n, count in enumerate(counts)
-        if count
-    )
-    tops = [
-        f"{HISTOGRAM_LEFT + n * step / 2:.1f},{BOTTOM - value * scale:.1f}" for n, value in enumerate(curve)
-    ]
-    axis = f"M{HISTOGRAM_LEFT} {BOTTOM}H{RIGHT}"
-    return [("bar", bars), ("line second", "M" + " ".join(tops)), ("axis", axis)]

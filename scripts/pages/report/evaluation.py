@@ -1,4 +1,4 @@
-"""The results of stage 09, checked: values against goals, the best version, the response matrices."""
+"""The results of stage 09, checked: values against goals, and the best version."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from typing import Any
 from scripts.pipeline import files
 from scripts.stages.evaluating.goals import LEFT_OUT, Cell, Goal, cell, goal_rows
 from scripts.stages.workspace import EVALUATION
-from segmentation.property_table import PROPERTY_NAMES
 
 VERSIONS = ("v1", "v2", "v3")  # those that may be the best: trained by our own recipes
-STRONG = 0.85  # from this share of colour on, white is the more legible text
 
 
 @dataclass(frozen=True)
@@ -75,15 +73,6 @@ class Evaluation:
         counts = [count for count in found if count is not None]
         return sum(done for done, _ in counts) / max(1, sum(total for _, total in counts))
 
-    def response(self, version: str) -> list[list[float | None]] | None:
-        """Slope of each measured property (column) on each requested one (row), or None."""
-        matrix, size = self.results[version].get("response"), len(PROPERTY_NAMES)
-        if not isinstance(matrix, list) or len(matrix) != size:
-            return None
-        if not all(isinstance(row, list) and len(row) == size for row in matrix):
-            return None
-        return [[value if isinstance(value, (int, float)) else None for value in row] for row in matrix]
-
 
 def read_evaluation(workspace: Path) -> tuple[Evaluation | None, str]:
     """The results, or None with the reason why there are none (empty: 09 has not ended)."""
@@ -122,10 +111,3 @@ def _rows(results: Mapping[str, Mapping[str, Any]]) -> tuple[Row, ...]:
         )
         for goal, found in names.items()
     )
-
-
-def heat_style(value: float) -> str:
-    """Colours of a cell of a response matrix: blue for positive slopes, red for negative ones."""
-    share = min(abs(value), 1.0)
-    colour = "47, 108, 168" if value >= 0 else "190, 74, 40"
-    return f"background: rgba({colour}, {share:.2f})" + ("; color: #fff" if share > STRONG else "")

@@ -10,8 +10,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from scripts.pages.report import pictures
-from scripts.pages.report.charts import Panels, score_panels, training_panels
-from scripts.pages.report.evaluation import Evaluation, heat_style, read_evaluation
+from scripts.pages.report.charts import Panels, training_panels
+from scripts.pages.report.evaluation import Evaluation, read_evaluation
 from scripts.pages.report.results import LeftOut, Results
 from scripts.pages.status import StageStatus, judge, read_stages
 from scripts.stages.evaluating.drawings import LEVEL_NAMES
@@ -74,7 +74,7 @@ def page(run: Run, written: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"duration": duration, "facts": facts, "heat_style": heat_style}
+    environment.filters |= {"duration": duration, "facts": facts}
     best = run.evaluation.best if run.evaluation else None
     text = environment.get_template("report.html").render(
         run=run,
@@ -86,7 +86,6 @@ def page(run: Run, written: str) -> str:
         figures=partial(pictures.figures_of, run.workspace),
         film=partial(pictures.film, run.workspace),
         training=partial(_training, run),
-        scored=lambda: score_panels(run.results.scores()),
         levels=LEVEL_NAMES,
         properties=PROPERTY_NAMES,
         beside=[training_panels(log) for log in run.results.trainings_beside(run.logs)],

@@ -134,18 +134,6 @@ class Results:
             if count:
                 yield LeftOut("04", "faces that are no training label", count, f"{name} cannot be measured")
 
-    def scores(self) -> dict[str, list[float]]:
-        """Property -> normalised scores of the faces that are training labels."""
-        columns = [f"{name}_score" for name in PROPERTY_NAMES]
-        table = self.table(SCORES, "valid", *columns)
-        if table is None:
-            return {}
-        labels = table[table["valid"].eq(True)]
-        return {
-            name: _numbers(labels[column]).dropna().tolist()
-            for name, column in zip(PROPERTY_NAMES, columns, strict=True)
-        }
-
     def trainings_beside(self, logs: Path) -> list[TrainingLog]:
         """The logs of the trainings that are no numbered script.
 
