@@ -1,9 +1,6 @@
 """The command line of label_images: its page, its lock, and what it refuses."""
 
-import json
 import re
-import threading
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +12,7 @@ from scripts.pipeline import locks
 from scripts.stages.workspace import CANDIDATES
 from tests.processes import exit_code
 from tests.scripts.pages.label_workspace import FIRST_SEED, Sessions, label_all, make_workspace
+from tests.scripts.pages.page_serving import use_tab
 
 
 @pytest.fixture
@@ -35,18 +33,7 @@ def run_main(workspace: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..
 
 
 def test_the_whole_script_until_its_page_is_closed(run_main, monkeypatch: pytest.MonkeyPatch) -> None:
-    def answer(address: str) -> None:
-        page = urllib.request.urlopen(address).read().decode()
-        token = re.search(r'name="page-token" content="([^"]+)"', page).group(1)
-        for path, message in (("label", {"labels": [[0, 1, 1]]}), ("close", {})):
-            body, headers = json.dumps(message).encode(), {"X-Page-Token": token}
-            urllib.request.urlopen(urllib.request.Request(f"{address}api/{path}", body, headers)).read()
-
-    class Browser:
-        def open(self, address: str) -> None:
-            threading.Thread(target=answer, args=(address,)).start()
-
-    monkeypatch.setattr("webbrowser.get", Browser)
+    use_tab(monkeypatch, lambda tab: tab.post("/api/label", {"labels": [[0, 1, 1]]}))
     code, output = run_main("--port", 0)
     assert code == 0, output
     assert "Label page: http://127.0.0.1:" in output

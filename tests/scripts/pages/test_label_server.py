@@ -1,9 +1,7 @@
 """The label page's server: what it serves, whom it refuses, and how failures reach the person."""
 
-import http.client
 import json
 import os
-import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,33 +11,7 @@ import pytest
 from scripts.pages.labelling.server import LabelServer
 from scripts.pipeline import UserError
 from tests.scripts.pages.label_workspace import COUNT, FIRST_SEED, Sessions, make_workspace, write_candidates
-from tests.scripts.pages.page_serving import answering
-
-
-class Browser:
-    """Just enough of one: a kept-open connection and the token of the page."""
-
-    def __init__(self, server: LabelServer) -> None:
-        self.server = server
-        self.port = server.port
-        self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        self.token = self.load_page()
-
-    def load_page(self) -> str:
-        status, body = self.get("/")
-        assert status == 200
-        return re.search(r'name="page-token" content="([^"]+)"', body.decode()).group(1)
-
-    def get(self, path: str, **headers: str) -> tuple[int, bytes]:
-        self.connection.request("GET", path, headers=headers)
-        response = self.connection.getresponse()
-        return response.status, response.read()
-
-    def post(self, path: str, message: object, **headers: str) -> tuple[int, dict]:
-        body = message if isinstance(message, bytes) else json.dumps(message)
-        self.connection.request("POST", path, body, {"X-Page-Token": self.token, **headers})
-        response = self.connection.getresponse()
-        return response.status, json.loads(response.read())
+from tests.scripts.pages.page_serving import Tab, answering
 
 
 @pytest.fixture
@@ -48,27 +20,25 @@ def workspace(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def browser(workspace: Path) -> Iterator[Browser]:
+def server(workspace: Path) -> Iterator[LabelServer]:
     with (
         Sessions(workspace) as sessions,
         answering(LabelServer(sessions.start(count=20), 0)) as server,
     ):
-        found = Browser(server)
-        yield found
-        found.connection.close()
+        yield server
 
 
-def test_page_files_pictures_and_queue(browser: Browser, workspace: Path) -> None:
-    page = browser.get("/")[1].decode()
-    for name in re.findall(r'(?:href|src)="(/[^"]+)"', page):
-        status, content = browser.get(name)
-        assert status == 200
-        for imported in re.findall(rb'from "\./([\w.]+)"', content):
-            assert browser.get(f"/page/{imported.decode()}")[0] == 200
-    assert "//" not in page  # nothing comes from elsewhere
+@pytest.fixture
+def tab(server: LabelServer) -> Iterator[Tab]:
+    with Tab(server.port) as tab:
+        yield tab
+
+
+def test_page_files_pictures_and_queue(tab: Tab, workspace: Path) -> None:
+    tab.check_files()
     picture = (workspace / "stylegan/synthesize_results/000003.jpg").read_bytes()
-    assert browser.get("/images/3") == (200, picture)
-    queue = json.loads(browser.get("/api/queue")[1])
+    assert tab.get("/images/3") == (200, picture)
+    queue = json.loads(tab.get("/api/queue")[1])
     assert [item["img"] for item in queue["items"]] == list(range(20))
     assert (queue["total"], queue["pageSize"], queue["grid"]) == (20, 48, False)
 
@@ -77,47 +47,47 @@ NOT_SERVED = ("/page/../server.py", "/page/%2e%2e/server.py", "/images/../candid
 
 
 @pytest.mark.parametrize("path", NOT_SERVED)
-def test_nothing_else_is_served(browser: Browser, path: str) -> None:
-    status, body = browser.get(path)
+def test_nothing_else_is_served(tab: Tab, path: str) -> None:
+    status, body = tab.get(path)
     assert status == 404
     assert json.loads(body)["error"]
 
 
-def test_answers_undo_and_export_over_http(browser: Browser, workspace: Path) -> None:
-    status, value = browser.post("/api/label", {"labels": [[0, 1, 1]]})
+def test_answers_undo_and_export_over_http(tab: Tab, workspace: Path) -> None:
+    status, value = tab.post("/api/label", {"labels": [[0, 1, 1]]})
     assert (status, value["done"], value["women"]) == (200, 1, 1)
-    assert browser.post("/api/label", {"labels": [[1, 0, 0], [2, 1, 1]], "skip": [3]})[1]["done"] == 4
+    assert tab.post("/api/label", {"labels": [[1, 0, 0], [2, 1, 1]], "skip": [3]})[1]["done"] == 4
     lines = next(workspace.glob("cnn/labelling/answers_*.jsonl")).read_text().splitlines()
     assert json.loads(lines[1])["labels"] == [[FIRST_SEED, 1, 1]]
-    value = browser.post("/api/undo", {})[1]
+    value = tab.post("/api/undo", {})[1]
     assert [(item["img"], item["was"]) for item in value["items"]] == [(1, [0, 0]), (2, [1, 1]), (3, None)]
-    status, value = browser.post("/api/export", {})
+    status, value = tab.post("/api/export", {})
     assert (status, value["exported"]) == (200, True)
     table = (workspace / "cnn/synthesize_results_quality_and_gender.csv").read_text()
     assert table == "img_name,quality,gender\n000000.jpg,1,1\n"
-    assert browser.post("/api/label", {"labels": [[1, 0, 0]]})[1]["exported"] is False
+    assert tab.post("/api/label", {"labels": [[1, 0, 0]]})[1]["exported"] is False
 
 
-def test_other_sites_are_refused(browser: Browser) -> None:
+def test_other_sites_are_refused(tab: Tab) -> None:
     label = {"labels": [[0, 1, 1]]}
-    assert browser.get("/", Host="evil.example")[0] == 403  # a name that was pointed at this machine
-    assert browser.post("/api/label", label, Host="evil.example:80")[0] == 403
-    assert browser.post("/api/label", label, Origin="http://evil.example")[0] == 403
-    assert browser.post("/api/label", label, **{"X-Page-Token": "guess"})[0] == 403
-    assert browser.post("/api/label", label, **{"X-Page-Token": ""})[0] == 403
+    assert tab.get("/", Host="evil.example")[0] == 403  # a name that was pointed at this machine
+    assert tab.post("/api/label", label, Host="evil.example:80")[0] == 403
+    assert tab.post("/api/label", label, Origin="http://evil.example")[0] == 403
+    assert tab.post("/api/label", label, **{"X-Page-Token": "guess"})[0] == 403
+    assert tab.post("/api/label", label, **{"X-Page-Token": ""})[0] == 403
     # Neither may another page take the right to answer away by embedding this one.
-    assert browser.get("/", **{"Sec-Fetch-Dest": "image"})[0] == 403
-    assert json.loads(browser.get("/api/queue")[1])["done"] == 0
-    assert browser.post("/api/label", label, Host="localhost:9999")[0] == 200  # through a tunnel
+    assert tab.get("/", **{"Sec-Fetch-Dest": "image"})[0] == 403
+    assert json.loads(tab.get("/api/queue")[1])["done"] == 0
+    assert tab.post("/api/label", label, Host="localhost:9999")[0] == 200  # through a tunnel
 
 
-def test_only_the_page_that_was_opened_last_may_answer(browser: Browser) -> None:
-    browser.load_page()
-    status, value = browser.post("/api/label", {"labels": [[0, 1, 1]]})
+def test_only_the_page_that_was_opened_last_may_answer(tab: Tab) -> None:
+    tab.load_page()
+    status, value = tab.post("/api/label", {"labels": [[0, 1, 1]]})
     assert status == 403
     assert "Reload" in value["error"]
-    browser.token = browser.load_page()
-    assert browser.post("/api/label", {"labels": [[0, 1, 1]]})[0] == 200
+    tab.token = tab.load_page()
+    assert tab.post("/api/label", {"labels": [[0, 1, 1]]})[0] == 200
 
 
 NO_JSON = (b"{", b"[]")
@@ -126,33 +96,28 @@ NONSENSE = [*((message, 400) for message in NO_JSON), *((message, 409) for messa
 
 
 @pytest.mark.parametrize(("message", "expected"), NONSENSE)
-def test_nonsense_is_answered_with_a_sentence(browser: Browser, message: object, expected: int) -> None:
-    status, value = browser.post("/api/label", message)
+def test_nonsense_is_answered_with_a_sentence(tab: Tab, message: object, expected: int) -> None:
+    status, value = tab.post("/api/label", message)
     assert status == expected
     assert value["error"]
 
 
-def test_a_message_without_end_is_refused(browser: Browser) -> None:
-    assert browser.post("/api/label", b"", **{"Content-Length": str(1 << 30)})[0] == 413
+def test_a_message_without_end_is_refused(tab: Tab) -> None:
+    assert tab.post("/api/label", b"", **{"Content-Length": str(1 << 30)})[0] == 413
     chunked = b"2\r\n{}\r\n0\r\n\r\n"
-    assert browser.post("/api/undo", chunked, **{"Transfer-Encoding": "chunked"})[0] == 413
+    assert tab.post("/api/undo", chunked, **{"Transfer-Encoding": "chunked"})[0] == 413
 
 
-def test_only_this_machine_can_ask_and_only_by_get_and_post(browser: Browser) -> None:
+def test_only_this_machine_can_ask_and_only_by_get_and_post(server: LabelServer, tab: Tab) -> None:
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.2", browser.port), timeout=5)
+        socket.create_connection(("127.0.0.2", server.port), timeout=5)
     for method in ("PUT", "DELETE", "OPTIONS"):
-        browser.connection.request(method, "/api/label", b"{}", {"X-Page-Token": browser.token})
-        response = browser.connection.getresponse()
-        assert response.status == 405
-        response.read()
+        assert tab.ask(method, "/api/label", b"{}", **{"X-Page-Token": tab.token}).status == 405
 
 
-def test_every_answer_keeps_the_page_to_itself(browser: Browser) -> None:
+def test_every_answer_keeps_the_page_to_itself(tab: Tab) -> None:
     for path in ("/", "/page/app.js", "/api/queue", "/images/3", "/none"):
-        browser.connection.request("GET", path)
-        response = browser.connection.getresponse()
-        response.read()
+        response = tab.ask("GET", path, None)
         assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
         assert response.headers.get_all("Cache-Control") == ["no-store"]
         assert response.headers["X-Content-Type-Options"] == "nosniff"
@@ -160,23 +125,23 @@ def test_every_answer_keeps_the_page_to_itself(browser: Browser) -> None:
 
 
 def test_failures_are_told_and_change_nothing(
-    browser: Browser, workspace: Path, monkeypatch: pytest.MonkeyPatch
+    tab: Tab, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-        status, value = browser.post("/api/label", {"labels": [[0, 1, 1]]})
+        status, value = tab.post("/api/label", {"labels": [[0, 1, 1]]})
     assert status == 507
     assert "does not count" in value["error"]
-    assert json.loads(browser.get("/api/queue")[1])["done"] == 0
+    assert json.loads(tab.get("/api/queue")[1])["done"] == 0
     (workspace / "stylegan/synthesize_results/000003.jpg").unlink()
-    assert browser.get("/images/3")[0] == 404
+    assert tab.get("/images/3")[0] == 404
     write_candidates(workspace, [f"stylegan/synthesize_results/{n:06d}.jpg" for n in range(COUNT)], 1000)
-    status, value = browser.post("/api/label", {"labels": [[0, 1, 1]]})
+    status, value = tab.post("/api/label", {"labels": [[0, 1, 1]]})
     assert status == 409
     assert "generated anew" in value["error"]
 
 
-def test_a_taken_port_is_told(browser: Browser) -> None:
-    for port in (browser.port, 99999):
+def test_a_taken_port_is_told(server: LabelServer) -> None:
+    for port in (server.port, 99999):
         with pytest.raises(UserError, match="--port 0"):
-            LabelServer(browser.server.session, port)
+            LabelServer(server.session, port)
