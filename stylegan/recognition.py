@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from stylegan.interface import Discriminator, Generator
 from stylegan.known_networks import (
     DISCRIMINATORS,
     GENERATORS,
@@ -30,11 +29,13 @@ from stylegan.phases import Architecture
 from stylegan.sampling import sample_z
 
 State = dict[str, Tensor]
-Network = Generator | Discriminator
 Kind = Literal["generator", "discriminator"]
 
 LABEL_WEIGHT = "mapping.label_weight"
-STYLEGAN2_DISCRIMINATOR = re.compile(r"b\d+\.(fromrgb|conv[01]?|skip|fc|out)\.")
+STYLEGAN2_ENTRIES: dict[Kind, re.Pattern[str]] = {
+    "generator": re.compile(r"synthesis\.b"),
+    "discriminator": re.compile(r"b\d+\.(fromrgb|conv[01]?|skip|fc|out)\."),
+}
 AVERAGED_W = 10_000  # z of seeds 0, 1, ... whose w are averaged where a file has no average
 AVERAGE_BATCH = 1000
 NO_AVERAGE = f"the file has no average w (for truncation); it was computed from seeds 0 to {AVERAGED_W - 1}"
@@ -66,7 +67,7 @@ def kind_of(state: Mapping[str, Tensor]) -> Kind | None:
     layout = layout_of(state)
     if layout is not None:
         return layout.kind
-    if any(name.startswith("input0.") or STYLEGAN2_DISCRIMINATOR.match(name) for name in state):
+    if any(name.startswith("input0.") or STYLEGAN2_ENTRIES["discriminator"].match(name) for name in state):
         return "discriminator"
     if any(name.startswith(("mapping.", "synthesis.", "truncation.")) for name in state):
         return "generator"
@@ -83,20 +84,13 @@ def recognise(kind: Kind, state: Mapping[str, Tensor], stored: Mapping[str, Any]
         CheckpointError: it is none of those that this package has; the nearest one is named.
     """
     layout = layout_of(state)
+    weights = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
     try:
-        weights = _in_float32(state)
         converted = layout.convert(weights) if layout is not None else Converted("", weights)
     except LayoutError as error:
         raise CheckpointError(str(error)) from error
-    names = converted.state
-    if kind == "generator":
-        is_second = any(name.startswith("synthesis.b") for name in names)
-        find = recognise_stylegan2_generator if is_second else recognise_generator
-    else:
-        is_second = any(STYLEGAN2_DISCRIMINATOR.match(name) for name in names)
-        find = recognise_stylegan2_discriminator if is_second else recognise_discriminator
     try:
-        found = find(names, {**(stored or {}), **converted.config})
+        found = recognise_ours(kind, converted.state, {**(stored or {}), **converted.config})
     except CheckpointError as error:
         program = f"read as {converted.program} writes it, " if converted.program else ""
         raise CheckpointError(f"{program}{error}") from error
@@ -105,6 +99,145 @@ def recognise(kind: Kind, state: Mapping[str, Tensor], stored: Mapping[str, Any]
         found = _with_average(found)
         notes = (NO_AVERAGE, *notes)
     return replace(found, program=converted.program, notes=notes)
+
+
+def recognise_ours(kind: Kind, state: State, stored: Mapping[str, Any] | None = None) -> Recognised:
+    """The network, original or with properties, that a table under the names of this package holds.
+
+    Arguments and errors as of `recognise`.
+    """
+    shapes = shapes_of(state)
+    architecture: Architecture = "stylegan"
+    if any(STYLEGAN2_ENTRIES[kind].match(name) for name in shapes):
+        architecture = "stylegan2"
+    sizes = FINDERS[kind, architecture](shapes)
+    if sizes is None:
+        raise CheckpointError(nearest_network(shapes))
+    network = GENERATORS[architecture] if kind == "generator" else DISCRIMINATORS[architecture]
+    known = set(inspect.signature(network).parameters) - {"mapping"}
+    config = {name: value for name, value in {**(stored or {}), **sizes.config}.items() if name in known}
+    try:
+        with torch.device("meta"):  # which takes no memory
+            expected = shapes_of(network(**config).state_dict())
+    except (ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:
+        raise CheckpointError(f"{nearest_network(shapes)} Its sizes make no sense ({error}).") from error
+    find_properties = _label_matrix if kind == "generator" else _property_heads
+    extra, further = find_properties(shapes, expected, sizes.widened)
+    title = f"a {TITLES[architecture]} {kind}"
+    if extra:
+        title += " with a label matrix" if kind == "generator" else " with properties"
+    _compare(shapes, expected | further, f"{title} at {config['resolution']}x{config['resolution']}")
+    return Recognised(state, config, extra, architecture)
+
+
+class _Sizes(NamedTuple):
+    """Constructor arguments that shapes tell."""
+
+    config: dict[str, Any]
+    widened: str
+    """The dense layer that has more columns in a network with properties."""
+
+
+def _stylegan_generator(shapes: Shapes) -> _Sizes | None:
+    blocks = _count(shapes, "synthesis.output{}.weight")
+    dense = _count(shapes, "mapping.dense{}.weight")
+    if blocks < 2 or dense < 1 or "truncation.w_avg" not in shapes:
+        return None
+    widths = [_first(shapes, f"synthesis.layer{2 * block + 1}.weight") for block in range(blocks)]
+    widened = "mapping.dense0.weight"
+    config = {
+        "resolution": 4 << (blocks - 1),
+        "z_space_dim": shapes[widened][-1] - _label_size(shapes),
+        "w_space_dim": _first(shapes, "truncation.w_avg"),
+        "mapping_layers": dense,
+        "mapping_fmaps": _first(shapes, widened) if dense > 1 else 512,
+        **_widths_config(widths, [4 << block for block in range(blocks)]),
+        "image_channels": _first(shapes, "synthesis.output0.weight"),
+    }
+    return _Sizes(config, widened)
+
+
+def _stylegan_discriminator(shapes: Shapes) -> _Sizes | None:
+    blocks = _count(shapes, "input{}.weight")
+    widened = f"layer{2 * blocks}.weight"
+    if blocks < 2 or widened not in shapes:
+        return None
+    widths = [_first(shapes, f"input{block}.weight") for block in range(blocks)]
+    config = {
+        "resolution": 4 << (blocks - 1),
+        **_widths_config(widths[::-1], [4 << block for block in range(blocks)]),
+        "image_channels": _second(shapes, "input0.weight"),
+    }
+    return _Sizes(config, widened)
+
+
+def _stylegan2_generator(shapes: Shapes) -> _Sizes | None:
+    sizes = _sizes(shapes, "synthesis.b{}.conv1.weight")
+    dense = _count(shapes, "mapping.fc{}.weight")
+    if len(sizes) < 2 or dense < 1 or "mapping.w_avg" not in shapes or "mapping.embed.weight" in shapes:
+        return None
+    widened = "mapping.fc0.weight"
+    config = {
+        "resolution": sizes[-1],
+        "z_space_dim": shapes[widened][-1] - _label_size(shapes),
+        "w_space_dim": _first(shapes, "mapping.w_avg"),
+        "mapping_layers": dense,
+        **_widths_config([_first(shapes, f"synthesis.b{size}.conv1.weight") for size in sizes], sizes),
+        "image_channels": _first(shapes, "synthesis.b4.torgb.weight"),
+    }
+    return _Sizes(config, widened)
+
+
+def _stylegan2_discriminator(shapes: Shapes) -> _Sizes | None:
+    sizes = [size for size in _sizes({**shapes, "b4.conv0.weight": ()}, "b{}.conv0.weight") if size > 4]
+    if not sizes or not {"b4.conv.weight", "b4.out.weight"} <= set(shapes):
+        return None
+    widths = [_first(shapes, "b4.conv.weight"), *(_first(shapes, f"b{size}.conv0.weight") for size in sizes)]
+    config = {
+        "resolution": sizes[-1],
+        **_widths_config(widths, [4, *sizes]),
+        "image_channels": _second(shapes, f"b{sizes[-1]}.fromrgb.weight"),
+    }
+    return _Sizes(config, "b4.out.weight")
+
+
+FINDERS: dict[tuple[Kind, Architecture], Callable[[Shapes], _Sizes | None]] = {
+    ("generator", "stylegan"): _stylegan_generator,
+    ("generator", "stylegan2"): _stylegan2_generator,
+    ("discriminator", "stylegan"): _stylegan_discriminator,
+    ("discriminator", "stylegan2"): _stylegan2_discriminator,
+}
+
+
+def _label_matrix(shapes: Shapes, expected: Shapes, widened: str) -> tuple[dict[str, Any], Shapes]:
+    """How a generator hears properties, and the entries that it has for them."""
+    label_size = _label_size(shapes)
+    if not label_size:
+        return {}, {}
+    rows, columns = expected[widened]
+    further = {LABEL_WEIGHT: shapes[LABEL_WEIGHT], widened: (rows, columns + label_size)}
+    return {"property_count": _first(shapes, LABEL_WEIGHT), "label_size": label_size}, further
+
+
+def _property_heads(shapes: Shapes, expected: Shapes, widened: str) -> tuple[dict[str, Any], Shapes]:
+    """The same of a discriminator.
+
+    It has them beside the features of the last dense layer ("additive"), or has the entries `embedding` and
+    `regression` ("projection").
+    """
+    heads = ("embedding.weight", "regression.weight", "regression.bias")
+    if all(head in shapes for head in heads):
+        extra = {"conditioning": "projection", "property_count": _first(shapes, "regression.bias")}
+        return extra, {head: shapes[head] for head in heads}
+    surplus = shapes[widened][-1] - expected[widened][-1]
+    if 0 < surplus < 64:
+        return {"conditioning": "additive", "property_count": surplus}, {widened: shapes[widened]}
+    return {}, {}
+
+
+def _label_size(shapes: Shapes) -> int:
+    """Columns of the label matrix; 0 where there is none."""
+    return _second(shapes, LABEL_WEIGHT)
 
 
 @torch.no_grad()
@@ -122,146 +255,6 @@ def _with_average(found: Recognised) -> Recognised:
         z = sample_z(range(start, start + AVERAGE_BATCH), 0, generator.z_space_dim)
         total += mapping(z.double()).sum(dim=0)
     return replace(found, state=found.state | {name: (total / AVERAGED_W).float()})
-
-
-def _in_float32(state: Mapping[str, Tensor]) -> State:
-    return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
-
-
-def recognise_generator(state: Mapping[str, Tensor], stored: Mapping[str, Any] | None = None) -> Recognised:
-    """Find the configuration of a StyleGAN v1 generator, original or with a label matrix.
-
-    Args:
-        stored: configuration that the file itself names; it adds what shapes do not tell.
-    Raises:
-        CheckpointError: it is no StyleGAN v1 generator; the nearest known network is named.
-    """
-    shapes = shapes_of(state)
-    blocks = _count(shapes, "synthesis.output{}.weight")
-    dense = _count(shapes, "mapping.dense{}.weight")
-    if blocks < 2 or dense < 1 or "truncation.w_avg" not in shapes:
-        raise CheckpointError(nearest_network(shapes))
-    widths = [_first(shapes, f"synthesis.layer{2 * block + 1}.weight") for block in range(blocks)]
-    first_dense = "mapping.dense0.weight"
-    config = {
-        "resolution": 4 << (blocks - 1),
-        "z_space_dim": shapes[first_dense][-1],
-        "w_space_dim": _first(shapes, "truncation.w_avg"),
-        "mapping_layers": dense,
-        "mapping_fmaps": _first(shapes, first_dense) if dense > 1 else 512,
-        **_widths_config(widths, [4 << block for block in range(blocks)]),
-        "image_channels": _first(shapes, "synthesis.output0.weight"),
-    }
-    return _fitting_generator("stylegan", state, config, stored, first_dense)
-
-
-def recognise_discriminator(
-    state: Mapping[str, Tensor], stored: Mapping[str, Any] | None = None
-) -> Recognised:
-    """Find the configuration of a StyleGAN v1 discriminator, original or with properties."""
-    shapes = shapes_of(state)
-    blocks = _count(shapes, "input{}.weight")
-    last = f"layer{2 * blocks}.weight"
-    if blocks < 2 or last not in shapes:
-        raise CheckpointError(nearest_network(shapes))
-    widths = [_first(shapes, f"input{block}.weight") for block in range(blocks)]
-    config = {
-        "resolution": 4 << (blocks - 1),
-        **_widths_config(widths[::-1], [4 << block for block in range(blocks)]),
-        "image_channels": shapes["input0.weight"][1] if len(shapes["input0.weight"]) > 1 else 0,
-    }
-    return _fitting_discriminator("stylegan", state, config, stored, last)
-
-
-def recognise_stylegan2_generator(
-    state: Mapping[str, Tensor], stored: Mapping[str, Any] | None = None
-) -> Recognised:
-    """Find the configuration of a StyleGAN2 generator. Arguments and errors as in `recognise_generator`."""
-    shapes = shapes_of(state)
-    sizes = _sizes(shapes, "synthesis.b{}.conv1.weight")
-    dense = _count(shapes, "mapping.fc{}.weight")
-    if len(sizes) < 2 or dense < 1 or "mapping.w_avg" not in shapes or "mapping.embed.weight" in shapes:
-        raise CheckpointError(nearest_network(shapes))
-    first_dense = "mapping.fc0.weight"
-    config = {
-        "resolution": sizes[-1],
-        "z_space_dim": shapes[first_dense][-1],
-        "w_space_dim": _first(shapes, "mapping.w_avg"),
-        "mapping_layers": dense,
-        **_widths_config([_first(shapes, f"synthesis.b{size}.conv1.weight") for size in sizes], sizes),
-        "image_channels": _first(shapes, "synthesis.b4.torgb.weight"),
-    }
-    return _fitting_generator("stylegan2", state, config, stored, first_dense)
-
-
-def recognise_stylegan2_discriminator(
-    state: Mapping[str, Tensor], stored: Mapping[str, Any] | None = None
-) -> Recognised:
-    """Find the configuration of a StyleGAN2 discriminator, original or with properties."""
-    shapes = shapes_of(state)
-    sizes = [size for size in _sizes({**shapes, "b4.conv0.weight": ()}, "b{}.conv0.weight") if size > 4]
-    if not sizes or not {"b4.conv.weight", "b4.out.weight"} <= set(shapes):
-        raise CheckpointError(nearest_network(shapes))
-    widths = [_first(shapes, "b4.conv.weight"), *(_first(shapes, f"b{size}.conv0.weight") for size in sizes)]
-    colours = shapes.get(f"b{sizes[-1]}.fromrgb.weight", (0, 0))
-    config = {
-        "resolution": sizes[-1],
-        **_widths_config(widths, [4, *sizes]),
-        "image_channels": colours[1] if len(colours) > 1 else 0,
-    }
-    return _fitting_discriminator("stylegan2", state, config, stored, "b4.out.weight")
-
-
-def _fitting_generator(
-    architecture: Architecture,
-    state: Mapping[str, Tensor],
-    config: dict[str, Any],
-    stored: Mapping[str, Any] | None,
-    first_dense: str,
-) -> Recognised:
-    """A generator whose entries are those of its configuration, or those and a label matrix."""
-    network, shapes = GENERATORS[architecture], shapes_of(state)
-    extra: dict[str, Any] = {}
-    if len(shapes.get(LABEL_WEIGHT, ())) == 2:
-        extra = {"property_count": shapes[LABEL_WEIGHT][0], "label_size": shapes[LABEL_WEIGHT][1]}
-        config["z_space_dim"] -= extra["label_size"]
-    config = _with_stored(config, stored, network)
-    expected = _expected_shapes(network, config, shapes)
-    if extra:
-        rows, columns = expected[first_dense]
-        expected |= {LABEL_WEIGHT: shapes[LABEL_WEIGHT], first_dense: (rows, columns + extra["label_size"])}
-    name = f"a {TITLES[architecture]} generator" + (" with a label matrix" if extra else "")
-    _compare(shapes, expected, f"{name} at {config['resolution']}x{config['resolution']}")
-    return Recognised(_in_float32(state), config, extra, architecture)
-
-
-def _fitting_discriminator(
-    architecture: Architecture,
-    state: Mapping[str, Tensor],
-    config: dict[str, Any],
-    stored: Mapping[str, Any] | None,
-    last: str,
-) -> Recognised:
-    """A discriminator whose entries are those of its configuration, or those and the properties'.
-
-    Discriminators with properties have them beside the features of the last dense layer ("additive"), or have
-    the entries `embedding` and `regression` ("projection").
-    """
-    network, shapes = DISCRIMINATORS[architecture], shapes_of(state)
-    config = _with_stored(config, stored, network)
-    expected = _expected_shapes(network, config, shapes)
-    extra: dict[str, Any] = {}
-    surplus = shapes[last][-1] - expected[last][-1]
-    heads = ("embedding.weight", "regression.weight", "regression.bias")
-    if all(head in shapes for head in heads):
-        extra = {"conditioning": "projection", "property_count": _first(shapes, "regression.bias")}
-        expected |= {head: shapes[head] for head in heads}
-    elif 0 < surplus < 64:
-        extra = {"conditioning": "additive", "property_count": surplus}
-        expected[last] = shapes[last]
-    name = f"a {TITLES[architecture]} discriminator" + (" with properties" if extra else "")
-    _compare(shapes, expected, f"{name} at {config['resolution']}x{config['resolution']}")
-    return Recognised(_in_float32(state), config, extra, architecture)
 
 
 def _sizes(shapes: Shapes, pattern: str) -> list[int]:
@@ -286,28 +279,17 @@ def _first(shapes: Shapes, name: str) -> int:
     return shape[0] if shape else 0
 
 
+def _second(shapes: Shapes, name: str) -> int:
+    """Second dimension of an entry, 0 where there is none."""
+    shape = shapes.get(name, ())
+    return shape[1] if len(shape) > 1 else 0
+
+
 def _widths_config(widths: list[int], resolutions: list[int]) -> dict[str, int]:
     """fmaps_base and fmaps_max that give these widths: min(base // resolution, max) each."""
     largest = max(widths)
     narrowed = [w * r for w, r in zip(widths, resolutions, strict=True) if w < largest]
     return {"fmaps_base": max(narrowed, default=largest * resolutions[-1]), "fmaps_max": largest}
-
-
-def _with_stored(
-    config: dict[str, Any], stored: Mapping[str, Any] | None, network: type[Network]
-) -> dict[str, Any]:
-    """Configuration, and what the file names beside it of the constructor's arguments."""
-    known = set(inspect.signature(network).parameters) - {"mapping"}
-    return {name: value for name, value in {**(stored or {}), **config}.items() if name in known}
-
-
-def _expected_shapes(network: type[Network], config: dict[str, Any], found: Shapes) -> Shapes:
-    """Shapes of a network of this configuration, built without memory."""
-    try:
-        with torch.device("meta"):
-            return shapes_of(network(**config).state_dict())
-    except (ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:
-        raise CheckpointError(f"{nearest_network(found)} Its sizes make no sense ({error}).") from error
 
 
 def _compare(found: Shapes, expected: Shapes, name: str) -> None:

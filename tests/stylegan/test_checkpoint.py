@@ -16,7 +16,7 @@ from stylegan.checkpoint import (
     save_checkpoint,
     weights_id,
 )
-from stylegan.recognition import recognise_discriminator, recognise_generator
+from stylegan.recognition import recognise_ours
 from stylegan.stylegan_discriminator import StyleGANDiscriminator
 from stylegan.stylegan_generator import StyleGANGenerator
 from tests.stylegan import tiny
@@ -108,9 +108,9 @@ def test_bare_tables_of_one_network(tmp_path: Path) -> None:
 def test_published_size_is_inferred() -> None:
     with torch.device("meta"):
         generator, discriminator = StyleGANGenerator(256), StyleGANDiscriminator(256)
-    found = recognise_generator(generator.state_dict()).config
+    found = recognise_ours("generator", generator.state_dict()).config
     assert found == {name: value for name, value in generator.config.items() if name != "mapping_lr_mul"}
-    found = recognise_discriminator(discriminator.state_dict()).config
+    found = recognise_ours("discriminator", discriminator.state_dict()).config
     assert found.items() <= discriminator.config.items()
 
 

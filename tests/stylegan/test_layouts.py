@@ -16,13 +16,7 @@ from torch import Tensor
 
 from stylegan.checkpoint import CheckpointError, build_discriminator, build_generator, load_checkpoint
 from stylegan.layouts import layout_of, with_turned_colours
-from stylegan.recognition import (
-    kind_of,
-    recognise_discriminator,
-    recognise_generator,
-    recognise_stylegan2_discriminator,
-    recognise_stylegan2_generator,
-)
+from stylegan.recognition import kind_of, recognise_ours
 
 LAYOUTS = Path(__file__).parents[1] / "golden" / "layouts"
 IMAGE_TOLERANCE, SCORE_TOLERANCE = 1e-4, 1e-5
@@ -193,45 +187,29 @@ def test_unfinished_growing_network_draws_what_it_has_learned(tmp_path: Path) ->
     assert float(build_discriminator(found).lod) == 1.75
 
 
-PUBLISHED = {
-    "mmgen_stylegan1_256": (recognise_generator, recognise_discriminator, "generator_ema."),
-    "mmgen_stylegan2_256": (
-        recognise_stylegan2_generator,
-        recognise_stylegan2_discriminator,
-        "generator_ema.",
-    ),
-    "rosinality_stylegan2_256_training": (
-        recognise_stylegan2_generator,
-        recognise_stylegan2_discriminator,
-        "g_ema",
-    ),
-    "interfacegan_stylegan1_1024": (recognise_generator, None, ""),
-}
-
-
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_names_of_published_files_are_understood(name: str) -> None:
-    of_generator, of_discriminator, place = PUBLISHED[name]
+@pytest.mark.parametrize(
+    ("name", "places"),
+    [
+        ("mmgen_stylegan1_256", {"generator": "generator_ema.", "discriminator": "discriminator."}),
+        ("mmgen_stylegan2_256", {"generator": "generator_ema.", "discriminator": "discriminator."}),
+        ("rosinality_stylegan2_256_training", {"generator": "g_ema", "discriminator": "d"}),
+        ("interfacegan_stylegan1_1024", {"generator": ""}),
+    ],
+)
+def test_names_of_published_files_are_understood(name: str, places: dict[str, str]) -> None:
     keys = json.loads((LAYOUTS / f"{name}_keys.json").read_text())
     keys = keys.get("state_dict", keys)
-
-    def table(prefix: str) -> dict[str, Tensor]:
-        part = keys.get(prefix) or {
-            key.removeprefix(prefix): shape for key, shape in keys.items() if key.startswith(prefix)
+    for kind, place in places.items():
+        shapes = keys.get(place) or {
+            key.removeprefix(place): shape for key, shape in keys.items() if key.startswith(place)
         }
-        return {key: torch.empty(shape, device="meta") for key, shape in part.items()}
-
-    generator = table(place)
-    assert kind_of(generator) == "generator"
-    converted = layout_of(generator).convert(generator)
-    found = of_generator(converted.state, converted.config)
-    assert found.config["resolution"] == (1024 if "1024" in name else 256)
-    assert (found.config["fmaps_max"], found.config["mapping_layers"]) == (512, 8)
-    if of_discriminator is not None:
-        discriminator = table("d" if place == "g_ema" else "discriminator.")
-        assert kind_of(discriminator) == "discriminator"
-        converted = layout_of(discriminator).convert(discriminator)
-        assert of_discriminator(converted.state, converted.config).config["resolution"] == 256
+        table = {key: torch.empty(shape, device="meta") for key, shape in shapes.items()}
+        assert kind_of(table) == kind
+        converted = layout_of(table).convert(table)
+        found = recognise_ours(kind, converted.state, converted.config)
+        assert found.architecture == ("stylegan2" if "stylegan2" in name else "stylegan")
+        assert found.config["resolution"] == (1024 if "1024" in name else 256)
+        assert found.config["fmaps_max"] == 512
 
 
 @torch.no_grad()
@@ -270,24 +248,22 @@ BIASES = re.compile(
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_wrong_tables_are_refused_by_name(tmp_path: Path, name: str) -> None:
-    path = tmp_path / "weights.pth"
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda key, bias: {}, "`{}` is missing"),
+        (lambda key, bias: {key: bias[:3]}, r"`{}` is \[3\] instead of"),
+        (lambda key, bias: {key: bias, f"{key}x": bias}, "biasx` does not belong there"),
+    ],
+)
+def test_wrong_tables_are_refused_by_name(
+    tmp_path: Path, name: str, change: Callable[[str, Tensor], dict[str, Tensor]], message: str
+) -> None:
     ours = "mapping.dense2.bias" if "stylegan1" in name else "mapping.fc2.bias"
-
-    torch.save(_changed(name, lambda key, value: {} if BIASES.fullmatch(key) else {key: value}), path)
-    with pytest.raises(CheckpointError, match=f"{TINY[name]}.* `{re.escape(ours)}` is missing"):
-        load_checkpoint(path)
-
-    torch.save(_changed(name, lambda key, value: {key: value[:3] if BIASES.fullmatch(key) else value}), path)
-    with pytest.raises(CheckpointError, match=rf"{TINY[name]}.* `{re.escape(ours)}` is \[3\] instead of"):
-        load_checkpoint(path)
-
-    torch.save(
-        _changed(name, lambda key, value: {key: value} | ({f"{key}x": value} if BIASES.search(key) else {})),
-        path,
-    )
-    with pytest.raises(CheckpointError, match=rf"{TINY[name]}.*biasx` does not belong there"):
-        load_checkpoint(path)
+    content = _changed(name, lambda key, value: change(key, value) if BIASES.fullmatch(key) else {key: value})
+    torch.save(content, tmp_path / "weights.pth")
+    with pytest.raises(CheckpointError, match=f"{TINY[name]}.*{message.format(re.escape(ours))}"):
+        load_checkpoint(tmp_path / "weights.pth")
 
 
 @pytest.mark.parametrize("name", TINY)
