@@ -16,7 +16,7 @@ from PIL import Image
 from scripts import train_stylegan
 from scripts.pipeline import REPOSITORY, Tool, UserError, run_tool
 from scripts.pipeline.console import StopRequest
-from scripts.stages.base_generator import body, images, training
+from scripts.stages.base_generator import body, training
 from stylegan.checkpoint import (
     build_discriminator,
     build_generator,
@@ -135,12 +135,8 @@ def test_training_on_a_folder_with_one_bad_picture(
     for name, value in build_generator(found).state_dict().items():
         torch.testing.assert_close(halved[name], value, atol=1e-4, rtol=1e-3)
     assert build_discriminator(found).resolution == 16
-    assert {p.name for p in out.iterdir()} >= {
-        "checkpoint.pt",
-        "train_log.csv",
-        "preview.png",
-        "filmstrip.png",
-    }
+    written = {path.name for path in out.iterdir()}
+    assert written >= {"checkpoint.pt", "train_log.csv", "preview.png", "filmstrip.png"}
     last = _log(out)[-1]
     assert (last["step"], last["kimg"], last["kid"]) == ("30", "0.120", "")
     assert float(last["memory_mib"]) > 10
@@ -190,77 +186,41 @@ def test_transfer_measures_kid_and_keeps_the_best(
     assert "no discriminator" in capsys.readouterr().err
 
 
-def test_a_stopped_training_goes_on_to_the_same_weights(
-    train: Train, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    arguments = ("--folder", pictures, "--kid-kimg", 0, "--preview-kimg", 0)
-    plan = 'augmentation = "adaptive"\naugmentation_kimg = 0.05\n' + PLAN
-    assert train(plan, *arguments, out="through") == 0
-    with monkeypatch.context() as patched:
-        over = training.GeneratorLoop.is_out_of_time
-        patched.setattr(
-            training.GeneratorLoop,
-            "is_out_of_time",
-            lambda loop: over(loop) or loop.trainer.steps_done == 11,
-        )
-        assert train(plan, *arguments, "--minutes", 60, out="stopped") == 0
-    assert _log(tmp_path / "stopped") == []
-    assert not (tmp_path / "through/preview.png").exists()
-    assert train(plan, *arguments, out="stopped") == 0
-    through, stopped = (_log(tmp_path / out) for out in ("through", "stopped"))
-    assert [row["loss_d"] for row in stopped] == [row["loss_d"] for row in through]
-    files = [tmp_path / out / "stylegan_model.safetensors" for out in ("through", "stopped")]
-    first, second = (load_checkpoint(path) for path in files)
-    for name, value in first.generator_smooth.items():
-        assert torch.equal(second.generator_smooth[name], value), name
-
-
-def test_a_look_that_a_kill_cut_short_is_done_again(
-    train: Train, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("end", ["stopped at 11", "killed in the look at 13"])
+def test_a_training_that_ended_early_goes_on_to_the_same_weights(
+    train: Train, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
     arguments = ("--folder", pictures, "--kid-count", 8, "--kid-kimg", 0.05, "--preview-kimg", 0)
-    assert train(PLAN, *arguments, out="through") == 0
+    plan = 'augmentation = "adaptive"\naugmentation_kimg = 0.05\n' + PLAN
+    assert train(plan, *arguments, out="through") == 0
+
+    def die(loop: training.GeneratorLoop, at_the_end: bool) -> None:
+        if loop.trainer.steps_done == 13:
+            raise KeyboardInterrupt
+
     with monkeypatch.context() as patched:
-
-        def die(loop: training.GeneratorLoop, at_the_end: bool) -> None:
-            if loop.trainer.steps_done == 13:
-                raise KeyboardInterrupt
-
-        patched.setattr(training.GeneratorLoop, "_look", die)
-        assert train(PLAN, *arguments, "--save-seconds", 0, out="killed") == 130
+        if "stopped" in end:
+            patched.setattr(
+                training.GeneratorLoop, "is_out_of_time", lambda loop: loop.trainer.steps_done == 11
+            )
+            assert train(plan, *arguments, "--minutes", 60, out="early") == 0
+        else:
+            patched.setattr(training.GeneratorLoop, "_look", die)
+            assert train(plan, *arguments, "--save-seconds", 0, out="early") == 130
     for _ in range(2):  # the second run finds a finished training, and logs nothing twice
-        assert train(PLAN, *arguments, out="killed") == 0
-        through, killed = (_log(tmp_path / out) for out in ("through", "killed"))
-        measured = [(row["step"], row["kid"]) for row in killed if row["kid"]]
-        assert measured == [(row["step"], row["kid"]) for row in through if row["kid"]][1:]
-
-
-def test_only_usable_faces_count(
-    train: Train, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    arguments = ("--folder", pictures, "--kid-kimg", 0, "--preview-kimg", 0)
-    rows = [f"{i}.png,{'blurred' if i < 3 else 'ok'}" for i in range(10)]
-    (pictures / "aligned.csv").write_text("\n".join(["file,status", *rows]) + "\n")
-    assert train(PLAN, *arguments) == 5
-    message = capsys.readouterr().err
-    assert "7 usable pictures" in message and "at least 8" in message and "align_photos.py" in message
-    (pictures / "aligned.csv").write_text(
-        "\n".join(["file,status", *rows]).replace("2.png,blurred", "2.png,ok")
+        assert train(plan, *arguments, out="early") == 0
+        through, early = (_log(tmp_path / out) for out in ("through", "early"))
+        for column in ("loss_d", "kid"):
+            expected = [(row["step"], row[column]) for row in through if row[column]]
+            found = [(row["step"], row[column]) for row in early if row[column] and row["step"] != "11"]
+            # The killed run never looked before; the stopped one looked at its end, too.
+            assert found == (expected[1:] if column == "kid" and "killed" in end else expected)
+    first, second = (
+        load_checkpoint(tmp_path / out / "stylegan_model.safetensors") for out in ("through", "early")
     )
-    assert train(PLAN, *arguments) == 0
-    assert len(np.load(tmp_path / "out" / "pictures_16px.npy")) == 8
-
-
-def test_a_damaged_listing_vouches_for_no_cached_picture(
-    train: Train, pictures: Path, tmp_path: Path
-) -> None:
-    arguments = ("--folder", pictures, "--kid-kimg", 0, "--preview-kimg", 0)
-    assert train(PLAN, *arguments) == 0
-    listing = tmp_path / "out/pictures_16px.json"
-    whole = listing.read_text()
-    listing.write_text(whole[: len(whole) // 2])
-    assert train(PLAN, *arguments) == 0
-    assert listing.read_text() == whole
+    for name, value in first.generator_smooth.items():
+        assert torch.equal(second.generator_smooth[name], value), name
+    assert not (tmp_path / "through/preview.png").exists()
 
 
 def test_no_process_waits_for_one_that_has_gone() -> None:
@@ -296,22 +256,3 @@ def test_messages_name_what_is_wrong(train: Train, pictures: Path, capsys: pytes
     assert train(PLAN, "--folder", pictures, "--kid-count", 3) == 2
     assert train(PLAN, "--folder", pictures, "--freeze-d", 1) == 5
     assert "starts from random weights" in capsys.readouterr().err
-
-
-def test_weights_of_the_table_decide_how_often_a_picture_is_shown(
-    train: Train, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    table = pictures / "aligned.csv"
-    rows = [f"{i}.png,{'unsure' if i == 9 else 'ok'},{0.25 if i < 4 else 1}\n" for i in range(10)]
-    table.write_text("file,status,weight\n" + "".join(rows))
-    found, weights, first = images.folder_images([pictures], 16, tmp_path / "cache", print)
-    assert len(found) == 9 and weights.tolist() == [0.25] * 4 + [1] * 5
-    order = images.weighted_order(weights)
-    assert np.bincount(order).tolist() == [1] * 4 + [4] * 5
-    assert images.folder_images([pictures], 16, tmp_path / "cache", print)[2] == first
-    table.write_text(table.read_text().replace(".25", ".5"))
-    assert images.folder_images([pictures], 16, tmp_path / "cache", print)[2] != first
-    assert images.weighted_order(np.ones(5)) is None
-    table.write_text(table.read_text().replace("0.5", "much"))
-    assert train(PLAN, "--folder", pictures) == 5
-    assert "column weight" in capsys.readouterr().err

@@ -9,7 +9,8 @@ from PIL import Image
 
 from data import portraits
 from scripts import train_stylegan
-from scripts.stages.base_generator.images import folder_images, load_images
+from scripts.pipeline import UserError
+from scripts.stages.base_generator.images import folder_images, load_images, weighted_order
 from tests.scripts.odd_pictures import with_odd_exif
 
 # What a training on `aligned` is resumed by. Another value would refuse every checkpoint that people have.
@@ -71,6 +72,34 @@ def test_what_a_training_does_not_use_is_named(aligned: Path, tmp_path: Path) ->
     images, _, _ = folder_images([aligned], 16, tmp_path / "out", said.append)
     assert len(images) == 12
     assert "left out gone.jpg: a link to nothing" in said and "left out other.csv: no picture" in said
+
+
+def test_too_few_usable_faces(aligned: Path, tmp_path: Path) -> None:
+    table = aligned / "aligned.csv"
+    table.write_text(table.read_text().replace(",ok", ",blurred", 2))
+    with pytest.raises(UserError, match=r"7 usable pictures(.|\n)*at least 8(.|\n)*align_photos\.py"):
+        folder_images([aligned], 16, tmp_path / "out", print)
+
+
+def test_a_damaged_listing_vouches_for_no_cached_picture(aligned: Path, tmp_path: Path) -> None:
+    listing = tmp_path / "out/pictures_16px.json"
+    for damage in (lambda whole: whole, lambda whole: whole[: len(whole) // 2]):
+        images, _, digest = folder_images([aligned], 16, tmp_path / "out", print)
+        assert (len(images), digest[:16]) == (9, WHAT[-16:])
+        listing.write_text(damage(listing.read_text()))
+
+
+def test_weights_decide_how_often_a_picture_is_shown(aligned: Path, tmp_path: Path) -> None:
+    _, weights, first = folder_images([aligned], 16, tmp_path / "out", print)
+    assert set(weights) == {1, 2}
+    assert np.bincount(weighted_order(weights)).tolist() == weights.tolist()
+    assert weighted_order(np.ones(5)) is None
+    table = aligned / "aligned.csv"
+    table.write_text(table.read_text().replace(",2\n", ",1.5\n", 1))
+    assert folder_images([aligned], 16, tmp_path / "out", print)[2] != first
+    table.write_text(table.read_text().replace("1.5", "much"))
+    with pytest.raises(UserError, match="column weight"):
+        folder_images([aligned], 16, tmp_path / "out", print)
 
 
 def test_previews_among_the_pictures_are_none_of_them(aligned: Path) -> None:
