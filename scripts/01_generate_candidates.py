@@ -37,7 +37,7 @@ class Options(ItemOptions):
 
 def check(stage: Stage, options: Options) -> None:
     """Raise `UserError`, before earlier results go, if the generator cannot be used."""
-    from scripts.stages.candidates import load_generator
+    from scripts.stages.generating.stage import load_generator
 
     load_generator(stage)
 
@@ -56,7 +56,7 @@ SPEC = StageSpec(
 
 def run(stage: Stage, options: Options) -> None:
     """Make the candidates that are missing, then the tables and the contact sheet."""
-    from scripts.stages.candidates import WORK
+    from scripts.stages.generating.stage import WORK
 
     run_items(stage, options, WORK)
 

@@ -13,11 +13,16 @@ from scripts.pipeline import REPOSITORY, Stage, UserError, files
 from scripts.pipeline.files import sha256_file
 from scripts.stages.fetching import downloads
 from scripts.stages.fetching.given import Given, load_base, look_through, put
-from scripts.stages.fetching.weight_files import ORIGINS, UNKNOWN, WeightFile, read_origins, weight_files
+from scripts.stages.fetching.weight_files import (
+    ORIGINS,
+    RECORD,
+    UNKNOWN,
+    WeightFile,
+    read_record,
+    weight_files,
+)
 from scripts.stages.workspace import BUNDLE
 from stylegan.checkpoint import Checkpoint, CheckpointError, weights_id
-
-RECORD_NAME = "files.json"
 
 
 def check(stage: Stage, options: Any) -> None:
@@ -81,24 +86,10 @@ class Fetcher:
     def __init__(self, stage: Stage, options: Any) -> None:
         self.stage, self.options = stage, options
         self.wanted = weight_files(options)
-        self.record = self._read_record()
-        self.origins = read_origins(stage)
+        self.record, self.origins = read_record(stage, RECORD), read_record(stage, ORIGINS)
         self.description = ""
         source = options.from_folder
         self.given = Given() if source is None else look_through(source, self.wanted)
-
-    def _read_record(self) -> dict[str, str]:
-        try:
-            return files.read_json(self.stage.folder / RECORD_NAME)
-        except FileNotFoundError:
-            return {}
-        except files.TextFileError as error:
-            if self.options.force:
-                return {}
-            raise UserError(
-                f"{error} So nothing tells whether the weights in place are those that were fetched. Fetch "
-                f"them anew:\n    {self.stage.command(self.stage.name, '--force')}"
-            ) from error
 
     def fetch(self, file: WeightFile) -> str:
         """Put one file into place; returns what was done, in a few words.
@@ -135,7 +126,7 @@ class Fetcher:
 
     def _remember(self, file: WeightFile, target: Path) -> None:
         self.record[file.path] = sha256_file(target)
-        files.write(self.stage.folder / RECORD_NAME, self.record)
+        files.write(self.stage.folder / RECORD, self.record)
 
     def _given(self, file: WeightFile) -> Path | None:
         """The file that a person gives for an entry: in ``--from``, or beside its place in another format."""

@@ -9,7 +9,7 @@ from scripts.pipeline import Tool, ToolOptions, files, records
 from scripts.pipeline.options import shared_list
 
 SCRIPT = "00_fetch_weights"
-ORIGINS = "origins.json"
+RECORD, ORIGINS = "files.json", "origins.json"
 SUFFIXES = (".pth", ".pt", ".safetensors", ".ckpt", ".bin", ".pkl")
 UNKNOWN = "in place already"
 
@@ -66,9 +66,9 @@ def weight_files(options: ToolOptions) -> tuple[WeightFile, ...]:
     )
 
 
-def read_origins(tool: Tool) -> dict[str, str]:
-    """Where the weights of a workspace came from, as `00_fetch_weights` recorded it, by path."""
+def read_record(tool: Tool, name: str) -> dict[str, str]:
+    """What `00_fetch_weights` recorded, by path: SHA-256 of each file, or where it came from."""
     try:
-        return files.read_json(records.stage_folder(tool.workspace, SCRIPT) / ORIGINS)
+        return files.read_json(records.stage_folder(tool.workspace, SCRIPT) / name)
     except (FileNotFoundError, files.TextFileError):
         return {}

@@ -102,7 +102,7 @@ def train(
     total = len(at.FILTERS) * options.fold_count
     trained = 0
     with stage.journal(COLUMNS, key="fold") as journal, stage.progress(total, "folds") as progress:
-        networks.begin(stage, (at.FILTER_NETWORK.format(*fold.rsplit("_", 1)) for fold in journal.rows))
+        networks.begin(stage)
         for name in at.FILTERS:
             trainer = _Trainer(stage, options, name, labels, images, journal)
             for number in range(options.fold_count):

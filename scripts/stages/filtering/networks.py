@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from cnn.models import load_filter_cnn
@@ -14,12 +13,10 @@ from stylegan.weights_file import WeightsFileError, read_torch
 TRAINED = "networks.json"  # path -> SHA-256 with which this stage wrote it
 
 
-def begin(stage: Stage, relatives: Iterable[str]) -> None:
-    """Start the record in a workspace that has none: `relatives` are the networks trained there already."""
+def begin(stage: Stage) -> None:
+    """Start the record in a workspace that has none."""
     if not (stage.folder / TRAINED).exists():
-        paths = {relative: stage.workspace / relative for relative in relatives}
-        digests = {relative: sha256_file(path) for relative, path in paths.items() if path.is_file()}
-        files.write(stage.folder / TRAINED, digests)
+        files.write(stage.folder / TRAINED, {})
 
 
 def remember(stage: Stage, relative: str, network: Path) -> None:

@@ -15,7 +15,7 @@ from scripts.pipeline import Journal, Stage, files
 from scripts.pipeline.image_files import read_image
 from scripts.pipeline.items import ItemWork
 from scripts.pipeline.pictures import contact_sheet
-from scripts.stages.fetching.weight_files import UNKNOWN, read_origins
+from scripts.stages.fetching.weight_files import ORIGINS, UNKNOWN, read_record
 from scripts.stages.workspace import CANDIDATE_PICTURES, CANDIDATE_SHEET, CANDIDATES, GENERATOR, LATENTS
 from stylegan.checkpoint import CheckpointError, build_generator, load_checkpoint, weights_id
 from stylegan.interface import Generator
@@ -36,7 +36,8 @@ def load_generator(stage: Stage) -> Generator:
     mend = f"Fetch it anew: {stage.command('00_fetch_weights', '--force')}"
     with stage.foreseen(CheckpointError, mend=mend):
         checkpoint = load_checkpoint(stage.workspace / GENERATOR)
-        stage.log(f"{GENERATOR}: {checkpoint.description}, {read_origins(stage).get(GENERATOR, UNKNOWN)}")
+        origin = read_record(stage, ORIGINS).get(GENERATOR, UNKNOWN)
+        stage.log(f"{GENERATOR}: {checkpoint.description}, {origin}")
         return build_generator(checkpoint, smooth=True).to(stage.device)
 
 
@@ -80,7 +81,7 @@ def finish(stage: Stage, options: Any, candidates: pd.DataFrame) -> None:
         {
             "images": f"{len(candidates)} of {generator.resolution} px",
             "seeds": f"from {options.seed}",
-            "weights": f"{identity}, {read_origins(stage).get(GENERATOR, UNKNOWN)}",
+            "weights": f"{identity}, {read_record(stage, ORIGINS).get(GENERATOR, UNKNOWN)}",
         },
         [CANDIDATE_SHEET, CANDIDATES, CANDIDATE_PICTURES],
     )

@@ -1,0 +1,1 @@
+"""Stage 01: candidates, each from the seed of its number."""
