@@ -1,9 +1,10 @@
 """The filter stage: labels and networks it refuses, files it writes, kill and resume, unreadable pictures."""
 
 import json
+import runpy
 import shutil
+import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,37 +18,75 @@ from cnn.models import FilterCNN, gender_config, quality_config, save_filter_cnn
 from cnn.oracle import Oracle, OracleConfig, save_oracle
 from scripts.pipeline.options import REPOSITORY
 from scripts.stages.filtering import excluded, hand_labels
-from scripts.stages.workspace import FILTERS, LABELS, LABELS_RECORD
+from scripts.stages.workspace import CANDIDATES, FILTERS, LABELS, LABELS_RECORD
 from tests.processes import wait_until
-from tests.scripts.filter_workspace import (
-    ALL_IMAGES,
-    FILTERED,
-    IMAGE_COUNT,
-    LABEL_COUNT,
-    QUICK,
-    SCRIPT,
-    TRUE_GENDER,
-    TRUE_QUALITY,
-    WEIGHTS_ID,
-    label_table,
-    make_workspace,
-    run_in_process,
-    write_labels,
-    write_record,
+
+SCRIPT = REPOSITORY / "scripts" / "02_filter_candidates.py"
+IMAGE_COUNT, LABEL_COUNT = 40, 24
+WEIGHTS_ID = "0123456789abcdef"
+ALL_IMAGES = "cnn/all_image_quality_and_gender.csv"
+FILTERED = "stylegan/synthesize_results_filtered"
+TRUE_GENDER = np.arange(IMAGE_COUNT) % 2
+TRUE_QUALITY = (np.arange(IMAGE_COUNT) % 4 != 1).astype(int)
+QUICK = (
+    *("--fold-count", 2, "--width", 1 / 32, "--batch-size", 4, "--learning-rate", 0.01, "--max-epochs", 10),
+    *("--attempts", 1, "--no-flip", "--shift", 0, "--quality-minority-share", 0, "--threads", 1),
+    *("--gender-threshold", 0.5, "--quality-threshold", 0.5),
 )
+
+
+def label_table() -> pd.DataFrame:
+    names = [f"{img_no:06d}.jpg" for img_no in range(LABEL_COUNT)]
+    truth = {"quality": TRUE_QUALITY[:LABEL_COUNT], "gender": TRUE_GENDER[:LABEL_COUNT]}
+    return pd.DataFrame({"img_name": names, **truth})
+
+
+def write_labels(root: Path, table: pd.DataFrame) -> None:
+    table.to_csv(root / LABELS, index=False)
+
+
+def write_record(root: Path, **changes: object) -> None:
+    record = {"weights_id": WEIGHTS_ID, "seed": 5, "count": LABEL_COUNT, "made_by": "hand"} | changes
+    (root / LABELS_RECORD).write_text(json.dumps(record))
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    return make_workspace(tmp_path / "workspace")
+    """Pictures whose lower half is bright for women and whose top is bright for good quality."""
+    root = tmp_path / "workspace"
+    (root / "stylegan/synthesize_results").mkdir(parents=True)
+    (root / "cnn").mkdir()
+    rng = np.random.default_rng(0)
+    paths = [f"stylegan/synthesize_results/{img_no:06d}.jpg" for img_no in range(IMAGE_COUNT)]
+    for img_no, path in enumerate(paths):
+        picture = rng.integers(0, 40, (64, 64, 3))
+        picture[32:] += 180 * TRUE_GENDER[img_no]
+        picture[:16] += 180 * TRUE_QUALITY[img_no]
+        Image.fromarray(picture.astype(np.uint8)).save(root / path, quality=95)
+    numbers = np.arange(IMAGE_COUNT)
+    candidates = {"img_no": numbers, "img_path": paths, "seed": numbers + 5, "weights_id": WEIGHTS_ID}
+    pd.DataFrame(candidates).to_csv(root / CANDIDATES, index=False)
+    write_labels(root, label_table())
+    write_record(root)
+    return root
 
 
 @pytest.fixture
-def in_process(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str]]:
-    """Runs a script in this process: exit code and what it wrote to the error stream."""
-    return partial(run_in_process, monkeypatch, capsys)
+def run(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Filters the workspace in this process; returns what it wrote to the error stream."""
+
+    def run(*arguments: object, expect: int = 0, script: Path = SCRIPT) -> str:
+        words = (*QUICK, *arguments) if script == SCRIPT else arguments
+        monkeypatch.setattr(sys, "argv", [str(script), "--workspace", *map(str, (workspace, *words))])
+        with pytest.raises(SystemExit) as stop:
+            runpy.run_path(str(script), run_name="__main__")
+        errors = capsys.readouterr().err
+        assert (stop.value.code or 0) == expect, errors
+        return errors
+
+    return run
 
 
 def set_value(column: str, value: object) -> Callable[[pd.DataFrame], pd.DataFrame]:
@@ -81,14 +120,12 @@ BAD_LABELS = {
 
 
 @pytest.mark.parametrize("name", BAD_LABELS)
-def test_wrong_labels_are_refused(workspace: Path, in_process: Callable, name: str) -> None:
+def test_wrong_labels_are_refused(workspace: Path, run: Callable, name: str) -> None:
     change, record, message = BAD_LABELS[name]
     write_labels(workspace, change(label_table()))
     write_record(workspace, **record)
     before = (workspace / LABELS).read_bytes()
-    code, errors = in_process(SCRIPT, "--workspace", workspace, *QUICK)
-    assert code == 5
-    assert message in errors
+    assert message in run(expect=5)
     assert (workspace / LABELS).read_bytes() == before
     assert not (workspace / "cnn/models").exists()
 
@@ -102,11 +139,10 @@ def test_wrong_labels_are_refused(workspace: Path, in_process: Callable, name: s
     ],
 )
 def test_what_is_missing_is_named(
-    workspace: Path, in_process: Callable, gone: str, expected: int, messages: list[str]
+    workspace: Path, run: Callable, gone: str, expected: int, messages: list[str]
 ) -> None:
     (workspace / gone).unlink()
-    code, errors = in_process(SCRIPT, "--workspace", workspace, *QUICK)
-    assert code == expected
+    errors = run(expect=expected)
     assert all(message in errors for message in messages)
     assert not (workspace / "cnn/models").exists()
 
@@ -130,11 +166,10 @@ def test_labels_as_people_and_spreadsheets_write_them(tmp_path: Path, name: str)
     assert table[["quality", "gender"]].astype(int).to_numpy().tolist() == [[1, 0], [0, 1]]
 
 
-def test_files_columns_and_the_filter(workspace: Path, in_process: Callable) -> None:
+def test_files_columns_and_the_filter(workspace: Path, run: Callable) -> None:
     unreadable = workspace / "stylegan/synthesize_results/000030.jpg"
     unreadable.write_bytes(unreadable.read_bytes()[:300])
-    code, errors = in_process(SCRIPT, "--workspace", workspace, *QUICK)
-    assert code == 0, errors
+    run()
 
     table = pd.read_csv(workspace / ALL_IMAGES, keep_default_na=False, na_values=[""])
     assert list(table)[:4] == ["img_no", "img_path", "gender", "quality"]
@@ -173,23 +208,18 @@ def test_files_columns_and_the_filter(workspace: Path, in_process: Callable) -> 
 
     before = (workspace / ALL_IMAGES).read_bytes()
     write_labels(workspace, set_value("gender", 7)(label_table()))
-    code, errors = in_process(SCRIPT, "--workspace", workspace, *QUICK)
-    assert code == 5
-    assert "--force" in errors
-    code, errors = in_process(SCRIPT, "--workspace", workspace, *QUICK, "--force")
-    assert code == 5
-    assert "only 0 and 1" in errors
+    assert "--force" in run(expect=5)
+    assert "only 0 and 1" in run("--force", expect=5)
     assert (workspace / ALL_IMAGES).read_bytes() == before
     assert sorted(path.name for path in (workspace / FILTERED).iterdir()) == kept
 
 
-def test_a_failed_fold_is_retried_and_reported(workspace: Path, in_process: Callable) -> None:
+def test_a_failed_fold_is_retried_and_reported(workspace: Path, run: Callable) -> None:
     """At 64 px of 128: the same filter on larger pictures; every fold fails its limit twice."""
     for path in (workspace / "stylegan/synthesize_results").iterdir():
         Image.open(path).resize((128, 128)).save(path, quality=95)
-    options = (*QUICK, "--image-size", 64, "--max-epochs", 1, "--attempts", 2, "--gender-loss-limit", 0)
-    code, errors = in_process(SCRIPT, "--workspace", workspace, *options, "--keep", "all")
-    assert code == 0, errors
+    options = ("--image-size", 64, "--max-epochs", 1, "--attempts", 2, "--gender-loss-limit", 0)
+    run(*options, "--keep", "all")
     train_log = pd.read_csv(workspace / "cnn/log/train_log_gender.csv")
     assert train_log["attempts"].tolist() == [2, 2]
     assert (train_log["status"] == "above limit").all()
@@ -201,7 +231,7 @@ def test_a_failed_fold_is_retried_and_reported(workspace: Path, in_process: Call
     assert labelled["kept"].tolist() == TRUE_QUALITY[:LABEL_COUNT].tolist()
 
 
-def test_men_are_kept_unless_excluded(workspace: Path, in_process: Callable, tmp_path: Path) -> None:
+def test_men_are_kept_unless_excluded(workspace: Path, run: Callable, tmp_path: Path) -> None:
     """By a list, a CSV and a folder; a very high threshold leaves only labelled men."""
     folder = tmp_path / "no men of these"
     folder.mkdir()
@@ -210,19 +240,7 @@ def test_men_are_kept_unless_excluded(workspace: Path, in_process: Callable, tmp
     (tmp_path / "names.txt").write_text("000006.jpg\n\nsomewhere/000008.jpg\n000999.jpg\n")
     pd.DataFrame({"img_no": [10, 999]}).to_csv(tmp_path / "numbers.csv", index=False)
     sources = (folder, tmp_path / "names.txt", tmp_path / "numbers.csv")
-    options = (
-        *QUICK,
-        "--keep",
-        "men",
-        "--max-epochs",
-        2,
-        "--gender-threshold",
-        0.9999,
-        "--exclude",
-        *sources,
-    )
-    code, errors = in_process(SCRIPT, "--workspace", workspace, *options)
-    assert code == 0, errors
+    run("--keep", "men", "--max-epochs", 2, "--gender-threshold", 0.9999, "--exclude", *sources)
     table = pd.read_csv(workspace / ALL_IMAGES)
     excluded = table[table["status"] == "excluded"]
     assert excluded["img_no"].tolist() == [2, 3, 6, 8, 10]
@@ -259,9 +277,7 @@ def test_names_as_people_and_systems_write_them_exclude_the_same_people(tmp_path
     ]
 
 
-def test_exclusions_that_cannot_be_meant_are_refused(
-    workspace: Path, in_process: Callable, tmp_path: Path
-) -> None:
+def test_exclusions_that_cannot_be_meant_are_refused(workspace: Path, run: Callable, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     shutil.copy(workspace / "stylegan/synthesize_results/000002.jpg", folder / "000003.jpg")
@@ -272,12 +288,8 @@ def test_exclusions_that_cannot_be_meant_are_refused(
         (tmp_path / "names.txt", "names none of the 40 candidates"),
         (tmp_path / "columns.csv", "img_name, img_path, img_no"),
     ):
-        code, errors = in_process(SCRIPT, "--workspace", workspace, *QUICK, "--exclude", source, "--force")
-        assert code == 5
-        assert message in errors
-    code, errors = in_process(SCRIPT, "--workspace", workspace, *QUICK, "--exclude", tmp_path / "missing")
-    assert code == 3
-    assert "--exclude" in errors
+        assert message in run("--exclude", source, "--force", expect=5)
+    assert "--exclude" in run("--exclude", tmp_path / "missing", expect=3)
     assert not (workspace / "cnn/models").exists()
 
 
@@ -290,29 +302,25 @@ def test_exclusions_that_cannot_be_meant_are_refused(
     ],
 )
 def test_networks_that_cannot_be_trained_cost_no_earlier_ones(
-    workspace: Path, in_process: Callable, arguments: tuple[object, ...], message: str
+    workspace: Path, run: Callable, arguments: tuple[object, ...], message: str
 ) -> None:
     made = workspace / "cnn/models/gender_model_0.pt"
     made.parent.mkdir()
     made.write_text("made earlier")
-    code, errors = in_process(SCRIPT, "--workspace", workspace, *QUICK, *arguments, "--force")
-    assert code == 5
-    assert message in errors
+    assert message in run(*arguments, "--force", expect=5)
     assert made.read_text() == "made earlier"
 
 
 @pytest.mark.parametrize("name", ["--width", "--learning-rate", "--cosine-period", "--label-count"])
-def test_values_that_mean_nothing_are_refused(in_process: Callable, name: str) -> None:
-    code, errors = in_process(SCRIPT, name, -1)
-    assert code == 2 and f"{name} must be" in errors
+def test_values_that_mean_nothing_are_refused(run: Callable, name: str) -> None:
+    assert f"{name} must be" in run(name, -1, expect=2)
 
 
 def test_a_killed_run_goes_on_and_ends_the_same(
-    workspace: Path, in_process: Callable, start_script: Callable
+    workspace: Path, run: Callable, start_script: Callable
 ) -> None:
-    options = (*QUICK, "--max-epochs", 3)
-    command = (SCRIPT, "--workspace", workspace, *options)
-    process = start_script(*command)
+    options = ("--max-epochs", 3)
+    process = start_script(SCRIPT, "--workspace", workspace, *QUICK, *options)
     first = workspace / "cnn/models/gender_model_0.pt"
     journal = workspace / "_stages/02_filter_candidates/journal.csv"
     wait_until(lambda: journal.exists() and journal.read_text().count("\n") >= 2, process)
@@ -321,39 +329,32 @@ def test_a_killed_run_goes_on_and_ends_the_same(
     made_at = first.stat().st_mtime_ns
     assert not (workspace / ALL_IMAGES).exists()
 
-    code, errors = in_process(*command)
-    assert code == 0, errors
+    run(*options)
     assert first.stat().st_mtime_ns == made_at
     resumed = pd.read_csv(workspace / ALL_IMAGES)
     shutil.rmtree(workspace / "cnn/log")  # folds are trained again where their epochs are gone
-    code, errors = in_process(*command)
-    assert code == 0, errors
+    run(*options)
     assert set(pd.read_csv(workspace / "cnn/log/epoch_detail_gender.csv")["fold"]) == {0, 1}
-    code, errors = in_process(*command, "--force")
-    assert code == 0, errors
+    run(*options, "--force")
     pd.testing.assert_frame_equal(resumed, pd.read_csv(workspace / ALL_IMAGES))
 
 
-def test_labels_of_a_network(workspace: Path, in_process: Callable, tmp_path: Path) -> None:
+def test_labels_of_a_network(workspace: Path, run: Callable, tmp_path: Path) -> None:
     """make_labels on a workspace: marked as machine-made, accepted by the filter, never over a person's."""
     torch.manual_seed(0)
     network = tmp_path / "network.safetensors"
     save_oracle(network, Oracle(OracleConfig(("eyes",), stem_channels=2, stage_channels=(4, 4, 4))), {})
     script = REPOSITORY / "scripts" / "make_labels.py"
-    arguments = ("--workspace", workspace, "--from-workspace", "--network", network, "--count", 30)
-    code, errors = in_process(script, *arguments)
-    assert code == 5
-    assert "made by: hand" in errors
-    code, errors = in_process(script, *arguments, "--overwrite")
-    assert code == 0, errors
+    arguments = ("--from-workspace", "--network", network, "--count", 30)
+    assert "made by: hand" in run(*arguments, script=script, expect=5)
+    run(*arguments, "--overwrite", script=script)
     record = json.loads((workspace / LABELS_RECORD).read_text())
     assert record["made_by"].startswith("machine (network.safetensors")
     assert (record["weights_id"], record["seed"], record["count"]) == (WEIGHTS_ID, 5, 30)
     labels = pd.read_csv(workspace / LABELS)
     assert list(labels) == list(hand_labels.COLUMNS)
     assert labels["img_name"].iloc[-1] == "000029.jpg"
-    code, errors = in_process(script, *arguments)
-    assert code == 0, errors
+    run(*arguments, script=script)
 
 
 def networks(folder: Path) -> dict[str, bytes]:
@@ -371,12 +372,11 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_networks_that_are_there_are_used_and_never_lost(workspace: Path, in_process: Callable) -> None:
+def test_networks_that_are_there_are_used_and_never_lost(workspace: Path, run: Callable) -> None:
     """As in the document, which trains only what is missing; also by --force."""
     mine = networks(workspace / "cnn/models")
-    command = (SCRIPT, "--workspace", workspace, *QUICK, "--max-epochs", 1)
-    code, errors = in_process(*command)
-    assert code == 0, errors
+    options = ("--max-epochs", 1)
+    run(*options)
     assert contents(workspace / "cnn/models") == mine
     log = pd.read_csv(workspace / "cnn/log/train_log_gender.csv")
     assert log["status"].tolist() == ["given", "given"] and log["valid_loss"].isna().all()
@@ -386,37 +386,32 @@ def test_networks_that_are_there_are_used_and_never_lost(workspace: Path, in_pro
     judged = pd.read_csv(workspace / "cnn/inference_result/gender.csv")["gender"]
 
     (workspace / "cnn/models/quality_model_1.pt").unlink()
-    code, errors = in_process(*command, "--keep", "all", "--force")
-    assert code == 0, errors
+    run(*options, "--keep", "all", "--force")
     after = contents(workspace / "cnn/models")
     assert after.pop("quality_model_1.pt") != mine.pop("quality_model_1.pt") and after == mine
     assert pd.read_csv(workspace / "cnn/log/train_log_quality.csv")["status"].tolist()[0] == "given"
     assert pd.read_csv(workspace / "cnn/inference_result/gender.csv")["gender"].equals(judged)
 
     mine = networks(workspace / "cnn/models")  # also in the place of one that was trained here
-    code, errors = in_process(*command, "--force")
-    assert code == 0, errors
+    run(*options, "--force")
     assert contents(workspace / "cnn/models") == mine
 
 
-def test_a_network_that_was_saved_before_a_kill_is_no_gift(workspace: Path, in_process: Callable) -> None:
-    command = (SCRIPT, "--workspace", workspace, *QUICK, "--max-epochs", 1)
-    code, errors = in_process(*command)
-    assert code == 0, errors
+def test_a_network_that_was_saved_before_a_kill_is_no_gift(workspace: Path, run: Callable) -> None:
+    options = ("--max-epochs", 1)
+    run(*options)
     folder = workspace / "_stages/02_filter_candidates"
     before = contents(workspace / "cnn/models")
     journal = folder / "journal.csv"
     journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:-1]))  # the last row is missing
     record = folder / "_stage.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"state": "running"}))
-    code, errors = in_process(*command)
-    assert code == 0, errors
+    run(*options)
     assert set(pd.read_csv(workspace / "cnn/log/train_log_quality.csv")["status"]) <= {"ok", "above limit"}
     assert contents(workspace / "cnn/models") == before
     broken = workspace / "cnn/models/gender_model_0.pt"
     broken.write_bytes(broken.read_bytes()[:500])  # damaged, not anybody's own
-    code, errors = in_process(*command, "--force")
-    assert code == 0, errors
+    run(*options, "--force")
     assert contents(workspace / "cnn/models") == before
 
 
@@ -433,13 +428,12 @@ def test_a_network_that_was_saved_before_a_kill_is_no_gift(workspace: Path, in_p
     ],
 )
 def test_networks_that_cannot_be_used_are_refused_and_kept(
-    workspace: Path, in_process: Callable, content: Callable, why: str, force: tuple[str, ...]
+    workspace: Path, run: Callable, content: Callable, why: str, force: tuple[str, ...]
 ) -> None:
     path = workspace / "cnn/models/gender_model_1.pt"
     path.parent.mkdir()
     content(path)
     before = path.read_bytes()
-    code, errors = in_process(SCRIPT, "--workspace", workspace, *QUICK, *force)
-    assert code == 5
+    errors = run(*force, expect=5)
     assert str(path) in errors and why in errors and "Move it away" in errors
     assert contents(path.parent) == {path.name: before}

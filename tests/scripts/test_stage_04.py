@@ -65,21 +65,25 @@ def workspace(segmented: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def score_and_draw(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Runs the stage in this process; its exit code."""
+def score_and_draw(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Runs the stage in this process; returns what it wrote to the error stream."""
 
-    def run(*arguments: object) -> int:
+    def run(*arguments: object, expect: int = 0) -> str:
         command = [SCRIPT, "--workspace", workspace, "--quiet", *arguments]
         monkeypatch.setattr(sys, "argv", [str(word) for word in command])
-        with pytest.raises(SystemExit) as exit_info:
+        with pytest.raises(SystemExit) as stop:
             runpy.run_path(str(SCRIPT), run_name="__main__")
-        return exit_info.value.code or 0
+        errors = capsys.readouterr().err
+        assert (stop.value.code or 0) == expect, errors
+        return errors
 
     return run
 
 
 @pytest.fixture
-def score(score_and_draw: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+def score(score_and_draw: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """The same with a blank in the place of every plot and sheet, which cost more time than all else."""
     for name in ("histograms", "correlation_matrices"):
         monkeypatch.setattr(plots, name, lambda *_: Figure(figsize=(1, 1)))
@@ -97,7 +101,7 @@ def pixels(workspace: Path, kind: str, img_no: int) -> np.ndarray:
 
 
 def test_tables_statistics_and_pictures(score_and_draw, workspace: Path) -> None:
-    assert score_and_draw() == 0
+    score_and_draw()
     raw = read(workspace, "raw_scores.csv")
     assert raw["img_no"].tolist() == [3 * n for n in range(COUNT)]
     assert (raw["status"] == "ok").all()
@@ -127,7 +131,7 @@ def test_values_are_those_of_the_package(score, workspace: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be shown turned clockwise by 90 degrees
     Image.fromarray(picture).transpose(Image.Transpose.ROTATE_90).save(path, exif=exif)
-    assert score("--batch-size", 3) == 0
+    score("--batch-size", 3)
     row = read(workspace, "raw_scores.csv").set_index("img_no").loc[6]
     for algorithm in (1, 2, 3):
         values, valid = compute_scores(
@@ -161,13 +165,12 @@ def spoil(workspace: Path) -> dict[int, str]:
     }
 
 
-def test_bad_pictures_are_rows_with_a_reason(score, workspace: Path, capsys) -> None:
+def test_bad_pictures_are_rows_with_a_reason(score, workspace: Path) -> None:
     expected = spoil(workspace)
-    assert score() == 4
-    message = capsys.readouterr().err
+    message = score(expect=4)
     assert "7 of 10" in message and "--max-failures" in message
     assert not (workspace / RESULTS / "all_scores_v3.csv").exists()
-    assert score("--max-failures", 0.8) == 0
+    score("--max-failures", 0.8)
     raw = read(workspace, "raw_scores.csv").set_index("img_no")
     assert raw.index[raw["status"] == "failed"].tolist() == sorted(expected)
     for img_no, reason in expected.items():
@@ -192,7 +195,7 @@ def test_a_face_without_a_region_is_listed_but_no_label(
     labels = pixels(workspace, "parsing", 9).copy()
     labels[np.isin(labels, absent)] = instead
     Image.fromarray(labels).save(workspace / SEGMENTED / "parsing_000009.png")
-    assert score() == 0
+    score()
     for name in ("all_scores.csv", "all_scores_v2.csv", "all_scores_v3.csv"):
         row = read(workspace, name).set_index("img_no").loc[9]
         assert not row["valid"] and row[SCORE_COLUMNS].isna().all()
@@ -203,7 +206,7 @@ def test_a_face_without_a_region_is_listed_but_no_label(
 
 
 def test_finished_faces_are_not_measured_again(score, workspace: Path) -> None:
-    assert score("--batch-size", 2) == 0
+    score("--batch-size", 2)
     before = (workspace / RESULTS / "raw_scores.csv").read_bytes()
     journal = workspace / JOURNAL
     lines = journal.read_text().splitlines(keepends=True)
@@ -213,32 +216,28 @@ def test_finished_faces_are_not_measured_again(score, workspace: Path) -> None:
     for row in csv.DictReader(lines[:5]):
         # Measuring one of them again would fail.
         (workspace / SEGMENTED / f"face_{int(row['img_no']):06d}.png").unlink()
-    assert score("--batch-size", 2) == 0
+    score("--batch-size", 2)
     assert (workspace / RESULTS / "raw_scores.csv").read_bytes() == before
 
 
-def test_equal_faces_cannot_be_normalised(score, workspace: Path, capsys) -> None:
+def test_equal_faces_cannot_be_normalised(score, workspace: Path) -> None:
     for img_no in range(3, 3 * COUNT, 3):
         for kind in ("face", "parsing"):
             source = workspace / SEGMENTED / f"{kind}_000000.png"
             shutil.copy(source, source.with_name(f"{kind}_{img_no:06d}.png"))
-    assert score() == 5
-    message = capsys.readouterr().err
+    message = score(expect=5)
     assert "standard deviation is zero" in message
     assert "01_generate_candidates" in message
 
 
-def test_a_table_without_faces_or_columns_is_refused(score, workspace: Path, capsys) -> None:
+def test_a_table_without_faces_or_columns_is_refused(score, workspace: Path) -> None:
     faces = pd.read_csv(workspace / FACES)
     faces.assign(status="no_face").to_csv(workspace / FACES, index=False)
-    assert score() == 5
-    assert "no face with status ok" in capsys.readouterr().err
+    assert "no face with status ok" in score(expect=5)
     faces.drop(columns="x0").to_csv(workspace / FACES, index=False)
-    assert score("--force") == 5
-    assert "'x0'" in capsys.readouterr().err
+    assert "'x0'" in score("--force", expect=5)
     (workspace / FACES).unlink()
-    assert score("--force") == 3
-    assert "03_segment_faces" in capsys.readouterr().err
+    assert "03_segment_faces" in score("--force", expect=3)
 
 
 def write_predictions(workspace: Path, **changes: object) -> pd.DataFrame:
@@ -258,7 +257,7 @@ def test_labels_can_come_from_a_regression(score, workspace: Path) -> None:
     """A picture whose prediction failed is no label."""
     valid = write_predictions(workspace)["img_no"] != 6
     predicted = write_predictions(workspace, valid=valid).set_index("img_no")["eyes_score"]
-    assert score("--replace", "eyes") == 0
+    score("--replace", "eyes")
     table = read(workspace, "all_scores_v3.csv").set_index("img_no")
     assert table.index[~table["valid"]].tolist() == [6] and np.isnan(table.loc[6, "eyes_score"])
     expected = predicted[table.index].drop(6)
@@ -274,18 +273,13 @@ def test_labels_can_come_from_a_regression(score, workspace: Path) -> None:
     assert ScoreStatistics.from_dict(stored).mean[0] == pytest.approx(raw.mean())
 
 
-def test_a_regression_must_have_every_face_once(score, workspace: Path, capsys) -> None:
-    assert score("--replace", "eyes") == 3
-    assert "regress_property.py --property eyes" in capsys.readouterr().err
+def test_a_regression_must_have_every_face_once(score, workspace: Path) -> None:
+    assert "regress_property.py --property eyes" in score("--replace", "eyes", expect=3)
     table = write_predictions(workspace)
     write_predictions(workspace, img_no=table["img_no"] + 3)
-    assert score("--replace", "eyes") == 5
-    assert "no score for 1 of 10 faces (img_no 0" in capsys.readouterr().err
+    assert "no score for 1 of 10 faces (img_no 0" in score("--replace", "eyes", expect=5)
     write_predictions(workspace, img_no=table["img_no"].replace(100, 0))
-    assert score("--replace", "eyes", "--force") == 5
-    assert "img_no 0 more than once" in capsys.readouterr().err
+    assert "img_no 0 more than once" in score("--replace", "eyes", "--force", expect=5)
     write_predictions(workspace, eyes_score=np.nan)
-    assert score("--replace", "eyes", "--force") == 5
-    assert "no finite number" in capsys.readouterr().err
-    assert score("--replace", "smile") == 2
-    assert "hair_color" in capsys.readouterr().err
+    assert "no finite number" in score("--replace", "eyes", "--force", expect=5)
+    assert "hair_color" in score("--replace", "smile", expect=2)
