@@ -2,6 +2,7 @@
 
 import os
 import resource
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -64,6 +65,24 @@ def run_script(start_script: Callable[..., processes.ScriptProcess]):
 
     def run(path: Path, *arguments: object, timeout: float = 180) -> subprocess.CompletedProcess:
         return start_script(path, *arguments).wait(timeout)
+
+    return run
+
+
+@pytest.fixture
+def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Function that runs a Python file as ``__main__`` in this process: ``run_here(path, *arguments)``.
+
+    Returns what it wrote (``out`` and ``err``); fails unless its exit code is ``expect``.
+    """
+
+    def run(path: Path, *arguments: object, expect: int = 0):
+        monkeypatch.setattr(sys, "argv", [str(path), *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            runpy.run_path(str(path), run_name="__main__")
+        written = capsys.readouterr()
+        assert (stop.value.code or 0) == expect, written.err
+        return written
 
     return run
 

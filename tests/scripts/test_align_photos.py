@@ -1,9 +1,7 @@
 """The alignment script: files, table, bad photographs, EXIF orientation, resume and other options."""
 
 import os
-import runpy
 import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,21 +46,13 @@ def photos(tmp_path: Path, portrait: Image.Image) -> Path:
 
 
 @pytest.fixture
-def align(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Runs the script as ``__main__`` in this process; returns its exit code."""
-
-    def run(*arguments: object) -> int:
-        words = ["--photos", photos, "--workspace", tmp_path / "ws", "--device", "cpu", *LIMITS, *arguments]
-        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, words)])
-        with pytest.raises(SystemExit) as stop:
-            runpy.run_path(str(SCRIPT), run_name="__main__")
-        return stop.value.code or 0
-
-    return run
+def align(photos: Path, tmp_path: Path, run_here: Callable) -> Callable:
+    words = ("--photos", photos, "--workspace", tmp_path / "ws", "--device", "cpu", *LIMITS)
+    return lambda *more, expect=0: run_here(SCRIPT, *words, *more, expect=expect)
 
 
-def test_table_files_resume_and_changed_photos(align, photos: Path, tmp_path: Path, capsys) -> None:
-    assert align() == 0
+def test_table_files_resume_and_changed_photos(align, photos: Path, tmp_path: Path) -> None:
+    said = align().out
     out = tmp_path / "ws/aligned"
     table = pd.read_csv(out / "aligned.csv", keep_default_na=False).set_index("source")
     assert table["status"].to_dict() == {
@@ -85,7 +75,6 @@ def test_table_files_resume_and_changed_photos(align, photos: Path, tmp_path: Pa
         float(table.loc["album one/good.png", "left_eye_x"]), abs=0.5
     )
     assert (out / "contact_sheet.png").exists()
-    said = capsys.readouterr().out
     assert "2 faces of 64 px from 7 photographs" in said
     command = shlex.split(said.rpartition("next: ")[2])
     assert Path(command[1]).name == "train_stylegan.py"
@@ -99,7 +88,7 @@ def test_table_files_resume_and_changed_photos(align, photos: Path, tmp_path: Pa
     written = untouched.stat().st_mtime_ns
     (photos / "empty.png").unlink()
     (photos / "album one/good.png").rename(photos / "album one/renamed.png")
-    assert align() == 0
+    align()
     assert untouched.stat().st_mtime_ns == written
     after = pd.read_csv(out / "aligned.csv", keep_default_na=False)
     gone = {"empty.png", "album one/good.png"}
@@ -109,7 +98,7 @@ def test_table_files_resume_and_changed_photos(align, photos: Path, tmp_path: Pa
 
     # A person who deletes a face does not want it, whatever is added later.
     untouched.unlink()
-    assert align() == 0
+    align()
     unwanted = pd.read_csv(out / "aligned.csv", keep_default_na=False).set_index("source").loc["good.jpg"]
     assert (unwanted["status"], unwanted["file"]) == ("removed", "")
     assert not untouched.exists()
@@ -123,22 +112,21 @@ def one_photo(photos: Path) -> Path:
     return photos
 
 
-def test_other_options_need_force(align, one_photo: Path, tmp_path: Path, capsys) -> None:
-    assert align() == 0
-    assert align("--size", "128") == 5
-    message = capsys.readouterr().err
+def test_other_options_need_force(align, one_photo: Path, tmp_path: Path) -> None:
+    align()
+    message = align("--size", "128", expect=5).err
     assert "--size: was 64, is 128" in message and "--force" in message
-    assert align("--size", "128", "--force") == 0
+    align("--size", "128", "--force")
     face = tmp_path / "ws/aligned/faces/album one/good.png_1.png"
     assert Image.open(face).size == (128, 128)
     (tmp_path / "mine/faces").mkdir(parents=True)
     (tmp_path / "mine/faces/own.txt").write_text("keep")
-    assert align("--out", tmp_path / "mine", "--force") == 5
+    align("--out", tmp_path / "mine", "--force", expect=5)
     assert (tmp_path / "mine/faces/own.txt").exists()
 
 
 def test_odd_names_and_blocks_cost_nobody_else_a_row(
-    align, one_photo: Path, portrait: Image.Image, tmp_path: Path, capsys
+    align, one_photo: Path, portrait: Image.Image, tmp_path: Path
 ) -> None:
     names = ["Screenshot 9.41\u202fAM.png", "no\xa0break \u200d.png", "two\nlines.png", "x" * 249 + ".png"]
     for name in names:
@@ -149,12 +137,11 @@ def test_odd_names_and_blocks_cost_nobody_else_a_row(
     (one_photo / "gone.png").symlink_to(one_photo / "nowhere.png")
     names[2:3] = ["two\\x0alines.png", "caf\\xe9.png", "odd.jpg", "album one/good.png"]
     for _ in range(2):  # and goes on from its own journal
-        assert align() == 0
+        assert "left out gone.png: a link to nothing" in align().out
         table = pd.read_csv(tmp_path / "ws/aligned/aligned.csv", keep_default_na=False).set_index("source")
         assert table["status"].to_dict() == {"cut.jpg": "unreadable"} | dict.fromkeys(names, "ok")
         written = {tmp_path / "ws/aligned" / name for name in table["file"] if name}
         assert len(written) == 7 and all(path.is_file() for path in written)
-        assert "left out gone.png: a link to nothing" in capsys.readouterr().out
     upright, turned = (
         np.asarray(Image.open(tmp_path / "ws/aligned" / table.loc[name, "file"])).astype(int)
         for name in ("album one/good.png", "odd.jpg")
@@ -162,25 +149,20 @@ def test_odd_names_and_blocks_cost_nobody_else_a_row(
     assert np.abs(upright - turned).mean() < 4
 
 
-def test_results_among_the_photographs_are_none_of_them(align, one_photo: Path, capsys) -> None:
+def test_results_among_the_photographs_are_none_of_them(align, one_photo: Path) -> None:
     for _ in range(2):
-        assert align("--out", one_photo / "faces of all") == 0
-        assert "1 faces of 64 px from 1 photographs" in capsys.readouterr().out
-    assert align("--out", one_photo / "others") == 0
-    said = capsys.readouterr().out
+        assert "1 faces of 64 px from 1 photographs" in align("--out", one_photo / "faces of all").out
+    said = align("--out", one_photo / "others").out
     assert "1 faces of 64 px from 1 photographs" in said
     assert "left out faces of all: results of align_photos.py" in said
-    assert align("--out", one_photo) == 5
-    assert "Name another folder for the results" in capsys.readouterr().err
+    assert "Name another folder for the results" in align("--out", one_photo, expect=5).err
 
 
-def test_nothing_to_align(align, one_photo: Path, tmp_path: Path, capsys) -> None:
+def test_nothing_to_align(align, one_photo: Path, tmp_path: Path) -> None:
     (one_photo / "album one/good.png").unlink()
-    assert align() == 5
-    assert "holds no picture" in capsys.readouterr().err
+    assert "holds no picture" in align(expect=5).err
     Image.new("RGB", (90, 70), (90, 120, 150)).save(one_photo / "empty.png")
-    assert align() == 5
-    assert "No face is usable" in capsys.readouterr().err
-    assert align("--photos", tmp_path / "nowhere") == 5
-    assert align("--size", "100") == 2
-    assert align("--max-padding", "2") == 2
+    assert "No face is usable" in align(expect=5).err
+    align("--photos", tmp_path / "nowhere", expect=5)
+    align("--size", "100", expect=2)
+    align("--max-padding", "2", expect=2)

@@ -1,8 +1,6 @@
 """Property regression from labels: directions, predictions, refusals."""
 
 import json
-import runpy
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,28 +55,16 @@ def labels(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def in_process(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    """Runs the script as ``__main__`` in this process: exit code, output and errors."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_info:
-            runpy.run_path(str(SCRIPT), run_name="__main__")
-        return exit_info.value.code or 0, *capsys.readouterr()
-
-    return run
+def run(workspace: Path, run_here: Callable) -> Callable:
+    return lambda *words, expect=0: run_here(SCRIPT, "--workspace", workspace, *QUICK, *words, expect=expect)
 
 
-def test_scores_run_as_the_property_table_says(workspace: Path, labels: Path, in_process: Callable) -> None:
+def test_scores_run_as_the_property_table_says(workspace: Path, labels: Path, run: Callable) -> None:
     measured = workspace / "segmentation/property_score_results/all_scores_v3.csv"
     measured.parent.mkdir(parents=True)
     truth = pd.DataFrame({"img_no": range(IMAGE_COUNT), "hair_color_score": TRUTH})
     truth.to_csv(measured, index=False)
-    arguments = ("--workspace", workspace, "--labels", labels, *QUICK)
-    code, output, errors = in_process("--property", "input_hair_color", *arguments)
-    assert code == 0, errors
+    output = run("--property", "input_hair_color", "--labels", labels).out
     table = pd.read_csv(workspace / "cnn/inference_result/property_hair_color.csv")
     expected = ["img_no", "img_path", "hair_color", "hair_color_score", "valid", "source"]
     assert list(table) == expected
@@ -101,9 +87,8 @@ def test_scores_run_as_the_property_table_says(workspace: Path, labels: Path, in
     for relative in ("property_hair_color.png", "property_hair_color_sheet.png"):
         assert (workspace / "cnn/log" / relative).exists()
 
-    code, output, errors = in_process("--property", "hair_color", *arguments, "--pictures", "candidates")
-    assert code == 0, errors
-    assert "run the other way" in output
+    words = ("--property", "hair_color", "--labels", labels, "--pictures", "candidates")
+    assert "run the other way" in run(*words).out
     assert len(pd.read_csv(workspace / "cnn/inference_result/property_hair_color.csv")) == IMAGE_COUNT
 
 
@@ -156,21 +141,15 @@ def test_decimal_commas_are_read(tmp_path: Path) -> None:
     assert found.to_dict("list") == {"img_no": [0, 1], "label": [-1.25, 0.5]}
 
 
-def test_missing_things_are_named(
-    workspace: Path, labels: Path, in_process: Callable, tmp_path: Path
-) -> None:
-    base = ("--workspace", workspace, *QUICK)
-    for arguments, code, message in (
+def test_missing_things_are_named(workspace: Path, labels: Path, run: Callable, tmp_path: Path) -> None:
+    for words, code, message in (
         ((), 5, "--property eyes --labels eyes.csv"),
         (("--property", "eyes", "--labels", labels), 5, "no column 'eyes'"),
         (("--property", "eyes", "--labels", tmp_path / "none.csv"), 3, "columns img_name and eyes"),
         (("--property", "hair_color", "--labels", labels, "--fold-count", 15), 5, "at least 30 labels"),
         (("--property", "hair_color", "--labels", labels, "--pictures", "faces"), 3, "03_segment_faces"),
     ):
-        found, _, errors = in_process(*base, *arguments)
-        assert (found, message in errors) == (code, True), errors
+        assert message in run(*words, expect=code).err
     (workspace / "stylegan/synthesize_results/000007.jpg").unlink()
-    code, _, errors = in_process(*base, "--property", "hair_color", "--labels", labels)
-    assert code == 5
-    assert "000007.jpg" in errors
+    assert "000007.jpg" in run("--property", "hair_color", "--labels", labels, expect=5).err
     assert not (workspace / "cnn").exists()

@@ -1,9 +1,7 @@
 """The filter stage: labels and networks it refuses, files it writes, kill and resume, unreadable pictures."""
 
 import json
-import runpy
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -72,21 +70,11 @@ def workspace(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., str]:
-    """Filters the workspace in this process; returns what it wrote to the error stream."""
-
-    def run(*arguments: object, expect: int = 0, script: Path = SCRIPT) -> str:
-        words = (*QUICK, *arguments) if script == SCRIPT else arguments
-        monkeypatch.setattr(sys, "argv", [str(script), "--workspace", *map(str, (workspace, *words))])
-        with pytest.raises(SystemExit) as stop:
-            runpy.run_path(str(script), run_name="__main__")
-        errors = capsys.readouterr().err
-        assert (stop.value.code or 0) == expect, errors
-        return errors
-
-    return run
+def run(workspace: Path, run_here: Callable) -> Callable[..., str]:
+    """Filters the workspace; returns what it wrote to the error stream."""
+    return lambda *words, expect=0: (
+        run_here(SCRIPT, "--workspace", workspace, *QUICK, *words, expect=expect).err
+    )
 
 
 def set_value(column: str, value: object) -> Callable[[pd.DataFrame], pd.DataFrame]:
@@ -339,22 +327,22 @@ def test_a_killed_run_goes_on_and_ends_the_same(
     pd.testing.assert_frame_equal(resumed, pd.read_csv(workspace / ALL_IMAGES))
 
 
-def test_labels_of_a_network(workspace: Path, run: Callable, tmp_path: Path) -> None:
+def test_labels_of_a_network(workspace: Path, run_here: Callable, tmp_path: Path) -> None:
     """make_labels on a workspace: marked as machine-made, accepted by the filter, never over a person's."""
     torch.manual_seed(0)
     network = tmp_path / "network.safetensors"
     save_oracle(network, Oracle(OracleConfig(("eyes",), stem_channels=2, stage_channels=(4, 4, 4))), {})
-    script = REPOSITORY / "scripts" / "make_labels.py"
-    arguments = ("--from-workspace", "--network", network, "--count", 30)
-    assert "made by: hand" in run(*arguments, script=script, expect=5)
-    run(*arguments, "--overwrite", script=script)
+    command = (REPOSITORY / "scripts/make_labels.py", "--workspace", workspace, "--from-workspace")
+    command += ("--network", network, "--count", 30)
+    assert "made by: hand" in run_here(*command, expect=5).err
+    run_here(*command, "--overwrite")
     record = json.loads((workspace / LABELS_RECORD).read_text())
     assert record["made_by"].startswith("machine (network.safetensors")
     assert (record["weights_id"], record["seed"], record["count"]) == (WEIGHTS_ID, 5, 30)
     labels = pd.read_csv(workspace / LABELS)
     assert list(labels) == list(hand_labels.COLUMNS)
     assert labels["img_name"].iloc[-1] == "000029.jpg"
-    run(*arguments, script=script)
+    run_here(*command)
 
 
 def networks(folder: Path) -> dict[str, bytes]:

@@ -2,9 +2,7 @@
 
 import csv
 import json
-import runpy
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,21 +63,9 @@ def workspace(segmented: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def score_and_draw(
-    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., str]:
-    """Runs the stage in this process; returns what it wrote to the error stream."""
-
-    def run(*arguments: object, expect: int = 0) -> str:
-        command = [SCRIPT, "--workspace", workspace, "--quiet", *arguments]
-        monkeypatch.setattr(sys, "argv", [str(word) for word in command])
-        with pytest.raises(SystemExit) as stop:
-            runpy.run_path(str(SCRIPT), run_name="__main__")
-        errors = capsys.readouterr().err
-        assert (stop.value.code or 0) == expect, errors
-        return errors
-
-    return run
+def score_and_draw(workspace: Path, run_here: Callable) -> Callable[..., str]:
+    """Runs the stage; returns what it wrote to the error stream."""
+    return lambda *words, expect=0: run_here(SCRIPT, "--workspace", workspace, *words, expect=expect).err
 
 
 @pytest.fixture
