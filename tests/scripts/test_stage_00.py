@@ -82,12 +82,6 @@ def test_a_broken_download_goes_on_behind_its_bytes(server: ThreadingHTTPServer,
     assert server.requests[-1][1] == f"bytes={len(PAYLOAD)}-"
 
 
-def test_a_server_without_ranges_starts_again(server: ThreadingHTTPServer, tmp_path: Path) -> None:
-    target = tmp_path / "model.pt"
-    downloads.part_path(target).write_bytes(b"old")
-    assert fetch(server, "/no-ranges", target).read_bytes() == PAYLOAD
-
-
 def test_bytes_from_elsewhere_are_not_joined(server: ThreadingHTTPServer, tmp_path: Path) -> None:
     target = tmp_path / "model.pt"
     downloads.part_path(target).write_bytes(PAYLOAD[:100])
@@ -96,10 +90,13 @@ def test_bytes_from_elsewhere_are_not_joined(server: ThreadingHTTPServer, tmp_pa
     assert fetch(server, "/other-bytes", target).read_bytes() == PAYLOAD
 
 
-def test_without_a_checksum_nothing_is_continued(server: ThreadingHTTPServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("path", "sha256"), [("/no-ranges", SHA256), ("/", None)])
+def test_without_ranges_or_a_checksum_it_starts_again(
+    server: ThreadingHTTPServer, tmp_path: Path, path: str, sha256: str | None
+) -> None:
     target = tmp_path / "model.pt"
     downloads.part_path(target).write_bytes(b"bytes of who knows what")
-    assert fetch(server, "/", target, sha256=None).read_bytes() == PAYLOAD
+    assert fetch(server, path, target, sha256=sha256).read_bytes() == PAYLOAD
 
 
 @pytest.mark.parametrize(
