@@ -2,7 +2,6 @@
 
 import os
 import resource
-import runpy
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -70,18 +69,16 @@ def run_script(start_script: Callable[..., processes.ScriptProcess]):
 
 
 @pytest.fixture
-def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Function that runs a Python file as ``__main__`` in this process: ``run_here(path, *arguments)``.
+def run_here(capsys: pytest.CaptureFixture[str]):
+    """Function that runs a script by `processes.exit_code`: ``run_here(script, *arguments)``.
 
     Returns what it wrote (``out`` and ``err``); fails unless its exit code is ``expect``.
     """
 
-    def run(path: Path, *arguments: object, expect: int = 0):
-        monkeypatch.setattr(sys, "argv", [str(path), *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            runpy.run_path(str(path), run_name="__main__")
+    def run(script: Path | str, *arguments: object, expect: int = 0):
+        code = processes.exit_code(script, *arguments)
         written = capsys.readouterr()
-        assert (stop.value.code or 0) == expect, written.err
+        assert code == expect, written.err
         return written
 
     return run
