@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
+from torch import Tensor
 
 from cnn.oracle_metrics import kernel_inception_distance
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified import evaluation_intervals
-from stylegan_modified.evaluation import distinct_requests, run_sweep, sweep_requests
+from stylegan_modified.evaluation import distinct_requests, measure_control, run_sweep, sweep_requests
 from stylegan_modified.evaluation_control import control_measures, fit_lines
 from stylegan_modified.evaluation_identity import identity_auc, sweep_similarity
 from stylegan_modified.evaluation_intervals import interval, mean_of_pairs, resample_weights, with_all
@@ -27,6 +28,47 @@ REQUESTED = sweep_requests(LEVELS)
 
 def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def paint(z: Tensor, properties: Tensor) -> Tensor:
+    """Pictures whose left third shows the person and whose rows show the properties."""
+    pictures = torch.zeros(len(z), 3, 16, 24)
+    pictures[:, :, :, :8] = torch.tanh(z[:, :16, None])[:, None]
+    pictures[:, :, :14, 8:] = (properties / 3).repeat_interleave(2, 1)[:, None, :, None]
+    return pictures
+
+
+def leaky(z: Tensor, properties: Tensor) -> Tensor:
+    mixed = properties.clone()
+    mixed[:, 1] += 0.5 * properties[:, 0]
+    return paint(z, mixed)
+
+
+def read(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    values = (images[:, :14:2, 12, 0] / 127.5 - 1) * 3
+    return values, np.ones(values.shape, dtype=bool)
+
+
+def test_control_of_perfect_leaky_dead_and_unreadable_dials() -> None:
+    z = torch.randn(6, 16)
+    perfect = measure_control(run_sweep(paint, z, LEVELS, batch_size=7), read)
+    assert min(perfect.r.values()) > 0.999 and min(perfect.pooled_r.values()) > 0.999
+    assert all(slope == pytest.approx(1, abs=0.02) for slope in perfect.slope.values())
+    assert perfect.leakage < 0.01 and max(perfect.mae.values()) < 0.02 and perfect.readable == 1.0
+    np.testing.assert_allclose(perfect.response, np.eye(7), atol=0.03)
+    leaking = measure_control(run_sweep(leaky, z, LEVELS), read)
+    assert leaking.response[0][1] == pytest.approx(0.5, abs=0.03)
+    assert leaking.leakage == pytest.approx(0.5 / 42, abs=0.01)
+    dead = measure_control(run_sweep(lambda z, p: paint(z, torch.zeros_like(p)), z, LEVELS), read)
+    assert max(dead.r.values()) == 0
+
+    def blind(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        values, valid = read(images)
+        valid[:, 0] = False
+        return values, valid
+
+    unread = measure_control(run_sweep(paint, z, LEVELS), blind)
+    assert np.isnan(unread.r["eyes"]) and unread.r["mouth"] > 0.99 and unread.readable == 0
 
 
 def test_resamples_of_control_equal_control_of_the_repeated_latents() -> None:
@@ -162,13 +204,17 @@ def test_kid_and_diversity_of_all_pictures_and_of_resamples(monkeypatch: pytest.
     np.testing.assert_allclose(kernel_distances(generated, reference, *weights), distances)
 
 
-def test_a_sweep_renders_the_shared_median_once() -> None:
+def test_a_sweep_moves_one_property_and_renders_the_shared_median_once() -> None:
+    levels = np.arange(35, dtype=float).reshape(5, 7)
+    requested = sweep_requests(levels)
+    np.testing.assert_array_equal(requested[3, :, 3], levels[:, 3])
+    np.testing.assert_array_equal(requested[3, :, 0], np.full(5, levels[2, 0]))
     distinct, index = distinct_requests(REQUESTED)
     assert len(distinct) == 7 * 4 + 1
     np.testing.assert_array_equal(distinct[index], REQUESTED)
     rendered = []
 
-    def generate(z: torch.Tensor, properties: torch.Tensor) -> torch.Tensor:
+    def generate(z: Tensor, properties: Tensor) -> Tensor:
         rendered.append(len(z))
         return (properties.sum(1) / 10 + z[:, 0])[:, None, None, None].expand(-1, 3, 4, 4)
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from stylegan_modified.linear_latents import LinearEditor, fit_boundary, fit_linear
+from stylegan_modified.linear_latents import LinearEditor, fit_boundary, fit_linear, smallest_directions
 
 
 @pytest.fixture
@@ -16,10 +16,12 @@ def world() -> dict[str, torch.Tensor]:
     return {"w": w, "properties": properties, "wanted": logit > logit.mean()}
 
 
-def test_ridge_regression_reads_the_properties(world) -> None:
+def test_ridge_regression_reads_the_properties_and_directions_move_one_alone(world) -> None:
     effect, offset = fit_linear(world["w"], world["properties"])
     read = world["w"] @ effect + offset
     assert float((read - world["properties"]).abs().max()) < 0.05 * float(world["properties"].std())
+    directions = smallest_directions(effect, world["w"])
+    torch.testing.assert_close(directions @ effect, torch.eye(3), atol=0.05, rtol=0)
     with pytest.raises(ValueError, match="too few"):
         fit_linear(world["w"][:12], world["properties"][:12])
 

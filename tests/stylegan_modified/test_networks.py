@@ -5,7 +5,6 @@ import torch
 
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified.dials import DialNetwork
-from stylegan_modified.linear_latents import fit_linear, smallest_directions
 from stylegan_modified.property_cnn import CROPS, PropertyCNN, PropertyCNNConfig
 from stylegan_modified.stylegan_discriminator import ConditionedStyleGANDiscriminator
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
@@ -41,7 +40,7 @@ def test_large_crops_may_be_reduced_and_small_ones_are_not() -> None:
     assert change[PROPERTY_NAMES.index("eyes")] > 1e-4
 
 
-def test_property_cnn_refuses_another_size_and_other_files() -> None:
+def test_what_the_property_cnn_refuses() -> None:
     with pytest.raises(ValueError, match="reads 32 x 32 px pictures and got 64 x 64"):
         tiny.property_cnn()(torch.zeros(1, 3, 64, 64))
     with pytest.raises(ValueError, match="not a property CNN"):
@@ -50,14 +49,9 @@ def test_property_cnn_refuses_another_size_and_other_files() -> None:
     checkpoint["config"] = {**checkpoint["config"], "width": 0.5}
     with pytest.raises(ValueError, match="do not fit"):
         PropertyCNN.from_checkpoint(checkpoint)
-
-
-def test_property_cnn_refuses_reductions_that_leave_nothing_to_read() -> None:
-    for reduction in (0, 3, -2):
-        with pytest.raises(ValueError, match="power of two"):
-            PropertyCNNConfig(32, coarse_reduction=reduction)
-    with pytest.raises(ValueError, match="too small to read"):
-        PropertyCNN(PropertyCNNConfig(32, coarse_reduction=64))
+    for reduction, message in ((0, "power of two"), (3, "power of two"), (64, "too small to read")):
+        with pytest.raises(ValueError, match=message):
+            PropertyCNN(PropertyCNNConfig(32, coarse_reduction=reduction))
 
 
 def test_each_output_answers_to_its_own_window() -> None:
@@ -69,19 +63,13 @@ def test_each_output_answers_to_its_own_window() -> None:
     assert changed[3] and not changed[0] and not changed[5]
 
 
-def test_untouched_dials_change_nothing() -> None:
-    dials = DialNetwork(16, 8)
-    for parameter in dials.parameters():
-        torch.nn.init.normal_(parameter)
-    assert torch.equal(dials(torch.randn(3, 16), torch.zeros(3, 7)), torch.zeros(3, 8, 16))
-
-
-def test_mixed_precision_leaves_the_dials_in_float32() -> None:
+def test_untouched_dials_change_nothing_and_mixed_precision_leaves_them_in_float32() -> None:
     torch.manual_seed(0)
     dials = DialNetwork(16, 8)
     for parameter in dials.parameters():
         torch.nn.init.normal_(parameter)
     w, difference = torch.randn(3, 16), torch.randn(3, 7)
+    assert torch.equal(dials(w, torch.zeros(3, 7)), torch.zeros(3, 8, 16))
     exact = dials(w, difference)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(dials(w, difference), exact)
@@ -101,16 +89,6 @@ def test_mixed_precision_leaves_what_d_says_of_its_features_in_float32(condition
     exact = said()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert all(torch.equal(*pair) for pair in zip(said(), exact, strict=True))
-
-
-def test_linear_directions_find_what_moves_one_property_alone() -> None:
-    rng = torch.Generator().manual_seed(0)
-    w = torch.randn(2000, 16, generator=rng) @ torch.randn(16, 16, generator=rng)
-    effect = torch.randn(16, 7, generator=rng)
-    directions = smallest_directions(fit_linear(w, w @ effect + 0.5)[0], w)
-    torch.testing.assert_close(directions @ effect, torch.eye(7), atol=0.05, rtol=0)
-    with pytest.raises(ValueError, match="too few"):
-        fit_linear(w[:16], (w @ effect)[:16])
 
 
 @pytest.mark.parametrize("architecture", ["stylegan", "stylegan2"])

@@ -1,11 +1,9 @@
-"""Losses, requests and the measures of control."""
+"""Losses, and the pairs of requests that fine-tunings learn from."""
 
-import numpy as np
 import pytest
 import torch
 
 from segmentation.property_table import PROPERTY_NAMES
-from stylegan_modified.evaluation import measure_control, run_sweep, sweep_requests
 from stylegan_modified.losses import (
     change_masks,
     hue_loss,
@@ -15,8 +13,6 @@ from stylegan_modified.losses import (
     property_loss,
 )
 from stylegan_modified.requests import draw_pairs
-
-LEVELS = np.array([-1.6, -0.7, 0.0, 0.7, 1.6])[:, None] * np.ones(7)
 
 
 def test_keep_loss_counts_only_changes_where_the_dial_has_no_business() -> None:
@@ -69,60 +65,3 @@ def test_pairs_differ_in_one_dial_and_mix_the_median_with_whole_vectors() -> Non
     whole = ((pairs.first[:, None] == samples[None]).sum(2) >= 6).any(1).float().mean()
     assert 0.5 < at_median < 0.62 and 0.2 < whole < 0.32
     assert pairs.first.abs().max() < 1.2 * samples.abs().max()
-
-
-def paint(z: torch.Tensor, properties: torch.Tensor) -> torch.Tensor:
-    """Pictures whose left third shows the person and whose rows show the properties."""
-    pictures = torch.zeros(len(z), 3, 16, 24)
-    pictures[:, :, :, :8] = torch.tanh(z[:, :16, None])[:, None]
-    pictures[:, :, :14, 8:] = (properties / 3).repeat_interleave(2, 1)[:, None, :, None]
-    return pictures
-
-
-def read(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    values = (images[:, :14:2, 12, 0] / 127.5 - 1) * 3
-    return values, np.ones(values.shape, dtype=bool)
-
-
-def test_a_perfect_generator_gets_perfect_marks() -> None:
-    sweep = run_sweep(paint, torch.randn(6, 16), LEVELS, batch_size=7)
-    report = measure_control(sweep, read)
-    assert min(report.r.values()) > 0.999 and min(report.pooled_r.values()) > 0.999
-    assert all(slope == pytest.approx(1, abs=0.02) for slope in report.slope.values())
-    assert report.leakage < 0.01 and max(report.mae.values()) < 0.02 and report.readable == 1.0
-    np.testing.assert_allclose(report.response, np.eye(7), atol=0.03)
-
-
-def test_a_dial_that_moves_its_neighbour_leaks() -> None:
-    def leaky(z: torch.Tensor, properties: torch.Tensor) -> torch.Tensor:
-        mixed = properties.clone()
-        mixed[:, 1] += 0.5 * properties[:, 0]
-        return paint(z, mixed)
-
-    report = measure_control(run_sweep(leaky, torch.randn(4, 16), LEVELS), read)
-    assert report.response[0][1] == pytest.approx(0.5, abs=0.03)
-    assert report.leakage == pytest.approx(0.5 / 42, abs=0.01)
-
-
-def test_dead_and_unreadable_dials_are_reported_as_such() -> None:
-    def dead(z: torch.Tensor, properties: torch.Tensor) -> torch.Tensor:
-        return paint(z, torch.zeros_like(properties))
-
-    sweep = run_sweep(dead, torch.randn(4, 16), LEVELS)
-    assert max(measure_control(sweep, read).r.values()) == 0
-
-    def blind(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        values, valid = read(images)
-        valid[:, 0] = False
-        return values, valid
-
-    report = measure_control(run_sweep(paint, torch.randn(4, 16), LEVELS), blind)
-    assert np.isnan(report.r["eyes"]) and report.r["mouth"] > 0.99 and report.readable == 0
-
-
-def test_sweep_requests_move_one_property_and_keep_the_median_elsewhere() -> None:
-    levels = np.arange(35, dtype=float).reshape(5, 7)
-    requested = sweep_requests(levels)
-    assert requested.shape == (7, 5, 7)
-    np.testing.assert_array_equal(requested[3, :, 3], levels[:, 3])
-    np.testing.assert_array_equal(requested[3, :, 0], np.full(5, levels[2, 0]))
