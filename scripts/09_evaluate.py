@@ -37,7 +37,11 @@ class Options(StageOptions):
     Readings of unchanged weights are kept in evaluation/measured, also under --force.
     """
 
-    versions: tuple[str, ...] = option((), help="base, v1, v2, v3; none given: those in the workspace")
+    versions: tuple[str, ...] = option(
+        (),
+        help="base, v1, v2, v3; none given: those in the workspace; besides, baselines on the original "
+        "generator: interfacegan, ganspace, sefa, stylespace",
+    )
     latents: int = option(100, help="latents whose dials are swept (even: people are compared in pairs)")
     seed: int = option(SEEDS.start, help="latent n is made from the seed plus n")
     population: int = option(2000, help="latents for the shares of women and good quality, KID and diversity")

@@ -29,7 +29,7 @@ from stylegan.checkpoint import save_checkpoint
 from stylegan_modified.stylegan_generator import transplant
 from tests.process_groups import in_processes
 from tests.scripts.segmentation_record import record_segmentation
-from tests.stylegan_modified.tiny import RESOLUTION, base_discriminator, base_generator
+from tests.stylegan_modified.tiny import RESOLUTION, base_discriminator, base_generator, property_cnn
 
 evaluate = importlib.import_module("scripts.09_evaluate")
 COUNT = 24
@@ -133,6 +133,19 @@ def test_results_hold_every_measure_of_every_version(run, workspace: Path, capsy
     assert set(table["version"]) == {"base", "v1"} and {"value", "low", "high", "goal"} <= set(table)
     text = (workspace / EVALUATION_TEXT).read_text()
     assert "| control r: eyes | >= 0.98 | >= 0.85 |" in text and "seeds from 9000000" in text
+
+
+def test_baselines_are_measured_where_they_are_asked_for(run, workspace: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(workspace, tmp_path / "copy"))
+    names = ["interfacegan", "ganspace", "sefa", "stylespace"]
+    measure = runner(copied)
+    assert measure(*SIZES, "--versions", *names) == 3  # nothing reads properties with gradients yet
+    torch.save(property_cnn().checkpoint(), copied / paths.PROPERTY_CNN)
+    assert measure(*SIZES, "--versions", *names, "--force") == 0
+    results = json.loads((copied / EVALUATION).read_text())
+    assert list(results) == names
+    assert len({entry["leakage"] for entry in results.values()}) == 4
+    assert all(np.isfinite(entry["slope"]["mouth"]) for entry in results.values())
 
 
 def test_more_latents_and_a_repeated_part_read_only_what_is_new(run, workspace: Path, capsys) -> None:

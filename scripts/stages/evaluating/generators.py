@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
 from scripts.pipeline import Stage, UserError
 from scripts.stages import networks, scores
 from scripts.stages.candidate_latents import load_latents
-from stylegan_modified.baselines import DirectionGenerator, fit_baseline
+from scripts.stages.evaluating.versions import BASELINES
+from stylegan.sampling import sample_z
+from stylegan.seeds import PRACTICE
+from stylegan_modified.baselines import Baseline, DirectionGenerator, equal_reach, fit_baseline
 from stylegan_modified.generator_files import Dialled
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
+
+SIZING_PEOPLE, SIZING_REACH, SIZING_LEVELS = 32, 1.0, 3  # sd
 
 
 class UnfittedBaseError(UserError):
@@ -35,11 +42,14 @@ class DialledGenerator:
 
 def load_version(stage: Stage, version: str) -> Dialled | DirectionGenerator:
     """The generator of a version, in eval mode on the stage's device."""
-    return linear_dials(stage) if version == "base" else networks.load_generator(stage, version)
+    is_fitted = version == "base" or version in BASELINES
+    return fitted_dials(stage, version) if is_fitted else networks.load_generator(stage, version)
 
 
-def linear_dials(stage: Stage) -> DirectionGenerator:
-    """The base generator with linear directions, fitted on the candidates that have seven valid scores.
+def fitted_dials(stage: Stage, version: str) -> DirectionGenerator:
+    """The base generator with directions that are fitted on the candidates that have seven valid scores.
+
+    Those of the literature are sized by what the property CNN reads, so that all versions turn equally far.
 
     Raises:
         UnfittedBaseError: there are too few of them.
@@ -49,7 +59,14 @@ def linear_dials(stage: Stage) -> DirectionGenerator:
     w = load_latents(stage)[torch.tensor(rows)]
     mend = stage.command("01_generate_candidates", "--count", "4000", "--force")
     try:
-        model = fit_baseline("base", generator, w, torch.tensor(measured))
+        if version == "base":
+            return fit_baseline("base", generator, w, torch.tensor(measured)).to(stage.device).eval()
+        reader = networks.load_property_cnn(stage).to(stage.device)
+        generator, w = generator.requires_grad_(False), w.to(stage.device)
+        scored = torch.tensor(measured).to(stage.device)
+        model = fit_baseline(cast(Baseline, version), generator, w, scored, reader).eval()
     except ValueError as error:
         raise UnfittedBaseError(f"{error}. More candidates: {mend}") from error
-    return model.to(stage.device).eval()
+    z = sample_z(range(SIZING_PEOPLE), PRACTICE.start, model.z_space_dim).to(stage.device)
+    levels = torch.linspace(-SIZING_REACH, SIZING_REACH, SIZING_LEVELS, device=stage.device)
+    return equal_reach(model, z, levels, reader)

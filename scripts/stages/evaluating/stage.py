@@ -10,11 +10,17 @@ from scripts.pipeline import MissingInputError, Stage, UserError, files
 from scripts.stages import scores
 from scripts.stages.evaluating import goals
 from scripts.stages.evaluating.drawings import dials, editing_sheet, response_figure, strips
-from scripts.stages.evaluating.generators import UnfittedBaseError, linear_dials
+from scripts.stages.evaluating.generators import UnfittedBaseError, fitted_dials
 from scripts.stages.evaluating.judges import Judges
 from scripts.stages.evaluating.readings import Requests, VersionReadings
 from scripts.stages.evaluating.summary import summarise
-from scripts.stages.evaluating.versions import ENCODED_PER_EDITED, FILES, FIRST_GIVEN, available_versions
+from scripts.stages.evaluating.versions import (
+    BASELINES,
+    ENCODED_PER_EDITED,
+    FILES,
+    FIRST_GIVEN,
+    available_versions,
+)
 from scripts.stages.fast_memory import keep_freed_memory
 from scripts.stages.networks import recorded_segmentation
 from scripts.stages.workspace import (
@@ -39,8 +45,8 @@ def check(stage: Stage, options: Any) -> None:
     scores.load_statistics(stage)
     scores.read_scores(stage)
     versions = chosen_versions(stage, options)
-    if "base" in options.versions or versions == ["base"]:
-        linear_dials(stage)
+    if versions == ["base"] or not {"base", *BASELINES}.isdisjoint(options.versions):
+        fitted_dials(stage, "base")  # what can fail is the same for all of them
 
 
 def evaluate(stage: Stage, options: Any) -> None:
@@ -53,7 +59,7 @@ def evaluate(stage: Stage, options: Any) -> None:
     statistics = scores.load_statistics(stage)
     judges, requests = Judges(stage, statistics), Requests(stage, statistics, options.seed)
     versions = chosen_versions(stage, options)
-    ignored = [version for version in FILES if version not in versions]
+    ignored = [version for version in FILES if version not in (*versions, *BASELINES)]
     if ignored:
         stage.log(f"not evaluated: {', '.join(ignored)}")
     made = read_together([VersionReadings(stage, version, judges, requests) for version in versions])
