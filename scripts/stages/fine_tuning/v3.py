@@ -105,15 +105,8 @@ def dial_trainer(
         recipe.seed,
         keep=lambda batches: store_rows(stage.workspace, batches),
     )
-    trainer = ConditionalVAETrainer(
-        model,
-        encoder,
-        data,
-        people,
-        recipe,
-        networks.load_identity(stage),
-    )
-    return trainer, model, encoder
+    identity = networks.load_identity(stage)
+    return ConditionalVAETrainer(model, encoder, data, people, recipe, identity), model, encoder
 
 
 def document_trainer(
