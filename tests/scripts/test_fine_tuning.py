@@ -1,20 +1,27 @@
-"""Stages 05, 06, 07 and 09 refuse what cannot work before they remove what they made."""
+"""Stages 05, 06, 07 and 09 refuse what cannot work before they remove what they made; who learns from whom in
+06 and 07.
+"""
 
 import importlib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
 from scripts.pipeline import files, records, run_stage
 from scripts.stages import workspace as paths
 from scripts.stages.evaluating import versions
+from scripts.stages.fine_tuning import v2, v3
 from segmentation.normalization import fit
 from segmentation.property_table import LABEL_ALGORITHM, PROPERTY_NAMES
-from stylegan_modified.fine_tuning import save_atomically
+from stylegan_modified.fine_tuning import TrainingPictures, save_atomically
+from stylegan_modified.recipes import V2Recipe
 from stylegan_modified.stylegan_generator import transplant
 from tests.scripts.segmentation_record import record_segmentation
 from tests.stylegan_modified import tiny
@@ -65,25 +72,38 @@ def start_over(workspace: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     return run
 
 
-def test_a_batch_larger_than_what_there_is_to_learn_from(start_over: Run) -> None:
-    for recipe in ("dials", "document"):
-        code, errors = start_over("06_fine_tune_v2", "--batch-size", "1000", "--recipe", recipe)
-        assert code == 5 and "71 pictures to learn from are too few for a batch of 1000" in errors
-        assert "Give other values" in errors and "01_generate_candidates.py" in errors
-
-
-def test_windows_of_the_property_cnn_without_pixels(start_over: Run) -> None:
-    code, errors = start_over("06_fine_tune_v2", "--cnn-reduction", "64")
-    assert code == 5 and "too small to read" in errors
-    code, errors = start_over("06_fine_tune_v2", "--cnn-reduction", "3")
-    assert code == 5 and "power of two" in errors
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--batch-size", "1000"), "71 pictures to learn from are too few for a batch of 1000"),
+        (("--batch-size", "1000", "--recipe", "document"), "too few for a batch of 1000"),
+        (("--cnn-reduction", "64"), "too small to read"),
+        (("--cnn-reduction", "3"), "power of two"),
+    ],
+)
+def test_what_the_property_cnn_cannot_learn(start_over: Run, arguments: tuple[str, ...], reason: str) -> None:
+    code, errors = start_over("06_fine_tune_v2", *arguments)
+    assert code == 5 and reason in errors
+    assert "Give other values" in errors and "01_generate_candidates.py" in errors
 
 
 @pytest.mark.parametrize("name", ["05_fine_tune_v1", "06_fine_tune_v2", "07_fine_tune_v3"])
-def test_too_few_pictures(start_over: Run, workspace: Path, name: str) -> None:
-    write(workspace, pd.read_csv(workspace / paths.SCORES).head(7))
+def test_too_few_pictures_and_a_parser_that_stage_03_did_not_use(
+    start_over: Run, workspace: Path, name: str
+) -> None:
+    whole = pd.read_csv(workspace / paths.SCORES)
+    write(workspace, whole.head(7))
     code, errors = start_over(name)
     assert code == 5 and "only 7 pictures" in errors and "--count 4000 --force" in errors
+    write(workspace, whole)
+    parser = workspace / paths.PARSER
+    parser.parent.mkdir(parents=True, exist_ok=True)
+    parser.write_text("another one")
+    depends_on = {"options": {}, "inputs": {paths.PARSER: "sha256 of the one that it used"}}
+    record = {"state": "complete", "fingerprint": "", "depends_on": depends_on}
+    records.write(workspace, "03_segment_faces", record)
+    code, errors = start_over(name)
+    assert code == 5 and "03_segment_faces" in errors and paths.PARSER in errors
 
 
 def test_a_v2_without_dials(start_over: Run, workspace: Path) -> None:
@@ -130,13 +150,62 @@ def test_odd_batches_are_fine_where_pictures_do_not_come_in_pairs() -> None:
         assert options(recipe="document", batch_size=5).batch_size == 5
 
 
-@pytest.mark.parametrize("name", ["05_fine_tune_v1", "06_fine_tune_v2", "07_fine_tune_v3"])
-def test_a_parser_that_stage_03_did_not_use(start_over: Run, workspace: Path, name: str) -> None:
-    parser = workspace / paths.PARSER
-    parser.parent.mkdir(parents=True, exist_ok=True)
-    parser.write_text("another one")
-    depends_on = {"options": {}, "inputs": {paths.PARSER: "sha256 of the one that it used"}}
-    record = {"state": "complete", "fingerprint": "", "depends_on": depends_on}
-    records.write(workspace, "03_segment_faces", record)
-    code, errors = start_over(name)
-    assert code == 5 and "03_segment_faces" in errors and paths.PARSER in errors
+def numbered(count: int) -> TrainingPictures:
+    """Pictures whose first property is their number."""
+    properties = torch.zeros(count, 7)
+    properties[:, 0] = torch.arange(count)
+    return TrainingPictures(torch.zeros(count, 8, 8, 3, dtype=torch.uint8), properties)
+
+
+def test_both_pictures_of_a_person_of_v1_are_one_person() -> None:
+    practice = v2.PracticePictures(
+        z=torch.zeros(3, 4),
+        requests=None,
+        label_maps=None,
+        images=torch.zeros(5, 8, 8, 3, dtype=torch.uint8),
+        scores=torch.zeros(5, 7),
+        people=torch.tensor([0, 0, 1, 2, 2]),
+    )
+    joined = practice.joined(numbered(4))
+    assert joined.people.tolist() == [0, 1, 2, 3, 4, 4, 5, 6, 6] and len(joined.images) == 9
+
+
+def test_the_dials_start_alike_whatever_was_drawn_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator, network = tiny.dial_generator().generator, tiny.property_cnn()
+    monkeypatch.setattr(v2.networks, "load_v1", lambda stage: generator)
+    monkeypatch.setattr(v2.networks, "load_identity", lambda stage: None)
+    monkeypatch.setattr(v2.candidate_latents, "load_filters", lambda stage: ())
+    monkeypatch.setattr(v2, "start_dials", lambda stage, model, z: None)
+    stage = SimpleNamespace(device=torch.device("cpu"))
+    practice = SimpleNamespace(z=torch.zeros(4, tiny.Z_DIM), requests=None, label_maps=None)
+    tuning = SimpleNamespace(train=lambda trainer, preview: None, preview=None)
+    options = V2Recipe(steps=1, batch_size=4, seed=5)
+    first, second = (
+        v2.train_dials(stage, options, tuning, network, practice).dials.state_dict() for _ in range(2)
+    )
+    assert all(torch.equal(second[name], value) for name, value in first.items())
+    assert any(value.std() > 0 for value in first.values())
+
+
+@pytest.mark.parametrize(("count", "expected"), [(8, 1), (79, 8), (2000, 64)])
+def test_some_pictures_are_kept_from_the_encoder(count: int, expected: int) -> None:
+    seen, unseen = v3.hold_out(numbered(count), seed=0)
+    assert len(unseen.images) == expected
+    numbers = [part.properties[:, 0].tolist() for part in (seen, unseen)]
+    assert sorted(numbers[0] + numbers[1]) == list(range(count))
+    assert numbers[1] != v3.hold_out(numbered(count), seed=1)[1].properties[:, 0].tolist()
+
+
+def test_the_error_is_that_of_the_pictures_it_is_given() -> None:
+    """A decoder that shows black: the error is the brightness of the pictures."""
+    images = torch.full((20, 8, 8, 3), 30, dtype=torch.uint8)
+    images[15:] = 90
+
+    class Black(nn.Module):
+        def forward(self, z: torch.Tensor, properties: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"image": torch.full((len(z), 3, 8, 8), -1.0)}
+
+    stage = SimpleNamespace(device=torch.device("cpu"))
+    data = TrainingPictures(images, torch.zeros(20, 7))
+    _, error = v3.reconstructions(stage, Black(), lambda pictures, own: (own, own), data)
+    assert error == pytest.approx(45, abs=0.1)
