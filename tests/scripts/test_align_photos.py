@@ -81,7 +81,7 @@ def test_table_files_resume_and_changed_photos(align, photos: Path, tmp_path: Pa
     training = resolve_options(train_stylegan.Options, "train_stylegan", command[2:]).options
     config, _ = plan.read_plan(training)
     assert {phase.kind for phase in config.phases} == {"discriminator", "adversarial"}
-    assert training.folder.resolve() == out.resolve()
+    assert [folder.resolve() for folder in training.folder] == [out.resolve()]
 
     # Another run goes by the journal, and looks only at what is new.
     untouched = out / "faces/good.jpg_1.png"
