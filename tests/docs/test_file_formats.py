@@ -32,11 +32,12 @@ READERS = {
     "csv.reader": {"scripts/pipeline/journal.py"},
     "csv.DictReader": {"scripts/stages/training.py"},  # its own log
     "json.load": set(),
-    # Metadata of weights; a row of a journal whose checksum was compared.
+    # Metadata of weights; rows of journals.
     "json.loads": {
         "scripts/pipeline/files.py",
         "stylegan/weights_file.py",
         "scripts/stages/aligning.py",
+        "scripts/stages/projecting/stage.py",
     },
     "tomllib.loads": {"scripts/pipeline/options.py"},
     "pickle.load": set(),
