@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from scripts import make_labels
-from scripts.pipeline import run_stage
 from scripts.pipeline.options import PRESETS
 from scripts.stages.fetching import downloads
 from stylegan.checkpoint import save_checkpoint, weights_id
 from stylegan_modified.stylegan_generator import transplant
+from tests.processes import exit_code
 from tests.stylegan import tiny
 
 PAYLOAD = bytes(range(256)) * 4096
@@ -175,12 +175,10 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tup
 
     def run(*arguments: object, toml: str = BUNDLED, name: str = "00_fetch_weights") -> tuple[int, str]:
         config.write_text(toml)
-        script = importlib.import_module(f"scripts.{name}")
         words = ("--workspace", tmp_path / "workspace", "--config", config, "--device", "cpu", *arguments)
-        with pytest.raises(SystemExit) as ended:
-            run_stage(script.SPEC, script.Options, script.run, list(map(str, words)))
+        code = exit_code(name, *words)
         output = capsys.readouterr()
-        return ended.value.code or 0, output.out + output.err
+        return code, output.out + output.err
 
     return run
 

@@ -48,9 +48,8 @@ def test_truncation_of_no_layer_is_refused() -> None:
     assert options(trunc_psi=0.5, trunc_layers=4).trunc_layers == 4
 
 
-def test_files_columns_and_seeds(run_script, workspace: Path) -> None:
-    result = run_script(SCRIPT, "--workspace", workspace, "--count", 5, "--seed", 7, "--batch-size", 2)
-    assert result.returncode == 0, result.stderr
+def test_files_columns_and_seeds(run_here, workspace: Path) -> None:
+    result = run_here(SCRIPT, "--workspace", workspace, "--count", 5, "--seed", 7, "--batch-size", 2)
     with (workspace / "stylegan/candidates.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["img_no"] for row in rows] == ["0", "1", "2", "3", "4"]
@@ -66,32 +65,31 @@ def test_files_columns_and_seeds(run_script, workspace: Path) -> None:
     assert w.shape == (5, 8)
     assert w.dtype == np.float32
     assert (workspace / "stylegan/candidates_sheet.png").exists()
-    assert "02_filter_candidates.py" in result.stdout
+    assert "02_filter_candidates.py" in result.out
 
 
 @pytest.mark.parametrize(
     "gone", [["synthesize_results/000001.jpg"], ["synthesize_results/000002.jpg", "candidates.csv"]]
 )
-def test_what_vanished_is_made_again(run_script, workspace: Path, gone: list[str]) -> None:
+def test_what_vanished_is_made_again(run_here, workspace: Path, gone: list[str]) -> None:
     arguments = ("--workspace", workspace, "--count", 3)
-    assert run_script(SCRIPT, *arguments).returncode == 0
+    run_here(SCRIPT, *arguments)
     before = pixels(workspace)
     for name in gone:
         (workspace / "stylegan" / name).unlink()
-    result = run_script(SCRIPT, *arguments)
-    assert result.returncode == 0, result.stderr
-    assert "vanished" in result.stdout
+    result = run_here(SCRIPT, *arguments)
+    assert "vanished" in result.out
     assert np.array_equal(pixels(workspace), before)
-    assert "up to date" in run_script(SCRIPT, *arguments).stdout
+    assert "up to date" in run_here(SCRIPT, *arguments).out
 
 
 def test_same_pictures_in_other_batches_and_after_a_kill(
-    start_script, run_script, workspace: Path, tmp_path: Path
+    start_script, run_here, workspace: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "other"
     (other / "stylegan").mkdir(parents=True)
     (other / WEIGHTS).write_bytes((workspace / WEIGHTS).read_bytes())
-    assert run_script(SCRIPT, "--workspace", other, "--count", 40, "--batch-size", 40).returncode == 0
+    run_here(SCRIPT, "--workspace", other, "--count", 40, "--batch-size", 40)
 
     arguments = ("--workspace", workspace, "--count", 40, "--batch-size", 7)
     process = start_script(SCRIPT, *arguments)
@@ -102,8 +100,7 @@ def test_same_pictures_in_other_batches_and_after_a_kill(
     finished_batch = sorted(folder.glob("0*.jpg"))[:7]
     before = {path: path.stat().st_mtime_ns for path in finished_batch}
 
-    resumed = run_script(SCRIPT, *arguments)
-    assert resumed.returncode == 0, resumed.stderr
+    run_here(SCRIPT, *arguments)
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in before.items())
     assert np.abs(pixels(workspace) - pixels(other)).max() <= 4  # one grey level before JPEG
     for mine, theirs in zip(latents(workspace), latents(other), strict=True):
@@ -113,19 +110,17 @@ def test_same_pictures_in_other_batches_and_after_a_kill(
 
 
 def test_bad_weights_are_one_message_and_new_ones_make_the_candidates_stale(
-    run_script, workspace: Path
+    run_here, workspace: Path
 ) -> None:
     arguments, path = ("--workspace", workspace, "--count", 2), workspace / WEIGHTS
     whole = path.read_bytes()
     path.write_bytes(whole[:500])
-    result = run_script(SCRIPT, *arguments)
-    assert result.returncode == 5
-    assert "00_fetch_weights.py" in result.stderr and "Traceback" not in result.stderr
+    result = run_here(SCRIPT, *arguments, expect=5)
+    assert "00_fetch_weights.py" in result.err and "Traceback" not in result.err
     path.write_bytes(whole)
-    assert run_script(SCRIPT, *arguments).returncode == 0
+    run_here(SCRIPT, *arguments)
     states = torch.load(path, weights_only=True)
     states["generator_smooth"]["synthesis.layer0.const"] += 1
     torch.save(states, path)
-    stale = run_script(SCRIPT, *arguments)
-    assert stale.returncode == 5
-    assert f"input {WEIGHTS}" in stale.stderr
+    stale = run_here(SCRIPT, *arguments, expect=5)
+    assert f"input {WEIGHTS}" in stale.err
