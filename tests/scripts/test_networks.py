@@ -1,6 +1,5 @@
 """Everybody reads pictures as stage 03 of the workspace did: its options, its arithmetic, its weights."""
 
-import importlib
 import shutil
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from data import portraits
-from scripts.pipeline import MissingInputError, Tool, ToolOptions, UserError, records, run_stage
+from scripts.pipeline import MissingInputError, Tool, ToolOptions, UserError, records
 from scripts.pipeline.console import StopRequest
 from scripts.pipeline.image_files import read_image
 from scripts.stages import networks
@@ -22,11 +21,11 @@ from scripts.stages.segmenting import stage as segmenting
 from segmentation import segmenter as segmenter_module
 from segmentation.facexformer import FaceXFormer, safetensors_metadata
 from segmentation.segmenter_settings import SegmenterSettings
+from tests.processes import exit_code
 from tests.scripts.segmentation_record import record_segmentation
 from tests.scripts.test_stage_03 import PARSER
 from tests.segmentation.tiny_parser import TINY
 
-stage_03 = importlib.import_module("scripts.03_segment_faces")
 NUMBERS = (3, 4)
 ODD = ("--margin", "0.4", "--detection-size", "120", "--min-face", "0.3")
 OTHER_PARSER = "segmentation/models/other.safetensors"
@@ -55,11 +54,8 @@ def workspace(built: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(built, tmp_path / "workspace"))
 
 
-def run_03(workspace: Path, *arguments: str) -> int:
-    argv = ["--workspace", str(workspace), "--device", "cpu", "--quiet", *arguments]
-    with pytest.raises(SystemExit) as end:
-        run_stage(stage_03.SPEC, stage_03.Options, stage_03.run, argv)
-    return end.value.code or 0
+def run_03(workspace: Path, *words: str) -> int:
+    return exit_code("03_segment_faces", "--workspace", workspace, "--device", "cpu", "--quiet", *words)
 
 
 def tool_in(workspace: Path) -> Tool:

@@ -1,7 +1,6 @@
 """Stage 03 on a few portraits: files, table, bad pictures, parts, memory, interruption and resume."""
 
-import runpy
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from segmentation.facexformer import (
     safetensors_metadata,
 )
 from segmentation.parsing import best_precision, visualize
+from tests.processes import exit_code
 from tests.segmentation.tiny_parser import TINY
 
 SCRIPT = REPOSITORY / "scripts/03_segment_faces.py"
@@ -63,17 +63,9 @@ def workspace(tmp_path: Path, parser_file: Path) -> Path:
 
 
 @pytest.fixture
-def run_stage_03(workspace: Path, monkeypatch: pytest.MonkeyPatch):
-    """Runs the script as ``__main__`` in this process; returns its exit code."""
-
-    def run(*arguments: object) -> int:
-        usual = ("--workspace", str(workspace), "--batch-size", "3", "--precision", "float32")
-        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *usual, *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_info:
-            runpy.run_path(str(SCRIPT), run_name="__main__")
-        return exit_info.value.code or 0
-
-    return run
+def run_stage_03(workspace: Path) -> Callable[..., int]:
+    usual = ("--workspace", workspace, "--batch-size", 3, "--precision", "float32")
+    return lambda *words: exit_code(SCRIPT, *usual, *words)
 
 
 def read(path: Path) -> np.ndarray:

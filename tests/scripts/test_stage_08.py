@@ -12,7 +12,9 @@ from scripts.pages.explorer.explorer import ExploreError, Explorer
 from scripts.pipeline.options import resolve_options
 from scripts.stages.regenerating.stage import enough_digits, far_requests, spelled, with_earlier
 from segmentation.property_table import PROPERTY_NAMES
-from tests.scripts.pages.explore_workspace import make_tool, make_workspace, properties, run_command
+from stylegan_modified import editing
+from tests.processes import exit_code
+from tests.scripts.pages.explore_workspace import make_tool, make_workspace, properties
 from tests.stylegan_modified import tiny
 
 NAME = "08_regenerate_images"
@@ -26,10 +28,14 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_workspace(tmp_path_factory.mktemp("dials"))
 
 
+@pytest.fixture(autouse=True)
+def short_refinement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(editing, "REFINE_STEPS", 2)
+
+
 def regenerate(workspace: Path, *words: object) -> int:
     """Make pictures in this process; exit code."""
-    words = ("--workspace", workspace, "--device", "cpu", "--no-measure", *words)
-    return run_command(f"python scripts/{NAME}.py", *words)
+    return exit_code(NAME, "--workspace", workspace, "--device", "cpu", "--no-measure", *words)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from scripts.pipeline import REPOSITORY, Stage, files, run_stage
+from scripts.pipeline import REPOSITORY, Stage, files
 from scripts.pipeline.console import StopRequest
 from scripts.stages import networks
 from scripts.stages import workspace as paths
@@ -28,6 +28,7 @@ from segmentation.property_table import PROPERTY_NAMES
 from stylegan.checkpoint import save_checkpoint
 from stylegan_modified.stylegan_generator import transplant
 from tests.process_groups import in_processes
+from tests.processes import exit_code
 from tests.scripts.segmentation_record import record_segmentation
 from tests.stylegan_modified.tiny import RESOLUTION, base_discriminator, base_generator, property_cnn
 
@@ -98,14 +99,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def runner(workspace: Path) -> Callable[..., int]:
     """A function that runs stage 09 on the workspace and returns its exit code."""
-
-    def run(*arguments: str) -> int:
-        argv = ["--workspace", str(workspace), "--device", "cpu", *arguments]
-        with pytest.raises(SystemExit) as left:
-            run_stage(evaluate.SPEC, evaluate.Options, evaluate.run, argv)
-        return left.value.code
-
-    return run
+    return lambda *words: exit_code("09_evaluate", "--workspace", workspace, "--device", "cpu", *words)
 
 
 @pytest.fixture
@@ -192,20 +186,6 @@ def test_readings_belong_to_the_segmenter(workspace: Path, tmp_path: Path, chang
     assert folder() == before
     READ_OTHERWISE[change](copied)
     assert folder() != before
-
-
-def test_an_evaluation_of_a_workspace_that_was_not_segmented_says_what_to_run(
-    run, workspace: Path, capsys
-) -> None:
-    """And removes nothing."""
-    record, results = workspace / "_stages/03_segment_faces/_stage.json", workspace / EVALUATION
-    kept = record.read_bytes()
-    record.unlink()
-    results.parent.mkdir(exist_ok=True)
-    results.touch()
-    assert run(*SIZES, "--force") == 3
-    assert "03_segment_faces.py" in capsys.readouterr().err and results.exists()
-    record.write_bytes(kept)
 
 
 def test_without_an_oracle_the_rest_is_measured_and_said_so(run, workspace: Path, capsys) -> None:
