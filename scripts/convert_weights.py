@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.pipeline import Tool, ToolOptions, UsageError, files, option, run_tool
-from scripts.pipeline.pictures import contact_sheet
+from scripts.stages.sheets import contact_sheet
 
 # isort: split
 import tyro  # behind `scripts`, which says in a sentence where it is missing

@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from scripts.pipeline import Tool, ToolOptions, files, option, run_tool
-from scripts.pipeline.pictures import contact_sheet
+from scripts.stages.sheets import contact_sheet
 
 # isort: split
 import numpy as np  # behind `scripts`, which says in a sentence where it is missing

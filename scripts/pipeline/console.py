@@ -113,15 +113,6 @@ class Progress:
             print(f"  {self.done} of {self.total} {self.unit}, {rate:.1f}/s, {left_s:.0f} s left", flush=True)
         self._on_update()
 
-    def start_at(self, done: int) -> None:
-        """Say how many items an earlier run finished, where that is known only later."""
-        self.done = self.done_before = self._bar.n = self._bar.initial = done
-        self._bar.refresh()
-
-    def set_postfix(self, **values: object) -> None:
-        """Show values, such as a loss, behind the bar."""
-        self._bar.set_postfix(values)
-
 
 def script_command(name: str, *arguments: str) -> str:
     """The command that runs a script with the interpreter in use, as the user can type it here."""

@@ -82,7 +82,7 @@ def write(path: Path, value: Any, **options: Any) -> None:
         path: final name.
         value: a text; for ``.json`` plain values without NaN; for ``.csv`` a DataFrame, which is sorted by
             ``img_no`` if it has that column; for ``.npz`` arrays by name; else a matplotlib figure or a
-            picture (PIL, or uint8 array [H, W, 3] RGB or [H, W] grey). A PNG keeps a picture's texts.
+            picture (PIL, or uint8 array [H, W, 3] RGB or [H, W] grey).
         options: passed on to ``savefig`` (120 dots per inch unless told otherwise) and
             ``PIL.Image.Image.save`` (JPEG quality 95).
     """
@@ -101,25 +101,14 @@ def write(path: Path, value: Any, **options: Any) -> None:
         elif hasattr(value, "savefig"):
             value.savefig(temporary, **{"dpi": 120, **options})
         else:
-            _save_picture(temporary, value, options)
+            from PIL import Image
 
-
-def _save_picture(path: Path, value: Any, options: dict[str, Any]) -> None:
-    from PIL import Image
-
-    picture = value if isinstance(value, Image.Image) else Image.fromarray(value)
-    if path.suffix.lower() in {".jpg", ".jpeg"}:
-        options.setdefault("quality", 95)
-    picture.save(path, **options)
+            picture = value if isinstance(value, Image.Image) else Image.fromarray(value)
+            picture.save(temporary, **{"quality": 95, **options})
 
 
 def read_text(path: Path) -> str:
-    """Read a UTF-8 file with line ends as ``\\n``; a byte order mark is dropped.
-
-    Raises:
-        OSError: it cannot be opened.
-        TextFileError: another encoding, or NUL bytes.
-    """
+    """Text of a UTF-8 file, with line ends as ``\\n`` and no byte order mark; else `TextFileError`."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -130,12 +119,7 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file that holds an object.
-
-    Raises:
-        OSError: it cannot be opened.
-        TextFileError: as `read_text` and `parse_json`, with the file's name.
-    """
+    """Read a JSON file that holds an object; a `TextFileError` names the file."""
     try:
         return parse_json(read_text(path))
     except TextFileError as error:
@@ -158,16 +142,7 @@ class ArrayFileError(ValueError):
 
 
 def read_arrays(path: Path, names: Sequence[str] = ()) -> dict[str, np.ndarray]:
-    """Arrays of a ``.npz`` file by name.
-
-    Args:
-        path: the file.
-        names: arrays that must be there; others are left out. Empty: all.
-
-    Raises:
-        ArrayFileError: see there.
-        PermissionError: it may not be read.
-    """
+    """Arrays of a ``.npz`` file by name: these, or all; `ArrayFileError` if one of them cannot be read."""
     import numpy as np
 
     with _arrays_whole(path), np.load(path, allow_pickle=False) as archive:
@@ -175,10 +150,7 @@ def read_arrays(path: Path, names: Sequence[str] = ()) -> dict[str, np.ndarray]:
 
 
 def map_array(path: Path) -> np.ndarray:
-    """The array of a ``.npy`` file, read-only and mapped, so that it takes no memory until it is used.
-
-    Errors as `read_arrays`.
-    """
+    """The array of a ``.npy`` file, read-only and mapped, so that it takes no memory until it is used."""
     import numpy as np
 
     with _arrays_whole(path):

@@ -28,8 +28,7 @@ class Journal:
     Args:
         path: the journal file; made if there is none.
         columns: names of the columns, the key among them.
-        key: column that identifies an item.
-        key_type: type of the key: ``int`` for ``img_no``, ``str`` otherwise, unless given.
+        key: column that identifies an item; ``img_no`` is a number.
         check_stop: called after each append; raises to end the loop.
 
     Attributes:
@@ -45,13 +44,12 @@ class Journal:
         path: Path,
         columns: Sequence[str],
         key: str = "img_no",
-        key_type: Callable[[str], Any] | None = None,
         check_stop: Callable[[], None] = lambda: None,
     ) -> None:
         self.path = path
         self.columns = tuple(columns)
         self.key = key
-        self.key_type = key_type or (int if key == "img_no" else str)
+        self.key_type: Callable[[str], Any] = int if key == "img_no" else str
         self.rows: dict[Any, dict[str, str]] = {}
         self.taken_over = 0
         self._check_stop = check_stop

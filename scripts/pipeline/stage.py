@@ -112,10 +112,6 @@ class Tool:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def relative(self, path: Path) -> str:
-        """POSIX path relative to the workspace, as CSVs hold it."""
-        return path.relative_to(self.workspace).as_posix()
-
     def atomic(self, relative: str) -> AbstractContextManager[Path]:
         """Context manager: a temporary path beside the file, renamed to it on success."""
         self._written[relative] = None
@@ -251,11 +247,9 @@ class Stage(Tool):
         with suppress(OSError):
             (self.folder / HEARTBEAT_NAME).touch()
 
-    def journal(
-        self, columns: Sequence[str], key: str = "img_no", name: str = "journal", key_type: type | None = None
-    ) -> Journal:
+    def journal(self, columns: Sequence[str], key: str = "img_no", name: str = "journal") -> Journal:
         """Journal of finished items (see `Journal`), ``<workspace>/_stages/<stage>/<name>.csv``."""
-        self._journal = Journal(self.folder / f"{name}.csv", columns, key, key_type, self.check_stop)
+        self._journal = Journal(self.folder / f"{name}.csv", columns, key, self.check_stop)
         return self._journal
 
     def counts(self) -> Counts:

@@ -13,11 +13,11 @@ from PIL import Image
 
 from scripts import short_path
 from scripts.pipeline import REPOSITORY, Journal, Tool, UserError, files
-from scripts.pipeline.image_files import ImageFileError, read_image
 from scripts.pipeline.options import results_options
-from scripts.pipeline.pictures import contact_sheet
 from scripts.pipeline.records import differences
+from scripts.stages.image_files import ImageFileError, read_image
 from scripts.stages.pictures import find_pictures, read_ahead, short_name, state_of
+from scripts.stages.sheets import contact_sheet
 from scripts.stages.workspace import BUNDLED_GENERATOR
 from segmentation.face_alignment import cut_out, sharpness
 from segmentation.face_landmarks import FaceFinder, FoundFace
@@ -112,7 +112,7 @@ def align_all(
     finder = FaceFinder(
         tool.device, options.detection_size, options.min_face / 2, options.min_probability, options.rotations
     )
-    journal_file = Journal(output / JOURNAL, ("photo", "faces"), "photo", str, tool.check_stop)
+    journal_file = Journal(output / JOURNAL, ("photo", "faces"), "photo", tool.check_stop)
     with journal_file as journal:
         missing = {key: path for key, path in photos.items() if key not in journal}
         with tool.progress(len(photos), "photographs", len(photos) - len(missing)) as progress:

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from scripts.pipeline import Tool, UserError
-from scripts.pipeline.image_files import ImageFileError, NoPictureError, image_size, read_image
+from scripts.stages.image_files import ImageFileError, NoPictureError, image_size, read_image
 
 # A file so called is meant as a picture: a damaged one is reported where pictures are, not passed over.
 SUFFIXES = (

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from scripts.pipeline import Stage, Tool, UserError, files
-from scripts.pipeline.image_files import ImageFileError, read_image
+from scripts.stages.image_files import ImageFileError, read_image
 from scripts.stages.stored_rows import store_rows
 from scripts.stages.workspace import SCORES, STATISTICS
 from segmentation.normalization import ScoreStatistics

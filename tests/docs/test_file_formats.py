@@ -19,7 +19,7 @@ READERS = {
     "safe_open": {"stylegan/weights_file.py"},
     "load_file": set(),
     "Image.open": {
-        "scripts/pipeline/image_files.py",
+        "scripts/stages/image_files.py",
         # These read what they have just written themselves, to measure it.
         "scripts/stages/generated_pictures.py",
         "scripts/stages/benchmarks/cnn.py",

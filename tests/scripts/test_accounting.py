@@ -53,13 +53,6 @@ def test_attempts_add_up_over_a_kill_and_an_interrupt(start_script, run_script, 
     assert "complete after" in lines[-1] and f"{12 - finished} done, {finished} skipped" in lines[-1]
 
 
-def test_failures_and_refusals_are_told(run_script, workspace: Path) -> None:
-    arguments = ("--workspace", workspace, "--count", 4, "--fail-every", 2)
-    assert run_script(TOY, *arguments).returncode == 4
-    assert read(workspace)["attempts"][-1]["how"] == "failed"
-    assert "failed after" in (workspace / "logs/90_toy/log.txt").read_text().splitlines()[-1]
-
-
 def test_record_names_code_machine_and_hashes(run_script, workspace: Path) -> None:
     assert run_script(TOY, "--workspace", workspace).returncode == 0
     record = read(workspace)
@@ -95,15 +88,3 @@ def test_killed_attempts_end_with_their_last_sign_of_life(tmp_path: Path) -> Non
     (killed,) = accounting.closed(record, begun - 500)  # the clock was set back, or nothing was done
     assert killed["seconds"] == 0
     assert accounting.closed(None, None) == []
-
-
-def test_the_same_weights_have_the_same_bytes_whatever_the_temporary_name(tmp_path: Path) -> None:
-    """Otherwise a stage that is made again would make all later ones stale."""
-    import torch
-
-    from stylegan.checkpoint import save_checkpoint
-
-    state = {"w": torch.arange(4.0)}
-    for name in ("a", "b"):
-        save_checkpoint(tmp_path / name / f"{name}.pth", generator=state)
-    assert (tmp_path / "a/a.pth").read_bytes() == (tmp_path / "b/b.pth").read_bytes()

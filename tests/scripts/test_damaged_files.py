@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from scripts.pipeline import UserError, files, tables
-from scripts.pipeline.image_files import ImageFileError, image_size, read_image, read_label_map
 from scripts.pipeline.options import read_toml
+from scripts.stages.image_files import ImageFileError, image_size, read_image, read_label_map
 
 
 def saved(kind: str, mode: str = "RGB") -> bytes:

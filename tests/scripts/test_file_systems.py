@@ -5,18 +5,29 @@ import fcntl
 import os
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGINT
 
+import numpy as np
 import pytest
+import torch
 from safetensors import SafetensorError
 
-from scripts.pipeline import REPOSITORY, ToolOptions, locks, records, run_tool
+from scripts.pipeline import REPOSITORY, ToolOptions, locks, option, records, run_tool
 from scripts.pipeline.options import script_path
 from scripts.stages import workspace as paths
 from tests.faults.injection import obey_permissions
 from tests.processes import ScriptProcess, wait_until
 from tests.scripts.pages.explore_workspace import make_workspace
+
+
+@dataclass(frozen=True)
+class Options(ToolOptions):
+    """Use memory."""
+
+    batch_size: int = option(16, help="pictures per step")
+
 
 MAKERS = {"04_compute_property_scores": paths.STATISTICS, "06_fine_tune_v2": paths.FINE_TUNED["v2"]}
 
@@ -30,7 +41,7 @@ def message_of(capsys: pytest.CaptureFixture, tmp_path: Path) -> Callable[[Excep
             raise error
 
         with pytest.raises(SystemExit) as ended:
-            run_tool(ToolOptions, run, ["--workspace", str(tmp_path), "--quiet"])
+            run_tool(Options, run, ["--workspace", str(tmp_path), "--quiet"])
         assert ended.value.code == 5
         return capsys.readouterr().err
 
@@ -68,6 +79,19 @@ def test_the_file_in_the_place_of_a_folder_is_named(message_of: Callable, tmp_pa
     with pytest.raises(NotADirectoryError) as caught:
         (tmp_path / "file/_stages/01/lock").open()
     assert f"{tmp_path / 'file'} cannot be used" in message_of(caught.value)
+
+
+def out_of_gpu_memory() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+
+
+@pytest.mark.parametrize("allocate", [torch.empty, np.empty, lambda size: out_of_gpu_memory()])
+def test_memory_that_runs_out_is_a_message(message_of: Callable, allocate: Callable[[int], object]) -> None:
+    with pytest.raises((RuntimeError, MemoryError)) as caught:
+        allocate(1 << 57)
+    message = message_of(caught.value)
+    assert "there is not enough memory (" in message and "same command" in message
+    assert "--batch-size below 16 (which gives another result, so it needs --force)" in message
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from data import portraits
 from scripts.pipeline import MissingInputError, Tool, ToolOptions, UserError, records
 from scripts.pipeline.console import StopRequest
-from scripts.pipeline.image_files import read_image
 from scripts.stages import networks
+from scripts.stages.image_files import read_image
 from scripts.stages.regenerating.photographs import PhotographEncoder
 from scripts.stages.segmenting import stage as segmenting
 from segmentation import segmenter as segmenter_module

@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from scripts.pipeline.pictures import BACKGROUND, contact_sheet, labelled_grid
 from scripts.stages.evaluating.drawings import dials, editing_sheet, strips
 from scripts.stages.fine_tuning import control
+from scripts.stages.sheets import BACKGROUND, contact_sheet, labelled_grid
 from segmentation.normalization import fit
 
 LONGEST = "background_mean 95%"

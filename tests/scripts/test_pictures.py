@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from scripts.pipeline import UserError
-from scripts.pipeline.image_files import ImageFileError, read_image
+from scripts.stages.image_files import ImageFileError, read_image
 from scripts.stages.pictures import find_pictures, plain_text, read_ahead, short_name
 from tests.scripts.odd_pictures import with_odd_exif
 

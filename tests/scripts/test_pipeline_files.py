@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from scripts.pipeline import Interrupted, Journal, UserError, files, tables
-from scripts.pipeline.pictures import contact_sheet, labelled_grid
+from scripts.stages.sheets import contact_sheet, labelled_grid
 
 WRITE_TOO_MUCH = f"""
 import resource, sys

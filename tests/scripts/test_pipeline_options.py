@@ -71,11 +71,6 @@ def test_each_layer_overrides_the_one_below_and_is_named(presets: Path, tmp_path
     assert stored["sizes"] == {"value": [9], "from": "command line"}
 
 
-def test_a_preset_refines_its_base(presets: Path) -> None:
-    options = resolve(presets, "--preset", "small").options
-    assert (options.count, options.factor, options.sizes) == (1, 2.0, (3, 4, 5))
-
-
 def test_the_full_table_lies_between_preset_and_config(two_qualities: Path, tmp_path: Path) -> None:
     config = tmp_path / "mine.toml"
     config.write_text('[90_toy]\nfactor = 3.5\n[full.90_toy]\ntitle = "x"\n')
@@ -94,19 +89,10 @@ def test_full_tables_do_not_count_in_the_quick_quality(two_qualities: Path, argv
     resolved = resolve(two_qualities, *argv)
     assert (resolved.options.count, resolved.options.factor, resolved.options.threads) == (7, 2.0, 2)
     assert resolved.origins["count"] == "preset"
-    small = resolve(two_qualities, "--preset", "small", *argv).options
+    small = resolve(two_qualities, "--preset", "small", *argv).options  # refines "embedded"
     assert (small.count, small.factor, small.sizes) == (1, 2.0, (3, 4, 5))
-
-
-def test_a_preset_refines_also_the_full_table_of_its_base(two_qualities: Path) -> None:
-    options = resolve(two_qualities, "--preset", "small", "--quality=full").options
-    assert (options.count, options.factor, options.sizes) == (1, 20.0, (10,))
-
-
-def test_a_preset_without_full_tables_has_one_quality(presets: Path) -> None:
-    resolved = resolve(presets, "--quality", "full")
-    assert results_options(resolved.options) == results_options(resolve(presets).options)
-    assert resolved.origins["count"] == "preset"
+    full = resolve(two_qualities, "--preset", "small", "--quality=full").options
+    assert (full.count, full.factor, full.sizes) == (1, 20.0, (10,))
 
 
 def test_smoke_stays_small_in_both_qualities() -> None:
@@ -249,8 +235,3 @@ def test_seeds_that_nobody_has(text: str) -> None:
 def test_devices_that_the_networks_were_not_made_for(presets: Path, device: str) -> None:
     with pytest.raises(UsageError, match=f"--device {device} is not supported.*cuda:<index>"):
         resolve(presets, "--device", device)
-
-
-@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:3"])
-def test_devices_that_they_were_made_for(presets: Path, device: str) -> None:
-    assert resolve(presets, "--device", device).options.device == device

@@ -14,8 +14,8 @@ from cnn.oracle_metrics import kernel_inception_distance, nearest_distance
 from data import portraits
 from scripts.pipeline import Tool, files
 from scripts.pipeline.console import script_command
-from scripts.pipeline.pictures import contact_sheet
 from scripts.stages import generated_pictures
+from scripts.stages.sheets import contact_sheet
 from segmentation.face_crop import FaceCropper
 from segmentation.facexformer import FaceXFormerWeightsError, load_facexformer
 from segmentation.parsing import parse_faces

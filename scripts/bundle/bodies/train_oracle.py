@@ -15,8 +15,8 @@ from data import portraits
 from data.portraits import TRUTH_NAMES, check_size
 from scripts.pipeline import REPOSITORY, Tool, files
 from scripts.pipeline.files import ArrayFileError, read_arrays
-from scripts.pipeline.pictures import contact_sheet
 from scripts.stages.fast_memory import keep_freed_memory
+from scripts.stages.sheets import contact_sheet
 from scripts.stages.training import train_one_network
 from scripts.stages.training_options import stored_command
 from stylegan.parallel import Processes

@@ -16,7 +16,7 @@ from cnn.identity import load_embedder
 from cnn.onnx_networks import GenderJudge
 from cnn.verification import share_in_order, verify
 from scripts.pipeline import Tool, UsageError, UserError, tables
-from scripts.pipeline.image_files import ImageFileError, read_image
+from scripts.stages.image_files import ImageFileError, read_image
 from stylegan.sampling import from_uint8
 
 SUFFIXES = {".png", ".jpg", ".jpeg"}

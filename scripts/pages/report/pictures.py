@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from scripts.pipeline.image_files import ImageFileError, read_image
+from scripts.stages.image_files import ImageFileError, read_image
 from scripts.stages.workspace import DIALS, PREVIEWS, STRIPS
 
 FILM_FRAMES = 4

@@ -15,9 +15,9 @@ from data import portraits
 from scripts.pipeline import Tool, UserError, files
 from scripts.pipeline.console import script_command
 from scripts.pipeline.files import ArrayFileError, TextFileError, atomic_path, map_array, read_json
-from scripts.pipeline.image_files import ImageFileError, read_image
 from scripts.pipeline.tables import read_csv
 from scripts.stages.base_generator.options import Options
+from scripts.stages.image_files import ImageFileError, read_image
 from scripts.stages.pictures import find_pictures, read_ahead, some_of, state_of
 from segmentation.face_landmarks import FaceFinder
 from stylegan.batches import TrainingImages

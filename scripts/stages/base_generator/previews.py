@@ -9,7 +9,7 @@ import torch
 
 from scripts.pipeline import files
 from scripts.pipeline.files import ArrayFileError, read_arrays
-from scripts.pipeline.pictures import contact_sheet, labelled_grid
+from scripts.stages.sheets import contact_sheet, labelled_grid
 from scripts.stages.training_events import TrainingEvents
 from stylegan.sampling import to_uint8
 from stylegan.training import StyleGANTrainer

@@ -20,8 +20,8 @@ from cnn.dataset import normalize, resize, to_tensor
 from cnn.ensemble import Ensemble
 from cnn.models import FilterCNN, FilterCNNConfig, gender_config, quality_config
 from cnn.training import TrainingOptions, train_epoch
-from scripts.pipeline.image_files import read_image
 from scripts.stages.benchmarks.measurement import Measurement, check_difference, seconds_by_turns
+from scripts.stages.image_files import read_image
 
 SIZE_PX = 256
 FOLDS = 5

@@ -18,8 +18,8 @@ from PIL import Image
 from data import portraits
 from scripts.pipeline import REPOSITORY, Stage, files
 from scripts.pipeline.console import StopRequest
-from scripts.pipeline.image_files import read_image
 from scripts.stages.benchmarks.measurement import Measurement, check_difference, seconds_by_turns
+from scripts.stages.image_files import read_image
 from scripts.stages.segmenting import stage as stage_03
 from scripts.stages.workspace import BUNDLED_PARSER, KEPT_PICTURES, PARSER, segmented_path
 from segmentation.facexformer import SINGLE_TASKS, FaceXFormer

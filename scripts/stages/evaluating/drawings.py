@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from scripts.pipeline.pictures import labelled_grid
+from scripts.stages.sheets import labelled_grid
 from segmentation.property_table import PROPERTIES, PROPERTY_NAMES
 
 LEVEL_NAMES = ("5%", "25%", "50%", "75%", "95%")

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from cnn.reliability import Evaluation
 from scripts.pipeline import Stage
-from scripts.pipeline.pictures import contact_sheet
 from scripts.stages.filtering.images import CandidateImages
+from scripts.stages.sheets import contact_sheet
 from scripts.stages.workspace import FILTER_SHEETS
 
 SHEET_COUNT, SHEET_COLUMNS, SHEET_PICTURE_PX = 60, 12, 128

@@ -12,7 +12,7 @@ from torch import nn
 
 from cnn.dataset import normalize, resize, to_tensor
 from scripts.pipeline import Tool, UserError
-from scripts.pipeline.image_files import ImageFileError, image_size
+from scripts.stages.image_files import ImageFileError, image_size
 from scripts.stages.pictures import read_ahead, read_recorded, reader_threads, some_of
 from scripts.stages.stored_rows import StoredRows, store_rows
 from scripts.stages.workspace import CANDIDATES

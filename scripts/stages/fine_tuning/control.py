@@ -9,9 +9,9 @@ from torch import Tensor
 
 from cnn.oracle import read_pictures
 from scripts.pipeline import Stage, UserError
-from scripts.pipeline.pictures import labelled_grid
 from scripts.stages import networks
 from scripts.stages.scores import sweep_levels
+from scripts.stages.sheets import labelled_grid
 from scripts.stages.workspace import CONTROL, PREVIEWS
 from segmentation.normalization import ScoreStatistics
 from segmentation.property_table import PROPERTY_NAMES

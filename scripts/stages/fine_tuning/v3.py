@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from scripts.pipeline import Stage, UserError
-from scripts.pipeline.pictures import labelled_grid
 from scripts.stages import networks, scores
 from scripts.stages.fine_tuning import fine_tuning
 from scripts.stages.fine_tuning.fine_tuning import FineTuning
+from scripts.stages.sheets import labelled_grid
 from scripts.stages.stored_rows import store_rows
 from scripts.stages.workspace import ENCODER, FINE_TUNED, RECONSTRUCTIONS
 from stylegan.sampling import to_uint8

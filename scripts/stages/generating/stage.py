@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import save_file
 
 from scripts.pipeline import Journal, Stage, files
-from scripts.pipeline.image_files import read_image
 from scripts.pipeline.items import ItemWork
-from scripts.pipeline.pictures import contact_sheet
 from scripts.stages.fetching.weight_files import ORIGINS, UNKNOWN, read_record
+from scripts.stages.image_files import read_image
+from scripts.stages.sheets import contact_sheet
 from scripts.stages.workspace import CANDIDATE_PICTURES, CANDIDATE_SHEET, CANDIDATES, GENERATOR, LATENTS
 from stylegan.checkpoint import CheckpointError, build_generator, load_checkpoint, weights_id
 from stylegan.interface import Generator

@@ -14,8 +14,8 @@ from sklearn.metrics import ConfusionMatrixDisplay
 
 from data import portraits
 from scripts.pipeline import Tool, UserError
-from scripts.pipeline.pictures import contact_sheet
 from scripts.stages.generated_pictures import jpeg_round_trip
+from scripts.stages.sheets import contact_sheet
 from segmentation.face_classes import CLASS_NAMES
 from segmentation.face_crop import FaceCrop, FaceCropper
 from segmentation.facexformer import FaceXFormer

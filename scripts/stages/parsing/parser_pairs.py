@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from scripts.pipeline import Tool, UserError
-from scripts.pipeline.image_files import ImageFileError, read_image, read_label_map
+from scripts.stages.image_files import ImageFileError, read_image, read_label_map
 from segmentation.face_classes import CELEBAMASK_COUNT, CLASS_COUNT, from_celebamask
 
 IMAGES, MASKS = "images", "masks"

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from cnn.oracle import Oracle, read_pictures
 from scripts.pipeline import Journal, Tool, UserError, files
-from scripts.pipeline.image_files import read_image
-from scripts.pipeline.pictures import labelled_grid
 from scripts.stages import networks
+from scripts.stages.image_files import read_image
 from scripts.stages.projecting.faces import align_faces
 from scripts.stages.scores import load_statistics
+from scripts.stages.sheets import labelled_grid
 from scripts.stages.workspace import FINE_TUNED
 from segmentation.property_judge import PropertyJudge
 from segmentation.property_table import PROPERTY_NAMES
@@ -144,7 +144,7 @@ def project_photos(tool: Tool, options: Any, output: Path) -> None:
     steps = (options.w_steps, options.wp_steps, options.tune)
     made_of = (options.version, projector.weights_sha256, *steps, options.low_resolution)
     keys = [json.dumps([row["source"], int(row["face"]), *made_of]) for _, row in faces.iterrows()]
-    with Journal(output / JOURNAL, ("key", "row"), "key", str, tool.check_stop) as journal:
+    with Journal(output / JOURNAL, ("key", "row"), "key", tool.check_stop) as journal:
         missing = [number for number, key in enumerate(keys) if key not in journal]
         with tool.progress(len(keys), "faces", len(keys) - len(missing)) as progress:
             for start in range(0, len(missing), options.batch_size):

@@ -10,8 +10,8 @@ from torch import nn
 
 from scripts.pipeline import Tool, UserError, tables
 from scripts.pipeline.files import sha256_file
-from scripts.pipeline.image_files import ImageFileError, read_image
 from scripts.stages import networks
+from scripts.stages.image_files import ImageFileError, read_image
 from scripts.stages.regenerating.regenerator import Photograph
 from scripts.stages.workspace import ENCODER_INPUT, FACES, PROPERTY_CNN_INPUT
 from segmentation.face_alignment import FRAME_PX, Similarity, cut_out

@@ -13,7 +13,6 @@ import pandas as pd
 from PIL import Image
 
 from scripts.pipeline import Input, Tool, files, locks, tables
-from scripts.pipeline.pictures import contact_sheet, labelled_grid
 from scripts.stages import networks, scores
 from scripts.stages.pictures import short_name
 from scripts.stages.regenerating import photographs
@@ -26,6 +25,7 @@ from scripts.stages.regenerating.regenerator import (
     exact,
 )
 from scripts.stages.regenerating.requests import chosen_properties, chosen_steps, parse_seeds
+from scripts.stages.sheets import contact_sheet, labelled_grid
 from scripts.stages.workspace import GENERATORS, REGENERATED, REGENERATED_TABLE, STATISTICS_INPUT
 from segmentation.property_table import PROPERTY_NAMES
 

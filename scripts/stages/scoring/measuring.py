@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from scripts.pipeline import Stage, Tool, UserError
-from scripts.pipeline.image_files import ImageFileError, read_image, read_label_map
+from scripts.stages.image_files import ImageFileError, read_image, read_label_map
 from scripts.stages.pictures import read_ahead, read_recorded, reader_threads
 from scripts.stages.workspace import FACES, SCORE_TABLES, segmented_path
 from segmentation.property_scores import check_label_map, compute_scores

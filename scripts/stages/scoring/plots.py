@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from scripts.pipeline.pictures import contact_sheet, labelled_grid
+from scripts.stages.sheets import contact_sheet, labelled_grid
 from segmentation.property_table import PROPERTIES, PROPERTY_NAMES
 
 PER_PLACE, PER_PLACE_ON_SHEET = 4, 12  # pictures at each of the places, of all properties and of one

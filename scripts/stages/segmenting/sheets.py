@@ -7,8 +7,8 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
 from scripts.pipeline import Stage
-from scripts.pipeline.image_files import ImageFileError, read_image
-from scripts.pipeline.pictures import contact_sheet
+from scripts.stages.image_files import ImageFileError, read_image
+from scripts.stages.sheets import contact_sheet
 from scripts.stages.workspace import FACE_SHEETS, segmented_path
 from segmentation.face_classes import CLASS_NAMES, PALETTE
 

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from scripts.pipeline import Journal, Stage, UserError, files
-from scripts.pipeline.image_files import ImageFileError, read_image
 from scripts.pipeline.items import ItemWork
 from scripts.stages import networks
 from scripts.stages.fast_memory import keep_freed_memory
+from scripts.stages.image_files import ImageFileError, read_image
 from scripts.stages.pictures import find_pictures, read_ahead, read_recorded
 from scripts.stages.segmenting import sheets
 from scripts.stages.workspace import (
@@ -58,7 +58,7 @@ def list_pictures(stage: Stage) -> dict[int, str]:
     """
     found: dict[int, str] = {}
     for path in find_pictures(stage.workspace / KEPT_PICTURES, deep=False).pictures.values():
-        relative = stage.relative(path)
+        relative = path.relative_to(stage.workspace).as_posix()
         if not (path.stem.isascii() and path.stem.isdecimal()):
             raise UserError(
                 f"{relative} is not named by its number, so its row could not be joined with other tables. "

@@ -9,7 +9,7 @@ import pandas as pd
 
 from scripts.pipeline import files, records
 from scripts.pipeline.options import plain_value
-from scripts.pipeline.pictures import contact_sheet
+from scripts.stages.sheets import contact_sheet
 from scripts.stages.workspace import DIALS, PREVIEWS, STRIPS
 from segmentation.property_table import PROPERTY_NAMES
 

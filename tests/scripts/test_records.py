@@ -1,5 +1,6 @@
 """What a stage wrote is recorded when it finishes, and readers notice what changed since."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,13 @@ def test_scores_that_were_cut_off_are_refused(tmp_path: Path) -> None:
     path.write_text("\n".join([header, *rows])[: -len("0.5,True")])
     with pytest.raises(UserError, match=r"all_scores_v3\.csv is damaged"):
         scores.read_scores(reader(tmp_path))
+
+
+def test_a_change_without_a_trace_in_size_and_time_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    path.write_text("old")
+    before = path.stat()
+    first = records.cached_sha256(path)
+    path.write_text("new")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert records.cached_sha256(path) not in ("", first)
