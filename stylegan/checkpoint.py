@@ -92,7 +92,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: no such file, a damaged or unsafe one, or weights of another network.
     """
-    path = Path(path)
     content, metadata = _read(path)
     try:
         return _interpret(content, metadata)
@@ -255,7 +254,6 @@ def save_checkpoint(
     Args:
         metadata: plain values; `config` and `discriminator_config` are what `load_checkpoint` reads back.
     """
-    path = Path(path)
     given = zip(NETWORKS, (generator, discriminator, generator_smooth), strict=True)
     states = {
         name: {key: value.detach().cpu().contiguous() for key, value in state.items()}

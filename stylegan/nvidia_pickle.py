@@ -24,8 +24,6 @@ from torch import Tensor
 
 from stylegan.stylegan2_generator import MAPPING_LR_MUL
 
-__all__ = ["NvidiaPickleError", "is_pickle", "read_nvidia_pickle"]
-
 PICKLE_START = b"\x80"
 TORCH_MAGIC = b"l\xfc\x9cF\xf9 j\xa8P\x19"  # a number that begins torch's files before the zip archives
 HEAD_BYTES = 32
@@ -145,7 +143,7 @@ class _Unpickler(pickle.Unpickler):
 
 def is_pickle(path: Path) -> bool:
     """Whether a file begins as a plain pickle does, and not as a torch file."""
-    with Path(path).open("rb") as file:
+    with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     return head.startswith(PICKLE_START) and TORCH_MAGIC not in head
 
@@ -163,7 +161,7 @@ def read_nvidia_pickle(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[s
         Exception: whatever the opcodes of a damaged pickle can lead to.
     """
     try:
-        with Path(path).open("rb") as file:
+        with path.open("rb") as file:
             content = _Unpickler(file).load()
     except pickle.UnpicklingError as error:
         if _mentions(path, STYLEGAN3_MODULE):
@@ -223,7 +221,7 @@ def _metadata(networks: Mapping[str, _Module]) -> dict[str, Any]:
 def _mentions(path: Path, word: str) -> bool:
     """Whether a text of a pickle is this word; the pickle is looked through, not read."""
     try:
-        with Path(path).open("rb") as file:
+        with path.open("rb") as file:
             return any(argument == word for _, argument, _ in pickletools.genops(file))
     except ValueError:  # cut off
         return False

@@ -58,7 +58,7 @@ def refusal(path: Path, error: Exception) -> str:
     Args:
         error: what torch or safetensors raised.
     """
-    with Path(path).open("rb") as file:
+    with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     for beginning, what, mend in OTHER_FILES:
         if re.match(beginning, head, re.DOTALL):

@@ -22,18 +22,6 @@ from torch import Tensor, nn
 from stylegan.nvidia_pickle import NvidiaPickleError, is_pickle, read_nvidia_pickle
 from stylegan.refused_files import AGAIN, refusal
 
-__all__ = [
-    "WeightsFileError",
-    "build_to_fit",
-    "is_safetensors",
-    "read_json_entry",
-    "read_pickle",
-    "read_safetensors",
-    "read_torch",
-    "read_weights",
-    "write_torch",
-]
-
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 ContentT = TypeVar("ContentT")
 
@@ -63,10 +51,11 @@ def read_weights(path: Path) -> tuple[Any, dict[str, str]]:
     Raises:
         WeightsFileError, PermissionError: as `read_torch`, `read_safetensors` and `read_pickle`.
     """
-    if Path(path).is_file() and is_safetensors(path):
-        return read_safetensors(path)
-    if Path(path).is_file() and is_pickle(path):
-        return read_pickle(path)
+    if path.is_file():
+        if is_safetensors(path):
+            return read_safetensors(path)
+        if is_pickle(path):
+            return read_pickle(path)
     return read_torch(path), {}
 
 
@@ -101,7 +90,7 @@ def read_torch(path: Path) -> Any:
             with zipfile.ZipFile(path) as archive:
                 if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
                     raise WeightsFileError("its entries are compressed, which no weights file needs")
-        with warnings.catch_warnings(), Path(path).open("rb") as file:  # of a path, torch reads the suffix
+        with warnings.catch_warnings(), path.open("rb") as file:  # of a path, torch reads the suffix
             warnings.simplefilter("ignore")  # about pickles of other programs, which a refusal explains
             # Settings of a training that lie beside its weights: a record of plain values, as a table is.
             with torch.serialization.safe_globals([argparse.Namespace]):
@@ -178,7 +167,7 @@ def build_to_fit(build: Callable[[], NetworkT], state: Mapping[str, Tensor]) -> 
 
 def _read(path: Path, read: Callable[[], ContentT]) -> ContentT:
     """What `read` returns; its errors as one kind, with the file's name and what to do."""
-    if not Path(path).is_file():
+    if not path.is_file():
         raise WeightsFileError(f"There is no weights file {path}.")
     try:
         return read()
@@ -206,7 +195,7 @@ def _tensors_in(content: Any) -> Iterator[Tensor]:
 
 def _check_tensors(path: Path, tensors: Iterable[Tensor]) -> None:
     """Refuse tensors that repeat few numbers into many, and numbers that no training leaves."""
-    allowed = LARGEST_REPETITION * Path(path).stat().st_size + SMALL_BYTES
+    allowed = LARGEST_REPETITION * path.stat().st_size + SMALL_BYTES
     for tensor in tensors:
         allowed -= tensor.numel() * tensor.element_size()
         if allowed < 0:
