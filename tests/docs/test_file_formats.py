@@ -23,7 +23,6 @@ READERS = {
         # These read what they have just written themselves, to measure it.
         "scripts/stages/generated_pictures.py",
         "scripts/stages/benchmarks/cnn.py",
-        "scripts/stages/benchmarks/segmentation.py",
         "scripts/stages/training_events.py",
     },
     "cv2.imread": set(),
