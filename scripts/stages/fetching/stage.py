@@ -108,8 +108,7 @@ class Fetcher:
         else:
             done = f"{put(self.check_source(file, source), source, target)} from {origin}"
         self._remember(file, target)
-        self.origins[file.path] = done
-        files.write(self.stage.folder / ORIGINS, self.origins)
+        self._remember_origin(file, done)
         return done
 
     def _accept_present(self, file: WeightFile, target: Path, digest: str) -> str:
@@ -117,16 +116,23 @@ class Fetcher:
         self._check_present(file, target)
         self._look_into(file, target)
         self.refuse_others(file)
-        source, _ = self._local_source(file)
+        source, origin = self._local_source(file)
         # A copy of its source is not the user's own: a run that was killed could not remember it.
-        if file.user_may_edit and (source is None or sha256_file(source) != digest):
+        is_copy = source is not None and sha256_file(source) == digest
+        if file.user_may_edit and not is_copy:
             return f"{UNKNOWN}, and kept as it is: it belongs to you"
         self._remember(file, target)
+        if is_copy and file.path not in self.origins:
+            self._remember_origin(file, f"copied from {origin}")
         return UNKNOWN
 
     def _remember(self, file: WeightFile, target: Path) -> None:
         self.record[file.path] = sha256_file(target)
         files.write(self.stage.folder / RECORD, self.record)
+
+    def _remember_origin(self, file: WeightFile, origin: str) -> None:
+        self.origins[file.path] = origin
+        files.write(self.stage.folder / ORIGINS, self.origins)
 
     def _given(self, file: WeightFile) -> Path | None:
         """The file that a person gives for an entry: in ``--from``, or beside its place in another format."""
