@@ -178,11 +178,9 @@ def test_the_dials_start_alike_whatever_was_drawn_before(monkeypatch: pytest.Mon
     monkeypatch.setattr(v2, "start_dials", lambda stage, model, z: None)
     stage = SimpleNamespace(device=torch.device("cpu"))
     practice = SimpleNamespace(z=torch.zeros(4, tiny.Z_DIM), requests=None, label_maps=None)
-    tuning = SimpleNamespace(train=lambda trainer, preview: None, preview=None)
-    options = V2Recipe(steps=1, batch_size=4, seed=5)
-    first, second = (
-        v2.train_dials(stage, options, tuning, network, practice).dials.state_dict() for _ in range(2)
-    )
+    recipe = V2Recipe(steps=1, batch_size=4, seed=5)
+    tuning = SimpleNamespace(stage=stage, recipe=recipe, train=lambda trainer, preview: None)
+    first, second = (v2.train_dials(tuning, network, practice).dials.state_dict() for _ in range(2))
     assert all(torch.equal(second[name], value) for name, value in first.items())
     assert any(value.std() > 0 for value in first.values())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 from scripts.pipeline import Stage, UserError, records
 from scripts.stages import networks, scores
@@ -12,11 +12,12 @@ from scripts.stages.fast_memory import keep_freed_memory
 from scripts.stages.fine_tuning.control import PREVIEW_SEEDS, preview_grid, report_control
 from scripts.stages.fine_tuning.options import FineTuningOptions
 from scripts.stages.training import Look, StepLog, TrainingLoop
-from scripts.stages.workspace import CHECKPOINTS, PREVIEWS, TRAIN_LOG
+from scripts.stages.workspace import CHECKPOINTS, FINE_TUNED, PREVIEWS, TRAIN_LOG
 from stylegan.sampling import sample_z
 from stylegan_modified.evaluation import Generate
-from stylegan_modified.fine_tuning import FineTuner
+from stylegan_modified.fine_tuning import FineTuner, save_atomically
 from stylegan_modified.generator_files import Dialled
+from stylegan_modified.recipes import Recipe
 
 
 def check(stage: Stage) -> None:
@@ -26,7 +27,10 @@ def check(stage: Stage) -> None:
     scores.training_table(stage)
 
 
-class FineTuning:
+RecipeT = TypeVar("RecipeT", bound=Recipe)
+
+
+class FineTuning(Generic[RecipeT]):
     """One fine-tuning: its data, and what every version does before, during and after its training.
 
     Attributes:
@@ -34,8 +38,8 @@ class FineTuning:
         statistics: means and spreads of the scores.
     """
 
-    def __init__(self, stage: Stage, version: str) -> None:
-        self.stage, self.version = stage, version
+    def __init__(self, stage: Stage, recipe: RecipeT, version: str) -> None:
+        self.stage, self.recipe, self.version = stage, recipe, version
         self.options = cast(FineTuningOptions, stage.options)
         self.data = scores.load_training_pictures(stage)
         self.statistics = scores.load_statistics(stage)
@@ -52,13 +56,16 @@ class FineTuning:
     def finish(
         self, model: Dialled, numbers: Mapping[str, str] | None = None, look_at: tuple[str, ...] = ()
     ) -> None:
-        """Save the preview, measure the control and end the stage.
+        """Save the generator and the preview, measure the control and end the stage; the first process does.
 
         Args:
             model: the generator after its training.
             numbers: what to report beside the control.
             look_at: pictures to look at beside the preview, relative to the workspace.
         """
+        if not self.stage.writes:
+            return
+        save_atomically(model.checkpoint(), self.stage.path(FINE_TUNED[self.version]))
         picture = f"{PREVIEWS}/{self.version}.png"
         self.stage.write(picture, self.preview(model))
         control = report_control(

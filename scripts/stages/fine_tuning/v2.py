@@ -14,13 +14,7 @@ from scripts.stages import candidate_latents, networks, scores
 from scripts.stages.fine_tuning import fine_tuning
 from scripts.stages.fine_tuning.fine_tuning import FineTuning, fingerprint, run_training
 from scripts.stages.stored_rows import StoredRows
-from scripts.stages.workspace import (
-    FINE_TUNED,
-    PRACTICE,
-    PRACTICE_LABEL_MAPS,
-    PRACTICE_PICTURES,
-    PROPERTY_CNN,
-)
+from scripts.stages.workspace import PRACTICE, PRACTICE_LABEL_MAPS, PRACTICE_PICTURES, PROPERTY_CNN
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan import seeds
 from stylegan.parallel import Processes
@@ -76,13 +70,11 @@ def property_cnn_trainer(
         return PropertyCNNTrainer(PropertyCNN(config).to(device), data, recipe, mirror_offset)
 
 
-def train_property_cnn(
-    stage: Stage, recipe: V2Recipe, tuning: FineTuning, data: TrainingPictures
-) -> tuple[PropertyCNN, str]:
+def train_property_cnn(tuning: FineTuning[V2Recipe], data: TrainingPictures) -> tuple[PropertyCNN, str]:
     """The property CNN of the best epoch, and how well it reads people that had no part in it."""
-    statistics = tuning.statistics
+    stage, statistics = tuning.stage, tuning.statistics
     mirror = float(-2 * statistics.mean[POSE] / statistics.std[POSE])
-    trainer = property_cnn_trainer(stage, recipe, data, stage.device, mirror)
+    trainer = property_cnn_trainer(stage, tuning.recipe, data, stage.device, mirror)
     run_training(stage, trainer, "v2_cnn", log_every=trainer.batches)
     network = trainer.best_network()
     if stage.writes:
@@ -132,14 +124,15 @@ class PracticePictures:
         )
 
 
-def prepare_practice(stage: Stage, recipe: V2Recipe, tuning: FineTuning) -> PracticePictures:
+def prepare_practice(tuning: FineTuning[V2Recipe]) -> PracticePictures:
     """Draw and read the practice pictures (once, by the first process; then they are read from disk)."""
+    stage, recipe = tuning.stage, tuning.recipe
     generator = networks.load_v1(stage)
     z = sample_z(seeds.PRACTICE[: recipe.pool], 0, generator.z_space_dim)
     rng = torch.Generator().manual_seed(derived_seed(Purpose.PRACTICE_REQUESTS, recipe.seed))
     pairs = draw_pairs(tuning.data.properties, recipe.pool, rng)
     if stage.writes and not _is_drawn(stage):
-        draw_practice(stage, recipe, tuning, generator, z, pairs)
+        draw_practice(tuning, generator, z, pairs)
     Processes.of_this_run().wait()
     mend = "Remove it, and give the same command again."
     with stage.foreseen(ArrayFileError, mend=mend):
@@ -157,25 +150,19 @@ def prepare_practice(stage: Stage, recipe: V2Recipe, tuning: FineTuning) -> Prac
     )
 
 
-def draw_practice(
-    stage: Stage,
-    recipe: V2Recipe,
-    tuning: FineTuning,
-    generator: nn.Module,
-    z: Tensor,
-    pairs: RequestPairs,
-) -> None:
+def draw_practice(tuning: FineTuning[V2Recipe], generator: nn.Module, z: Tensor, pairs: RequestPairs) -> None:
     """Write the practice pictures, their label maps and their scores."""
+    stage = tuning.stage
     judge, read = networks.load_judge(stage, tuning.statistics), []
     with (
         stage.atomic(PRACTICE_PICTURES) as images_path,
         stage.atomic(PRACTICE_LABEL_MAPS) as maps_path,
         images_path.open("wb") as images_file,
         maps_path.open("wb") as maps_file,
-        stage.progress(recipe.pool, unit="people") as progress,
+        stage.progress(len(z), unit="people") as progress,
         torch.no_grad(),
     ):
-        for rows in torch.arange(recipe.pool).split(32):
+        for rows in torch.arange(len(z)).split(32):
             requested = torch.stack([pairs.first[rows], pairs.second[rows]], dim=1).flatten(0, 1)
             people = z[rows].repeat_interleave(2, dim=0).to(stage.device)
             images = to_uint8(generator(people, requested.to(stage.device))["image"])
@@ -207,13 +194,10 @@ def _made_for(stage: Stage) -> str:
 
 
 def train_dials(
-    stage: Stage,
-    recipe: V2Recipe,
-    tuning: FineTuning,
-    network: PropertyCNN,
-    practice: PracticePictures,
+    tuning: FineTuning[V2Recipe], network: PropertyCNN, practice: PracticePictures
 ) -> DialGenerator:
     """Our recipe: dials around v1's frozen generator."""
+    stage, recipe = tuning.stage, tuning.recipe
     # Else a run that goes on behind the property CNN would start elsewhere.
     torch.manual_seed(derived_seed(Purpose.DIAL_WEIGHTS, recipe.seed))
     model = DialGenerator(networks.load_v1(stage), network).to(stage.device).eval()
@@ -225,27 +209,23 @@ def train_dials(
     return trainer.averaged()
 
 
-def train_by_document(
-    stage: Stage, recipe: V2Recipe, tuning: FineTuning, network: PropertyCNN
-) -> ConditionedGenerator:
+def train_by_document(tuning: FineTuning[V2Recipe], network: PropertyCNN) -> ConditionedGenerator:
     """The document's recipe: v1's generator itself learns from the property CNN."""
-    model = networks.load_v1(stage)
-    tuning.train(DocumentV2Trainer(model, network, tuning.data, recipe), lambda: tuning.preview(model))
+    model = networks.load_v1(tuning.stage)
+    trainer = DocumentV2Trainer(model, network, tuning.data, tuning.recipe)
+    tuning.train(trainer, lambda: tuning.preview(model))
     return model
 
 
 def run(stage: Stage, recipe: V2Recipe) -> None:
     """Train the property CNN and the dials, save, measure."""
-    tuning = FineTuning(stage, "v2")
+    tuning = FineTuning(stage, recipe, "v2")
     model: Dialled
     if recipe.recipe == "document":
-        network, reading = train_property_cnn(stage, recipe, tuning, tuning.data)
-        model = train_by_document(stage, recipe, tuning, network)
+        network, reading = train_property_cnn(tuning, tuning.data)
+        model = train_by_document(tuning, network)
     else:
-        practice = prepare_practice(stage, recipe, tuning)
-        network, reading = train_property_cnn(stage, recipe, tuning, practice.joined(tuning.data))
-        model = train_dials(stage, recipe, tuning, network, practice)
-    if not stage.writes:
-        return
-    save_atomically(model.checkpoint(), stage.path(FINE_TUNED["v2"]))
+        practice = prepare_practice(tuning)
+        network, reading = train_property_cnn(tuning, practice.joined(tuning.data))
+        model = train_dials(tuning, network, practice)
     tuning.finish(model, {"property CNN": reading})

@@ -12,7 +12,7 @@ from scripts.stages.fine_tuning import fine_tuning
 from scripts.stages.fine_tuning.fine_tuning import FineTuning
 from scripts.stages.sheets import labelled_grid
 from scripts.stages.stored_rows import store_rows
-from scripts.stages.workspace import ENCODER, FINE_TUNED, RECONSTRUCTIONS
+from scripts.stages.workspace import ENCODER, RECONSTRUCTIONS
 from stylegan.sampling import to_uint8
 from stylegan.seeds import Purpose, derived_seed
 from stylegan_modified.document_recipes import DocumentV3Trainer
@@ -122,7 +122,7 @@ def document_trainer(
 
 def run(stage: Stage, recipe: V3Recipe) -> None:
     """Train the encoder, save, measure."""
-    tuning = FineTuning(stage, "v3")
+    tuning = FineTuning(stage, recipe, "v3")
     data, unseen = hold_out(tuning.data, recipe.seed)
     build = document_trainer if recipe.recipe == "document" else dial_trainer
     trainer, model, encoder = build(stage, recipe, data)
@@ -131,7 +131,6 @@ def run(stage: Stage, recipe: V3Recipe) -> None:
         return
     if isinstance(trainer, ConditionalVAETrainer):
         encoder = trainer.averaged()
-    save_atomically(model.checkpoint(), stage.path(FINE_TUNED["v3"]))
     save_atomically(encoder.checkpoint(), stage.path(ENCODER))
     sheet, error = reconstructions(stage, model, encoder, unseen)
     stage.write(RECONSTRUCTIONS, sheet)
