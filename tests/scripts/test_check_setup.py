@@ -14,12 +14,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from scripts import check_setup
 from scripts.pipeline import REPOSITORY, UserError, records, run_tool
 from scripts.pipeline.locks import holder, locked
 from scripts.stages.checking import machine
 from scripts.stages.checking.finding import Finding
+from scripts.stages.workspace import REGENERATED, REGENERATED_TABLE
 from tests.processes import run
 
 SCRIPTS = REPOSITORY / "scripts"
@@ -100,6 +102,21 @@ def test_an_empty_workspace_is_ok(check: Callable, tmp_path: Path) -> None:
     code, screen = check(tmp_path / "none")
     assert code == 0 and screen.count("not run yet") == 10
     assert not (tmp_path / "none").exists()
+
+
+def test_pictures_of_a_script_without_a_record(check: Callable, tmp_path: Path) -> None:
+    table = tmp_path / REGENERATED_TABLE
+    table.parent.mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(table.with_name("000000.png"))
+    table.write_text(f"file\n{REGENERATED}/000000.png\n")
+    code, screen = check(tmp_path)
+    assert code == 0 and "its pictures are all there" in screen
+    table.write_text(f"file\n{REGENERATED}/000000.png\n{REGENERATED}/000001.png\n")
+    code, screen = check(tmp_path)
+    assert code == 5 and f"1 pictures missing, such as {REGENERATED}/000001.png" in screen
+    assert "08_regenerate_images.py" in commands(screen)[0] and "--force" not in commands(screen)[0]
+    table.write_text("img_no\n1\n")
+    assert "has no column 'file'" in check(tmp_path)[1]
 
 
 def test_the_named_commands_mend_what_is_broken(check: Callable, workspace: Path) -> None:
