@@ -83,7 +83,7 @@ class Evaluation:
         }
 
 
-def reliability(probability: np.ndarray, labels: np.ndarray, bin_count: int = BIN_COUNT) -> Reliability:
+def reliability(probability: np.ndarray, labels: np.ndarray) -> Reliability:
     """Put probabilities [N] in [0, 1] with their labels, 0 or 1 [N], into bins of equal width.
 
     Raises:
@@ -92,11 +92,11 @@ def reliability(probability: np.ndarray, labels: np.ndarray, bin_count: int = BI
     probability, labels = np.asarray(probability, np.float64), np.asarray(labels)
     if not len(probability) or probability.min() < 0 or probability.max() > 1:
         raise ValueError("reliability needs probabilities between 0 and 1")
-    bins = np.minimum((probability * bin_count).astype(np.int64), bin_count - 1)
-    counts = np.bincount(bins, minlength=bin_count)
+    bins = np.minimum((probability * BIN_COUNT).astype(np.int64), BIN_COUNT - 1)
+    counts = np.bincount(bins, minlength=BIN_COUNT)
     filled = counts > 0
-    predicted = np.bincount(bins, probability, bin_count)[filled] / counts[filled]
-    observed = np.bincount(bins, labels, bin_count)[filled] / counts[filled]
+    predicted = np.bincount(bins, probability, BIN_COUNT)[filled] / counts[filled]
+    observed = np.bincount(bins, labels, BIN_COUNT)[filled] / counts[filled]
     return Reliability(predicted, observed, counts[filled])
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -95,7 +94,6 @@ class FaceFinder:
         min_face_px: float = 32.0,
         min_probability: float = 0.9,
         rotations: str = "fallback",
-        weights: Path | None = None,
     ) -> None:
         """Loads the networks.
 
@@ -108,11 +106,9 @@ class FaceFinder:
             rotations: whether to search copies turned by 45, 90, 135 and 180 degrees as well: "never", as a
                 "fallback" until there is a face, or "always", which finds upright and tilted faces in one
                 picture. MTCNN by itself finds faces tilted by up to 30 or 40 degrees.
-            weights: folder with MTCNN's weights; None: the package's (see `load_mtcnn`).
 
         Raises:
             ValueError: unknown rotations.
-            MTCNNWeightsError: a file of the folder is damaged.
         """
         if rotations not in ("never", "fallback", "always"):
             raise ValueError(f"rotations must be never, fallback or always, not {rotations!r}")
@@ -121,7 +117,7 @@ class FaceFinder:
         self.min_face_px = min_face_px
         self.min_probability = min_probability
         self.rotations = rotations
-        self._networks = load_mtcnn(self.device, weights)
+        self._networks = load_mtcnn(self.device)
 
     def __call__(self, image: np.ndarray) -> list[FoundFace]:
         """Finds the faces of a picture.

@@ -71,7 +71,7 @@ def compare_with_truth(
 
 
 def parse_mirrored(
-    parser: FaceXFormer, images: Sequence[np.ndarray], crops: Sequence[FaceCrop], batch_size: int = 16
+    parser: FaceXFormer, images: Sequence[np.ndarray], crops: Sequence[FaceCrop]
 ) -> np.ndarray:
     """Parse pictures after enlarging and mirroring them, which an ideal parser would not notice.
 
@@ -79,13 +79,12 @@ def parse_mirrored(
         parser: a FaceXFormer in eval mode.
         images: N pictures, uint8 `[H, W, 3]` RGB.
         crops: where their faces are; the same regions are cut out.
-        batch_size: crops per forward pass.
 
     Returns:
         label maps uint8 `[N, 224, 224]`, mirrored back: comparable with those of `crops` themselves.
     """
     faces = [enlarged_mirror_crop(image, crop.box) for image, crop in zip(images, crops, strict=True)]
-    mirrored = parse_faces(parser, np.stack(faces), batch_size).label_maps
+    mirrored = parse_faces(parser, np.stack(faces)).label_maps
     return mirror_label_maps(mirrored)
 
 

@@ -79,11 +79,7 @@ class DocumentV2Trainer(FineTuner):
 class DocumentV3Trainer(DocumentV2Trainer):
     """Trains a conditional VAE whose decoder is v1's generator, through frozen property and gender networks.
 
-    Args:
-        generator: v1's conditioned generator, the decoder.
-        property_cnn: pictures to properties; stays frozen.
-        data: filtered pictures and their scores.
-        options: see `Recipe`.
+    Args as of `DocumentV2Trainer`, and:
         encoder: picture and properties to z.
         gender: frozen network from pictures to the logit of a woman.
     """

@@ -19,9 +19,7 @@ from stylegan.sampling import sample_z, synthesize, to_uint8
 JPEG_OPTIONS = {"quality": 95, "subsampling": 0}
 
 
-def generate_pictures(
-    tool: Tool, weights: Path, img_nos: Sequence[int], seed: int, batch_size: int = 64
-) -> np.ndarray:
+def generate_pictures(tool: Tool, weights: Path, img_nos: Sequence[int], seed: int) -> np.ndarray:
     """uint8 [N, H, W, 3] of the averaged generator; image n comes from the seed plus n.
 
     Raises:
@@ -33,7 +31,7 @@ def generate_pictures(
     z = sample_z(img_nos, seed, generator.z_space_dim)
     pictures = []
     with tool.progress(len(z)) as progress:
-        for batch in synthesize(generator, z, batch_size=batch_size):
+        for batch in synthesize(generator, z, batch_size=64):
             pictures += [jpeg_round_trip(image) for image in to_uint8(batch["image"])]
             progress.update(len(batch["image"]))
     return np.stack(pictures)

@@ -2,33 +2,24 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from data import portraits
 from segmentation.face_crop import FaceCropper
-from segmentation.face_landmarks import FaceFinder
 from segmentation.mtcnn import MTCNNWeightsError, load_mtcnn
 from segmentation.segmenter_settings import MTCNN_FILES
 
 
-@pytest.fixture(scope="module")
-def picture() -> np.ndarray:
-    return portraits.render_many([3], 128).images[0]
-
-
 @pytest.mark.parametrize("network", ["pnet", "rnet", "onet"])
-def test_each_file_of_the_folder_takes_the_place_of_the_package_s(
-    network: str, tmp_path: Path, picture: np.ndarray
-) -> None:
-    finders = {FaceCropper: lambda found: found([picture])[0], FaceFinder: lambda found: found(picture)}
-    assert all(find(kind(weights=tmp_path)) for kind, find in finders.items())
+def test_each_file_of_the_folder_takes_the_place_of_the_package_s(network: str, tmp_path: Path) -> None:
+    picture = portraits.render_many([3], 128).images[0]
+    assert FaceCropper(weights=tmp_path)([picture])[0]
     state = getattr(load_mtcnn("cpu"), network).state_dict()
     score = {"pnet": "conv4_1", "rnet": "dense5_1", "onet": "dense6_1"}[network]
     state[f"{score}.bias"] = torch.tensor([99.0, -99.0])  # nothing is a face
     torch.save(state, tmp_path / MTCNN_FILES[network])
-    assert not any(find(kind(weights=tmp_path)) for kind, find in finders.items())
+    assert FaceCropper(weights=tmp_path)([picture]) == [None]
 
 
 def test_damaged_and_other_weights_are_refused(tmp_path: Path) -> None:
@@ -36,6 +27,5 @@ def test_damaged_and_other_weights_are_refused(tmp_path: Path) -> None:
     torch.save(load_mtcnn("cpu").pnet.state_dict(), path)
     for damage in (lambda: None, lambda: torch.save([1], path), lambda: path.write_bytes(b"half")):
         damage()
-        for kind in (FaceCropper, FaceFinder):
-            with pytest.raises(MTCNNWeightsError, match=r"mtcnn_rnet\.pt"):
-                kind(weights=tmp_path)
+        with pytest.raises(MTCNNWeightsError, match=r"mtcnn_rnet\.pt"):
+            FaceCropper(weights=tmp_path)
