@@ -59,10 +59,10 @@ class FaceXFormerConfig:
     and the segmentation is computed at half the resolution and enlarged."""
     embed_dim: int = 128
     """Channels of the first backbone stage; each later stage has twice as many."""
-    depths: tuple[int, int, int, int] = (2, 2, 18, 2)
-    """Swin blocks per stage."""
-    head_counts: tuple[int, int, int, int] = (4, 8, 16, 32)
-    """Attention heads per stage."""
+    depths: tuple[int, ...] = (2, 2, 18, 2)
+    """Swin blocks of each of the four stages."""
+    head_counts: tuple[int, ...] = (4, 8, 16, 32)
+    """Attention heads of each stage."""
     window_size: int = 7
     """Side of an attention window, in tokens."""
     mlp_ratio: float = 4.0

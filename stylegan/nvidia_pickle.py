@@ -84,13 +84,13 @@ class _NumberType:
         """The byte order and what only structured types have, which a plain number needs not."""
 
 
-def _number(kind: _NumberType, content: bytes) -> float | int:
+def _number(kind: object, content: object) -> float | int:
     if not isinstance(kind, _NumberType) or kind.code not in NUMBERS or not isinstance(content, bytes):
         raise ValueError("numbers of a kind that such files do not have")
     return np.frombuffer(content, dtype=f"<{kind.code}", count=1)[0].item()
 
 
-def _module(meta: Mapping[str, Any]) -> _Module:
+def _module(meta: object) -> _Module:
     """Stands for `torch_utils.persistence._reconstruct_persistent_obj`; nobody looks at `module_src`."""
     if not isinstance(meta, Mapping) or not isinstance(meta.get("state"), Mapping):
         raise ValueError("a module without attributes")
