@@ -163,12 +163,6 @@ def test_weights_id_names_the_contents(tmp_path: Path) -> None:
     assert weights_id(first) == weights_id(second) != weights_id(other)
 
 
-def test_half_precision_is_read_as_float32(tmp_path: Path) -> None:
-    path = tmp_path / "weights.safetensors"
-    save_checkpoint(path, generator={k: v.half() for k, v in tiny.generator().state_dict().items()})
-    assert {v.dtype for v in load_checkpoint(path).generator.values()} == {torch.float32}
-
-
 def test_the_configuration_beside_the_weights_counts(tmp_path: Path) -> None:
     """As files of fine-tuned generators have it; shapes do not tell the learning-rate multiplier."""
     generator = tiny.generator(mapping_lr_mul=0.1)

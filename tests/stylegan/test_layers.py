@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from scripts.stages.benchmarks import plain_stylegan
-from stylegan.layers import ConstantLayer, EqualizedConv, MinibatchStd, SynthesisLayer
+from stylegan.layers import ConstantLayer, EqualizedConv, SynthesisLayer
 from stylegan.styled_activation import styled_activation
 
 
@@ -76,11 +76,6 @@ def test_convolution_equals_the_plain_one_twice_differentiated(down: bool) -> No
     expected = _results(lambda x: penalty(lambda x: plain_stylegan.convolution(layer, x), x), layer, x)
     assert max(map(_error, found, expected)) < 1e-5
     assert _error(layer(x), plain_stylegan.convolution(layer, x)) < 1e-5
-
-
-def test_minibatch_deviation_equals_the_plain_one() -> None:
-    layer, x = MinibatchStd(4), torch.randn(8, 3, 4, 4, generator=torch.Generator().manual_seed(4))
-    assert torch.allclose(layer(x), plain_stylegan.minibatch_std(layer, x), atol=1e-6)
 
 
 @pytest.mark.parametrize(("channels", "size"), [(16, 32), (128, 8)])
