@@ -22,7 +22,6 @@ class TrainingToolOptions(ToolOptions):
     preview_every: int = option(
         250, help="steps between preview pictures in TensorBoard, 0: none", affects_results=False
     )
-
     force: bool = option(False, help="start over although there is a checkpoint", affects_results=False)
 
     def __post_init__(self) -> None:
