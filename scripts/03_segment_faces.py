@@ -83,7 +83,7 @@ SPEC = StageSpec(
     next_script="04_compute_property_scores",
     check=check,
     several_processes=True,
-    version=2,
+    version=3,
 )
 
 

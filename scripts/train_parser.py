@@ -29,14 +29,15 @@ class Options(TrainingToolOptions):
         None, help="train on this folder's images/ and masks/ instead (classes of CelebAMask-HQ or ours)"
     )
     picture_size_px: int = option(256, help="size at which pairs are used, pixels")
-    steps: int = option(3000, help="optimiser steps")
+    steps: int = option(3000, help="optimiser steps; 0 with --init: judge those weights and write them again")
     batch_size: int = option(8, help="crops per step")
     learning_rate: float = option(1.5e-3, help="peak of the learning rate")
     init: Path | None = option(None, help="weights to start from, such as those of an earlier run")
     held_out: int = option(500, help="portraits, or last pairs by name, to judge the parser on")
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        if self.steps or self.init is None:  # without a step the weights are judged and written again
+            super().__post_init__()
         sizes = (self.portraits, self.portrait_size_px, self.picture_size_px, self.batch_size, self.held_out)
         if min(sizes) < 1:
             raise ValueError(

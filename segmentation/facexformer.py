@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.swin_transformer import SwinTransformer
 
+from segmentation.familiarity import Familiarity, describe
 from segmentation.transformer import MLP, LayerNorm2d, RandomFourierPosition, TwoWayTransformer
 from stylegan.nested_tables import find_tables
 from stylegan.weights_file import (
@@ -41,6 +42,7 @@ TASKS: dict[str, int] = {
 """Output name to size, in the order of the tokens (the segmentation has one token per class)."""
 
 PUBLISHED = "state_dict_backbone"
+FAMILIAR_DIRECTIONS = "familiarity.directions"
 FIRST_ENTRY = "backbone.0.0.0.weight"  # by which its table is known, if a file calls it otherwise
 SINGLE_TASKS = tuple(task for task in TASKS if task != "segmentation")
 _MODULE_NAMES = {task: task for task in SINGLE_TASKS} | {"headpose": "pose", "attributes": "attribute"}
@@ -192,6 +194,8 @@ class FaceXFormer(nn.Module):
         self.linear_fuse = nn.Conv2d(4 * width, width, kernel_size=1, bias=False)
         self.pe_layer = RandomFourierPosition(width)
         self.face_decoder = FaceDecoder(config)
+        self.familiarity: Familiarity | None
+        self.register_module("familiarity", None)  # the published weights have none
 
     def stage_features(self, images: Tensor, precision: torch.dtype = torch.float32) -> list[Tensor]:
         """Backbone features after each of the four stages, channels last.
@@ -229,7 +233,8 @@ class FaceXFormer(nn.Module):
         Returns:
             of the asked: segmentation `[N, 11, 224, 224]` logits, landmarks `[N, 136]`, headpose `[N, 3]`
             (pitch, yaw, roll in radians), attributes `[N, 40]`, visibility `[N, 29]`, age `[N, 8]`, gender
-            `[N, 2]`, race `[N, 5]` logits.
+            `[N, 2]`, race `[N, 5]` logits; and strangeness `[N]` where the weights can tell (see
+            `familiarity`).
 
         Raises:
             ValueError: a task that does not exist.
@@ -249,6 +254,8 @@ class FaceXFormer(nn.Module):
             outputs["segmentation"] = F.interpolate(
                 logits, size=images.shape[2:], mode="bilinear", align_corners=False
             )
+        if self.familiarity is not None:
+            outputs["strangeness"] = self.familiarity(describe(stages))
         return outputs
 
 
@@ -278,6 +285,9 @@ def load_facexformer(path: Path) -> FaceXFormer:
     try:
         with torch.device("meta"):
             model = FaceXFormer(config)
+            if FAMILIAR_DIRECTIONS in state:
+                directions, size = state[FAMILIAR_DIRECTIONS].shape
+                model.familiarity = Familiarity(size, directions)
     except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError) as error:
         raise FaceXFormerWeightsError(f"{path}: its sizes describe no network ({error})") from error
     _check_entries(path, state, model.state_dict())

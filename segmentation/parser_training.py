@@ -20,6 +20,7 @@ from cnn.jpeg import jpeg_copy
 from segmentation.face_classes import CLASS_NAMES
 from segmentation.face_crop import CROP_SIZE_PX
 from segmentation.facexformer import FaceXFormer, FaceXFormerConfig
+from segmentation.familiarity import Familiarity, describe
 from segmentation.parsing import normalize_images
 from stylegan.parallel import ALONE, Processes
 
@@ -87,6 +88,9 @@ def _sizes(box: np.ndarray) -> np.ndarray:
     """Width, height, width, height of boxes `[..., 4]`: the unit of each of their coordinates."""
     size = box[..., 2:] - box[..., :2]
     return np.concatenate([size, size], axis=-1)
+
+
+USUAL_AT_ONCE = 8  # crops
 
 
 class ParserBatches:
@@ -347,3 +351,23 @@ class ParserTrainer:
         self.model.load_state_dict(state["model"], strict=True)
         self.optimizer.load_state_dict(state["optimizer"])
         self.steps_done = int(state["step"])
+
+
+@torch.no_grad()
+def learn_what_is_usual(model: FaceXFormer, crops: np.ndarray, seed: int = 0) -> None:
+    """Give a trained parser its `Familiarity`.
+
+    Args:
+        crops: uint8 `[M, 224, 224, 3]` of training pictures as a detector cuts them, neither degraded nor
+            warped: what is usual among augmented ones would be usual among almost all faces.
+        seed: of the division into those for the fit (three quarters) and those for the limit.
+    """
+    device = next(model.parameters()).device
+    order = torch.randperm(len(crops), generator=torch.Generator().manual_seed(seed))
+    parts = torch.from_numpy(crops)[order].split(USUAL_AT_ONCE)
+    stages = (model.stage_features(normalize_images(part.to(device))) for part in parts)
+    described = torch.cat([describe(stage) for stage in stages])
+    familiarity = Familiarity(described.shape[1]).to(device)
+    count = 3 * len(described) // 4
+    familiarity.fit(described[:count], described[count:])
+    model.familiarity = familiarity

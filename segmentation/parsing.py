@@ -38,6 +38,8 @@ class ParsedFaces(NamedTuple):
     """uint8 `[N, 224, 224]`: the most probable class of each pixel."""
     probabilities: np.ndarray
     """float32 `[N]`: probability of the chosen class, averaged over pixels."""
+    strangeness: np.ndarray
+    """float32 `[N]`: above 1, unlike what the parser learned from (`familiarity`); NaN: it cannot tell."""
     outputs: dict[str, np.ndarray]
     """float32 `[N, size]` per further task that was asked for (see `facexformer.TASKS`)."""
 
@@ -75,11 +77,13 @@ def parse_faces(
     parts = list(batches.map(lambda batch: _parse_batch(model, batch, precision, further_tasks), face_images))
     if not parts:
         further = {task: np.zeros((0, TASKS[task]), np.float32) for task in further_tasks}
-        return ParsedFaces(np.zeros(face_images.shape[:3], np.uint8), np.zeros(0, np.float32), further)
-    label_maps, probabilities, outputs = zip(*parts, strict=True)
+        none = np.zeros(0, np.float32)
+        return ParsedFaces(np.zeros(face_images.shape[:3], np.uint8), none, none, further)
+    label_maps, probabilities, strangeness, outputs = zip(*parts, strict=True)
     return ParsedFaces(
         np.concatenate(label_maps),
         np.concatenate(probabilities),
+        np.concatenate(strangeness),
         {task: np.concatenate([part[task] for part in outputs]) for task in further_tasks},
     )
 
@@ -92,12 +96,14 @@ def _parse_batch(
         images = normalize_images(torch.from_numpy(face_images).to(device))
         outputs = model(images, ("segmentation", *further_tasks), precision)
         logits = outputs.pop("segmentation")
+        strangeness = outputs.pop("strangeness", logits.new_full((len(logits),), torch.nan))
         best, labels = logits.max(dim=1)
         # The probability of the largest logit is one over the sum of exp(logit - largest).
         chosen = logits.sub_(best[:, None]).exp_().sum(dim=1).reciprocal_()
         return ParsedFaces(
             labels.to(torch.uint8).cpu().numpy(),
             chosen.mean(dim=(1, 2)).cpu().numpy(),
+            strangeness.cpu().numpy(),
             {task: output.cpu().numpy() for task, output in outputs.items()},
         )
 

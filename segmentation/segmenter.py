@@ -27,6 +27,8 @@ class Segmented(NamedTuple):
     """uint8 `[224, 224]`, class ids of the crop's pixels."""
     mean_probability: float
     """Probability of the chosen classes, averaged over the pixels."""
+    strangeness: float
+    """Above 1, unlike what the parser learned from; NaN: it cannot tell."""
     outputs: dict[str, np.ndarray]
     """float32 `[size]` per further task."""
 
@@ -117,6 +119,7 @@ class Segmenter:
                 crop,
                 parsed.label_maps[row],
                 float(parsed.probabilities[row]),
+                float(parsed.strangeness[row]),
                 {task: values[row] for task, values in parsed.outputs.items()},
             )
             for row, crop in enumerate(found)

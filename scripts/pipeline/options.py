@@ -196,16 +196,21 @@ def resolve_options(
 
 
 def _check_values(options: ToolOptions) -> None:
-    """Reject NaN and infinity in any option, and devices that the scripts do not know, with `ValueError`."""
+    """Raise `ValueError` for NaN, infinity, names that are no text, and unknown devices."""
     if re.fullmatch(r"auto|cpu|cuda(:\d+)?", options.device) is None:
         raise ValueError(
             f"--device {options.device} is not supported: the networks were made for CPUs and for GPUs with "
             "CUDA. Use auto, cpu, cuda or cuda:<index>."
         )
     for name, value in vars(options).items():
-        numbers = value if isinstance(value, tuple) else (value,)
-        if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
-            raise ValueError(f"{flag_of(name)} is {value}, which is no finite number.")
+        for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, float) and not math.isfinite(part):
+                raise ValueError(f"{flag_of(name)} is {value}, which is no finite number.")
+            if isinstance(part, Path) and any("\ud800" <= letter <= "\udfff" for letter in str(part)):
+                raise ValueError(
+                    f"{flag_of(name)} {str(part)!r} has bytes that are no text, which no record can hold. "
+                    "Rename it."
+                )
 
 
 def _layer_choice(options_class: type[ToolOptions], argv: Sequence[str]) -> tuple[str, Path | None, str]:

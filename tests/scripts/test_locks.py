@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from data import portraits
+from scripts import train_stylegan
 from scripts.pipeline import UserError, files, locks
 from scripts.stages.base_generator import images
+from tests.scripts.pages.explore_workspace import make_tool
 
 
 def refused(message: str) -> AbstractContextManager:
@@ -67,12 +69,13 @@ def test_leftovers_are_found_at_any_depth_but_those_of_living_processes_stay(tmp
 
 def test_portraits_that_were_never_drawn_are_not_taken_for_drawn(tmp_path: Path) -> None:
     """A run was killed after its last portrait, its file was removed, and the next run was killed too."""
-    final = tmp_path / "portraits_64px_0_2.npy"
+    folder = tmp_path / "drawn"
+    final = folder / "portraits_64px_0_2.npy"
     files.write(final.with_suffix(".json"), {"finished": 2})
 
     def draw() -> np.ndarray:
-        arguments = (2, 64, 0, 1, tmp_path, lambda text: None)
-        return images.portrait_images(*arguments, check_stop=lambda: None)[0]
+        options = train_stylegan.Options(portraits=4, first_portrait=0, processes=1)
+        return images.portrait_images(make_tool(tmp_path), options, range(2), 64, folder)
 
     class KilledError(Exception):
         pass
@@ -84,4 +87,4 @@ def test_portraits_that_were_never_drawn_are_not_taken_for_drawn(tmp_path: Path)
         patched.setattr(portraits, "render_many", die)
         draw()
     assert np.array_equal(draw(), portraits.render_many(range(2), 64).images)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [final.name]
+    assert sorted(path.name for path in folder.iterdir()) == [final.name]

@@ -193,6 +193,11 @@ def test_numbers_that_are_none(presets: Path, tmp_path: Path, value: str) -> Non
             resolve(presets, *argv)
 
 
+def test_names_that_are_no_text(presets: Path) -> None:
+    with pytest.raises(UsageError, match="--workspace .* has bytes that are no text"):
+        resolve(presets, "--workspace", "caf\udce9")
+
+
 def test_help_shows_the_values_of_the_preset(presets: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_info:
         resolve(presets, "--preset", "small", "--help")

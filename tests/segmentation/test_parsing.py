@@ -30,7 +30,7 @@ def tiny() -> FaceXFormer:
 
 
 def test_parse_is_the_argmax_whatever_the_batch(tiny: FaceXFormer, faces: np.ndarray) -> None:
-    label_maps, probability, _ = parse_faces(tiny, faces, batch_size=2)
+    label_maps, probability, *_ = parse_faces(tiny, faces, batch_size=2)
     assert label_maps.shape == (5, 224, 224) and label_maps.dtype == np.uint8
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     normalized = torch.from_numpy(((faces / 255 - mean) / std).astype(np.float32)).permute(0, 3, 1, 2)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from data import portraits
@@ -35,6 +36,7 @@ from segmentation.parser_training import (
     ParserTrainer,
     ParserTrainingOptions,
     face_boxes,
+    learn_what_is_usual,
 )
 from segmentation.parsing import parse_faces, visualize
 from stylegan.parallel import Processes
@@ -43,6 +45,7 @@ from stylegan.weights_file import WeightsFileError, read_safetensors
 FOLDER = "train_parser"
 CACHE = f"{FOLDER}/portraits.npz"
 TRAINING_SEED = 2_000_000
+USUAL_COUNT = 600
 
 
 def training_portraits(tool: Tool, options: Any) -> Mapping[str, np.ndarray]:
@@ -114,6 +117,21 @@ def read_pairs_material(tool: Tool, options: Any) -> Material:
     return Material(*training, boxes, PHOTOGRAPH_SIZES_PX, held_out, what, {"pairs": digest})
 
 
+def usual_crops(tool: Tool, material: Material) -> np.ndarray:
+    """Crops uint8 [M, 224, 224, 3] of evenly chosen training pictures at all their sizes, as stage 03 cuts
+    them, but for those in which the detector finds nobody.
+    """
+    rows = np.linspace(0, len(material.images) - 1, min(USUAL_COUNT, len(material.images))).astype(int)
+    sizes = sorted(set(material.sizes_px))
+    cropper = FaceCropper(tool.device)
+    found = []
+    for number, size in enumerate(sizes):
+        pictures = (Image.fromarray(material.images[row]) for row in rows[number :: len(sizes)])
+        squares = [np.asarray(picture.resize((size, size), Image.Resampling.LANCZOS)) for picture in pictures]
+        found += [crop.image for crop in cropper(squares) if crop is not None]
+    return np.stack(found)
+
+
 def preview(model: FaceXFormer, batches: ParserBatches) -> np.ndarray:
     """What the parser sees in the first batch, uint8 [H, B W, 3]; a step sets the model to training again."""
     crops = batches.batch(0)[0].numpy()
@@ -148,7 +166,7 @@ def _kind(options: Any) -> str:
 def save_weights(options: Any, model: FaceXFormer, figures: Mapping[str, Any], trained_on: str) -> Path:
     """Write the weights in half precision, with what is needed to make them again."""
     state = {
-        key: (value.half() if value.is_floating_point() else value).cpu().contiguous()
+        key: (value.half() if is_stored_in_half(key, value) else value).cpu().contiguous()
         for key, value in model.state_dict().items()
     }
     metadata = safetensors_metadata(
@@ -166,6 +184,11 @@ def save_weights(options: Any, model: FaceXFormer, figures: Mapping[str, Any], t
     return path
 
 
+def is_stored_in_half(name: str, value: torch.Tensor) -> bool:
+    """All weights are; small differences count in what tells the usual from the strange."""
+    return value.is_floating_point() and not name.startswith("familiarity.")
+
+
 def run(tool: Tool, options: Any) -> None:
     """Read or draw, train, judge, write."""
     with tool.alone_in(tool.workspace / FOLDER):
@@ -180,7 +203,9 @@ def train(tool: Tool, options: Any) -> None:
     if options.init is not None:
         kinds = (FileNotFoundError, FaceXFormerWeightsError, RuntimeError)
         with tool.foreseen(*kinds, mend="Give --init weights of this script."):
-            model.load_state_dict(load_facexformer(options.init).state_dict(), strict=True)
+            start = load_facexformer(options.init)
+            start.familiarity = None  # learned anew, from the pictures of this training
+            model.load_state_dict(start.state_dict(), strict=True)
     material = read_material(tool, options)
     batches = ParserBatches(
         *(material.images, material.label_maps, options.batch_size, options.seed, material.boxes),
@@ -197,7 +222,7 @@ def train(tool: Tool, options: Any) -> None:
     )
     if not tool.writes:
         return
-
+    learn_what_is_usual(model.eval(), usual_crops(tool, material), options.seed)
     if material.held_out is None:
         figures = judge_on_portraits(tool, model.eval(), options.held_out, FOLDER)
     else:

@@ -40,6 +40,7 @@ WRITER_THREADS = 4
 # Run lengths at level 1: a quarter of the time of zlib's default, and no larger.
 PNG_OPTIONS = {"compress_level": 1, "compress_type": 3}
 PROBE_COUNT = 8
+STRANGE_SHARE = 0.25
 
 
 class Outcome(NamedTuple):
@@ -81,7 +82,7 @@ def list_pictures(stage: Stage) -> dict[int, str]:
 def columns(options: Any) -> tuple[str, ...]:
     """Columns of the table of faces: box in pixels of the picture, probabilities 0 to 1, pixels per class."""
     box = ("x0", "y0", "x1", "y1")
-    faces = (*box, "probability", "face_count", "mean_probability")
+    faces = (*box, "probability", "face_count", "mean_probability", "strangeness")
     names = ("img_no", "img_path", "status", "reason", *faces, *(f"{name}_pixels" for name in CLASS_NAMES))
     return (*names, *column_names()) if options.extras else names
 
@@ -103,8 +104,11 @@ def row_of(options: Any, img_no: int, relative: str, outcome: Outcome) -> dict[s
         return row | ({"face_count": 0} if outcome.status == "no_face" else {})
     crop = face.crop
     values = (*(round(side, 3) for side in crop.box), round(crop.probability, 5), crop.face_count)
-    values += (round(face.mean_probability, 5), *count_pixels(face.label_map).tolist())
+    values += (round(face.mean_probability, 5), round(face.strangeness, 4))
+    values += (*count_pixels(face.label_map).tolist(),)
     row |= dict(zip(names[4:], values, strict=False))
+    if np.isnan(face.strangeness):
+        row["strangeness"] = ""
     if crop.face_count > 1:
         row["reason"] = f"{crop.face_count} faces; the largest is taken"
     return row | (describe_face(face.outputs, crop.box) if options.extras else {})
@@ -225,11 +229,21 @@ def finish(stage: Stage, options: Any, table: pd.DataFrame) -> None:
     without, unreadable = ((table["status"] == status).sum() for status in ("no_face", "failed"))
     several = (found["face_count"] > 1).sum()
     has_eyes = (found[["left_eye_pixels", "right_eye_pixels"]] > 0).all(axis=1)
+    strange = pd.to_numeric(found["strangeness"]).dropna()
+    if len(strange) and (strange > 1).mean() > STRANGE_SHARE:
+        stage.log(
+            f"{(strange > 1).mean():.0%} of the faces are unlike those that the parser learned from, so its "
+            "classes, and all scores, are guesses, however sure it is. Look at the sheets, and train a "
+            f"parser on faces of this kind: {stage.command('train_parser', '--pairs', 'FOLDER')}"
+        )
     stage.finish(
         {
             "faces": f"{len(found)} of {len(table)} pictures; {without} without, {unreadable} unreadable, "
             f"{several} with several faces",
             "parser's confidence": f"{found['mean_probability'].mean():.3f}, averaged over all pixels",
+            "unlike the parser's training": f"{(strange > 1).mean():.1%} of the faces"
+            if len(strange)
+            else "not known for this parser",
             "both eyes found": f"{has_eyes.mean():.1%} of the faces",
         },
         [*FACE_SHEETS, FACES, SEGMENTED],
