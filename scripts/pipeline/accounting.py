@@ -11,20 +11,17 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scripts.pipeline import records
 from scripts.pipeline.console import running_command
 from scripts.pipeline.errors import Interrupted, UserError
 from scripts.pipeline.options import REPOSITORY, ToolOptions, plain_value
-
-if TYPE_CHECKING:
-    from scripts.pipeline.stage import Tool
+from scripts.pipeline.spec import Counts
+from scripts.pipeline.stage import Tool
 
 RECORDED_PACKAGES = ("torch", "torchvision", "numpy", "pandas", "pillow", "opencv-python-headless")
 KIB_PER_MIB = 1024
-Counts = dict[str, dict[str, int]]
-"""Unit -> how many are done, skipped and failed."""
 
 
 def origin(options: ToolOptions, script_version: int | None = None) -> dict[str, Any]:

@@ -9,6 +9,9 @@ from typing import Any
 
 from scripts.pipeline.options import REPOSITORY
 
+Counts = dict[str, dict[str, int]]
+"""Unit -> how many are done, skipped and failed."""
+
 
 @dataclass(frozen=True)
 class Input:

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.pipeline import files, locks, records, tables
-from scripts.pipeline.accounting import Counts
 from scripts.pipeline.console import Progress, StopRequest, script_command
 from scripts.pipeline.errors import MissingInputError, TooManyFailuresError, UserError
 from scripts.pipeline.journal import Journal
 from scripts.pipeline.options import REPOSITORY, StageOptions, ToolOptions
-from scripts.pipeline.spec import Input, StageSpec
+from scripts.pipeline.spec import Counts, Input, StageSpec
 from scripts.pipeline.torchrun import place_among_processes
 
 if TYPE_CHECKING:

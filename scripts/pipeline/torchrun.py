@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from scripts.pipeline.errors import UserError
 
@@ -23,13 +23,20 @@ if TYPE_CHECKING:
     import torch
     from torch.distributed import Store
 
-    from scripts.pipeline.stage import Tool
-
 # The others wait while the first one draws, measures or writes: torch's own 10 minutes are too short.
 LONGEST_WAIT = timedelta(hours=12)
 POLL_S = 0.05
 DECISION, LAST_WORD = "decision", "last_word"
 GO, NOTHING_TO_DO = "go", "nothing to do"
+
+
+class Working(Protocol):
+    """What is asked here of a running script."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def check_stop(self) -> None: ...
 
 
 class LostError(UserError):
@@ -80,7 +87,7 @@ def is_first() -> bool:
 
 
 @contextmanager
-def leading(tool: Tool) -> Iterator[None]:
+def leading(tool: Working) -> Iterator[None]:
     """In the first process, around the work: let the others begin, and wait for them at the end."""
     if place_among_processes() is None:
         yield
@@ -96,7 +103,7 @@ def dismiss() -> None:
         _store().set(DECISION, NOTHING_TO_DO)
 
 
-def follow(tool: Tool, work: Callable[[], None]) -> None:
+def follow(tool: Working, work: Callable[[], None]) -> None:
     """In the other processes: wait for the decision of the first one, then do the work if it says so."""
     store = _store()
     while not store.check([DECISION]):

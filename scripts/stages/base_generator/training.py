@@ -54,7 +54,7 @@ def in_the_first_process(
     return result
 
 
-def peak_memory_mib(device: torch.device) -> float:
+def memory_in_use_mib(device: torch.device) -> float:
     """Most memory that this process has used so far: on the GPU if it computes there, else in all."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / MIB
@@ -143,7 +143,7 @@ class GeneratorLoop(TrainingLoop[StyleGANTrainer]):
             "lod": f"{float(self.trainer.generator.synthesis.get_buffer('lod')):.3f}",
             "seconds": f"{self.phase_seconds:.1f}",
             "images_per_s": f"{self.rate:.1f}" if self.rate else "",
-            "memory_mib": f"{peak_memory_mib(self.trainer.device):.0f}",
+            "memory_mib": f"{memory_in_use_mib(self.trainer.device):.0f}",
         }
 
     def _status(self, means: Mapping[str, float]) -> str:
@@ -151,7 +151,7 @@ class GeneratorLoop(TrainingLoop[StyleGANTrainer]):
         losses = "  ".join(f"{name} {value:.3f}" for name, value in means.items())
         return (
             f"{self.phase.kind} {self.phase.resolution} px {progress:4.0%}  {self.position / 1000:.1f} kimg  "
-            f"{self.rate:.0f} images/s  {peak_memory_mib(self.trainer.device):.0f} MiB  "
+            f"{self.rate:.0f} images/s  {memory_in_use_mib(self.trainer.device):.0f} MiB  "
             f"{self._seconds_left() / 60:.0f} min left  {losses}"
         )
 

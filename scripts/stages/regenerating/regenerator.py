@@ -48,7 +48,7 @@ def exact(value: float) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
+class GivenPerson:
     """Somebody from a file.
 
     Attributes:
@@ -65,7 +65,7 @@ class Given:
 
 
 @dataclass(frozen=True, eq=False)
-class Photograph(Given):
+class Photograph(GivenPerson):
     """A picture that v3's encoder has read.
 
     Attributes:
@@ -79,7 +79,7 @@ class Photograph(Given):
 
 
 @dataclass(frozen=True, eq=False)
-class Found(Given):
+class FoundPerson(GivenPerson):
     """Somebody whom project_photos found in this generator.
 
     Attributes:
@@ -91,7 +91,7 @@ class Found(Given):
     untouched: Untouched
 
 
-Person: TypeAlias = int | Given
+Person: TypeAlias = int | GivenPerson
 """A seed, or somebody from a file."""
 
 
@@ -142,7 +142,7 @@ class Regenerator:
                 made = self.model(self._latents(people), wanted, trunc_psi=self.trunc_psi)
                 return Regenerated(to_uint8(made["image"]), None)
             first, model = people[0], self.model
-            if isinstance(first, Found):  # a command line names one
+            if isinstance(first, FoundPerson):  # a command line names one
                 model, untouched = first.model, first.untouched.repeat(len(people))
             else:
                 untouched = self._untouched(model, people)
@@ -156,7 +156,7 @@ class Regenerator:
             known = self._known = (people, model.person(self._latents(people), self.trunc_psi))
         return known[1]
 
-    def found(self, path: Path) -> Found:
+    def found(self, path: Path) -> FoundPerson:
         """Somebody whom project_photos found.
 
         Raises:
@@ -175,7 +175,7 @@ class Regenerator:
             model = own_model(self.model, person)
             untouched = as_people(model, person.wp[None].to(self.tool.device))
         own = tuple(untouched.own[0].tolist())
-        return Found(path, sha256_file(path), to_uint8(untouched.image)[0], own, model, untouched)
+        return FoundPerson(path, sha256_file(path), to_uint8(untouched.image)[0], own, model, untouched)
 
     @cached_property
     def weights_sha256(self) -> str:
@@ -203,8 +203,8 @@ class Regenerator:
         The pictures of a sweep are made one by one, since those of a larger batch differ by rounding.
         """
         words = ["--version", self.version]
-        if isinstance(request.person, Given):
-            flag = "--person" if isinstance(request.person, Found) else "--from-image"
+        if isinstance(request.person, GivenPerson):
+            flag = "--person" if isinstance(request.person, FoundPerson) else "--from-image"
             words += [flag, str(request.person.path)]
         else:
             words += ["--seeds", str(request.person)]
@@ -225,7 +225,7 @@ class Regenerator:
         person = request.person
         settings = {
             "version": self.version,
-            **({"from_image": person.path.name} if isinstance(person, Given) else {"seed": person}),
+            **({"from_image": person.path.name} if isinstance(person, GivenPerson) else {"seed": person}),
             "properties": self._turned(request),
             "trunc_psi": self.trunc_psi,
             "corrections": self.corrections,

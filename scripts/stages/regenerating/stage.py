@@ -17,7 +17,7 @@ from scripts.stages import networks, scores
 from scripts.stages.pictures import short_name
 from scripts.stages.regenerating import photographs
 from scripts.stages.regenerating.regenerator import (
-    Given,
+    GivenPerson,
     Person,
     Regenerator,
     Request,
@@ -141,7 +141,7 @@ def list_cells(
     turned = {f"{name} {value:+.{digits}f}": {name: value} for name, value in steps} or {"": {}}
 
     def cell(person: Person, label: str) -> Cell:
-        own = person.own if isinstance(person, Given) else median.tolist()
+        own = person.own if isinstance(person, GivenPerson) else median.tolist()
         values = dict(zip(PROPERTY_NAMES, own, strict=True)) | chosen | turned[label]
         return Cell(
             Request(person, tuple(values.values())),
@@ -169,7 +169,7 @@ def person_name(person: Person) -> str:
     """Who it is, in file names. Photographs of many cameras are called the same, so a part of the content's
     hash tells them apart; the explorer's copies have it in their own names.
     """
-    if not isinstance(person, Given):
+    if not isinstance(person, GivenPerson):
         return f"seed{person:06d}"
     digest = person.sha256[:10]
     stem = re.sub(r"[^\w-]+", "-", person.path.stem.removesuffix(f"_{digest}"))
@@ -227,8 +227,8 @@ def picture_table(options: Any, cells: Sequence[Cell], read: Sequence[tuple[Any,
     # Elsewhere than in the workspace, the table stands beside the pictures.
     place = f"{REGENERATED}/" if output_folder(options) == REGENERATED else ""
     table = pd.DataFrame({"file": [place + cell.name for cell in cells], "version": options.version})
-    if isinstance(people[0], Given):
-        table["from_image"] = [person.path.name for person in people if isinstance(person, Given)]
+    if isinstance(people[0], GivenPerson):
+        table["from_image"] = [person.path.name for person in people if isinstance(person, GivenPerson)]
     else:
         table["seed"] = people
     table["label"] = [cell.label for cell in cells]
@@ -245,7 +245,7 @@ def picture_grid(
 ) -> Image.Image:
     """Pictures in one: a row per person (a photograph comes before its pictures), or a sheet."""
     width, people = len(columns), [row[0].request.person for row in rows]
-    if isinstance(people[0], Given):
+    if isinstance(people[0], GivenPerson):
         titles = ["", *(label or "v3" for label in columns)]
         return labelled_grid([[people[0].picture, *images]], ["photograph"], titles, scale)
     names = [f"seed {person}" for person in people]
