@@ -45,7 +45,7 @@ from stylegan.weights_file import WeightsFileError, read_safetensors
 FOLDER = "train_parser"
 CACHE = f"{FOLDER}/portraits.npz"
 TRAINING_SEED = 2_000_000
-USUAL_COUNT = 600
+USUAL_COUNT, FEWEST_USUAL = 600, 64
 
 
 def training_portraits(tool: Tool, options: Any) -> Mapping[str, np.ndarray]:
@@ -117,8 +117,8 @@ def read_pairs_material(tool: Tool, options: Any) -> Material:
     return Material(*training, boxes, PHOTOGRAPH_SIZES_PX, held_out, what, {"pairs": digest})
 
 
-def usual_crops(tool: Tool, material: Material) -> np.ndarray:
-    """Crops uint8 [M, 224, 224, 3] of evenly chosen training pictures at all their sizes, as stage 03 cuts
+def usual_crops(tool: Tool, material: Material) -> list[np.ndarray]:
+    """Crops uint8 [224, 224, 3] of evenly chosen training pictures at all their sizes, as stage 03 cuts
     them, but for those in which the detector finds nobody.
     """
     rows = np.linspace(0, len(material.images) - 1, min(USUAL_COUNT, len(material.images))).astype(int)
@@ -129,7 +129,7 @@ def usual_crops(tool: Tool, material: Material) -> np.ndarray:
         pictures = (Image.fromarray(material.images[row]) for row in rows[number :: len(sizes)])
         squares = [np.asarray(picture.resize((size, size), Image.Resampling.LANCZOS)) for picture in pictures]
         found += [crop.image for crop in cropper(squares) if crop is not None]
-    return np.stack(found)
+    return found
 
 
 def preview(model: FaceXFormer, batches: ParserBatches) -> np.ndarray:
@@ -222,7 +222,14 @@ def train(tool: Tool, options: Any) -> None:
     )
     if not tool.writes:
         return
-    learn_what_is_usual(model.eval(), usual_crops(tool, material), options.seed)
+    crops = usual_crops(tool, material)
+    if len(crops) >= FEWEST_USUAL:
+        learn_what_is_usual(model.eval(), np.stack(crops), options.seed)
+    else:
+        tool.log(
+            f"The detector finds {len(crops)} faces in the training pictures; below {FEWEST_USUAL} the parser "
+            "cannot learn where it is out of its depth, and will not tell."
+        )
     if material.held_out is None:
         figures = judge_on_portraits(tool, model.eval(), options.held_out, FOLDER)
     else:
