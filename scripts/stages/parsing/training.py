@@ -227,8 +227,8 @@ def train(tool: Tool, options: Any) -> None:
         learn_what_is_usual(model.eval(), np.stack(crops), options.seed)
     else:
         tool.log(
-            f"The detector finds {len(crops)} faces in the training pictures; below {FEWEST_USUAL} the parser "
-            "cannot learn where it is out of its depth, and will not tell."
+            f"The detector finds {len(crops)} faces in the training pictures. Below {FEWEST_USUAL} the "
+            "parser cannot learn where it is out of its depth, and will not tell."
         )
     if material.held_out is None:
         figures = judge_on_portraits(tool, model.eval(), options.held_out, FOLDER)
