@@ -39,6 +39,7 @@ class GivenPictures:
         self.seed, self.batch_size = options.seed + FIRST_GIVEN, options.batch_size
         self._kept: list[np.ndarray] = []
         self._searched = 0
+        self._first: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
     @cached_property
     def _base(self) -> Generator:
@@ -105,7 +106,13 @@ class GivenPictures:
         return found
 
     def pictures(self, numbers: range) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Given pictures and reconstructions, uint8 [n, H, W, 3], and edits [n, 7, L, H, W, 3]."""
+        """Given pictures and reconstructions, uint8 [n, H, W, 3], and edits [n, 7, L, H, W, 3].
+
+        The first ones are kept: they are read, and shown on the sheet.
+        """
+        if self._first is not None and numbers.start == 0 and numbers.stop <= len(self._first[0]):
+            first, copies, edits = self._first
+            return first[: numbers.stop], copies[: numbers.stop], edits[: numbers.stop]
         given = self.given(numbers)
         found: Encoded = encode_pictures(
             self.generator.model, *self._networks, self._on_device(given), self._identity
@@ -113,4 +120,7 @@ class GivenPictures:
         turned = edit_requests(found.own, torch.from_numpy(self.levels))
         requests = torch.cat([found.own[:, None], turned.flatten(1, 2)], dim=1).cpu().numpy()
         images = render_requests(self.generator, found.z, requests, self.batch_size)
-        return given, images[:, 0], images[:, 1:].reshape(*turned.shape[:3], *images.shape[2:])
+        found_pictures = given, images[:, 0], images[:, 1:].reshape(*turned.shape[:3], *images.shape[2:])
+        if numbers.start == 0:
+            self._first = found_pictures
+        return found_pictures

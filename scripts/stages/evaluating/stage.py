@@ -36,7 +36,7 @@ from segmentation.property_table import PROPERTY_NAMES
 from stylegan.parallel import Processes
 
 STRIP_PEOPLE = 4
-EDITING_ROWS = 6
+EDITING_ROWS = 4  # as many as a part of the readings, whose pictures are at hand
 
 
 def check(stage: Stage, options: Any) -> None:
