@@ -3,6 +3,7 @@
 Code behind the networks (sampling, dials, evaluation, the explorer) asks for these and for no other class.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -40,7 +41,7 @@ class Generator(nn.Module):
     """wp [N,layer_count,w_dim], `randomize_noise=False` -> image [N,channels,H,W], about [-1,1]."""
 
 
-class Discriminator(nn.Module):
+class Discriminator(nn.Module, ABC):
     """Images [N,C,H,W] in [-1,1] -> scores [N,1]; the larger, the more real."""
 
     config: dict[str, Any]
@@ -50,10 +51,10 @@ class Discriminator(nn.Module):
     """Names of the last two layers; the last one turns `features` into scores."""
 
     @staticmethod
+    @abstractmethod
     def score_layer(width: int) -> nn.Module:
         """The last layer, [N,width] -> [N,1]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def features(self, images: Tensor) -> Tensor:
         """[N,width], what the last dense layer sees."""
-        raise NotImplementedError

@@ -8,6 +8,7 @@ property by 1; `equal_reach` then corrects the size by what pictures show.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -304,5 +305,6 @@ def equal_reach(
         read = torch.cat([reader(model(*pair)["image"].float())[:, k] for pair in pairs])
         x, y = asked[:, k] - asked[:, k].mean(), read - read.mean()
         slope = float((x * y).sum() / x.square().sum())
-        model.size[k] *= min(max(1.0 / max(slope, 1e-6), 1.0 / LARGEST_CORRECTION), LARGEST_CORRECTION)
+        size = min(max(1.0 / max(abs(slope), 1e-6), 1.0 / LARGEST_CORRECTION), LARGEST_CORRECTION)
+        model.size[k] *= math.copysign(size, slope)  # what was fitted on other people may point the other way
     return model

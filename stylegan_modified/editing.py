@@ -73,7 +73,7 @@ def encode_pictures(
         set_learning_rate(optimizer, cosine(step, refine_steps))
         # Sums, so that the pictures of a batch do not influence each other.
         drawn = model(z, found.own)["image"].float()
-        loss = multiscale_l1(drawn, images) * len(images)
+        loss = multiscale_l1(drawn, images).sum()
         if identity is not None and shown is not None:
             same = F.cosine_similarity(identity(drawn), shown, dim=1)
             loss = loss - REFINE_IDENTITY * same.sum()

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-PYRAMID_LEVELS = 4
-CHARBONNIER_EPSILON = 0.01
+from stylegan_modified.losses import multiscale_l1
+
+PIXEL_LEVELS = 4
 
 
 class ConvolutionFeatures(nn.Module):
@@ -83,7 +84,7 @@ class PictureDistance(nn.Module):
 
     def forward(self, images: Tensor, asked: Prepared) -> Tensor:
         """Distances [N] of pictures [N, 3, H, W] from prepared ones of the same size."""
-        total = self.pixel_weight * pyramid_distance(images, asked.images)
+        total = self.pixel_weight * multiscale_l1(images, asked.images, PIXEL_LEVELS)
         pairs = list(zip(self._features(images), asked.features, strict=True))
         for ours, theirs in pairs:
             apart = (ours - theirs).square().sum(dim=1).mean(dim=(1, 2))
@@ -94,14 +95,3 @@ class PictureDistance(nn.Module):
 
     def _features(self, images: Tensor) -> list[Tensor]:
         return [part for network in self.features for part in network(images)]
-
-
-def pyramid_distance(images: Tensor, targets: Tensor, levels: int = PYRAMID_LEVELS) -> Tensor:
-    """Smooth L1 distance [N] of pictures [N, C, H, W] each, averaged over halvings of their size."""
-    total = images.new_zeros(len(images))
-    for level in range(levels):
-        if level:
-            images, targets = F.avg_pool2d(images, 2), F.avg_pool2d(targets, 2)
-        difference = ((images - targets).square() + CHARBONNIER_EPSILON**2).sqrt() - CHARBONNIER_EPSILON
-        total = total + difference.mean(dim=(1, 2, 3))
-    return total / levels

@@ -8,7 +8,7 @@ plain norm. Pictures of a batch do not influence each other.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -86,6 +86,12 @@ class Projected:
     step: int
     of: int
 
+    def detached(self) -> Projected:
+        """The same without gradients."""
+        return replace(
+            self, wp=self.wp.detach(), images=self.images.detach(), distance=self.distance.detach()
+        )
+
 
 def project(
     generator: Generator,
@@ -107,41 +113,34 @@ def project(
         start: [N, w_dim] where to start, such as what an encoder says; None: the average person.
         shrink: from drawn pictures to the size of the targets, where these are smaller.
     """
-    count, layers = len(targets), generator.layer_count
-    start = spread.mean.expand(count, -1) if start is None else start
-    v = spread.v(start).clone()
+    start = spread.mean.expand(len(targets), -1) if start is None else start
+    v = spread.v(start)[:, None]  # [N, 1 or layers, w_dim]: one for all layers at first
     asked = distance.prepare(targets)
     total = recipe.w_steps + recipe.wp_steps
 
-    def drawn(latents: Tensor) -> tuple[Tensor, Tensor]:
-        wp = spread.w(latents)
-        wp = wp[:, None].expand(-1, layers, -1) if wp.ndim == 2 else wp
-        return wp, generator.synthesis(wp).float()
+    def drawn(latents: Tensor, step: int) -> Projected:
+        wp = spread.w(latents).expand(-1, generator.layer_count, -1)
+        images = generator.synthesis(wp).float()
+        return Projected(wp, images, distance(shrink(images) if shrink else images, asked), step, total)
 
     for first, steps in ((0, recipe.w_steps), (recipe.w_steps, recipe.wp_steps)):
         if first:
-            v = v[:, None].repeat(1, layers, 1) if v.ndim == 2 else v
+            v = v.detach().repeat(1, generator.layer_count, 1)
         v = v.detach().requires_grad_()
         optimizer = torch.optim.Adam([v], lr=recipe.learning_rate)
         for step in range(steps):
             set_learning_rate(optimizer, cosine(step, steps))
-            wp, images = drawn(v)
-            found = distance(shrink(images) if shrink else images, asked)
+            found = drawn(v, first + step)
             # A sum over the pictures: each has the gradient that it would have alone.
-            (v.grad,) = torch.autograd.grad(found.sum() + _prior(v, recipe).sum(), v)
+            (v.grad,) = torch.autograd.grad((found.distance + _prior(v, recipe)).sum(), v)
             optimizer.step()
-            yield Projected(wp.detach(), images.detach(), found.detach(), first + step, total)
+            yield found.detached()
     with torch.no_grad():
-        v = v[:, None].repeat(1, layers, 1) if v.ndim == 2 else v
-        wp, images = drawn(v)
-        found = distance(shrink(images) if shrink else images, asked)
-    yield Projected(wp, images, found, total, total)
+        yield drawn(v, total)
 
 
 def _prior(v: Tensor, recipe: ProjectionRecipe) -> Tensor:
-    """[N], how far latents lie from where people do."""
-    if v.ndim == 2:
-        return recipe.w_prior * v.square().mean(dim=1)
+    """[N], how far latents [N, 1 or layers, w_dim] lie from where people do, and from each other."""
     centre = v.mean(dim=1, keepdim=True)
     apart = (v - centre).square().mean(dim=(1, 2))
     return recipe.w_prior * centre.square().mean(dim=(1, 2)) + recipe.wp_prior * apart

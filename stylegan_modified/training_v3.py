@@ -155,7 +155,7 @@ class ConditionalVAETrainer(FineTuner):
         terms = {
             "reconstruction": (
                 options.reconstruction_weight,
-                given.weight * multiscale_l1(decoded, pictures),
+                given.weight * multiscale_l1(decoded, pictures).mean(),
             ),
             "latent": (options.latent_weight, known.weight * self._latent_error(mean[:count], rows)),
             "kl": (options.kl_weight, torch.stack(divergences).sum()),

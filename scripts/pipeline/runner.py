@@ -15,6 +15,7 @@ from typing import Any, Literal, NoReturn
 from scripts import wrong_python
 from scripts.pipeline import accounting, files, locks, records, torchrun
 from scripts.pipeline.console import StopRequest, closed_output_ends, running_command
+from scripts.pipeline.endings import as_json, explain
 from scripts.pipeline.errors import (
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -22,7 +23,6 @@ from scripts.pipeline.errors import (
     Interrupted,
     MissingInputError,
     UserError,
-    explain_file_error,
 )
 from scripts.pipeline.options import (
     REPOSITORY,
@@ -31,7 +31,6 @@ from scripts.pipeline.options import (
     StageOptionsT,
     given_options,
     resolve_options,
-    results_options,
     script_path,
 )
 from scripts.pipeline.spec import StageSpec
@@ -134,26 +133,9 @@ def _run_script(
         finally:
             if wants_json:
                 output.close()
-                found = _as_json(name, runs[0].tool if runs else None, code, message, began_at)
+                found = as_json(name, runs[0].tool if runs else None, code, message, began_at)
                 print(json.dumps(found, ensure_ascii=False), flush=True)
     return code
-
-
-def _as_json(name: str, tool: Tool | None, code: int, message: str, began_at: float) -> dict[str, Any]:
-    """How a run ended; files are relative to the workspace unless they lie elsewhere."""
-    result = tool.result() if tool is not None else {}
-    state = result.pop("state", "failed")
-    if code != EXIT_OK:
-        state = "interrupted" if code == EXIT_INTERRUPTED else "failed"
-    found = {
-        "script": name,
-        "state": state,
-        "exit_code": code,
-        "workspace": str(tool.workspace) if tool is not None else None,
-        "seconds": round(time.monotonic() - began_at, 1),
-        **result,
-    }
-    return found | ({"message": message} if message else {})
 
 
 def _guarded(body: Callable[[StopRequest], None], name: str, runs: Sequence[ToolRun]) -> tuple[int, str]:
@@ -174,33 +156,11 @@ def _guarded(body: Callable[[StopRequest], None], name: str, runs: Sequence[Tool
             raise
         return UserError.exit_code, f"{name}: {wrong_python(f'has no package {error.name}')}"
     except Exception as error:
-        message = _explain(error, runs[0].tool if runs else None, go_on)
+        message = explain(error, runs[0].tool if runs else None, go_on)
         if not message:
             raise
         return UserError.exit_code, f"{name}: {message}"
     return EXIT_OK, ""
-
-
-def _explain(error: Exception, tool: Tool | None, go_on: str) -> str:
-    """What a person can do about an error of the file system or a lack of memory; empty for others."""
-    if tool is None or str(getattr(error, "filename", "")).startswith(str(tool.log_dir)):
-        places = ["workspace"]
-    else:
-        places = [name for name in ("out", "workspace") if hasattr(tool.options, name)]
-    message = explain_file_error(error, " or ".join(f"--{name}" for name in places), go_on)
-    if message:
-        return message
-    from segmentation.memory import is_out_of_memory  # loads torch
-
-    if not is_out_of_memory(error):
-        return ""
-    reason = str(error).partition("\n")[0] or type(error).__name__
-    advice = "Close other programs, or use another --device"
-    if tool is not None and hasattr(tool.options, "batch_size"):
-        advice += f", or a --batch-size below {tool.options.batch_size}"
-        if "batch_size" in results_options(tool.options):
-            advice += " (which gives another result, so it needs --force)"
-    return f"there is not enough memory ({reason}). {advice}. {go_on}"
 
 
 class ToolRun:

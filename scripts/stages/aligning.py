@@ -19,7 +19,7 @@ from scripts.stages.image_files import ImageFileError, read_image
 from scripts.stages.pictures import find_pictures, read_ahead, short_name, state_of
 from scripts.stages.sheets import contact_sheet
 from scripts.stages.workspace import BUNDLED_GENERATOR
-from segmentation.face_alignment import cut_out, sharpness
+from segmentation.face_alignment import Similarity, cut_out, sharpness
 from segmentation.face_landmarks import FaceFinder, FoundFace
 
 FACES, TABLE, SHEET = "faces", "aligned.csv", "contact_sheet.png"
@@ -78,10 +78,14 @@ def list_photos(tool: Tool, folder: Path, output: Path) -> dict[str, Path]:
     return {json.dumps(state_of(name, path)): path for name, path in found.pictures.items()}
 
 
-def prepare_output(tool: Tool, options: Any, output: Path) -> None:
-    """Start over with --force, go on with the same options, refuse others and folders not made here."""
+def prepare_output(tool: Tool, options: Any, output: Path, inputs: Mapping[str, str] | None = None) -> None:
+    """Start over with --force, go on with the same options, refuse others and folders not made here.
+
+    Args:
+        inputs: what else the faces depend on.
+    """
     record = output / RECORD
-    wanted = {"version": VERSION, "options": results_options(options), "inputs": {}}
+    wanted = {"version": VERSION, "options": results_options(options), "inputs": dict(inputs or {})}
     again = tool.command(tool.name, "--photos", str(options.photos), "--out", str(output), "--force")
     if record.exists() and options.force:
         for name in (FACES, TABLE, SHEET, JOURNAL, RECORD):
@@ -104,10 +108,13 @@ def prepare_output(tool: Tool, options: Any, output: Path) -> None:
 
 
 def align_all(
-    tool: Tool, options: Any, output: Path, photos: Mapping[str, Path]
+    tool: Tool, options: Any, output: Path, photos: Mapping[str, Path], frame: Similarity | None = None
 ) -> tuple[pd.DataFrame, list[str]]:
     """Work on the photographs that the journal does not have yet; the table of all, sorted by source and
     face, and the files of photographs that are gone or were replaced.
+
+    Args:
+        frame: from the pixels of the wanted frame to those of the usual one, both with 256 per side.
     """
     finder = FaceFinder(
         tool.device, options.detection_size, options.min_face / 2, options.min_probability, options.rotations
@@ -119,7 +126,7 @@ def align_all(
             for key, photo in read_ahead(missing, lambda key: read_photo(missing[key])):
                 source = json.loads(key)[0]
                 try:
-                    rows = align_photo(finder, options, output, source, photo.result())
+                    rows = align_photo(finder, options, output, source, photo.result(), frame)
                 except ImageFileError as error:
                     rows = [{"source": source, "status": "unreadable", "reason": str(error)}]
                 journal.append({"photo": key, "faces": json.dumps(rows)})
@@ -146,7 +153,12 @@ def read_photo(path: Path) -> np.ndarray:
 
 
 def align_photo(
-    finder: FaceFinder, options: Any, output: Path, source: str, photo: np.ndarray
+    finder: FaceFinder,
+    options: Any,
+    output: Path,
+    source: str,
+    photo: np.ndarray,
+    frame: Similarity | None = None,
 ) -> list[dict[str, Any]]:
     """Write the usable faces of a photograph; returns its rows of the table, one at least."""
     faces = finder(photo)
@@ -154,7 +166,8 @@ def align_photo(
         return [{"source": source, "status": "no_face", "reason": "the detector finds no face"}]
     rows = []
     for number, face in enumerate(faces[:1] if options.largest_only else faces, 1):
-        aligned, padding = cut_out(photo, face.transform, options.size)
+        transform = face.transform if frame is None else face.transform.after(frame)
+        aligned, padding = cut_out(photo, transform, options.size)
         row: dict[str, Any] = {"source": source, "face": number}
         row |= {side: round(value, 2) for side, value in zip(BOX, face.box, strict=True)}
         row |= {"probability": round(face.probability, 5)}

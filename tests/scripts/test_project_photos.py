@@ -91,6 +91,27 @@ def test_a_person_of_another_generator_is_refused(
     assert script("08_regenerate_images", workspace, "--version", "v1", "--person", person) == 2
 
 
+def test_faces_are_framed_as_the_generator_draws_them(photos: Path, tmp_path: Path) -> None:
+    """Heads of the drawn world are smaller in their pictures than those that align_photos cuts out."""
+    workspace = make_workspace(tmp_path / "workspace")
+    (workspace / paths.FACES).parent.mkdir(parents=True, exist_ok=True)
+    names = [f"drawn_{number}.png" for number in range(6)]
+    drawn = portraits.render_many(range(20, 26), 128, processes=1).images
+    for name, image in zip(names, drawn, strict=True):
+        Image.fromarray(image).save(workspace / name)
+
+    def error(out: Path) -> float:
+        """Of an aligned portrait against the portrait itself, which is in the generator's frame already."""
+        assert script("project_photos", workspace, photos / "face_0.png", "--out", out, *FEW) == 0
+        aligned = Image.open(out / pd.read_csv(out / "projections.csv")["aligned"][0])
+        whole = Image.open(photos / "face_0.png").resize(aligned.size, Image.Resampling.LANCZOS)
+        return float(np.abs(np.asarray(aligned).astype(float) - np.asarray(whole)).mean())
+
+    usual = error(tmp_path / "usual")
+    pd.DataFrame({"img_path": names, "status": "ok"}).to_csv(workspace / paths.FACES, index=False)
+    assert error(tmp_path / "framed") < 0.6 * usual
+
+
 def test_a_small_photograph_says_what_was_invented(workspace: Path, photos: Path, tmp_path: Path) -> None:
     few = (*FEW, "--low-resolution", "16", "--out", tmp_path)
     assert script("project_photos", workspace, photos / "face_1.png", *few) == 0

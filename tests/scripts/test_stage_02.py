@@ -12,69 +12,37 @@ import pytest
 import torch
 from PIL import Image
 
-from cnn.models import FilterCNN, gender_config, quality_config, save_filter_cnn
 from cnn.oracle import Oracle, OracleConfig, save_oracle
 from scripts.pipeline.options import REPOSITORY
 from scripts.stages.filtering import excluded, hand_labels
-from scripts.stages.workspace import CANDIDATES, FILTERS, LABELS, LABELS_RECORD
+from scripts.stages.workspace import FILTERS, LABELS, LABELS_RECORD
 from tests.processes import wait_until
-
-SCRIPT = REPOSITORY / "scripts" / "02_filter_candidates.py"
-IMAGE_COUNT, LABEL_COUNT = 40, 24
-WEIGHTS_ID = "0123456789abcdef"
-ALL_IMAGES = "cnn/all_image_quality_and_gender.csv"
-FILTERED = "stylegan/synthesize_results_filtered"
-TRUE_GENDER = np.arange(IMAGE_COUNT) % 2
-TRUE_QUALITY = (np.arange(IMAGE_COUNT) % 4 != 1).astype(int)
-QUICK = (
-    *("--fold-count", 2, "--width", 1 / 32, "--batch-size", 4, "--learning-rate", 0.01, "--max-epochs", 10),
-    *("--attempts", 1, "--no-flip", "--shift", 0, "--quality-minority-share", 0, "--threads", 1),
-    *("--gender-threshold", 0.5, "--quality-threshold", 0.5),
+from tests.scripts.filter_workspace import (
+    ALL_IMAGES,
+    FILTERED,
+    IMAGE_COUNT,
+    LABEL_COUNT,
+    QUICK,
+    SCRIPT,
+    TRUE_GENDER,
+    TRUE_QUALITY,
+    WEIGHTS_ID,
+    filtering,
+    label_table,
+    make_workspace,
+    write_labels,
+    write_record,
 )
-
-
-def label_table() -> pd.DataFrame:
-    names = [f"{img_no:06d}.jpg" for img_no in range(LABEL_COUNT)]
-    truth = {"quality": TRUE_QUALITY[:LABEL_COUNT], "gender": TRUE_GENDER[:LABEL_COUNT]}
-    return pd.DataFrame({"img_name": names, **truth})
-
-
-def write_labels(root: Path, table: pd.DataFrame) -> None:
-    table.to_csv(root / LABELS, index=False)
-
-
-def write_record(root: Path, **changes: object) -> None:
-    record = {"weights_id": WEIGHTS_ID, "seed": 5, "count": LABEL_COUNT, "made_by": "hand"} | changes
-    (root / LABELS_RECORD).write_text(json.dumps(record))
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    """Pictures whose lower half is bright for women and whose top is bright for good quality."""
-    root = tmp_path / "workspace"
-    (root / "stylegan/synthesize_results").mkdir(parents=True)
-    (root / "cnn").mkdir()
-    rng = np.random.default_rng(0)
-    paths = [f"stylegan/synthesize_results/{img_no:06d}.jpg" for img_no in range(IMAGE_COUNT)]
-    for img_no, path in enumerate(paths):
-        picture = rng.integers(0, 40, (64, 64, 3))
-        picture[32:] += 180 * TRUE_GENDER[img_no]
-        picture[:16] += 180 * TRUE_QUALITY[img_no]
-        Image.fromarray(picture.astype(np.uint8)).save(root / path, quality=95)
-    numbers = np.arange(IMAGE_COUNT)
-    candidates = {"img_no": numbers, "img_path": paths, "seed": numbers + 5, "weights_id": WEIGHTS_ID}
-    pd.DataFrame(candidates).to_csv(root / CANDIDATES, index=False)
-    write_labels(root, label_table())
-    write_record(root)
-    return root
+    return make_workspace(tmp_path / "workspace")
 
 
 @pytest.fixture
 def run(workspace: Path, run_here: Callable) -> Callable[..., str]:
-    """Filters the workspace; returns what it wrote to the error stream."""
-    return lambda *words, expect=0: (
-        run_here(SCRIPT, "--workspace", workspace, *QUICK, *words, expect=expect).err
-    )
+    return filtering(workspace, run_here)
 
 
 def set_value(column: str, value: object) -> Callable[[pd.DataFrame], pd.DataFrame]:
@@ -343,85 +311,3 @@ def test_labels_of_a_network(workspace: Path, run_here: Callable, tmp_path: Path
     assert list(labels) == list(hand_labels.COLUMNS)
     assert labels["img_name"].iloc[-1] == "000029.jpg"
     run_here(*command)
-
-
-def networks(folder: Path) -> dict[str, bytes]:
-    """Networks of another run of this program, two folds of each property, put into a folder; their bytes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for seed, (name, fold) in enumerate((name, fold) for name in FILTERS for fold in range(2)):
-        torch.manual_seed(seed)
-        config = gender_config(64, 1 / 32) if name == "gender" else quality_config(64, 1 / 32)
-        path = folder / f"{name}_model_{fold}.pt"
-        save_filter_cnn(path, FilterCNN(config), {"property": name, "fold": fold})
-    return contents(folder)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def test_networks_that_are_there_are_used_and_never_lost(workspace: Path, run: Callable) -> None:
-    """As in the document, which trains only what is missing; also by --force."""
-    mine = networks(workspace / "cnn/models")
-    options = ("--max-epochs", 1)
-    run(*options)
-    assert contents(workspace / "cnn/models") == mine
-    log = pd.read_csv(workspace / "cnn/log/train_log_gender.csv")
-    assert log["status"].tolist() == ["given", "given"] and log["valid_loss"].isna().all()
-    assert len(pd.read_csv(workspace / "cnn/log/epoch_detail_gender.csv")) == 0
-    record = json.loads((workspace / "_stages/02_filter_candidates/_stage.json").read_text())
-    assert "gender_0, gender_1, quality_0, quality_1" in record["numbers"]["networks not trained here"]
-    judged = pd.read_csv(workspace / "cnn/inference_result/gender.csv")["gender"]
-
-    (workspace / "cnn/models/quality_model_1.pt").unlink()
-    run(*options, "--keep", "all", "--force")
-    after = contents(workspace / "cnn/models")
-    assert after.pop("quality_model_1.pt") != mine.pop("quality_model_1.pt") and after == mine
-    assert pd.read_csv(workspace / "cnn/log/train_log_quality.csv")["status"].tolist()[0] == "given"
-    assert pd.read_csv(workspace / "cnn/inference_result/gender.csv")["gender"].equals(judged)
-
-    mine = networks(workspace / "cnn/models")  # also in the place of one that was trained here
-    run(*options, "--force")
-    assert contents(workspace / "cnn/models") == mine
-
-
-def test_a_network_that_was_saved_before_a_kill_is_no_gift(workspace: Path, run: Callable) -> None:
-    options = ("--max-epochs", 1)
-    run(*options)
-    folder = workspace / "_stages/02_filter_candidates"
-    before = contents(workspace / "cnn/models")
-    journal = folder / "journal.csv"
-    journal.write_text("".join(journal.read_text().splitlines(keepends=True)[:-1]))  # the last row is missing
-    record = folder / "_stage.json"
-    record.write_text(json.dumps(json.loads(record.read_text()) | {"state": "running"}))
-    run(*options)
-    assert set(pd.read_csv(workspace / "cnn/log/train_log_quality.csv")["status"]) <= {"ok", "above limit"}
-    assert contents(workspace / "cnn/models") == before
-    broken = workspace / "cnn/models/gender_model_0.pt"
-    broken.write_bytes(broken.read_bytes()[:500])  # damaged, not anybody's own
-    run(*options, "--force")
-    assert contents(workspace / "cnn/models") == before
-
-
-@pytest.mark.parametrize("force", [(), ("--force",)])
-@pytest.mark.parametrize(
-    ("content", "why"),
-    [
-        (lambda path: torch.save(FilterCNN(gender_config(64, 1 / 32)).state_dict(), path), "is no gender"),
-        (lambda path: save_filter_cnn(path, FilterCNN(gender_config(128, 1 / 32)), {}), "pictures of 128 px"),
-        (
-            lambda path: save_filter_cnn(path, FilterCNN(quality_config(64)), {"property": "quality"}),
-            "it judges quality, not gender",
-        ),
-    ],
-)
-def test_networks_that_cannot_be_used_are_refused_and_kept(
-    workspace: Path, run: Callable, content: Callable, why: str, force: tuple[str, ...]
-) -> None:
-    path = workspace / "cnn/models/gender_model_1.pt"
-    path.parent.mkdir()
-    content(path)
-    before = path.read_bytes()
-    errors = run(*force, expect=5)
-    assert str(path) in errors and why in errors and "Move it away" in errors
-    assert contents(path.parent) == {path.name: before}

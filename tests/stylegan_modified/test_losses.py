@@ -49,7 +49,8 @@ def test_known_values_of_the_losses() -> None:
     assert property_loss(zero, zero + 1.0) == pytest.approx(0.75)  # |1| - beta / 2
     assert kl_divergence(zero, zero) == 0
     assert kl_divergence(zero + 1, zero) == pytest.approx(0.5)
-    assert multiscale_l1(torch.zeros(1, 3, 8, 8), torch.full((1, 3, 8, 8), 0.5)) == pytest.approx(0.5)
+    first, second = torch.zeros(2, 3, 8, 8), torch.stack([torch.full((3, 8, 8), 0.5), torch.zeros(3, 8, 8)])
+    torch.testing.assert_close(multiscale_l1(first, second), torch.tensor([0.5, 0.0]))
 
 
 def test_pairs_differ_in_one_dial_and_mix_the_median_with_whole_vectors() -> None:

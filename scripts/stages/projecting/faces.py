@@ -1,17 +1,24 @@
-"""The faces to project: cut out of photographs as `align_photos.py` does, with what speaks against each."""
+"""The faces to project: cut out into the frame of the generator, with what speaks against each."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from scripts.align_photos import Options as AlignOptions
 from scripts.pipeline import Tool, UserError, files
+from scripts.pipeline.tables import read_csv
 from scripts.stages.aligning import TABLE, align_all, list_photos, prepare_output
+from scripts.stages.scores import read_picture
+from scripts.stages.workspace import FACES
+from segmentation.face_alignment import FRAME_PX, Similarity
+from segmentation.face_landmarks import FaceFinder
 
 SMALLEST_FACE_PX = 20.0
+FRAMED_COUNT, SMALLEST_FACE = 24, 0.2  # pictures of the generator that tell its frame; share of their side
 # Beyond these a face is taken, and flagged: what is found of it is less than what it could be.
 SMALL_PX, BLURRED, OUTSIDE, TURNED_EYES_PX = 64.0, 0.02, 0.3, 0.3
 
@@ -46,8 +53,10 @@ def align_faces(tool: Tool, options: Any, output: Path, size_px: int) -> pd.Data
         photos = {key: path for key, path in photos.items() if path.resolve() == given}
         if not photos:
             raise UserError(f"{options.photos} is no picture. Give a photograph, or a folder of them.")
-    prepare_output(tool, chosen, aligned)
-    table, _ = align_all(tool, chosen, aligned, photos)
+    frame = generators_frame(tool)
+    spelled = "" if frame is None else f"{frame.factor:.4f} {frame.offset:.2f}"
+    prepare_output(tool, chosen, aligned, {"frame of the generator": spelled})
+    table, _ = align_all(tool, chosen, aligned, photos, frame)
     files.write(aligned / TABLE, table)
     usable = table[table["status"] == "ok"].copy()
     for _, row in table[table["status"] != "ok"].iterrows():
@@ -59,6 +68,32 @@ def align_faces(tool: Tool, options: Any, output: Path, size_px: int) -> pd.Data
         )
     usable["flags"] = [flags(row) for _, row in usable.iterrows()]
     return usable.reset_index(drop=True)
+
+
+def generators_frame(tool: Tool) -> Similarity | None:
+    """From the frame of the generator's pictures to that of `align_photos.py`, both with 256 px per side;
+    None where the workspace has no faces to tell it by.
+
+    A generator draws faces where those of its training were, at their size. Any other frame asks it for heads
+    that it cannot draw.
+    """
+    if not (tool.workspace / FACES).exists():
+        tool.log("no faces of the generator are known here; photographs are framed as align_photos.py does")
+        return None
+    again = tool.command("03_segment_faces", "--force")
+    table = read_csv(tool.workspace / FACES, ("img_path", "status"), again)
+    names = table.loc[table["status"] == "ok", "img_path"].head(FRAMED_COUNT)
+    pictures = [read_picture(tool, name) for name in names]
+    if not pictures:
+        return None
+    side = len(pictures[0])
+    finder = FaceFinder(tool.device, min_face_px=SMALLEST_FACE * side, rotations="never")
+    faces = [face.transform for picture in pictures for face in finder(picture)[:1]]
+    if not faces:
+        return None
+    values = np.array([(face.factor, face.offset) for face in faces]) * (FRAME_PX / side)
+    factor, offset = np.median(values.real, axis=0) + 1j * np.median(values.imag, axis=0)
+    return Similarity(complex(factor), complex(offset)).inverse()
 
 
 def flags(row: pd.Series) -> str:
