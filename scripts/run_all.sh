@@ -1,20 +1,22 @@
 #!/usr/bin/env bash
-# Runs the numbered scripts of the main job one after the other. See usage below.
+# Runs the numbered scripts of a row, one after the other. See usage below.
 set -euo pipefail
 
 usage() {
     cat <<'TEXT'
-usage: bash scripts/run_all.sh [--preset NAME] [--quality NAME] [--from NN] [--to NN] [--workspace DIR]
-                               [--processes N]
+usage: bash scripts/run_all.sh [--row NAME] [--preset NAME] [--quality NAME] [--from NN] [--to NN]
+                               [--workspace DIR] [--processes N]
 
-Runs the numbered scripts in order; each one that is up to date answers at once, and one that was
+Runs the numbered scripts of a row in order; each one that is up to date answers at once, and one that was
 interrupted goes on where it was. At the end it writes report.html into the workspace.
 
+  --row NAME        main (00 to 09), or a row that goes on from it: cvae (20 to 29), sketch (30 to 39)
+                    (default: main)
   --preset NAME     a file of scripts/presets (default: embedded)
   --quality NAME    quick, or full: the longer trainings and evaluation that the preset has for it
                     (default: quick)
-  --from NN         number of the first script, such as 03 (default: the first there is)
-  --to NN           number of the last script (default: the last there is)
+  --from NN         number of the first script, such as 03 (default: the first of the row)
+  --to NN           number of the last script (default: the last of the row)
   --workspace DIR   folder of all files of the run (default: data/runs/<preset>)
   --processes N     processes of this machine, such as its GPUs, that share the work of 01, 03, 05, 06, 07
                     and 09 (default: 1)
@@ -30,10 +32,11 @@ fail_usage() {
 }
 
 typed="$0"
+row=main
 preset=embedded
 quality=quick
-first=00
-last=99
+first=""
+last=""
 workspace=""
 processes=1
 while [ $# -gt 0 ]; do
@@ -42,9 +45,10 @@ while [ $# -gt 0 ]; do
             usage
             exit 0
             ;;
-        --preset | --quality | --from | --to | --workspace | --processes)
+        --row | --preset | --quality | --from | --to | --workspace | --processes)
             [ $# -ge 2 ] || fail_usage "$1 needs a value."
             case "$1" in
+                --row) row="$2" ;;
                 --preset) preset="$2" ;;
                 --quality) quality="$2" ;;
                 --from) first="$2" ;;
@@ -60,9 +64,15 @@ while [ $# -gt 0 ]; do
         *) fail_usage "Unknown option: $1" ;;
     esac
 done
+case "$row" in
+    main) decade=0 ;;
+    cvae) decade=2 ;;
+    sketch) decade=3 ;;
+    *) fail_usage "There is no row $row; there are: main cvae sketch." ;;
+esac
 [[ "$quality" =~ ^(quick|full)$ ]] || fail_usage "There is no quality $quality; there are: quick full."
-[[ "$first" =~ ^[0-9][0-9]?$ ]] || fail_usage "--from $first is not a script's number."
-[[ "$last" =~ ^[0-9][0-9]?$ ]] || fail_usage "--to $last is not a script's number."
+[[ "$first" =~ ^([0-9][0-9]?)?$ ]] || fail_usage "--from $first is not a script's number."
+[[ "$last" =~ ^([0-9][0-9]?)?$ ]] || fail_usage "--to $last is not a script's number."
 [[ "$processes" =~ ^[1-9][0-9]*$ ]] || fail_usage "--processes $processes is no number of processes."
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -72,14 +82,17 @@ if [ ! -f "scripts/presets/$preset.toml" ]; then
 fi
 
 plan=()
-for script in scripts/[0-9][0-9]_*.py; do
+for script in scripts/"$decade"[0-9]_*.py; do
+    [ -f "$script" ] || continue
     name="$(basename "$script")"
     number=$((10#${name:0:2}))
-    if [ "$number" -ge $((10#$first)) ] && [ "$number" -le $((10#$last)) ]; then
+    if [ "$number" -ge $((10#${first:-00})) ] && [ "$number" -le $((10#${last:-99})) ]; then
         plan+=("$script")
     fi
 done
-[ ${#plan[@]} -gt 0 ] || fail_usage "No script lies between --from $first and --to $last."
+if [ ${#plan[@]} -eq 0 ]; then
+    fail_usage "No script of the row $row lies between --from ${first:-${decade}0} and --to ${last:-${decade}9}."
+fi
 
 source scripts/ensure_venv.sh
 ensure_venv
@@ -115,7 +128,8 @@ for script in "${plan[@]}"; do
         echo "$script ended with exit code $code. When its message above is dealt with, go on with:" >&2
         [ "$processes" -eq 1 ] || arguments+=(--processes "$processes")
         arguments+=(--from "$(basename "$script" | cut -c1-2)")
-        [ "$last" = 99 ] || arguments+=(--to "$last")
+        [ -z "$last" ] || arguments+=(--to "$last")
+        [ "$row" = main ] || arguments+=(--row "$row")
         echo "    bash$(printf ' %q' "$typed" "${arguments[@]}")" >&2
         exit "$code"
     fi

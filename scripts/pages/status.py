@@ -6,6 +6,7 @@ Report and check_setup ask here; the rules are those by which a stage decides wh
 from __future__ import annotations
 
 import importlib
+import inspect
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,9 @@ from scripts.stages.workspace import REGENERATED_TABLE
 
 RUN_NAME = "run.json"  # in the log folder of a tool
 State = Literal["never run", "running", "interrupted", "failed", "stale", "complete"]
+# Name -> first digit of its scripts; `run_all.sh --row` has the same. The main row is part of every run.
+MAIN_ROW = "main"
+ROWS = {MAIN_ROW: "0", "cvae": "2", "sketch": "3"}
 # Scripts that keep no record -> the table that they write last.
 UNRECORDED = {"08_regenerate_images": REGENERATED_TABLE}
 
@@ -56,6 +60,11 @@ class StageStatus:
     def number(self) -> str:
         """The two digits of its name."""
         return self.name[:2]
+
+    @property
+    def purpose(self) -> str:
+        """What the script does, in a sentence or two."""
+        return inspect.cleandoc(self.options_class.__doc__ or "").partition("\n\n")[0]
 
     def option(self, name: str) -> Any:
         """The value of an option in its last run; None if it is unknown."""
@@ -104,7 +113,8 @@ class StageStatus:
 
 
 def read_stages(workspace: Path, logs: Path | None = None) -> dict[str, StageStatus]:
-    """All numbered scripts with their declarations and records, in order. `judge` completes them.
+    """The numbered scripts of the main row, and of every other row that was begun in this workspace, with
+    their declarations and records, in order. `judge` completes them.
 
     Args:
         workspace: of the run.
@@ -124,7 +134,8 @@ def read_stages(workspace: Path, logs: Path | None = None) -> dict[str, StageSta
             name in UNRECORDED and (workspace / UNRECORDED[name]).is_file(),
             holder(folder / LOCK_NAME),
         )
-    return stages
+    begun = {ROWS[MAIN_ROW]} | {stage.name[0] for stage in stages.values() if stage.state != "never run"}
+    return {name: stage for name, stage in stages.items() if name[0] in begun}
 
 
 def judge(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import scripts
+from scripts.pages.status import ROWS
 from scripts.pipeline import console
 from scripts.pipeline.options import PRESETS, REPOSITORY, SCRIPT_FOLDERS, known_tables, read_tables
 from tests.processes import exit_code
@@ -136,7 +137,9 @@ def test_every_table_of_a_preset_belongs_to_a_script(path: Path) -> None:
         (("--quality", "good"), "There is no quality good; there are: quick full"),
         (("--from", "x"), "is not a script's number"),
         (("--processes", "0"), "--processes 0 is no number of processes"),
-        (("--from", "08", "--to", "03"), "No script lies between"),
+        (("--from", "08", "--to", "03"), "No script of the row main lies between --from 08 and --to 03"),
+        (("--from", "20"), "No script of the row main lies between --from 20 and --to 09"),
+        (("--row", "all"), "There is no row all; there are: main cvae sketch"),
     ],
 )
 def test_run_all_explains_mistakes(arguments: tuple[str, ...], message: str) -> None:
@@ -209,6 +212,25 @@ def test_run_all_stopped_prints_a_command_that_can_be_given(row: Row) -> None:
     assert f"{row.folder}/a run" in first.stdout
     assert shlex.split(typed)[-4:] == ["--from", "03", "--to", "05"]
     assert again.stdout == first.stdout
+
+
+@pytest.mark.parametrize(("name", "wanted"), [("main", ["00", "09"]), ("cvae", ["20"]), ("sketch", ["30"])])
+def test_run_all_runs_one_row(row: Row, name: str, wanted: list[str]) -> None:
+    for number in ("00", "09", "20", "30"):
+        row.add(f"{number}_one")
+    row.add("report")
+    result = row.run(*(() if name == "main" else ("--row", name)))
+    assert result.returncode == 0, result.stderr
+    assert re.findall(r"^(\d\d)_one: ", result.stdout, re.MULTILINE) == wanted
+    row.add(f"{wanted[0]}_one", exit_code=5)
+    typed = row.run("--row", name).stderr.strip().splitlines()[-1]
+    assert ("--row" in typed) == (name != "main")
+    assert row.shell(typed).returncode == 5
+
+
+def test_the_rows_are_those_of_run_all() -> None:
+    text = (REPOSITORY / "scripts/run_all.sh").read_text()
+    assert dict(re.findall(r"^    (\w+)\) decade=(\d) ;;$", text, re.MULTILINE)) == ROWS
 
 
 @pytest.mark.parametrize("report_code", [0, 5])
