@@ -8,7 +8,7 @@ The layers work in whatever floating-point type the incoming features have, so t
 
 import math
 from collections.abc import Iterable
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -297,3 +297,30 @@ class MinibatchStd(nn.Module):
         deviation = (variance + NORM_EPSILON).sqrt().mean(dim=(1, 2, 3))
         extra = deviation.repeat(size).view(count, 1, 1, 1).expand(-1, 1, height, width)
         return torch.cat([x, extra.to(x.dtype)], dim=1)
+
+
+class GrowingNetwork(nn.Module):
+    """Holds its level of detail twice: as the buffer `lod` that weights files have, and as a number.
+
+    Attributes:
+        stored_lod: the number; reading the buffer in every forward pass would wait for the GPU.
+    """
+
+    lod: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("lod", torch.zeros(()))
+        self.stored_lod = 0.0
+        cast(Any, self).register_load_state_dict_post_hook(_read_lod)  # it has no types
+
+    def set_lod(self, lod: float) -> None:
+        """Set the level of detail; 0 = full detail, 1 = half the resolution, and so on."""
+        self.stored_lod = float(torch.tensor(lod))  # rounded as the buffer is
+        self.lod.fill_(lod)
+
+
+def _read_lod(network: nn.Module, problems: Any) -> None:
+    """After weights were loaded into a network."""
+    if isinstance(network, GrowingNetwork) and not network.lod.is_meta:
+        network.stored_lod = float(network.lod)

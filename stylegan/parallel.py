@@ -24,6 +24,9 @@ from torch.overrides import TorchFunctionMode
 
 from stylegan.layers import minibatch_std_group
 
+Scalar = float | Tensor
+"""A number to log; a tensor [] is read when its row is written, since reading waits for the GPU."""
+
 
 @dataclass(frozen=True)
 class Share:
@@ -130,13 +133,13 @@ class Processes:
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view(gradient.shape))
 
-    def sum_values(self, values: Mapping[str, float], device: torch.device) -> dict[str, float]:
-        """The sums of named numbers, the same in every process."""
+    def sum_values(self, values: Mapping[str, Scalar], device: torch.device) -> dict[str, Scalar]:
+        """The sums of named numbers, the same in every process; reads no tensor, which would wait for it."""
         if self.count == 1:
             return dict(values)
         # NCCL sums on the GPU; float64 keeps what one process would log.
-        joined = self.sum(torch.tensor(list(values.values()), dtype=torch.float64, device=device))
-        return dict(zip(values, joined.tolist(), strict=True))
+        own = [torch.as_tensor(value, dtype=torch.float64, device=device) for value in values.values()]
+        return dict(zip(values, self.sum(torch.stack(own)).unbind(), strict=True))
 
     def joint_sum(self, tensor: Tensor) -> Tensor:
         """The sum over the processes, for a loss that each of them calculates from it alike.
@@ -160,7 +163,7 @@ class Processes:
 
     def agree(self, value: int, device: torch.device) -> bool:
         """Whether a whole number is the same in all processes; all of them get the same answer."""
-        total = self.sum_values({"value": value}, device)["value"]
+        total = float(self.sum_values({"value": value}, device)["value"])
         return not self.any(total != value * self.count, device)
 
     def wait(self) -> None:

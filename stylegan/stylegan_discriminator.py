@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from stylegan.interface import Discriminator
-from stylegan.layers import EqualizedConv, EqualizedDense, MinibatchStd, Variant, downsample
+from stylegan.layers import EqualizedConv, EqualizedDense, GrowingNetwork, MinibatchStd, Variant, downsample
 from stylegan.stylegan_generator import START_RESOLUTION, channel_count, check_resolution, variant_entry
 
 
-class StyleGANDiscriminator(Discriminator):
+class StyleGANDiscriminator(GrowingNetwork, Discriminator):
     """Scores pictures; the larger the score, the more real.
 
     Args:
@@ -22,8 +22,6 @@ class StyleGANDiscriminator(Discriminator):
         variant: whose arithmetic. In "openmmlab", images come in through 3x3 convolutions, the width changes
             in the first layer of a block, and the layer before the last is linear.
     """
-
-    lod: Tensor
 
     def __init__(
         self,
@@ -47,7 +45,6 @@ class StyleGANDiscriminator(Discriminator):
         usual = variant == "genforce"
         self.resolution = resolution
         self.block_count = int(math.log2(resolution)) - 1
-        self.register_buffer("lod", torch.zeros(()))
         self.minibatch_std = MinibatchStd(minibatch_std_group_size)
         for block in range(self.block_count):
             size = resolution >> block
@@ -74,7 +71,7 @@ class StyleGANDiscriminator(Discriminator):
 
     def features(self, images: Tensor, lod: float | None = None) -> Tensor:
         """Return [N,width], what the last dense layer sees. Arguments as in `forward`."""
-        lod = float(self.lod) if lod is None else float(lod)
+        lod = self.stored_lod if lod is None else float(lod)
         if images.ndim != 4 or images.shape[2:] != (self.resolution, self.resolution):
             size = self.resolution
             raise ValueError(f"images must be [N,C,{size},{size}], but they are {list(images.shape)}")

@@ -16,6 +16,7 @@ from stylegan.layers import (
     DenseMapping,
     EqualizedConv,
     EqualizedDense,
+    GrowingNetwork,
     SynthesisLayer,
     Variant,
     upsample,
@@ -154,10 +155,8 @@ class Truncation(nn.Module):
         move_average(self.w_avg, w)
 
 
-class SynthesisNetwork(nn.Module):
+class SynthesisNetwork(GrowingNetwork):
     """wp [N,layers,w_dim] -> image [N,channels,resolution,resolution], about [-1,1]."""
-
-    lod: Tensor
 
     def __init__(
         self,
@@ -171,7 +170,6 @@ class SynthesisNetwork(nn.Module):
         super().__init__()
         self.resolution = resolution
         self.block_count = int(math.log2(resolution)) - 1
-        self.register_buffer("lod", torch.zeros(()))
         width = channel_count(START_RESOLUTION, fmaps_base, fmaps_max)
         for block in range(self.block_count):
             size = START_RESOLUTION << block
@@ -203,7 +201,7 @@ class SynthesisNetwork(nn.Module):
         Raises:
             ValueError: the lod is negative or asks for less than 4x4 pixels.
         """
-        lod = float(self.lod) if lod is None else float(lod)
+        lod = self.stored_lod if lod is None else float(lod)
         if not 0 <= lod <= self.block_count - 1:
             raise ValueError(f"lod must be from 0 to {self.block_count - 1}, but it is {lod}")
         whole = math.floor(lod)
@@ -232,6 +230,8 @@ class StyleGANGenerator(Generator):
         variant: whose arithmetic, see `SynthesisLayer`; in `config` where it is not "genforce".
         mapping: a mapping network to use instead of the usual one.
     """
+
+    synthesis: SynthesisNetwork
 
     def __init__(
         self,
@@ -296,8 +296,7 @@ class StyleGANGenerator(Generator):
         Raises:
             ValueError: z has another width, or style mixing or `update_w_avg` is asked for in eval mode.
         """
-        stored = float(self.synthesis.get_buffer("lod"))
-        layer_count = active_layer_count(self.resolution, stored if lod is None else lod)
+        layer_count = active_layer_count(self.resolution, self.synthesis.stored_lod if lod is None else lod)
         w, wp = styles_of(self, z, trunc_psi, trunc_layers, style_mixing_prob, update_w_avg, layer_count)
         image = self.synthesis(wp, lod=lod, randomize_noise=randomize_noise)
         return {"z": z, "w": w, "wp": wp, "image": image}

@@ -20,6 +20,7 @@ from stylegan.checkpoint import Checkpoint, CheckpointError
 from stylegan.interface import Discriminator, Generator
 from stylegan.known_networks import DISCRIMINATORS, GENERATORS
 from stylegan.latents import latent_rotation, latents_to_z
+from stylegan.layers import GrowingNetwork
 from stylegan.parallel import Processes
 from stylegan.phases import Phase, TrainingConfig
 from stylegan.steps import Batch, TrainingSteps
@@ -138,6 +139,12 @@ class StyleGANTrainer:
         self._set_lod(self.config.lod(0, 0))
 
     @property
+    def lod(self) -> float:
+        """Level of detail of the last step; 0 where the networks do not grow."""
+        synthesis = self.generator.synthesis
+        return synthesis.stored_lod if isinstance(synthesis, GrowingNetwork) else 0.0
+
+    @property
     def steps_done(self) -> int:
         return self.counters.step
 
@@ -216,10 +223,9 @@ class StyleGANTrainer:
                 self.steps.new_optimizers(self.phase)
 
     def _set_lod(self, lod: float) -> None:
-        if self.config.architecture == "stylegan2":
-            return
         for network in (self.generator.synthesis, self.generator_smooth.synthesis, self.discriminator):
-            network.get_buffer("lod").fill_(lod)
+            if isinstance(network, GrowingNetwork):
+                network.set_lod(lod)
 
     @torch.no_grad()
     def _update_average(self, batch: int) -> None:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stylegan.parallel import Scalar
 from stylegan.seeds import Purpose
 from stylegan_modified.fine_tuning import FineTuner, TrainingPictures, mixed_precision
 from stylegan_modified.property_cnn import PropertyCNN
@@ -52,7 +53,7 @@ class DocumentV2Trainer(FineTuner):
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"generator": self.optimizer}
 
-    def train_step(self, t: int, rng: torch.Generator) -> dict[str, float]:
+    def train_step(self, t: int, rng: torch.Generator) -> dict[str, Scalar]:
         share = self.processes.part(self.options.batch_size)
         rows = torch.randint(len(self.data.images), (share.batch,), generator=rng)[share.rows]
         with (
@@ -62,7 +63,7 @@ class DocumentV2Trainer(FineTuner):
             terms = self._terms(rows, rng)
         loss = torch.stack([weight * value for weight, value in terms.values()]).sum()
         self.descend(self.optimizer, loss * share.weight)
-        row = {name: share.weight * float(value.detach()) for name, (_, value) in terms.items()}
+        row = {name: share.weight * value.detach() for name, (_, value) in terms.items()}
         return self.processes.sum_values(row, self.device)
 
     def _terms(self, rows: Tensor, rng: torch.Generator) -> dict[str, tuple[float, Tensor]]:

@@ -56,17 +56,20 @@ def _resampled_area(same: np.ndarray, different: np.ndarray, weights: np.ndarray
     """Area under the ROC curve [R] of positives [N, P] against negatives [N, N, Q] between two different
     items, for items that count weights [R, N]; NaN where one item is alone.
     """
-    ordered = np.sort(same, axis=1)
-    flat = different.ravel()
-    pairs = weights.sum(axis=1) ** 2 - (weights**2).sum(axis=1)
-    total = np.zeros(len(weights))
-    for item, positives in enumerate(ordered):
-        below = np.searchsorted(positives, flat, "left") + np.searchsorted(positives, flat, "right")
-        share = (1 - below / (2 * len(positives))).reshape(different.shape).mean(axis=2)
-        np.fill_diagonal(share, 0.0)
-        total += weights[:, item] * ((weights @ share) * weights).sum(axis=1)
-    counted = weights.sum(axis=1) * pairs
-    return np.divide(total, counted, out=np.full(len(weights), np.nan), where=counted > 0)
+    order = np.argsort(same, axis=None)
+    ordered, owner = same.ravel()[order], order // same.shape[1]
+    places = [np.searchsorted(ordered, different, side) for side in ("left", "right")]
+    areas = np.full(len(weights), np.nan)
+    for resample, weight in enumerate(weights):
+        pairs = weight.sum() ** 2 - (weight**2).sum()
+        if pairs <= 0:
+            continue
+        below = np.concatenate([[0.0], np.cumsum(weight[owner])])  # weight of the positives before a place
+        share = 1 - sum(below[place] for place in places) / (2 * below[-1])
+        between = share.mean(axis=2)
+        np.fill_diagonal(between, 0.0)
+        areas[resample] = weight @ between @ weight / pairs
+    return areas
 
 
 def sweep_similarity(vectors: np.ndarray) -> np.ndarray:

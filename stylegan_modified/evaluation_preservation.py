@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from segmentation.property_table import PROPERTY_NAMES
-from stylegan_modified.losses import change_masks
+from stylegan_modified.losses import change_mask
 
 SKIN, BACKGROUND = 1, 0
 SMALLEST_REGION = 0.005  # of the picture; smaller regions have no colour to speak of
@@ -37,7 +37,7 @@ def changes_outside(images: np.ndarray, label_maps: np.ndarray) -> tuple[np.ndar
 
     Returns:
         (changed, between), both float64 [N, 7] in grey levels: mean absolute difference outside the regions
-        that the dial may touch in either picture (see `losses.change_masks`), between the two ends of the
+        that the dial may touch in either picture (see `losses.change_mask`), between the two ends of the
         dial, and between the partners of `partner_of` with equal settings. NaN where a face is missing or
         nothing lies outside.
     """
@@ -78,8 +78,7 @@ def differences_of_people(images: np.ndarray, label_maps: np.ndarray) -> np.ndar
 
 def _own_region(label_maps: np.ndarray, j: int) -> np.ndarray:
     """Where dial j may change pictures with label maps [..., H, W]: bool of the same shape."""
-    flat = torch.from_numpy(label_maps.reshape(-1, *label_maps.shape[-2:]))
-    return change_masks(flat)[:, j].numpy().reshape(label_maps.shape)
+    return change_mask(torch.from_numpy(label_maps), j).numpy()
 
 
 def _difference(first: np.ndarray, second: np.ndarray, free: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from stylegan.checkpoint import atomic_path
-from stylegan.parallel import Processes
+from stylegan.parallel import Processes, Scalar
 from stylegan.rows import ChosenRows, Rows
 from stylegan.seeds import Purpose, derived_seed
 from stylegan.training import wants_bf16
@@ -101,8 +101,8 @@ class FineTuner(ABC):
     def finished(self) -> bool:
         return self.steps_done >= self.steps
 
-    def step(self) -> dict[str, float]:
-        """Take the next step; returns what to log, the same in every process."""
+    def step(self) -> dict[str, Scalar]:
+        """Take the next step; returns what to log, the same in every process (see `Scalar`)."""
         # One stream for what a trainer draws itself, one for what networks draw, such as dropout.
         drawn, hidden = (
             derived_seed(self.purpose, self.options.seed, number=2 * self.steps_done + n) for n in range(2)
@@ -113,7 +113,7 @@ class FineTuner(ABC):
         return values
 
     @abstractmethod
-    def train_step(self, t: int, rng: torch.Generator) -> dict[str, float]:
+    def train_step(self, t: int, rng: torch.Generator) -> dict[str, Scalar]:
         """Do optimisation step t (0-based) with randomness from `rng` (CPU) and return what to log.
 
         Every process draws for the whole batch, works on its share, and returns the same numbers.

@@ -52,26 +52,33 @@ def filter_loss(logits: Tensor, margin: float = FILTER_MARGIN) -> Tensor:
     return F.softplus(margin - logits).mean()
 
 
-def change_masks(label_map: Tensor) -> Tensor:
-    """Where each property may change the picture.
+def change_mask(label_map: Tensor, dial: int) -> Tensor:
+    """Where one property may change the picture.
 
     Args:
-        label_map: [N, H, W] uint8 class ids of the unedited picture.
+        label_map: [..., H, W] uint8 class ids of the unedited picture.
+        dial: place of the property in `PROPERTY_NAMES`.
 
     Returns:
-        [N, 7, H, W] bool in the order of `PROPERTY_NAMES`.
+        [..., H, W] bool.
     """
-    height = label_map.shape[1]
-    masks = []
-    for name in PROPERTY_NAMES:
-        classes, growth = _MAY_CHANGE[name]
-        region = torch.isin(label_map, torch.tensor(classes, dtype=label_map.dtype, device=label_map.device))
-        radius = max(1, round(growth * height))
-        # Rows, then columns: the same square neighbourhood for a fraction of the comparisons.
-        grown = F.max_pool2d(region.float(), (2 * radius + 1, 1), stride=1, padding=(radius, 0))
-        grown = F.max_pool2d(grown, (1, 2 * radius + 1), stride=1, padding=(0, radius))
-        masks.append(grown > 0)
-    return torch.stack(masks, dim=1)
+    classes, growth = _MAY_CHANGE[PROPERTY_NAMES[dial]]
+    region = torch.stack([label_map == one for one in classes]).any(dim=0)
+    radius = max(1, round(growth * label_map.shape[-2]))
+    # Rows, then columns: the same square neighbourhood for a fraction of the comparisons.
+    grown = region.float().flatten(0, -3)[:, None]
+    grown = F.max_pool2d(grown, (2 * radius + 1, 1), stride=1, padding=(radius, 0))
+    grown = F.max_pool2d(grown, (1, 2 * radius + 1), stride=1, padding=(0, radius))
+    return (grown > 0).view(region.shape)
+
+
+def change_masks(label_maps: Tensor, dials: Tensor) -> Tensor:
+    """`change_mask` of label maps [N, ..., H, W], each for its own dial [N], int64 on the CPU."""
+    masks = torch.empty(label_maps.shape, dtype=torch.bool, device=label_maps.device)
+    for dial in dials.unique().tolist():
+        rows = (dials == dial).nonzero()[:, 0].to(label_maps.device)
+        masks[rows] = change_mask(label_maps[rows], dial)
+    return masks
 
 
 def keep_loss(first: Tensor, second: Tensor, may_change: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segmentation.property_table import PROPERTY_NAMES
+from stylegan.parallel import Scalar
 from stylegan.seeds import Purpose, derived_seed
 from stylegan_modified.fine_tuning import (
     ExponentialAverage,
@@ -89,7 +90,7 @@ class PropertyCNNTrainer(FineTuner):
     def finished(self) -> bool:
         return super().finished or self.stale_epochs >= self.options.cnn_patience_epochs
 
-    def train_step(self, t: int, rng: torch.Generator) -> dict[str, float]:
+    def train_step(self, t: int, rng: torch.Generator) -> dict[str, Scalar]:
         epoch, batch = divmod(t, self.batches)
         seed = derived_seed(Purpose.PROPERTY_CNN_ORDER, self.options.seed, number=epoch)
         order = torch.randperm(len(self.training_rows), generator=torch.Generator().manual_seed(seed))
@@ -105,7 +106,7 @@ class PropertyCNNTrainer(FineTuner):
         loss = F.mse_loss(read.float(), properties) * share.weight
         self.descend(self.optimizer, loss)
         self.network.eval()
-        row = self.processes.sum_values({"cnn_loss": float(loss.detach())}, self.device)
+        row = self.processes.sum_values({"cnn_loss": loss.detach()}, self.device)
         if batch == self.batches - 1:
             row |= self._validate()
         return row
@@ -129,10 +130,11 @@ class PropertyCNNTrainer(FineTuner):
             truth.append(properties)
         return torch.cat(read), torch.cat(truth)
 
-    def _validate(self) -> dict[str, float]:
+    def _validate(self) -> dict[str, Scalar]:
         loss = float(F.mse_loss(*self._read(self.network, self.validation_rows)))
         # One number for all processes, which must agree on when to stop.
-        loss = self.processes.sum_values({"loss": loss / self.processes.count}, self.device)["loss"]
+        joint = self.processes.sum_values({"loss": loss / self.processes.count}, self.device)
+        loss = float(joint["loss"])
         if loss < self.best_loss:
             self.best_loss, self.stale_epochs = loss, 0
             self.best.values.load_state_dict(ExponentialAverage(self.network, 1.0).values.state_dict())

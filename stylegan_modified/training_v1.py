@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from typing import TypeVar
 
 import torch
@@ -18,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylegan.layers import minibatch_std_group
-from stylegan.parallel import Share
+from stylegan.parallel import Scalar, Share
 from stylegan.seeds import Purpose
 from stylegan_modified.fine_tuning import (
     ExponentialAverage,
@@ -130,7 +131,7 @@ class ConditionedGANTrainer(FineTuner):
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"generator": self.generator_optimizer, "discriminator": self.discriminator_optimizer}
 
-    def train_step(self, t: int, rng: torch.Generator) -> dict[str, float]:
+    def train_step(self, t: int, rng: torch.Generator) -> dict[str, Scalar]:
         if self.options.recipe == "matching":
             factor = cosine(t, self.options.steps)
             set_learning_rate(self.generator_optimizer, factor)
@@ -141,7 +142,7 @@ class ConditionedGANTrainer(FineTuner):
             self.average.update(self.generator.mapping)
         return row
 
-    def _losses_step(self, t: int, rng: torch.Generator) -> dict[str, float]:
+    def _losses_step(self, t: int, rng: torch.Generator) -> dict[str, Scalar]:
         row = self._discriminator_step(rng)
         if self.options.recipe == "matching" and t < self.options.warmup_steps:
             return row
@@ -173,7 +174,7 @@ class ConditionedGANTrainer(FineTuner):
         """What D hears of the properties: nothing where only its regression head compares."""
         return torch.zeros_like(properties) if self.options.conditioning == "regression" else properties
 
-    def _discriminator_step(self, rng: torch.Generator) -> dict[str, float]:
+    def _discriminator_step(self, rng: torch.Generator) -> dict[str, Scalar]:
         own = self.share.rows
         rows = self._rows(rng)
         real, properties = self.data.batch(rows[own], self.device)
@@ -185,7 +186,7 @@ class ConditionedGANTrainer(FineTuner):
         real_score = self.discriminator.score(real_features, self._judged(properties))
         fake_score = self.discriminator.score(fake_features, self._judged(requested))
         loss = F.softplus(-real_score).mean() + F.softplus(fake_score).mean()
-        row = {"d_loss": float(loss.detach())}
+        row: dict[str, Scalar] = {"d_loss": loss.detach()}
         if self.options.recipe == "matching":
             others = self.data.properties[rows.roll(1)[own]].to(self.device)
             extra, terms = self._comparison(real_features, properties, others)
@@ -194,27 +195,28 @@ class ConditionedGANTrainer(FineTuner):
         self.descend(self.discriminator_optimizer, loss * self.share.weight)
         return self._joint(row)
 
-    def _joint(self, row: dict[str, float]) -> dict[str, float]:
+    def _joint(self, row: Mapping[str, Scalar]) -> dict[str, Scalar]:
         """Means over the whole batch of what are means over the own rows."""
         own = {name: self.share.weight * value for name, value in row.items()}
         return self.processes.sum_values(own, self.device)
 
     def _comparison(
         self, features: Tensor, properties: Tensor, others: Tensor
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, dict[str, Scalar]]:
         """What teaches D to compare: real pictures with the properties of others, and reading them."""
-        loss, row = features.new_zeros(()), {}
+        loss = features.new_zeros(())
+        row: dict[str, Scalar] = {}
         if self.options.conditioning != "regression":
             mismatched = self.discriminator.score(features, others)
             loss = loss + 0.5 * F.softplus(mismatched).mean()
-            row["d_mismatched"] = float(torch.sigmoid(mismatched).mean().detach())
+            row["d_mismatched"] = torch.sigmoid(mismatched).mean().detach()
         if self.options.conditioning != "projection":
             read = property_loss(self.discriminator.read(features), properties)
             loss = loss + read
-            row["d_read"] = float(read.detach())
+            row["d_read"] = read.detach()
         return loss, row
 
-    def _generator_step(self, rng: torch.Generator) -> dict[str, float]:
+    def _generator_step(self, rng: torch.Generator) -> dict[str, Scalar]:
         matching = self.options.recipe == "matching"
         all_z, all_requests = self._request_pairs(rng) if matching else self._requests(rng)
         requested = all_requests[self.share.rows]
@@ -222,13 +224,13 @@ class ConditionedGANTrainer(FineTuner):
         features = self.discriminator.features(fake["image"])
         score = self.discriminator.score(features, self._judged(requested))
         loss = adversarial = F.softplus(-score).mean()
-        row = {"g_loss": float(adversarial.detach())}
+        row = {"g_loss": adversarial.detach()}
         if matching:
             with torch.no_grad():
                 start = self.start[0](all_z, all_requests)
             terms = self._matching_terms(fake, start, requested, features)
             loss = loss + torch.stack([weight * value for weight, value in terms.values()]).sum()
-            row |= {f"g_{name}": float(value.detach()) for name, (_, value) in terms.items()}
+            row |= {f"g_{name}": value.detach() for name, (_, value) in terms.items()}
         self.descend(self.generator_optimizer, loss * self.share.weight)
         return self._joint(row)
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from segmentation.property_table import PROPERTY_NAMES
+from stylegan.parallel import Scalar
 from stylegan.rows import Rows
 from stylegan.seeds import Purpose
 from stylegan_modified.fine_tuning import (
@@ -90,7 +91,7 @@ class DialTrainer(FineTuner):
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"dials": self.optimizer}
 
-    def train_step(self, t: int, rng: torch.Generator) -> dict[str, float]:
+    def train_step(self, t: int, rng: torch.Generator) -> dict[str, Scalar]:
         rows = torch.randint(len(self.pool.z), (self.options.pairs,), generator=rng)
         set_learning_rate(self.optimizer, cosine(t, self.options.steps))
         share = self.processes.part(self.options.pairs)
@@ -101,7 +102,7 @@ class DialTrainer(FineTuner):
         own = {name: share.weight * value for name, value in row.items()}
         return self.processes.sum_values(own, self.device)
 
-    def loss(self, rows: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, rows: Tensor) -> tuple[Tensor, dict[str, Scalar]]:
         """Loss of turning the dials of some people of the pool, and its terms."""
         options = self.options
         pairs, maps = self.pool.requests.rows(rows), self.pool.label_maps[rows].to(self.device)
@@ -115,15 +116,15 @@ class DialTrainer(FineTuner):
         terms = {
             "property": (1.0, property_loss(read, requested)),
             "residual": (options.residual_weight, residual.square().mean()),
-            **self._same_elsewhere(first, second, pairs.dial.to(self.device), maps),
+            **self._same_elsewhere(first, second, pairs.dial, maps),
         }
         if self.identity is not None:
             terms["identity"] = (options.identity_weight, _same_person(self.identity, image, person))
         for index, network in enumerate(self.filters):
             terms[f"filter_{index}"] = (options.filter_weight, filter_loss(network(image).float()))
         loss = torch.stack([weight * value for weight, value in terms.values()]).sum()
-        row = {name: float(value.detach()) for name, (_, value) in terms.items()}
-        row["mean_error"] = float((read - requested).abs().mean().detach())
+        row: dict[str, Scalar] = {name: value.detach() for name, (_, value) in terms.items()}
+        row["mean_error"] = (read - requested).abs().mean().detach()
         return loss, row
 
     def _same_elsewhere(
@@ -133,14 +134,13 @@ class DialTrainer(FineTuner):
 
         Args:
             first, second: [N, 3, H, W] the two pictures of each pair.
-            dial: [N] int64, the property that was turned; maps: uint8 [N, 2, H, W].
+            dial: [N] int64 on the CPU, the property that was turned; maps: uint8 [N, 2, H, W].
         """
-        rows = torch.arange(len(dial), device=dial.device)
-        free = change_masks(maps[:, 0])[rows, dial] | change_masks(maps[:, 1])[rows, dial]
+        free = change_masks(maps, dial).any(dim=1)
         skin = maps == SKIN
         background = maps == BACKGROUND
         background[:, :, maps.shape[2] // 2 :] = False
-        background &= ~BACKGROUND_DIALS.to(dial.device)[dial, None, None, None]
+        background &= ~BACKGROUND_DIALS[dial].to(maps.device)[:, None, None, None]
         hues = [hue_loss(first, second, region[:, 0], region[:, 1]) for region in (skin, background)]
         return {
             "keep": (self.options.keep_weight, keep_loss(first, second, free)),

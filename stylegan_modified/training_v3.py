@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from stylegan.layers import pixel_norm
 from stylegan.muon import Muon
-from stylegan.parallel import Processes
+from stylegan.parallel import Processes, Scalar
 from stylegan.rows import Rows
 from stylegan.sampling import to_uint8
 from stylegan.seeds import Purpose, derived_seed
@@ -122,7 +122,7 @@ class ConditionalVAETrainer(FineTuner):
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"encoder": self.optimizer}
 
-    def train_step(self, t: int, rng: torch.Generator) -> dict[str, float]:
+    def train_step(self, t: int, rng: torch.Generator) -> dict[str, Scalar]:
         set_learning_rate(self.optimizer, cosine(t, self.options.steps))
         with mixed_precision(self.device, self.precision):
             loss, row = self._loss(rng)
@@ -130,7 +130,7 @@ class ConditionalVAETrainer(FineTuner):
         self.average.update(self.encoder)
         return self.processes.sum_values(row, self.device)
 
-    def _loss(self, rng: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def _loss(self, rng: torch.Generator) -> tuple[Tensor, dict[str, Scalar]]:
         """What this process adds to the loss of the batch, and to each of its terms."""
         options, total = self.options, self.options.drawn_size + self.options.batch_size
         known, given = self.processes.part(options.drawn_size), self.processes.part(options.batch_size)
@@ -164,7 +164,7 @@ class ConditionalVAETrainer(FineTuner):
             same = cosine_distance(self.identity(decoded).float(), self.identity(pictures).float())
             terms["identity"] = (options.identity_weight, given.weight * same)
         loss = torch.stack([weight * value for weight, value in terms.values()]).sum()
-        return loss, {name: float(value.detach()) for name, (_, value) in terms.items()}
+        return loss, {name: value.detach() for name, (_, value) in terms.items()}
 
     def _latent_error(self, mean: Tensor, rows: Tensor) -> Tensor:
         """Mean squared distance from the known z; the mapping network sees directions of z alone."""

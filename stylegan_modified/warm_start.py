@@ -12,6 +12,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from stylegan.parallel import Scalar
 from stylegan.seeds import Purpose, derived_seed
 from stylegan_modified.fine_tuning import FineTuner, cosine, set_learning_rate
 from stylegan_modified.linear_latents import LinearEditor
@@ -69,7 +70,7 @@ class WarmStartTrainer(FineTuner):
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"mapping": self.optimizer}
 
-    def train_step(self, t: int, rng: torch.Generator) -> dict[str, float]:
+    def train_step(self, t: int, rng: torch.Generator) -> dict[str, Scalar]:
         count = self.options.warm_start_people
         share = self.processes.part(count)
         z = torch.randn(count, self.generator.z_space_dim, generator=rng)[share.rows].to(self.device)
@@ -79,4 +80,4 @@ class WarmStartTrainer(FineTuner):
         loss = ((self.generator.mapping(z, requested) - wanted) / self.w_std).square().mean() * share.weight
         set_learning_rate(self.optimizer, cosine(t, self.options.warm_start_steps))
         self.descend(self.optimizer, loss)
-        return self.processes.sum_values({"unexplained": float(loss.detach())}, self.device)
+        return self.processes.sum_values({"unexplained": loss.detach()}, self.device)

@@ -17,12 +17,13 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from scripts.pipeline import Interrupted, Stage, Tool, UserError, files
 from scripts.pipeline.console import Progress, running_command
 from scripts.stages.training_events import TrainingEvents
 from scripts.stages.training_options import TrainingToolOptions
-from stylegan.parallel import Processes
+from stylegan.parallel import Processes, Scalar
 from stylegan.training import TrainingError
 from stylegan.weights_file import read_torch, write_torch
 
@@ -50,7 +51,7 @@ class Trainer(Protocol):
     @property
     def finished(self) -> bool: ...
 
-    def step(self) -> Mapping[str, float]:
+    def step(self) -> Mapping[str, Scalar]:
         """Take one step; returns what to log, the same in every process."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -164,6 +165,7 @@ class TrainingLoop(Generic[TrainerT]):
         self.made_for, self.steps, self.unit = dict(made_for or {}), steps, unit
         self.log_every, self.looks, self.pictures_per_step = log_every, tuple(looks), pictures_per_step
         self.events = TrainingEvents.of(tool, name)
+        self.unread: list[tuple[int, Mapping[str, Scalar]]] = []  # steps, and what they logged
         self.sums: dict[str, list[float]] = {}  # values since the last row of the log
         self.looked_at = -1  # position of the last look; one that a kill may have cut short is done again
         self.saved_step = -1
@@ -202,7 +204,7 @@ class TrainingLoop(Generic[TrainerT]):
         if is_stopped:
             raise Interrupted("Stopped on request.")
 
-    def step(self) -> Mapping[str, float]:
+    def step(self) -> Mapping[str, Scalar]:
         """Let the trainer take a step; returns what to log."""
         return self.trainer.step()
 
@@ -259,6 +261,7 @@ class TrainingLoop(Generic[TrainerT]):
     def save(self) -> None:
         """Write the checkpoint, unless it is there already."""
         self.saved_at = time.monotonic()
+        self._read_values()
         if self.trainer.steps_done == self.saved_step or not self.tool.writes:
             return
         self.saved_step = self.trainer.steps_done
@@ -278,16 +281,9 @@ class TrainingLoop(Generic[TrainerT]):
     def _take_step(self, progress: Progress | None) -> None:
         values = self.step()
         step = self.trainer.steps_done
-        bad = [name for name, value in values.items() if not math.isfinite(value)]
-        if bad:
-            kept = f"{self.checkpoint} has step {self.saved_step}." if self.saved_step >= 0 else ""
-            raise UserError(
-                f"{', '.join(bad)} became infinite or undefined at step {step}, so training cannot go on. "
-                f"{kept} {self.advice}, and start over with --force."
-            )
-        for name, value in values.items():
-            self.sums.setdefault(name, []).append(value)
+        self.unread.append((step, values))
         if self.is_row_due():
+            self._read_values()
             means = {name: sum(values) / len(values) for name, values in self.sums.items()}
             if self.pictures_per_step:
                 taken = max(map(len, self.sums.values()))
@@ -299,6 +295,30 @@ class TrainingLoop(Generic[TrainerT]):
                 self.events.scalars(step, means)
         if progress is not None:
             progress.update()
+
+    def _read_values(self) -> None:
+        """Read what the last steps logged, all at once: reading waits for the GPU.
+
+        Raises:
+            UserError: a value is not finite.
+        """
+        logged = [value for _, values in self.unread for value in values.values()]
+        tensors = [value.double() for value in logged if isinstance(value, Tensor)]
+        numbers = iter(torch.stack(tensors).tolist() if tensors else ())
+        for step, values in self.unread:
+            read = {
+                name: next(numbers) if isinstance(value, Tensor) else value for name, value in values.items()
+            }
+            bad = [name for name, value in read.items() if not math.isfinite(value)]
+            if bad:
+                kept = f"{self.checkpoint} has step {self.saved_step}." if self.saved_step >= 0 else ""
+                raise UserError(
+                    f"{', '.join(bad)} became infinite or undefined at step {step}, so training cannot go "
+                    f"on. {kept} {self.advice}, and start over with --force."
+                )
+            for name, value in read.items():
+                self.sums.setdefault(name, []).append(value)
+        self.unread.clear()
 
     def is_row_due(self) -> bool:
         """Whether the log gets a row after this step."""

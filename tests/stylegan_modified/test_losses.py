@@ -5,6 +5,7 @@ import torch
 
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified.losses import (
+    change_mask,
     change_masks,
     hue_loss,
     keep_loss,
@@ -18,16 +19,23 @@ from stylegan_modified.requests import draw_pairs
 def test_keep_loss_counts_only_changes_where_the_dial_has_no_business() -> None:
     label_map = torch.zeros(1, 64, 64, dtype=torch.uint8)
     label_map[:, 20:24, 20:28] = 4
-    masks = change_masks(label_map)
     original = torch.zeros(1, 3, 64, 64)
     at_eye, elsewhere = original.clone(), original.clone()
     at_eye[:, :, 20:24, 20:28] = 1.0
     elsewhere[:, :, 50:60, 50:60] = 1.0
-    eyes = masks[:, PROPERTY_NAMES.index("eyes")]
+    eyes = change_mask(label_map, PROPERTY_NAMES.index("eyes"))
     assert keep_loss(at_eye, original, eyes) == 0
     assert keep_loss(elsewhere, original, eyes) > 0
     assert keep_loss(at_eye, original, torch.zeros_like(eyes)) > 0
     assert keep_loss(at_eye, original, torch.ones_like(eyes)) == 0
+
+
+def test_every_row_has_the_mask_of_its_own_dial() -> None:
+    label_maps = torch.randint(0, 11, (5, 2, 32, 32), generator=torch.Generator().manual_seed(0)).byte()
+    dials = torch.tensor([3, 0, 6, 3, 4])
+    expected = torch.stack([change_mask(row, int(dial)) for row, dial in zip(label_maps, dials, strict=True)])
+    assert torch.equal(change_masks(label_maps, dials), expected)
+    assert not torch.equal(expected[0], change_mask(label_maps[0], 0))
 
 
 def test_hue_loss_sees_colours_and_not_brightness() -> None:

@@ -1,12 +1,15 @@
 """Every trainer: frozen parts stay frozen, and a stopped and resumed run equals one that ran through."""
 
 import copy
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from stylegan.parallel import Scalar
 from stylegan.seeds import PICTURES
 from stylegan_modified.fine_tuning import FineTuner, TrainingPictures
 from stylegan_modified.linear_latents import LinearEditor
@@ -130,7 +133,11 @@ KINDS = [name for name in TRAINERS if name not in ("v1 projection", "v1 regressi
 
 def take(trainer: FineTuner, steps: int) -> list[dict[str, float]]:
     """What some steps log."""
-    return [trainer.step() for _ in range(steps)]
+    return [numbers(trainer.step()) for _ in range(steps)]
+
+
+def numbers(logged: Mapping[str, Scalar]) -> dict[str, float]:
+    return {name: float(value) for name, value in logged.items()}
 
 
 def seeds_of_steps(trainer: FineTuner, steps: int) -> list[int]:
@@ -158,9 +165,30 @@ def test_mixed_precision_rounds_and_little_more(name: str) -> None:
     for precision in ("float32", "bf16"):
         trainer = TRAINERS[name]()
         trainer.precision = precision
-        rows[precision] = trainer.step()
+        rows[precision] = numbers(trainer.step())
     assert rows["bf16"] == pytest.approx(rows["float32"], rel=0.1, abs=0.01)
     assert rows["bf16"] != rows["float32"]
+
+
+class FloatReads(TorchDispatchMode):
+    """Counts the tensors of floats that become Python numbers, each of which would wait for a GPU."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func is torch.ops.aten._local_scalar_dense.default and args[0].is_floating_point()
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ["v1 warm start", "v1 matching", "v2 cnn", "v2 dials", "v3"])
+def test_a_step_reads_no_number_back(name: str) -> None:
+    trainer = TRAINERS[name]()
+    trainer.descend = lambda optimizer, loss: loss.backward()  # optimisers count steps in tensors of the CPU
+    with FloatReads() as reads:
+        logged = trainer.step()
+        assert reads.count == 0
+        assert all(math.isfinite(value) for value in logged.values())
+    assert reads.count > 0
 
 
 def weights(trainer: FineTuner) -> dict[str, torch.Tensor]:

@@ -18,7 +18,7 @@ from scripts.stages.base_generator.plan import interval_images
 from scripts.stages.base_generator.previews import Previews
 from scripts.stages.training import Look, StepLog, TrainingLoop
 from stylegan.checkpoint import save_checkpoint
-from stylegan.parallel import Processes
+from stylegan.parallel import Processes, Scalar
 from stylegan.training import StyleGANTrainer
 
 CHECKPOINT = "checkpoint.pt"
@@ -103,7 +103,7 @@ class GeneratorLoop(TrainingLoop[StyleGANTrainer]):
         minutes = self.options.minutes
         return minutes > 0 and time.monotonic() - self.started_at >= 60 * minutes
 
-    def step(self) -> Mapping[str, float]:
+    def step(self) -> Mapping[str, Scalar]:
         counters = self.trainer.counters
         self.number, self.phase, seconds_before = counters.phase, self.trainer.phase, counters.phase_seconds
         started = time.perf_counter()
@@ -140,7 +140,7 @@ class GeneratorLoop(TrainingLoop[StyleGANTrainer]):
             "phase": self.number,
             "kind": self.phase.kind,
             "resolution": self.phase.resolution,
-            "lod": f"{float(self.trainer.generator.synthesis.get_buffer('lod')):.3f}",
+            "lod": f"{self.trainer.lod:.3f}",
             "seconds": f"{self.phase_seconds:.1f}",
             "images_per_s": f"{self.rate:.1f}" if self.rate else "",
             "memory_mib": f"{memory_in_use_mib(self.trainer.device):.0f}",
