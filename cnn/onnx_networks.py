@@ -15,6 +15,7 @@ try:
 except ImportError:
     onnxruntime = None
 
+CAN_READ = onnxruntime is not None
 GENDER_INPUT_PX = 32
 GENDER_WINDOW = FaceWindow(left=44, top=70, side=170, size_px=GENDER_INPUT_PX)  # closest to its own chips
 GENDER_MEANS = (122.781998, 117.000999, 104.297997)  # red, green, blue, of 0 to 255
@@ -98,6 +99,7 @@ class GenderJudge(nn.Module):
     def __init__(self, path: Path) -> None:
         """Raises ImportError, or ValueError if the file is no gender network."""
         super().__init__()
+        self.name = f"ONNX file {Path(path).name}"
         self.network = OnnxNetwork(path)
         if self.network.size_px != GENDER_INPUT_PX:
             raise ValueError(

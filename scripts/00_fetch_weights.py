@@ -9,7 +9,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.pipeline import Input, Stage, StageOptions, StageSpec, option, run_stage
 from scripts.stages.fetching.weight_files import weight_files
-from scripts.stages.workspace import BUNDLE
 
 # isort: split
 import tyro  # behind `scripts`, which says what to do where it is missing
@@ -28,9 +27,9 @@ class Options(StageOptions):
 
 def inputs(options: Options) -> tuple[Input, ...]:
     """Bundled files, so that a new bundle makes the workspace's copies stale."""
-    note = "It belongs to the repository: git checkout -- data/embedded"
+    mend = "It belongs to the repository: git checkout --"
     return tuple(
-        Input(f"{BUNDLE}/{file.bundled}", in_repository=True, note=note)
+        Input(file.bundled, in_repository=True, note=f"{mend} {Path(file.bundled).parent.as_posix()}")
         for file in weight_files(options)
         if file.bundled
     )

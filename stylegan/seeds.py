@@ -56,6 +56,7 @@ class Purpose(IntEnum):
     EVALUATION_REQUEST = 27
     EVALUATION_RESAMPLES = 28
     EVALUATION_REFERENCE = 29
+    EVALUATION_JOINT = 30
 
 
 def derived_seed(purpose: Purpose, *of: int, number: int = 0) -> int:

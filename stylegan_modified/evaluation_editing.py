@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from stylegan_modified.evaluation_control import control_measures
-from stylegan_modified.evaluation_identity import anchored_identity_auc
+from stylegan_modified.evaluation_identity import anchored_identity_auc, unit
 from stylegan_modified.evaluation_intervals import weighted_mean
 
 FOLDS = 10
@@ -30,7 +30,7 @@ class EditingReadings:
         measured: float64 [N, 7, levels, 7] properties of the edits.
         error: float64 [N] mean absolute difference of picture and reconstruction, grey levels of 255.
         given_identity [M, D], reconstructed_identity [N, D], edited_identity [N, 7, 2, D] at the two ends of
-            each dial: unit vectors of who is shown, or None without an oracle.
+            each dial: descriptors of who is shown, or None without a judge.
     """
 
     requested: np.ndarray
@@ -56,8 +56,8 @@ def editing_measures(
     Returns:
         Arrays of R resamples: `reconstruction_error` [R]; `control`, `slope` [R, 7] and `leakage` [R] as in
         `control_measures`; `own_property_mae` [R, 7], what the reconstruction has against what the picture
-        has; `z_property_r2` [R, 7] (see `explained_variance`) and its `z_property_r2_largest` [R]; with an
-        oracle `reconstruction_identity_auc`, `reconstruction_similarity` and `identity_auc` [R].
+        has; `z_property_r2` [R, 7] (see `explained_variance`) and its `z_property_r2_largest` [R]; with a
+        judge of people `reconstruction_identity_auc`, `reconstruction_similarity` and `identity_auc` [R].
     """
     count = len(readings.error)
     found = {"reconstruction_error": weighted_mean(weights, readings.error)}
@@ -67,7 +67,7 @@ def editing_measures(
         edits = edits.reshape(count, -1, given.shape[-1])
         found |= {
             "reconstruction_identity_auc": anchored_identity_auc(given, copies[:, None], weights),
-            "reconstruction_similarity": weighted_mean(weights, (given * copies).sum(axis=-1)),
+            "reconstruction_similarity": weighted_mean(weights, (unit(given) * unit(copies)).sum(axis=-1)),
             "identity_auc": anchored_identity_auc(given, edits, weights),
         }
     control = control_measures(readings.requested, readings.measured, weights)

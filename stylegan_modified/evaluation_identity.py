@@ -1,8 +1,16 @@
-"""Whether the same person stays while dials turn: identity AUC, resampled, and similarity along a sweep."""
+"""Whether the same person stays while dials turn, and whether different people stay different."""
 
 from __future__ import annotations
 
 import numpy as np
+
+from stylegan_modified.evaluation_intervals import mean_of_pairs
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Descriptors [..., D] divided by their lengths, float64."""
+    values = vectors.astype(np.float64)
+    return values / np.linalg.norm(values, axis=-1, keepdims=True)
 
 
 def identity_auc(vectors: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -12,7 +20,7 @@ def identity_auc(vectors: np.ndarray, weights: np.ndarray | None = None) -> np.n
     against two latents at the same setting (negatives). 1 = never confused, 0.5 = chance.
 
     Args:
-        vectors: float [N, P, levels, D] unit vectors of who is shown in the sweeps of P properties.
+        vectors: float [N, P, levels, D] descriptors of who is shown in the sweeps of P properties.
         weights: [R, N] how often each latent counts in each resample; None: one row of ones.
 
     Returns:
@@ -24,7 +32,7 @@ def identity_auc(vectors: np.ndarray, weights: np.ndarray | None = None) -> np.n
     latents = len(vectors)
     if latents < 2:
         raise ValueError("an identity AUC compares people, so it needs at least two latents")
-    ends = vectors[:, :, [0, -1]].astype(np.float64)
+    ends = unit(vectors[:, :, [0, -1]])
     same = (ends[:, :, 0] * ends[:, :, 1]).sum(-1)
     different = np.einsum("ajed,bjed->abje", ends, ends).reshape(latents, latents, -1)
     return _resampled_area(same, different, np.ones((1, latents)) if weights is None else weights)
@@ -34,7 +42,7 @@ def anchored_identity_auc(given: np.ndarray, edited: np.ndarray, weights: np.nda
     """How surely edits of a given picture can be told from edits of other people, for resampled pictures.
 
     Args:
-        given: float [N, D] unit vectors of who the pictures show.
+        given: float [N, D] descriptors of who the pictures show.
         edited: float [N, M, D] the same of M edits of each.
         weights: [R, N] how often each picture counts in each resample.
 
@@ -47,7 +55,7 @@ def anchored_identity_auc(given: np.ndarray, edited: np.ndarray, weights: np.nda
     """
     if len(given) < 2:
         raise ValueError("an identity AUC compares people, so it needs at least two pictures")
-    similarity = np.einsum("ad,bmd->abm", given.astype(np.float64), edited.astype(np.float64))
+    similarity = np.einsum("ad,bmd->abm", unit(given), unit(edited))
     own = np.arange(len(given))
     return _resampled_area(similarity[own, own], similarity, weights)
 
@@ -76,10 +84,60 @@ def sweep_similarity(vectors: np.ndarray) -> np.ndarray:
     """Mean cosine similarity to the picture of the median level, along each sweep.
 
     Args:
-        vectors: float [N, P, levels, D] unit vectors.
+        vectors: float [N, P, levels, D] descriptors.
 
     Returns:
         [P, levels]; 1 at the middle level.
     """
-    middle = vectors[:, :, vectors.shape[2] // 2, None]
-    return (vectors * middle).sum(-1).mean(axis=0)
+    people = unit(vectors)
+    middle = people[:, :, people.shape[2] // 2, None]
+    return (people * middle).sum(-1).mean(axis=0)
+
+
+def joint_identity_auc(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """How surely two pictures of a person can be told from two people, whatever all dials are set to.
+
+    Args:
+        vectors: float [N, K, D] descriptors of N latents with K settings each, K at least 2.
+        weights: [R, N] how often each latent counts in each resample.
+
+    Returns:
+        [R] areas in [0, 1] of the similarity of a latent's pictures (positives) against that of pictures of
+        two latents (negatives); NaN for a resample of one latent alone.
+    """
+    people = unit(vectors)
+    similarity = np.einsum("akd,bld->abkl", people, people)
+    count, settings = people.shape[:2]
+    own, (first, second) = np.arange(count), np.triu_indices(settings, 1)
+    same = similarity[own, own][:, first, second]
+    return _resampled_area(same, similarity.reshape(count, count, -1), weights)
+
+
+def dial_distances(vectors: np.ndarray) -> np.ndarray:
+    """Euclidean distance of the descriptors [N, P, levels, D] at the two ends of each dial: [N, P]."""
+    ends = vectors[:, :, [0, -1]].astype(np.float64)
+    return np.linalg.norm(ends[:, :, 1] - ends[:, :, 0], axis=-1)
+
+
+def people_distances(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean Euclidean distance of the descriptors [N, D] of two different of N pictures, for weights [R, N]:
+    [R], NaN where there are none.
+    """
+    values = vectors.astype(np.float64)
+    squares = (values**2).sum(axis=1)
+
+    def distances(rows: slice, columns: slice) -> np.ndarray:
+        products = values[rows] @ values[columns].T
+        return np.sqrt((squares[rows, None] + squares[columns] - 2 * products).clip(0))
+
+    return mean_of_pairs(weights, distances)
+
+
+def equal_setting_distances(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The same of people who are shown with equal settings, over both ends of every dial.
+
+    Args:
+        vectors: float [N, P, levels, D] descriptors; weights: [R, N].
+    """
+    ends = vectors[:, :, [0, -1]].reshape(len(vectors), -1, vectors.shape[-1])
+    return np.mean([people_distances(ends[:, k], weights) for k in range(ends.shape[1])], axis=0)

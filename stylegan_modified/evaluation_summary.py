@@ -10,7 +10,12 @@ import numpy as np
 
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified.evaluation_control import control_measures
-from stylegan_modified.evaluation_identity import identity_auc
+from stylegan_modified.evaluation_identity import (
+    dial_distances,
+    equal_setting_distances,
+    identity_auc,
+    people_distances,
+)
 from stylegan_modified.evaluation_intervals import interval, weighted_mean, weighted_ratio
 from stylegan_modified.evaluation_preservation import hue_drifts, judged_drifts
 from stylegan_modified.evaluation_protocol import protocol_passes
@@ -28,6 +33,11 @@ BY_PROPERTY = (
     "own_property_mae",
     "z_property_r2",
     "identity_auc_per_property",
+    "identity_distance_per_property",
+    "joint_mae",
+    "joint_slope",
+    "corner_mae",
+    "corner_slope",
     "preservation_per_property",
     "preservation_equal_settings_per_property",
 )
@@ -44,8 +54,9 @@ class SweepReadings:
         changed, between: float64 [N, 7] of `evaluation_preservation.changes_outside`.
         people: float64 [N, 7] of `evaluation_preservation.differences_of_people`.
         chromaticity: float64 [N, 7, levels, 2, 2] of `evaluation_preservation.region_chromaticity`.
-        identity: float [N, 7, levels, D] unit vectors, or None without an oracle.
-        gender, quality: float [N, M] logits, positive for a woman and for good quality, or None.
+        identity: float [N, 7, levels, D] descriptors of who is shown, or None without a judge.
+        threshold: distance of two descriptors below which their network calls them one person, or None.
+        gender, quality: float [N, M] logits, positive for a woman and for good quality, each or None.
         by_oracle: float64 [N, 7, levels, 7] what the oracle reads instead of `measured`, or None.
     """
 
@@ -57,6 +68,7 @@ class SweepReadings:
     people: np.ndarray
     chromaticity: np.ndarray
     identity: np.ndarray | None = None
+    threshold: float | None = None
     gender: np.ndarray | None = None
     quality: np.ndarray | None = None
     by_oracle: np.ndarray | None = None
@@ -68,13 +80,16 @@ class PopulationReadings:
 
     Attributes:
         features: float [N, D]; reference: float [M, D], of a fixed network.
-        gender, quality: float [N] logits as in `SweepReadings`, or None without an oracle.
+        gender, quality: float [N] logits as in `SweepReadings`, each or None.
+        identity: float [N, D]; reference_identity: float [M, D], descriptors as there, or None.
     """
 
     features: np.ndarray
     reference: np.ndarray
     gender: np.ndarray | None = None
     quality: np.ndarray | None = None
+    identity: np.ndarray | None = None
+    reference_identity: np.ndarray | None = None
 
 
 def sweep_measures(readings: SweepReadings, weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -88,8 +103,10 @@ def sweep_measures(readings: SweepReadings, weights: np.ndarray) -> dict[str, np
         Arrays [R, ...]: those of `control_measures`; `repeatability` [R, 7]; `preservation_per_property`
         [R, 7], change outside the dial's region over the difference there between two people, and its mean
         `preservation` [R]; the same over two people with equal settings, `preservation_equal_settings`;
-        `hue_drift_per_dial` [R, 7, 2] and `hue_drift` [R]; `readable` [R]; with an oracle `identity_auc` [R],
-        `identity_auc_per_property` [R, 7], `women_in_sweeps` and `good_quality_in_sweeps` [R], and
+        `hue_drift_per_dial` [R, 7, 2] and `hue_drift` [R]; `readable` [R]. As far as there are judges:
+        `identity_auc` [R], `identity_auc_per_property` and `identity_distance_per_property` [R, 7] (between
+        the ends of a dial), `identity_verified` [R] (of these, the share below the threshold),
+        `people_distance_equal_settings` [R], `women_in_sweeps` and `good_quality_in_sweeps` [R], and
         `<measure>_by_oracle` of `control`, `pooled`, `slope` and `leakage`.
     """
     found = control_measures(readings.requested, readings.measured, weights)
@@ -119,8 +136,14 @@ def sweep_measures(readings: SweepReadings, weights: np.ndarray) -> dict[str, np
         areas = [identity_auc(vectors[:, [j]], weights) for j in range(vectors.shape[1])]
         found["identity_auc"] = identity_auc(vectors, weights)
         found["identity_auc_per_property"] = np.stack(areas, axis=1)
-    if readings.gender is not None and readings.quality is not None:
+        apart = dial_distances(vectors)
+        found["identity_distance_per_property"] = weighted_mean(weights, apart)
+        found["people_distance_equal_settings"] = equal_setting_distances(vectors, weights)
+        if readings.threshold is not None:
+            found["identity_verified"] = weighted_mean(weights, (apart < readings.threshold).mean(axis=1))
+    if readings.gender is not None:
         found["women_in_sweeps"] = weighted_mean(weights, (readings.gender > 0).mean(axis=1))
+    if readings.quality is not None:
         found["good_quality_in_sweeps"] = weighted_mean(weights, (readings.quality > 0).mean(axis=1))
     if readings.by_oracle is not None:
         second = control_measures(readings.requested, readings.by_oracle, weights)
@@ -142,7 +165,9 @@ def protocol_measures(
 def population_measures(
     readings: PopulationReadings, weights: np.ndarray, reference_weights: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """`kid`, `diversity` and, with an oracle, `women` and `good_quality` [R] for resamples of the pictures.
+    """Measures [R] of a population for resamples of its pictures: `kid`, `diversity` and, as far as there are
+    judges, `women`, `good_quality`, `people_distance` between two of them, and the same over that between two
+    training pictures, `people_distance_to_kept`.
 
     Args:
         readings: of N generated and M training pictures.
@@ -150,8 +175,13 @@ def population_measures(
     """
     pair = (readings.features, readings.reference, weights, reference_weights)
     found = {"kid": kernel_distances(*pair), "diversity": diversities(*pair)}
-    if readings.gender is not None and readings.quality is not None:
+    if readings.identity is not None and readings.reference_identity is not None:
+        found["people_distance"] = people_distances(readings.identity, weights)
+        kept = people_distances(readings.reference_identity, reference_weights)
+        found["people_distance_to_kept"] = found["people_distance"] / kept
+    if readings.gender is not None:
         found["women"] = weighted_mean(weights, (readings.gender > 0).astype(np.float64))
+    if readings.quality is not None:
         found["good_quality"] = weighted_mean(weights, (readings.quality > 0).astype(np.float64))
     return found
 

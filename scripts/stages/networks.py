@@ -6,18 +6,20 @@ otherwise gets scores on another scale, so everybody takes the segmenter from he
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
 from cnn.identity import load_embedder
 from cnn.models import load_filter_cnn
+from cnn.onnx_networks import GenderJudge
 from cnn.oracle import Oracle, load_oracle
+from cnn.people_judges import PeopleJudges
 from scripts.pipeline import Input, MissingInputError, Stage, Tool, UserError, files, records
 from scripts.pipeline.records import input_state
 from scripts.stages.workspace import (
@@ -32,6 +34,7 @@ from scripts.stages.workspace import (
     MTCNN_INPUTS,
     ORACLE_INPUT,
     PARSER,
+    PEOPLE_JUDGE_INPUTS,
     PROPERTY_CNN_INPUT,
     SEGMENTATION_MODELS,
 )
@@ -51,6 +54,7 @@ from stylegan_modified.stylegan_generator_v3 import Encoder
 
 SEGMENTING = "03_segment_faces"
 SCORING = "04_compute_property_scores"
+Network = TypeVar("Network", bound=nn.Module)
 PRECISION = "precision.json"  # beside the stage's record: the arithmetic that --precision auto chose
 
 
@@ -198,6 +202,25 @@ def load_judging_oracle(tool: Tool) -> Oracle | None:
     """The oracle that judges generators, or None where the workspace has none."""
     with usable(tool, ORACLE_INPUT) as path:
         return load_oracle(path, tool.device) if path.exists() else None
+
+
+def load_people_judges(tool: Tool) -> PeopleJudges:
+    """The networks of the workspace that judge who generated pictures show; none of them is in a loss."""
+
+    def load(item: Input, read: Callable[[Path], Network]) -> Network | None:
+        with usable(tool, item) as path:
+            try:
+                return read(path) if path.exists() else None
+            except ImportError as error:  # onnxruntime
+                tool.log(f"{item.path} does not judge: {error}")
+                return None
+
+    _, identity, gender = PEOPLE_JUDGE_INPUTS
+    return PeopleJudges(
+        load_judging_oracle(tool),
+        load(identity, lambda path: load_embedder(path, tool.device)),
+        load(gender, GenderJudge),
+    )
 
 
 def load_identity(tool: Tool) -> nn.Module | None:

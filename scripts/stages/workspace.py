@@ -23,6 +23,8 @@ SEGMENTATION_MODELS = "segmentation/models"
 PARSER = f"{SEGMENTATION_MODELS}/segmentation_model.safetensors"
 PUBLISHED_PARSER = f"{SEGMENTATION_MODELS}/segmentation_model.pt"
 ORACLE = "judge/oracle.safetensors"  # the embedded world's judge; not part of the document
+IDENTITY_JUDGE = "judge/identity.safetensors"  # of photographs
+GENDER_JUDGE = "judge/gender.onnx"
 IDENTITY_NETWORK = "stylegan_modified/identity_network.safetensors"  # of the losses
 
 # 01
@@ -111,7 +113,10 @@ MTCNN_INPUTS = tuple(
     Input(f"{SEGMENTATION_MODELS}/{name}", made_by="00_fetch_weights", optional=True)
     for name in MTCNN_FILES.values()
 )
-ORACLE_INPUT = Input(ORACLE, made_by="00_fetch_weights", optional=True)
+PEOPLE_JUDGE_INPUTS = tuple(
+    Input(path, made_by="00_fetch_weights", optional=True) for path in (ORACLE, IDENTITY_JUDGE, GENDER_JUDGE)
+)
+ORACLE_INPUT = PEOPLE_JUDGE_INPUTS[0]
 IDENTITY_INPUT = Input(IDENTITY_NETWORK, made_by="00_fetch_weights", optional=True)
 PARSER_INPUTS = tuple(
     Input(path, made_by="00_fetch_weights", optional=True) for path in (PARSER, PUBLISHED_PARSER)

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from scripts import make_labels
+from scripts.pipeline import REPOSITORY
 from scripts.pipeline.options import PRESETS
 from scripts.stages.fetching import downloads
 from stylegan.checkpoint import save_checkpoint, weights_id
@@ -138,13 +139,13 @@ found_at = "the package"
 BUNDLED = f"""
 [[weights]]
 path = "{TARGET}"
-bundled = "stylegan_model.safetensors"
+bundled = "data/embedded/stylegan_model.safetensors"
 is_stylegan = true
 found_at = "data/embedded of this repository"
 
 [[weights]]
 path = "{LABELS}"
-bundled = "synthesize_results_quality_and_gender.csv"
+bundled = "data/embedded/synthesize_results_quality_and_gender.csv"
 user_may_edit = true
 found_at = "data/embedded of this repository"
 {PACKAGE}
@@ -269,8 +270,8 @@ def test_presets_list_their_weights(preset: str) -> None:
     assert TARGET in paths and len(set(paths)) == len(paths)
     assert all(file.found_at and all(url.startswith("https://") for url in file.urls) for file in wanted)
     assert all(len(file.sha256) in (8, 64) for file in wanted if file.sha256)
-    bundled = [file.path for file in wanted if file.bundled]
-    assert bundled or all(file.licence for file in wanted if file.urls and not file.package)
+    assert all(file.licence for file in wanted if file.urls and not file.package)
+    assert all((REPOSITORY / file.bundled).is_file() for file in wanted if file.bundled)
 
 
 def test_labels_of_the_user_survive(run: Callable, tmp_path: Path, place: Path) -> None:

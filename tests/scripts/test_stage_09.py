@@ -198,9 +198,34 @@ def test_without_an_oracle_the_rest_is_measured_and_said_so(run, workspace: Path
         oracle.write_bytes(kept)
     entry = json.loads((workspace / EVALUATION).read_text())["v1"]
     assert entry["identity_auc"] is None and entry["women"] is None and entry["kid"] is not None
-    assert "There is no oracle" in (workspace / EVALUATION_TEXT).read_text()
+    text = (workspace / EVALUATION_TEXT).read_text()
+    assert "| women | >= 99 % | >= 97 % | no judge |" in text and "No judge in this workspace" in text
+    rows = pd.read_csv(workspace / EVALUATION_TABLE).set_index("measure").loc[["women", "identity_auc"]]
+    assert rows["reached"].isna().all() and not rows["judged"].any()
     assert run("--versions", "v3", "--force") == 3
     assert "07_fine_tune_v3" in capsys.readouterr().err
+
+
+def test_photographs_are_judged_by_networks_that_know_real_faces(
+    run, workspace: Path, tmp_path: Path
+) -> None:
+    copied = Path(shutil.copytree(workspace, tmp_path / "copy"))
+    (copied / paths.ORACLE).unlink()
+    for name, path in (
+        ("judge_identity.safetensors", paths.IDENTITY_JUDGE),
+        ("gender.onnx", paths.GENDER_JUDGE),
+    ):
+        shutil.copy(REPOSITORY / "data/photographs" / name, copied / path)
+    assert runner(copied)(*SIZES, "--versions", "v1", "--force") == 0
+    entry = json.loads((copied / EVALUATION).read_text())["v1"]
+    judges = entry["setting"]["judges"]
+    assert judges["quality"] is None and "ResNet" in judges["identity"] and "gender.onnx" in judges["gender"]
+    # The transplant's dials are dead: every end is the same picture, and surely the same person.
+    assert entry["identity_auc"] == entry["identity_verified"] == entry["joint_identity_auc"] == 1
+    assert entry["people_distance"] > 0 and 0 <= entry["women"] <= 1 and entry["good_quality"] is None
+    text = (copied / EVALUATION_TEXT).read_text()
+    assert "| identity AUC | >= 0.97 |" in text and "| good quality | >= 98 % | >= 97 % | no judge |" in text
+    assert "closer than its published threshold 0.6" in text
 
 
 class SharedReadings:

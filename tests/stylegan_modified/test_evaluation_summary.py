@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import pdist
 
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified import evaluation_summary as summary
@@ -28,7 +29,8 @@ def readings() -> summary.SweepReadings:
         between=np.full((LATENTS, 7), 4.0),
         people=np.full((LATENTS, 7), 10.0),
         chromaticity=rng.normal(size=(LATENTS, 1, 1, 2, 2)) + np.zeros((LATENTS, 7, 5, 2, 2)),
-        identity=people / np.linalg.norm(people, axis=-1, keepdims=True),
+        identity=people,
+        threshold=0.6,
         gender=np.where(np.arange(LATENTS) < 3, 1.0, -1.0)[:, None].repeat(PICTURES, 1),
         quality=np.ones((LATENTS, PICTURES)),
         by_oracle=0.5 * np.tile(REQUESTED, (LATENTS, 1, 1, 1)),
@@ -50,10 +52,25 @@ def test_measures_of_known_readings(readings: summary.SweepReadings) -> None:
     assert values["preservation"] == pytest.approx(0.1)
     assert values["preservation_equal_settings"] == pytest.approx(0.25)
     assert values["identity_auc"] == 1 and values["women_in_sweeps"] == pytest.approx(0.5)
+    assert values["identity_verified"] == 1 and values["identity_distance_per_property"]["pose"] == 0
+    apart = np.linalg.norm(readings.identity[:, None, 0, 0] - readings.identity[None, :, 0, 0], axis=-1)
+    expected = apart.sum() / (LATENTS * (LATENTS - 1))
+    assert values["people_distance_equal_settings"] == pytest.approx(expected, abs=1e-5)
     assert values["good_quality_in_sweeps"] == values["readable"] == 1
     ends = summary.confidence(found)
     assert ends["women_in_sweeps"]["low"] < 0.5 < ends["women_in_sweeps"]["high"]
     assert ends["mae"]["low"]["mouth"] == pytest.approx(0.1)
+
+
+def test_a_dial_that_moves_the_person_too_far_is_not_verified(readings: summary.SweepReadings) -> None:
+    turned = readings.identity.copy()
+    turned[:, 2, -1, 0] += 0.7  # one dial of seven ends farther off than the threshold
+    found = summary.sweep_measures(dataclasses.replace(readings, identity=turned), np.ones((1, LATENTS)))
+    values = summary.estimates(found)
+    assert values["identity_verified"] == pytest.approx(6 / 7)
+    assert values["identity_distance_per_property"][PROPERTY_NAMES[2]] == pytest.approx(0.7)
+    unknown = dataclasses.replace(readings, threshold=None)
+    assert "identity_verified" not in summary.sweep_measures(unknown, np.ones((1, LATENTS)))
 
 
 def test_what_nobody_read_is_unknown(readings: summary.SweepReadings) -> None:
@@ -76,11 +93,15 @@ def test_population_and_protocol() -> None:
     features, reference = rng.normal(size=(30, 4)), rng.normal(size=(20, 4))
     gender = np.where(np.arange(30) < 27, 1.0, -1.0)
     weights = with_all(resample_weights(30, 5)), with_all(resample_weights(20, 5))
-    shown = summary.PopulationReadings(features, reference, gender, np.ones(30))
+    people = rng.normal(size=(30, 3))
+    shown = summary.PopulationReadings(features, reference, gender, np.ones(30), people, 2 * people[:20])
     values = summary.estimates(summary.population_measures(shown, *weights))
     assert values["women"] == pytest.approx(0.9) and values["good_quality"] == 1
     assert values["kid"] == pytest.approx(kernel_distances(features, reference, *weights)[0])
     assert values["diversity"] == pytest.approx(diversities(features, reference, *weights)[0])
+    apart, of_kept = (pdist(vectors).mean() for vectors in (people, 2 * people[:20]))
+    assert values["people_distance"] == pytest.approx(apart)
+    assert values["people_distance_to_kept"] == pytest.approx(apart / of_kept)
     without = summary.PopulationReadings(features, reference)
     assert set(summary.population_measures(without, *weights)) == {"kid", "diversity"}
     requested = rng.normal(size=(50, 7))

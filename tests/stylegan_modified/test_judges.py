@@ -52,6 +52,7 @@ USES_OF_JUDGES = {
     ("scripts.stages.networks", "load_identity"),  # see the test of which file it reads
     ("scripts.stages.networks", "load_judge"),
     ("scripts.stages.networks", "load_judging_oracle"),
+    ("scripts.stages.networks", "load_people_judges"),
     ("scripts.stages.networks", "load_segmenter"),
 }
 
@@ -66,6 +67,12 @@ def training_seeds(path: Path) -> range:
     found = re.search(r"seeds (\d+) to (\d+)", metadata(path)["trained_on"])
     assert found, f"{path.name} does not say what it was trained on"
     return range(int(found[1]), int(found[2]) + 1)
+
+
+def bundled_weights(preset: str) -> dict[str, Path]:
+    """Path in the workspace -> the repository's file that a preset places there."""
+    entries = read_toml(REPOSITORY / f"scripts/presets/{preset}.toml")["weights"]
+    return {item["path"]: REPOSITORY / item["bundled"] for item in entries if "bundled" in item}
 
 
 def tree_of(module: str) -> ast.Module:
@@ -100,11 +107,19 @@ def reached_from(modules: Iterable[str]) -> set[str]:
 def test_the_judge_and_the_network_of_the_loss_are_different_files() -> None:
     assert ORACLE.read_bytes() != IDENTITY.read_bytes()
     assert metadata(ORACLE)["seed"] != metadata(IDENTITY)["seed"]
-    weights = {
-        item["path"]: item.get("bundled")
-        for item in read_toml(REPOSITORY / "scripts/presets/embedded.toml")["weights"]
-    }
-    assert weights[paths.ORACLE] == ORACLE.name and weights[paths.IDENTITY_NETWORK] == IDENTITY.name
+    weights = bundled_weights("embedded")
+    assert (weights[paths.ORACLE], weights[paths.IDENTITY_NETWORK]) == (ORACLE, IDENTITY)
+
+
+def test_photographs_are_judged_by_other_networks_than_the_losses_know() -> None:
+    """Of other architectures, makers and pictures; the judge of gender is in no loss at all."""
+    weights = bundled_weights("celeba256")
+    judge, loss = (load_embedder(weights[path]) for path in (paths.IDENTITY_JUDGE, paths.IDENTITY_NETWORK))
+    assert type(judge.network) is not type(loss.network)
+    assert judge.card.architecture != loss.card.architecture
+    assert judge.card.training_data != loss.card.training_data
+    assert loss.card.differentiable and judge.card.threshold == 0.6
+    assert weights[paths.GENDER_JUDGE].suffix == ".onnx"  # which gives no gradient
 
 
 def test_they_were_trained_on_disjoint_portraits() -> None:

@@ -36,8 +36,9 @@ class Row:
 
     @property
     def is_judged(self) -> bool:
-        """True if a version has a value that its goal is compared with."""
-        return any(self.reached(version) for version in self.cells)
+        """True if there is a goal, and a version has a value that it is compared with, or no judge for it."""
+        has_goal = bool(self.goal.text())
+        return has_goal and any(self.reached(v) or not self.cells[v][0].judged for v in self.cells)
 
     def reached(self, version: str) -> tuple[int, int] | None:
         """How many of the properties reach the goal, and of how many; None: there is no goal."""

@@ -82,13 +82,13 @@ class GivenPictures:
         return from_uint8(images).to(self.stage.device)
 
     def read_given(self, numbers: range) -> dict[str, np.ndarray]:
-        """Of each given picture: `z` that the encoder alone finds, `given` properties and, with an oracle,
-        `given_identity`; without being edited.
+        """Of each given picture: `z` that the encoder alone finds, `given` properties and, with a judge of
+        people, `given_identity`; without being edited.
         """
         images = self.given(numbers)
         found = posterior_mean(*self._networks, self._on_device(images))
         read = {"z": found.z.cpu().numpy(), "given": self.judges.known(images)}
-        if self.judges.has_oracle:
+        if self.judges.people.names["identity"]:
             read["given_identity"] = self.judges.read(images)["identity"]
         return read
 
@@ -100,7 +100,7 @@ class GivenPictures:
             "reconstructed": self.judges.known(copies),
             "measured": self.judges.known(edits),
         }
-        if self.judges.has_oracle:
+        if self.judges.people.names["identity"]:
             found["reconstructed_identity"] = self.judges.read(copies)["identity"]
             found["edited_identity"] = self.judges.read(edits[:, :, [0, -1]])["identity"]
         return found

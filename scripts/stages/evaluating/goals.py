@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -11,6 +11,8 @@ import pandas as pd
 LEFT_OUT = "left_out"  # key of the results beside the versions: version that is left out -> reason
 MAE_GOAL = 0.25
 ABOVE_REPEATABILITY = 0.05
+EQUAL_SETTINGS = "people_distance_equal_settings"
+NO_JUDGE = "no judge"
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Goal:
     v1_high: float | None = None
     percent: bool = False
     section: str = ""  # entry of the results that holds the measure; empty: the results themselves
+    judge: str = ""  # what a network must judge, "identity", "gender" or "quality"; empty: nobody is needed
+    photographs: tuple[float | None, float | None] | None = None  # `low` and `high` there, if other ones
 
     @property
     def key(self) -> str:
@@ -44,11 +48,17 @@ class Goal:
             return None, max(MAE_GOAL, (repeatability or 0.0) + ABOVE_REPEATABILITY)
         if self.measure == "kid":
             return None, base["kid"] if base else None
+        if self.measure == EQUAL_SETTINGS:
+            return base.get(EQUAL_SETTINGS) if base else None, None
         return self.low, self.high
 
     def text(self, for_v1: bool = False) -> str:
         """The goal as the table shows it."""
-        relative = {"mae": f"<= {MAE_GOAL}, or repeatability + {ABOVE_REPEATABILITY}", "kid": "<= base"}
+        relative = {
+            "mae": f"<= {MAE_GOAL}, or repeatability + {ABOVE_REPEATABILITY}",
+            "kid": "<= base",
+            EQUAL_SETTINGS: ">= base",
+        }
         if not for_v1 and self.measure in relative:
             return relative[self.measure]
         low, high = (self.v1_low, self.v1_high) if for_v1 else (self.low, self.high)
@@ -58,13 +68,25 @@ class Goal:
             return f">= {self.spell(low)}"
         return f"<= {self.spell(high)}" if high is not None else ""
 
+    def on_photographs(self) -> Goal:
+        """The same row where networks that know real faces judge photographs."""
+        if self.photographs is None:
+            return self
+        low, high = self.photographs
+        return replace(self, low=low, high=high, photographs=None)
+
+    def has_judge(self, entry: Mapping[str, Any]) -> bool:
+        """Whether a network could judge it; results of earlier days name no judges, and had all."""
+        judges = entry.get("setting", {}).get("judges")
+        return not self.judge or judges is None or judges[self.judge] is not None
+
     def spell(self, value: float) -> str:
         """A value of this row as text."""
         return f"{100 * value:.4g} %" if self.percent else f"{value:.4g}"
 
 
 GOALS = (
-    Goal("control", "control r", 0.98, v1_low=0.85),
+    Goal("control", "control r", 0.98, v1_low=0.85, photographs=(0.97, None)),
     Goal("pooled", "pooled r", 0.93),
     Goal("slope", "slope", 0.9, 1.1),
     Goal("mae", "mean absolute error, sd"),
@@ -74,28 +96,57 @@ GOALS = (
     Goal("pooled_by_oracle", "pooled r, read by the oracle", 0.93),
     Goal("slope_by_oracle", "slope, read by the oracle", 0.9, 1.1),
     Goal("leakage_by_oracle", "leakage, read by the oracle, sd per sd", high=0.06, v1_high=0.25),
-    Goal("identity_auc", "identity AUC", 0.995, v1_low=0.93),
-    Goal("identity_auc_per_property", "identity AUC", 0.99),
-    Goal("preservation", "preservation", high=0.06),
+    Goal("identity_auc", "identity AUC", 0.995, v1_low=0.93, judge="identity", photographs=(0.97, None)),
+    Goal("identity_auc_per_property", "identity AUC", 0.99, judge="identity", photographs=(0.93, None)),
+    Goal("identity_verified", "ends of a dial verified as one person", 0.95, percent=True, judge="identity"),
+    Goal("identity_distance_per_property", "distance of the ends of a dial", judge="identity"),
+    Goal("people_distance", "distance between people, settings drawn from the scores", judge="identity"),
+    Goal("people_distance_to_kept", "the same over that between kept candidates", 0.95, judge="identity"),
+    Goal(EQUAL_SETTINGS, "distance between people, equal settings", judge="identity"),
+    Goal("joint_mae", "mean absolute error, all dials drawn, sd", high=0.3),
+    Goal("joint_slope", "slope, all dials drawn", 0.9, 1.1),
+    Goal("joint_readable", "readable pictures, all dials drawn", percent=True),
+    Goal("joint_identity_auc", "identity AUC, all dials drawn", judge="identity"),
+    Goal("corner_mae", "mean absolute error, all dials at an end, sd"),
+    Goal("corner_slope", "slope, all dials at an end"),
+    Goal("corner_readable", "readable pictures, all dials at an end", percent=True),
+    Goal("corner_identity_auc", "identity AUC, all dials at an end", judge="identity"),
+    Goal("preservation", "preservation", high=0.06, photographs=(None, 0.15)),
     Goal("preservation_equal_settings", "preservation, over people with equal settings"),
-    Goal("hue_drift", "hue drift, sd", high=0.1),
-    Goal("women", "women", 0.99, v1_low=0.97, percent=True),
-    Goal("women_in_sweeps", "women in the sweeps", 0.99, v1_low=0.97, percent=True),
-    Goal("good_quality", "good quality", 0.99, v1_low=0.97, percent=True),
-    Goal("good_quality_in_sweeps", "good quality in the sweeps", 0.99, v1_low=0.97, percent=True),
-    Goal("pass", "reference protocol, pass", 0.99, percent=True),
-    Goal("pass_strict", "reference protocol, strict pass", 0.95, percent=True),
+    Goal("hue_drift", "hue drift, sd", high=0.1, photographs=(None, 0.15)),
+    *(
+        Goal(name, title, 0.99, v1_low=0.97, percent=True, judge=judge, photographs=(0.98, None))
+        for name, title, judge in (
+            ("women", "women", "gender"),
+            ("women_in_sweeps", "women in the sweeps", "gender"),
+            ("good_quality", "good quality", "quality"),
+            ("good_quality_in_sweeps", "good quality in the sweeps", "quality"),
+        )
+    ),
+    Goal("pass", "reference protocol, pass", 0.99, percent=True, photographs=(0.95, None)),
+    Goal("pass_strict", "reference protocol, strict pass", 0.95, percent=True, photographs=(0.8, None)),
     Goal("kid", "KID to the filtered set"),
     Goal("diversity", "diversity", 0.9),
     Goal("readable", "readable pictures", percent=True),
     Goal("reconstruction_error", "given pictures: reconstruction error of 255", section="editing"),
-    Goal("reconstruction_identity_auc", "given pictures: identity AUC, rebuilt", 0.97, section="editing"),
-    Goal("reconstruction_similarity", "given pictures: identity similarity, rebuilt", section="editing"),
+    Goal(
+        "reconstruction_identity_auc",
+        "given pictures: identity AUC, rebuilt",
+        0.97,
+        section="editing",
+        judge="identity",
+    ),
+    Goal(
+        "reconstruction_similarity",
+        "given pictures: identity similarity, rebuilt",
+        section="editing",
+        judge="identity",
+    ),
     Goal("own_property_mae", "given pictures: property error, rebuilt, sd", section="editing"),
     Goal("control", "given pictures: control r", section="editing"),
     Goal("slope", "given pictures: slope", section="editing"),
     Goal("leakage", "given pictures: leakage, sd per sd", high=0.1, section="editing"),
-    Goal("identity_auc", "given pictures: identity AUC, edited", section="editing"),
+    Goal("identity_auc", "given pictures: identity AUC, edited", section="editing", judge="identity"),
     Goal("z_property_r2", "given pictures: R2 of the property from z", high=0.05, section="editing"),
     Goal("z_property_r2_largest", "given pictures: largest R2 from z", high=0.05, section="editing"),
 )
@@ -103,20 +154,24 @@ GOALS = (
 
 @dataclass(frozen=True)
 class Cell:
-    """One value of one version with its interval, and whether it reaches the goal (None: no goal)."""
+    """One value of one version with its interval, and whether it reaches the goal (None: no goal, or nobody
+    who could judge it).
+    """
 
     value: float | None
     low: float | None
     high: float | None
     reached: bool | None
+    judged: bool = True
 
 
 def goal_rows(entries: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Goal, str]]:
     """The rows of a table of these versions: goal and property (empty: the measure has one value)."""
-    for goal in GOALS:
+    on_photographs = any(entry.get("setting", {}).get("photographs") for entry in entries)
+    for goal in (goal.on_photographs() if on_photographs else goal for goal in GOALS):
         parts = [part for entry in entries if (part := goal.results(entry))]
         if parts:
-            value = next((part[goal.measure] for part in parts if goal.measure in part), None)
+            value = next((part[goal.measure] for part in parts if part.get(goal.measure) is not None), None)
             yield from ((goal, name) for name in value) if isinstance(value, dict) else ((goal, ""),)
 
 
@@ -130,6 +185,8 @@ def cell(goal: Goal, name: str, entry: Mapping[str, Any], base: Mapping[str, Any
     value = pick(part.get(goal.measure))
     ends = part.get("confidence", {}).get(goal.measure, {"low": None, "high": None})
     low, high = goal.bounds(entry, base, name)
+    if not goal.has_judge(entry):
+        return Cell(None, None, None, reached=None, judged=False)
     reached = None
     if low is not None or high is not None:
         reached = value is not None and (low is None or value >= low) and (high is None or value <= high)
@@ -143,7 +200,7 @@ def results_table(results: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
         for goal, name in goal_rows([entry]):
             row = {"version": version, "measure": goal.key, "property": name, "goal": goal.text()}
             rows.append(row | asdict(cell(goal, name, entry, results.get("base"))))
-    columns = ["version", "measure", "property", "value", "low", "high", "goal", "reached"]
+    columns = ["version", "measure", "property", "value", "low", "high", "goal", "reached", "judged"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -165,6 +222,8 @@ def markdown(results: Mapping[str, Mapping[str, Any]], notes: Sequence[str]) -> 
 
 
 def _spell(goal: Goal, found: Cell) -> str:
+    if not found.judged:
+        return NO_JUDGE
     if found.value is None:
         return "-"
     text = f"**{goal.spell(found.value)}**" if found.reached else goal.spell(found.value)

@@ -1,4 +1,4 @@
-"""The judges of stage 09: stages 3 and 4 for properties, the oracle for people and a second opinion."""
+"""The judges of stage 09: stages 3 and 4 for properties, networks that no loss knows for people."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from functools import cached_property
 import numpy as np
 from torch import Tensor
 
-from cnn.oracle import Oracle, read_pictures
+from cnn.people_judges import PeopleJudges
 from scripts.pipeline import Stage
 from scripts.stages import networks, scores
 from scripts.stages.base_generator.kid import detector_features
-from scripts.stages.workspace import ORACLE, SCORES
+from scripts.stages.workspace import SCORES
 from segmentation.normalization import ScoreStatistics
 from segmentation.property_judge import PropertyJudge
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan.seeds import Purpose, derived_seed
 from stylegan_modified.evaluation_control import ReadingLines, fit_lines
 
-READ_AT_ONCE = 100  # pictures; the oracle reads as many at once
+READ_AT_ONCE = 100  # pictures
 
 
 class Judges:
@@ -27,7 +27,6 @@ class Judges:
 
     def __init__(self, stage: Stage, statistics: ScoreStatistics) -> None:
         self.stage, self.statistics = stage, statistics
-        self.has_oracle = (stage.workspace / ORACLE).exists()
 
     @cached_property
     def properties(self) -> PropertyJudge:
@@ -55,32 +54,39 @@ class Judges:
         return values
 
     def read(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """What the oracle sees in pictures uint8 [..., H, W, 3] (see `Oracle.forward`), float32 [..., n], its
-        properties in the order of the property table; without an oracle only features, of the face detector.
+        """What `PeopleJudges.read` sees in pictures uint8 [..., H, W, 3], float32 [..., n]; the oracle's
+        properties in the order of the property table.
         """
-        flat = images.reshape(-1, *images.shape[-3:])
-        if self._oracle is None:
-            return {"features": self._detector_features(flat).numpy()}
-        found = read_pictures(self._oracle, flat)
-        order = [self._oracle.config.property_names.index(name) for name in PROPERTY_NAMES]
-        found["properties"] = found["properties"][:, order]
+        found = self.people.read(images.reshape(-1, *images.shape[-3:]))
+        oracle = self.people.oracle
+        if oracle is not None:
+            order = [oracle.config.property_names.index(name) for name in PROPERTY_NAMES]
+            found["properties"] = found["properties"][:, order]
         shape = images.shape[:-3]
         return {name: values.numpy().reshape(*shape, *values.shape[1:]) for name, values in found.items()}
 
+    def read_with_features(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """The same of pictures uint8 [N, H, W, 3], always with `features` [N, F]: without an oracle those of
+        the face detector.
+        """
+        found = self.read(images)
+        return found if "features" in found else found | {"features": self._detector_features(images).numpy()}
+
     @cached_property
-    def _oracle(self) -> Oracle | None:
-        return networks.load_judging_oracle(self.stage)
+    def people(self) -> PeopleJudges:
+        """Who judges people; 09's notes name them."""
+        return networks.load_people_judges(self.stage)
 
     @cached_property
     def _detector_features(self) -> Callable[[np.ndarray], Tensor]:
         return detector_features(self.stage.device, self.reference())
 
     def would_keep(self, images: np.ndarray) -> np.ndarray:
-        """Which pictures uint8 [N, H, W, 3] show a woman in good quality, bool [N]; all without an oracle."""
-        if not self.has_oracle:
-            return np.ones(len(images), bool)
+        """Which pictures uint8 [N, H, W, 3] show a woman in good quality, bool [N], as far as judged."""
         read = self.read(images)
-        return (read["gender"] > 0) & (read["quality"] > 0)
+        return np.logical_and.reduce(
+            [np.ones(len(images), bool), *(read[name] > 0 for name in ("gender", "quality") if name in read)]
+        )
 
     @cached_property
     def _reference_rows(self) -> np.ndarray:
@@ -103,13 +109,18 @@ class Judges:
 
     @cached_property
     def _reference_read(self) -> dict[str, np.ndarray]:
-        parts = [self.read(images) for images in self.reference()]
+        parts = [self.read_with_features(images) for images in self.reference()]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     @property
     def reference_features(self) -> np.ndarray:
-        """Features [M, D] of `reference`."""
+        """Features [M, F] of `reference`."""
         return self._reference_read["features"]
+
+    @property
+    def reference_identity(self) -> np.ndarray | None:
+        """Descriptors [M, D] of who `reference` shows; None without a judge."""
+        return self._reference_read.get("identity")
 
     @cached_property
     def oracle_lines(self) -> ReadingLines:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cnn.onnx_networks import CAN_READ
 from scripts.pipeline import Stage, files
 from scripts.pipeline.files import ArrayFileError, read_arrays
 from scripts.pipeline.records import input_state
@@ -32,6 +33,7 @@ from segmentation.normalization import ScoreStatistics
 from stylegan.sampling import sample_z, to_uint8
 from stylegan.seeds import Purpose, derived_seed
 from stylegan_modified.evaluation import distinct_requests, render_requests, sweep_requests
+from stylegan_modified.evaluation_joint import corner_settings, drawn_settings
 from stylegan_modified.evaluation_preservation import (
     changes_outside,
     differences_of_people,
@@ -40,10 +42,11 @@ from stylegan_modified.evaluation_preservation import (
 from stylegan_modified.evaluation_protocol import protocol_requests
 
 FOLDER = "evaluation/measured"
-READING_VERSION = 5  # raised when the same weights and settings give other readings than before
+READING_VERSION = 6  # raised when the same weights and settings give other readings than before
 POPULATION_CHUNK = 250
 PROTOCOL_CHUNK = 4
 ENCODING_CHUNK = 96
+JOINT_DRAWN = JOINT_CORNERS = 4  # joint settings of each latent
 FURTHER_PER_LATENT = 14 + 1  # mirrored ends of the dials, and one picture with settings of its own
 
 
@@ -81,6 +84,18 @@ class Requests:
         rows = [np.random.default_rng(seed).integers(len(self._scores)) for seed in seeds]
         return self._scores[rows]
 
+    def joint(self, latents: range) -> np.ndarray:
+        """Settings [n, JOINT_DRAWN + JOINT_CORNERS, 7] of all dials at once, other ones for each latent:
+        first those drawn from the marginals of the scores, then corners of the 5th and 95th percentiles.
+        """
+        settings = []
+        for number in latents:
+            rng = np.random.default_rng(derived_seed(Purpose.EVALUATION_JOINT, self._seed, number=number))
+            drawn = drawn_settings(self._scores, JOINT_DRAWN, rng)
+            corners = corner_settings(self.levels[0], self.levels[-1], JOINT_CORNERS, rng)
+            settings.append(np.concatenate([drawn, corners]))
+        return np.stack(settings)
+
 
 class VersionReadings:
     """All readings of one version.
@@ -101,6 +116,7 @@ class VersionReadings:
         self.weights = {item.path: input_state(item, stage.workspace) for item in FILES[version]}
         judged_by = {item.path: input_state(item, stage.workspace) for item in JUDGE_INPUTS}
         settings = [READING_VERSION, self.seed, options.corrections]
+        settings += [] if CAN_READ else ["no onnxruntime"]
         depends_on = [*settings, self.weights, judged_by, recorded_segmentation(stage).to_json()]
         key = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:12]
         self.folder = f"{FOLDER}/{version}/{key}"
@@ -121,6 +137,7 @@ class VersionReadings:
         edited = options.editing_pictures if has_encoder(self.version) else 0
         kinds = (
             ("sweep", options.latents, options.chunk, len(self.requests.distinct) + FURTHER_PER_LATENT),
+            ("joint", options.latents, options.chunk, JOINT_DRAWN + JOINT_CORNERS),
             ("protocol", options.protocol_count, PROTOCOL_CHUNK, len(self.requests.protocol)),
             ("population", options.population, POPULATION_CHUNK, 1),
             ("given", ENCODED_PER_EDITED * edited, ENCODING_CHUNK, 1),
@@ -186,7 +203,12 @@ class VersionReadings:
             return self.editing.read_given(part.latents)
         if part.kind == "editing":
             return self.editing.read_edited(part.latents)
-        readers = {"sweep": self._sweep, "protocol": self._protocol, "population": self._population}
+        readers = {
+            "sweep": self._sweep,
+            "joint": self._joint,
+            "protocol": self._protocol,
+            "population": self._population,
+        }
         return readers[part.kind](part.latents)
 
     def _sweep(self, latents: range) -> dict[str, np.ndarray]:
@@ -199,9 +221,9 @@ class VersionReadings:
             images.reshape(-1, *images.shape[2:]), maps.reshape(-1, *maps.shape[2:])
         )
         read = self.judges.read(images)
-        del read["features"]
+        read.pop("features", None)
         if "identity" in read:
-            read |= {name: read[name][:, index] for name in ("identity", "properties")}
+            read |= {name: read[name][:, index] for name in ("identity", "properties") if name in read}
         shown = ends.ravel()
         return read | {
             "measured": known[:, index],
@@ -212,13 +234,20 @@ class VersionReadings:
             "chromaticity": colours.reshape(*images.shape[:2], 2, 2)[:, index],
         }
 
+    def _joint(self, latents: range) -> dict[str, np.ndarray]:
+        requests = self.requests.joint(latents)
+        images = self._render(latents, requests)
+        read = {name: values for name, values in self.judges.read(images).items() if name == "identity"}
+        return read | {"requested": requests, "measured": self.judges.known(images)}
+
     def _protocol(self, latents: range) -> dict[str, np.ndarray]:
         return {"measured": self.judges.known(self._render(latents, self.requests.protocol))}
 
     def _population(self, latents: range) -> dict[str, np.ndarray]:
         images = [jpeg_round_trip(image) for batch in self._population_batches(latents) for image in batch]
-        read = self.judges.read(np.stack(images))
-        return {name: values for name, values in read.items() if name not in ("identity", "properties")}
+        read = self.judges.read_with_features(np.stack(images))
+        read.pop("properties", None)
+        return read
 
     def _population_batches(self, latents: range) -> Iterator[np.ndarray]:
         """Pictures of the population; those of the base show the original generator, its dials at rest."""

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
+
 from scripts.pipeline import MissingInputError, Stage, UserError, files
 from scripts.stages import scores
 from scripts.stages.evaluating import goals
 from scripts.stages.evaluating.drawings import dials, editing_sheet, response_figure, strips
 from scripts.stages.evaluating.generators import UnfittedBaseError, fitted_dials
 from scripts.stages.evaluating.judges import Judges
-from scripts.stages.evaluating.readings import Requests, VersionReadings
+from scripts.stages.evaluating.readings import JOINT_CORNERS, JOINT_DRAWN, Requests, VersionReadings
 from scripts.stages.evaluating.summary import summarise
 from scripts.stages.evaluating.versions import (
     BASELINES,
@@ -34,6 +36,7 @@ from scripts.stages.workspace import (
 )
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan.parallel import Processes
+from stylegan_modified.evaluation_identity import people_distances
 
 STRIP_PEOPLE = 4
 EDITING_ROWS = 4  # as many as a part of the readings, whose pictures are at hand
@@ -110,15 +113,17 @@ def evaluate_version(stage: Stage, options: Any, readings: VersionReadings) -> d
     entry = summarise(read, readings.judges, readings.requests, options)
     if entry["readable"] == 0:
         stage.log(f"the judge cannot read a single picture of {readings.version} in full; see its strips")
-    people = readings.sweep_pictures(range(STRIP_PEOPLE))
-    stage.write(STRIPS.format(readings.version), strips(people, options.seed))
-    stage.write(DIALS.format(readings.version), dials(people[0]))
+    sweeps = readings.sweep_pictures(range(STRIP_PEOPLE))
+    stage.write(STRIPS.format(readings.version), strips(sweeps, options.seed))
+    stage.write(DIALS.format(readings.version), dials(sweeps[0]))
     if "editing" in read:
         shown = readings.editing.pictures(range(min(EDITING_ROWS, options.editing_pictures)))
         stage.write(EDITING_SHEET.format(readings.version), editing_sheet(*shown))
     names = ("seed", "population", "protocol_latents", "editing_pictures", "corrections", "resamples")
     setting = {name: getattr(options, name) for name in names}
-    setting |= {"protocol_latents": options.protocol_count, "oracle": readings.judges.has_oracle}
+    people = readings.judges.people
+    setting |= {"protocol_latents": options.protocol_count, "oracle": people.oracle is not None}
+    setting |= {"judges": people.names, "photographs": people.read_photographs}
     return entry | {"setting": setting | {"weights": readings.weights}}
 
 
@@ -153,6 +158,30 @@ def chosen_versions(stage: Stage, options: Any) -> list[str]:
     return [version for version in FILES if version in options.versions] or available
 
 
+def people_notes(judges: Judges) -> list[str]:
+    """Who judges people, by which numbers, and what nobody judges."""
+    names = judges.people.names
+    known = ", ".join(f"{question} by {name}" for question, name in names.items() if name)
+    unknown = [question for question, name in names.items() if not name]
+    found = [f"Judges of people, none of them in a loss: {known or 'none'}."]
+    if unknown:
+        found.append(
+            f"No judge in this workspace for {', '.join(unknown)}: these rows say so, and no goal of theirs "
+            "is called reached."
+        )
+    if judges.people.oracle is None:
+        found.append("KID and diversity are measured on features of the face detector.")
+    if judges.reference_identity is not None:
+        apart = people_distances(judges.reference_identity, np.ones((1, judges.reference_count)))[0]
+        limit = judges.people.threshold
+        found.append(
+            "Distances are Euclidean, of the identity judge's own descriptors; between two kept candidates "
+            f"{apart:.3f}, mean of all pairs of {judges.reference_count}."
+            + (f" Verified: closer than its published threshold {limit:g}." if limit is not None else "")
+        )
+    return found
+
+
 def notes(stage: Stage, options: Any, judges: Judges, left_out: Mapping[str, str]) -> list[str]:
     """What a reader of the table has to know."""
     given, corrections = options.editing_pictures, options.corrections
@@ -171,6 +200,8 @@ def notes(stage: Stage, options: Any, judges: Judges, left_out: Mapping[str, str
         "Preservation: change between the ends of a dial outside its region, over the difference there "
         "between two people with settings drawn from the training scores (or with equal settings). "
         "Hue drift: of skin (all dials) and background (but for its own dials), in sd between people.",
+        f"All dials drawn: {JOINT_DRAWN} pictures of each latent, every property drawn from its own training "
+        f"scores, independently; at an end: {JOINT_CORNERS}, each property at its 5th or 95th percentile.",
         "Population pictures ask for the scores of training pictures; those of the base are the original "
         "generator's own, its dials at rest.",
         f"Command: `{command}`",
@@ -184,11 +215,8 @@ def notes(stage: Stage, options: Any, judges: Judges, left_out: Mapping[str, str
             f"ridge regression of the properties of {ENCODED_PER_EDITED * given} given pictures on "
             "the encoder's mean z, each predicted by a fit on others."
         )
-    if not judges.has_oracle:
-        found.append(
-            "There is no oracle in this workspace: identity, women and good quality are not judged, and KID "
-            "and diversity are measured on features of the face detector."
-        )
+    found += people_notes(judges)
+    if judges.people.oracle is None:
         return found
     agreement = zip(PROPERTY_NAMES, judges.oracle_lines.r, strict=True)
     found.append(

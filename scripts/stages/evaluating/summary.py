@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from scripts.stages.evaluating.judges import Judges
-from scripts.stages.evaluating.readings import Requests
+from scripts.stages.evaluating.readings import JOINT_DRAWN, Requests
 from stylegan.seeds import Purpose, derived_seed
 from stylegan_modified import evaluation_summary as measures
 from stylegan_modified.evaluation_editing import EditingReadings, editing_measures
 from stylegan_modified.evaluation_identity import sweep_similarity
 from stylegan_modified.evaluation_intervals import resample_weights, with_all
+from stylegan_modified.evaluation_joint import JointReadings, joint_measures
 
 SCHEMA = (  # keys of every version, in this order; further ones follow
     *("n_latents", "control", "pooled", "slope", "mae", "repeatability", "response", "leakage"),
@@ -28,11 +29,20 @@ def summarise(
     read = dict(readings["sweep"])
     properties = read.pop("properties", None)
     by_oracle = None if properties is None else judges.oracle_lines.scores(properties)
-    sweep = measures.SweepReadings(requested=requests.sweep, by_oracle=by_oracle, **read)
+    sweep = measures.SweepReadings(
+        requested=requests.sweep, by_oracle=by_oracle, threshold=judges.people.threshold, **read
+    )
     found = measures.sweep_measures(sweep, weights(options, len(sweep.measured)))
+    for name, part in (("joint", slice(JOINT_DRAWN)), ("corner", slice(JOINT_DRAWN, None))):
+        joint = JointReadings(**{key: values[:, part] for key, values in readings["joint"].items()})
+        found |= joint_measures(joint, weights(options, len(joint.measured)), name)
     protocol = readings["protocol"]["measured"]
     found |= measures.protocol_measures(requests.protocol, protocol, weights(options, len(protocol)))
-    population = measures.PopulationReadings(reference=judges.reference_features, **readings["population"])
+    population = measures.PopulationReadings(
+        reference=judges.reference_features,
+        reference_identity=judges.reference_identity,
+        **readings["population"],
+    )
     found |= measures.population_measures(
         population, weights(options, len(population.features)), weights(options, len(population.reference))
     )

@@ -38,7 +38,7 @@ JUDGE_INPUTS = (
     workspace.STATISTICS_INPUT,
     *workspace.PARSER_INPUTS,
     *workspace.MTCNN_INPUTS,
-    workspace.ORACLE_INPUT,
+    *workspace.PEOPLE_JUDGE_INPUTS,
 )
 
 

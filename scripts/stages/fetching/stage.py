@@ -21,7 +21,6 @@ from scripts.stages.fetching.weight_files import (
     read_record,
     weight_files,
 )
-from scripts.stages.workspace import BUNDLE
 from stylegan.checkpoint import Checkpoint, CheckpointError, weights_id
 
 
@@ -145,7 +144,7 @@ class Fetcher:
         if given := self._given(file):
             return given, str(given)
         if file.bundled:
-            return REPOSITORY / BUNDLE / file.bundled, BUNDLE
+            return REPOSITORY / file.bundled, Path(file.bundled).parent.as_posix()
         package, _, inside = file.package.partition("/")
         found = find_spec(package) if package else None
         source = Path(found.origin).parent / inside if found and found.origin else None

@@ -20,7 +20,7 @@ class WeightFile:
 
     Attributes:
         path: where it goes, relative to the workspace.
-        bundled: its name in ``data/embedded``; another suffix means that it is converted.
+        bundled: its path in the repository; another suffix means that it is converted.
         package: its path among the installed packages.
         urls: https sources, the preferred first.
         names: names under which ``--from`` may hold it, beside its own.
