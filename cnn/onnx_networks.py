@@ -21,6 +21,24 @@ GENDER_WINDOW = FaceWindow(left=44, top=70, side=170, size_px=GENDER_INPUT_PX)  
 GENDER_MEANS = (122.781998, 117.000999, 104.297997)  # red, green, blue, of 0 to 255
 
 
+def open_session(path: Path) -> onnxruntime.InferenceSession:
+    """An ONNX file, ready to run on the CPU; ImportError, or ValueError if it is missing or damaged."""
+    if onnxruntime is None:
+        raise ImportError(
+            f"{path.name} needs onnxruntime, which is not installed: python -m pip install onnxruntime"
+        )
+    if not path.is_file():
+        raise ValueError(f"There is no network {path}.")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 4  # what is wrong with the file is said below
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors have no class in common
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"{path.name} cannot be read as an ONNX network: {reason}") from error
+
+
 class OnnxNetwork(nn.Module):
     """One picture input [N, 3, S, S] or [N, S, S, 3], one output [N, D] (the first, where there are more).
 
@@ -32,22 +50,7 @@ class OnnxNetwork(nn.Module):
         """Raises ImportError, or ValueError if the file is missing, damaged or of another kind."""
         super().__init__()
         path = Path(path)
-        if onnxruntime is None:
-            raise ImportError(
-                f"{path.name} needs onnxruntime, which is not installed: python -m pip install onnxruntime"
-            )
-        if not path.is_file():
-            raise ValueError(f"There is no network {path}.")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 4  # what is wrong with the file is said below
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # its errors have no class in common
-            reason = str(error).strip().splitlines()[0]
-            raise ValueError(f"{path.name} cannot be read as an ONNX network: {reason}") from error
+        self._session = open_session(path)
         self._set_layout(path)
 
     def _set_layout(self, path: Path) -> None:

@@ -31,7 +31,7 @@ def share_in_order(smaller: Tensor, larger: Tensor) -> float:
 
     The area under the ROC curve.
     """
-    ordered = larger.sort().values
+    ordered, smaller = larger.sort().values, smaller.contiguous()
     below = torch.searchsorted(ordered, smaller, right=False) + torch.searchsorted(
         ordered, smaller, right=True
     )

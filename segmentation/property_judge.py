@@ -49,6 +49,13 @@ class PropertyJudge:
                 valid[[start + row for row in rows]] = good
         return values, valid, maps
 
+    def strangeness(self, images: np.ndarray) -> np.ndarray:
+        """How unlike its training the parser finds pictures uint8 `[N, H, W, 3]`: float64 `[N]`, above 1
+        where its readings are unsure; NaN without a face, or if it cannot tell.
+        """
+        faces = self.segmenter(list(images))
+        return np.array([np.nan if face is None else face.strangeness for face in faces], np.float64)
+
     def label_maps(self, images: np.ndarray) -> np.ndarray:
         """Label maps in the frame of the pictures: uint8 `[N, H, W]`; see `Segmenter.label_maps`."""
         return self.segmenter.label_maps(images)

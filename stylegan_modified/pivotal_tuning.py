@@ -46,7 +46,7 @@ def tune(
     distance: PictureDistance,
     steps: int,
     rank: int = 4,
-    learning_rate: float = 0.01,
+    learning_rate: float = 0.03,
     shrink: Callable[[Tensor], Tensor] | None = None,
 ) -> Iterator[tuple[Change, float]]:
     """Bend a synthesis network so that latents draw a picture exactly; yields the change after each step.

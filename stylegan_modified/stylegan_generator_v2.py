@@ -98,11 +98,13 @@ class DialGenerator(nn.Module):
         return {"wp": wp, "image": self.generator.synthesis(wp), "difference": difference}
 
     def turn_to(self, person: Person, properties: Tensor, corrections: int = 0) -> dict[str, Tensor]:
-        """As `turn`, with closed-loop corrections (see `forward`)."""
+        """As `turn`, with closed-loop corrections (see `forward`); who keeps all properties stays."""
         asked = properties
         turned = self.turn(person, asked)
+        untouched = (properties == person.own).all(dim=1, keepdim=True)
         for _ in range(corrections):
-            asked = asked + 0.8 * (properties - self.property_cnn(turned["image"]))
+            missing = properties - self.property_cnn(turned["image"])
+            asked = asked + 0.8 * missing.masked_fill(untouched, 0)
             turned = self.turn(person, asked)
         return turned
 

@@ -78,6 +78,12 @@ def list_photos(tool: Tool, folder: Path, output: Path) -> dict[str, Path]:
     return {json.dumps(state_of(name, path)): path for name, path in found.pictures.items()}
 
 
+def source_of(key: str) -> str:
+    """Path of a photograph relative to its folder, from a key of `list_photos`."""
+    source: str = json.loads(key)[0]
+    return source
+
+
 def prepare_output(tool: Tool, options: Any, output: Path, inputs: Mapping[str, str] | None = None) -> None:
     """Start over with --force, go on with the same options, refuse others and folders not made here.
 
@@ -124,7 +130,7 @@ def align_all(
         missing = {key: path for key, path in photos.items() if key not in journal}
         with tool.progress(len(photos), "photographs", len(photos) - len(missing)) as progress:
             for key, photo in read_ahead(missing, lambda key: read_photo(missing[key])):
-                source = json.loads(key)[0]
+                source = source_of(key)
                 try:
                     rows = align_photo(finder, options, output, source, photo.result(), frame)
                 except ImageFileError as error:

@@ -66,6 +66,11 @@ def read_label_map(path: Path, sha256: str = "") -> np.ndarray:
     return _decode(path, sha256, np.array)
 
 
+def read_notes(path: Path) -> dict[str, str]:
+    """The texts inside a picture, by name. Errors as `read_image`."""
+    return _decode(path, "", lambda picture: {k: v for k, v in picture.info.items() if isinstance(v, str)})
+
+
 def image_size(path: Path) -> tuple[int, int]:
     """Width and height in pixels, from the header alone. Errors as `read_image`."""
     return _decode(path, "", lambda picture: picture.size)

@@ -19,26 +19,46 @@ def as_pictures(images: np.ndarray) -> Tensor:
     return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def onnx_means(shape: tuple[int | str, ...]) -> bytes:
+Shape = tuple[int | str, ...]
+ONNX_TYPES = {"float": 1, "uint8": 2, "int64": 7, "double": 11}
+
+
+def varint(value: int) -> bytes:
+    return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + varint(value >> 7)
+
+
+def field(number: int, value: int | str | bytes) -> bytes:
+    """A field of a protocol buffer."""
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    data = value.encode() if isinstance(value, str) else value
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def onnx_tensor(name: str, shape: Shape, kind: str = "float") -> bytes:
+    """An input or output; a word stands for an open size."""
+    dimensions = b"".join(field(1, field(1 if isinstance(size, int) else 2, size)) for size in shape)
+    return field(1, name) + field(2, field(1, field(1, ONNX_TYPES[kind]) + field(2, dimensions)))
+
+
+def onnx_file(operator: str, attributes: bytes, inputs: list[bytes], outputs: list[bytes]) -> bytes:
+    """An ONNX file of one operator from a tensor "faces" to a tensor "made"."""
+    node = field(1, "faces") + field(2, "made") + field(4, operator) + attributes
+    graph = field(1, node) + field(2, "graph")
+    graph += b"".join(field(11, item) for item in inputs) + b"".join(field(12, item) for item in outputs)
+    return field(1, 8) + field(8, field(1, "") + field(2, 13)) + field(7, graph)
+
+
+def onnx_means(shape: Shape) -> bytes:
     """An ONNX file: the mean color [N, 3] of pictures of this shape; a word stands for an open size."""
-
-    def varint(value: int) -> bytes:
-        return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + varint(value >> 7)
-
-    def field(number: int, value: int | str | bytes) -> bytes:
-        if isinstance(value, int):
-            return varint(number << 3) + varint(value)
-        data = value.encode() if isinstance(value, str) else value
-        return varint(number << 3 | 2) + varint(len(data)) + data
-
-    def tensor(name: str, sizes: tuple[int | str, ...]) -> bytes:
-        dimensions = b"".join(field(1, field(1 if isinstance(size, int) else 2, size)) for size in sizes)
-        return field(1, name) + field(2, field(1, field(1, 1) + field(2, dimensions)))
-
     axes = (1, 2) if shape[3] == 3 else (2, 3)
     attributes = field(5, field(1, "axes") + b"".join(field(8, axis) for axis in axes) + field(20, 7))
     attributes += field(5, field(1, "keepdims") + field(3, 0) + field(20, 2))
-    node = field(1, "faces") + field(2, "means") + field(4, "ReduceMean") + attributes
-    outputs = tensor("means", (shape[0], "colors"))
-    graph = field(1, node) + field(2, "graph") + field(11, tensor("faces", shape)) + field(12, outputs)
-    return field(1, 8) + field(8, field(1, "") + field(2, 13)) + field(7, graph)
+    outputs = [onnx_tensor("made", (shape[0], "colors"))]
+    return onnx_file("ReduceMean", attributes, [onnx_tensor("faces", shape)], outputs)
+
+
+def onnx_restorer(operator: str = "Tanh", shape: Shape = (1, 3, 48, 48), *others: bytes) -> bytes:
+    """An ONNX file from a picture to a picture, by an operator on each pixel."""
+    inputs = [onnx_tensor("faces", shape), *others]
+    return onnx_file(operator, b"", inputs, [onnx_tensor("made", shape)])

@@ -11,22 +11,29 @@ import re
 import threading
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from scripts.pages.explorer.searches import Search, Searches
 from scripts.pipeline import Tool, UserError, files
 from scripts.pipeline.console import running_command
 from scripts.stages import scores
-from scripts.stages.regenerating import photographs
-from scripts.stages.regenerating.photographs import PhotographEncoder
-from scripts.stages.regenerating.regenerator import Person, Photograph, Regenerated, Regenerator, Request
+from scripts.stages.regenerating.photographs import NO_FACE
+from scripts.stages.regenerating.regenerator import (
+    FoundPerson,
+    GivenPerson,
+    Person,
+    Regenerated,
+    Regenerator,
+    Request,
+)
 from scripts.stages.regenerating.requests import parse_sweep
-from scripts.stages.workspace import GENERATORS
+from scripts.stages.workspace import GENERATORS, PROPERTY_CNN_INPUT
 from segmentation.property_table import PROPERTIES
 from stylegan.seeds import PICTURES
+from stylegan_modified.projection import ProjectionRecipe
 
 FOLDER = "explorer/photographs"
 LARGEST_PHOTOGRAPH_BYTES = 36 << 20
@@ -34,6 +41,7 @@ LARGEST_SEED = PICTURES.stop - 1
 DIGITS = 2  # after the point of a property: the sliders' step, and what the command line repeats
 LARGEST_PROPERTY = 20.0
 STRIP_COUNTS = range(2, 16)
+TUNE_STEPS = 60
 
 
 class ExploreError(ValueError):
@@ -41,7 +49,7 @@ class ExploreError(ValueError):
 
 
 class Explorer:
-    """Generators, encoder and statistics of a workspace, each loaded once when it is first needed.
+    """Generators, searches and statistics of a workspace, each loaded once when it is first needed.
 
     Its methods may be called from several threads: pictures of two tabs, or a picture and a strip, are made
     side by side.
@@ -50,22 +58,31 @@ class Explorer:
         tool: the running script.
         trunc_psi: truncation of w.
         corrections: closed-loop corrections of v2 and v3.
+        recipe, tune_steps: of the search for the person of a photograph, see `Projector`.
 
     Raises:
         UserError: the workspace has no score statistics or no generator that can be read.
     """
 
-    def __init__(self, tool: Tool, trunc_psi: float = 1.0, corrections: int = 1) -> None:
+    def __init__(
+        self,
+        tool: Tool,
+        trunc_psi: float = 1.0,
+        corrections: int = 1,
+        recipe: ProjectionRecipe | None = None,
+        tune_steps: int = TUNE_STEPS,
+    ) -> None:
         self.tool, self.trunc_psi, self.corrections = tool, trunc_psi, corrections
+        self._recipe, self._tune_steps = recipe or ProjectionRecipe(), tune_steps
         self.versions = [v for v, item in GENERATORS.items() if item.locate(tool.workspace).exists()]
         self.dials = _dials(tool)
-        needed = (GENERATORS["v3"], *photographs.NEEDED)
+        self.photograph_version = "v3" if "v3" in self.versions else "v2"
+        needed = (GENERATORS[self.photograph_version], PROPERTY_CNN_INPUT)
         self.missing_for_photographs = next(
             (item.made_by for item in needed if not item.locate(tool.workspace).exists()), None
         )
         self._regenerators: dict[str, Regenerator] = {}
-        self._photographs: dict[str, Photograph] = {}
-        self._loading, self._encoding = threading.Lock(), threading.Lock()
+        self._loading = threading.Lock()
         self.regenerator(self.versions[-1])
 
     def state(self) -> dict[str, Any]:
@@ -77,6 +94,7 @@ class Explorer:
             "missing": {version: self.tool.command(maker) for version, maker in missing.items()},
             "dials": self.dials,
             "photographs": maker is None,
+            "photographVersion": self.photograph_version,
             "photographsCommand": self.tool.command(maker) if maker else "",
             "largestSeed": LARGEST_SEED,
             "largestPhotographBytes": LARGEST_PHOTOGRAPH_BYTES,
@@ -133,28 +151,28 @@ class Explorer:
         return {"pictures": pictures, "command": regenerator.command(request, sweep)}
 
     def photograph(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """Keep a photograph in the workspace and encode it, or encode one that was kept before.
+        """Keep a photograph in the workspace and begin to seek its person, or that of one kept before.
 
         Args:
             message: ``name`` of the file and ``content`` (base64), or ``photograph``: the name of a kept one.
 
         Returns:
-            ``photograph``: its name in further messages; ``png`` (base64) as the encoder saw it; ``framing``
-            in words; ``isFaceMissing``: no face was found in it; ``own`` properties.
+            ``photograph``: its name in further messages; ``png`` (base64) of the face that is sought;
+            ``framing`` in words; ``isFaceMissing``: no face was found in it; and what `progress` returns.
 
         Raises:
-            ExploreError: the workspace has no v3, or no such photograph.
+            ExploreError: the workspace has no generator with dials, or no such photograph.
             UserError: it is no readable picture.
             OSError: it cannot be written.
         """
         if self.missing_for_photographs:
             raise ExploreError(
-                "editing photographs needs v3 and its encoder. Make them:\n    "
+                "editing photographs needs a generator with dials. Make it:\n    "
                 f"{self.tool.command(self.missing_for_photographs)}"
             )
         name = message.get("photograph")
         if name is None:
-            found = self._keep(message)
+            search = self._keep(message)
         else:
             kept = (self.tool.workspace / FOLDER).glob("*")
             path = next((path for path in kept if path.name == name), None)
@@ -162,14 +180,47 @@ class Explorer:
                 raise ExploreError(
                     f"the photograph {name} is no longer in {FOLDER}, so it cannot be shown. Give it again."
                 )
-            found = self._encoded(path)
+            search = self._searches.begin(path)
         return {
-            "photograph": found.path.name,
-            "png": _png(found.picture),
-            "framing": found.framing,
-            "isFaceMissing": found.framing.startswith(photographs.NO_FACE),
-            "own": self._named(found.own),
+            "photograph": search.path.name,
+            "png": _png(search.face.picture),
+            "framing": search.face.framing,
+            "isFaceMissing": search.face.framing.startswith(NO_FACE),
+            **self._progress(search),
         }
+
+    def progress(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """How far the search for the person of a photograph has come.
+
+        Args:
+            message: ``photograph``, and ``stop``: true to be content with what was found so far.
+
+        Returns:
+            ``step`` of ``of``; ``isSearching``: better pictures are to come; ``own`` properties so far.
+
+        Raises:
+            ExploreError: no such photograph.
+            UserError: the search failed.
+        """
+        search = self._search(message.get("photograph"))
+        if message.get("stop") is True:
+            search.stop()
+        return {"photograph": search.path.name, **self._progress(search)}
+
+    def _progress(self, search: Search) -> dict[str, Any]:
+        is_searching = search.is_going_on  # asked first: what was found last belongs to the end
+        person = search.wait_for_picture()
+        return {
+            "step": search.step,
+            "of": search.of,
+            "isSearching": is_searching,
+            "own": self._named(person.own),
+        }
+
+    def close(self) -> None:
+        """End what is going on."""
+        if "_searches" in vars(self):
+            self._searches.stop()
 
     def load_all(self) -> None:
         """Load the generators that nobody has asked for yet, so that the first picture of each is quick."""
@@ -177,6 +228,9 @@ class Explorer:
             # A damaged one is told to the page when that version is chosen.
             with contextlib.suppress(UserError):
                 self.regenerator(version)
+        if self.missing_for_photographs is None:
+            with contextlib.suppress(UserError):
+                self._searches.load()
 
     def regenerator(self, version: str) -> Regenerator:
         """The generator of a version."""
@@ -187,11 +241,20 @@ class Explorer:
             return self._regenerators[version]
 
     @cached_property
-    def _encoder(self) -> PhotographEncoder:
-        return PhotographEncoder(self.tool, self.regenerator("v3").model)
+    def _searches(self) -> Searches:
+        regenerator = self.regenerator(self.photograph_version)
+        return Searches(self.tool, regenerator, self._recipe, self._tune_steps)
 
-    def _keep(self, message: Mapping[str, Any]) -> Photograph:
-        """The photograph of a message, kept in the workspace if it can be encoded."""
+    def _search(self, name: object) -> Search:
+        search = (
+            self._searches.get(name) if isinstance(name, str) and not self.missing_for_photographs else None
+        )
+        if search is None:
+            raise ExploreError("there is no such photograph; give it again")
+        return search
+
+    def _keep(self, message: Mapping[str, Any]) -> Search:
+        """The photograph of a message, kept in the workspace if it can be read."""
         try:
             content = base64.b64decode(message["content"], validate=True)
         except (KeyError, TypeError, ValueError):
@@ -204,17 +267,10 @@ class Explorer:
             with files.atomic_path(path) as temporary:
                 temporary.write_bytes(content)
         try:
-            return self._encoded(path)
+            return self._searches.begin(path)
         except UserError:
             files.remove(path)
             raise
-
-    def _encoded(self, path: Path) -> Photograph:
-        """A kept photograph as v3 knows it. The encoder takes seconds, so it works once for each."""
-        with self._encoding:
-            if path.name not in self._photographs:
-                self._photographs[path.name] = self._encoder(path)
-            return self._photographs[path.name]
 
     def _request(self, message: Mapping[str, Any]) -> tuple[str, Request]:
         version, properties = message.get("version"), message.get("properties")
@@ -228,13 +284,26 @@ class Explorer:
             raise ExploreError("a property is not a number")
         limit = LARGEST_PROPERTY
         bounded = tuple(min(max(round(float(v), DIGITS), -limit), limit) for v in values)
-        return version, Request(self._person(message, version), bounded)
+        person = self._person(message, version)
+        if isinstance(person, FoundPerson):
+            bounded = self._exactly_own(person, bounded)
+        return version, Request(person, bounded)
+
+    def _exactly_own(self, person: FoundPerson, asked: tuple[float, ...]) -> tuple[float, ...]:
+        """What a dial shows is rounded and within its range; one that nobody turned means the person's."""
+        stands = (
+            min(max(round(own, DIGITS), dial["min"]), dial["max"])
+            for own, dial in zip(person.own, self.dials, strict=True)
+        )
+        both = zip(asked, stands, person.own, strict=True)
+        return tuple(own if value in (shown, round(own, DIGITS)) else value for value, shown, own in both)
 
     def _person(self, message: Mapping[str, Any], version: str) -> Person:
         if (name := message.get("photograph")) is not None:
-            if not isinstance(name, str) or name not in self._photographs or version != "v3":
-                raise ExploreError("there is no such photograph, or the version is not v3; upload it again")
-            return self._photographs[name]
+            search = self._search(name)
+            if version != self.photograph_version:
+                raise ExploreError(f"photographs are shown by {self.photograph_version} only")
+            return search.wait_for_picture()
         seed = message.get("seed")
         if type(seed) is not int or not 0 <= seed <= LARGEST_SEED:
             raise ExploreError(f"a seed is a whole number from 0 to {LARGEST_SEED}")
@@ -242,7 +311,7 @@ class Explorer:
 
     def _described(self, regenerator: Regenerator, request: Request, made: Regenerated) -> dict[str, Any]:
         person = request.person
-        who = person.path.stem if isinstance(person, Photograph) else f"seed{person:06d}"
+        who = person.path.stem if isinstance(person, GivenPerson) else f"seed{person:06d}"
         return {
             "png": _png(made.images[0], regenerator.metadata(request)),
             "name": f"{regenerator.version}_{who}.png",

@@ -38,6 +38,7 @@ class ExploreServer(PageServer):
                 "/api/picture": explorer.picture,
                 "/api/strip": explorer.strip,
                 "/api/photograph": explorer.photograph,
+                "/api/progress": explorer.progress,
             },
         )
 
@@ -54,4 +55,7 @@ def explore(tool: Tool, trunc_psi: float, corrections: int, port: int, browser: 
     with ExploreServer(explorer, port) as server:
         tool.log(f"Generators of {tool.workspace}: {', '.join(explorer.versions)}.")
         threading.Thread(target=explorer.load_all, daemon=True).start()
-        server.show("Explorer", browser, tool.check_stop)
+        try:
+            server.show("Explorer", browser, tool.check_stop)
+        finally:
+            explorer.close()

@@ -25,7 +25,7 @@ from scripts.stages import networks
 from scripts.stages.workspace import GENERATORS
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan.sampling import sample_z, to_uint8
-from stylegan_modified.person_files import as_people, load_person, own_model
+from stylegan_modified.person_files import ProjectedPerson, as_people, load_person, own_model
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
 from stylegan_modified.stylegan_generator_v2 import Person as Untouched
 
@@ -171,9 +171,15 @@ class Regenerator:
                 f"{path} is a person of another generator ({notes.get('version')} of other weights), whose "
                 f"latents mean somebody else here. Find the person in this one:\n    {again}"
             )
+        return self.as_found(path, person)
+
+    def as_found(self, path: Path, person: ProjectedPerson) -> FoundPerson:
+        """A person of this very generator, who stands in a file."""
+        assert isinstance(self.model, DialGenerator)
+        wp = person.wp[None].to(self.tool.device)
         with torch.no_grad():
             model = own_model(self.model, person)
-            untouched = as_people(model, person.wp[None].to(self.tool.device))
+            untouched = as_people(model, wp)
         own = tuple(untouched.own[0].tolist())
         return FoundPerson(path, sha256_file(path), to_uint8(untouched.image)[0], own, model, untouched)
 

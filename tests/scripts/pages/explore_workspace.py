@@ -20,6 +20,7 @@ from scripts.pipeline.console import StopRequest
 from scripts.stages import workspace as paths
 from segmentation.normalization import fit
 from segmentation.property_table import LABEL_ALGORITHM, PROPERTY_NAMES
+from stylegan_modified.projection import ProjectionRecipe
 from stylegan_modified.stylegan_generator import transplant
 from stylegan_modified.stylegan_generator_v3 import Encoder, EncoderConfig
 from tests.processes import exit_code
@@ -61,14 +62,19 @@ def make_tool(root: Path) -> Tool:
     return Tool("explore", ToolOptions(workspace=root, device="cpu", quiet=True), StopRequest())
 
 
+def quick_explorer(root: Path) -> Explorer:
+    """An explorer that seeks people in few steps."""
+    return Explorer(make_tool(root), recipe=ProjectionRecipe(w_steps=3, wp_steps=3), tune_steps=3)
+
+
 def properties(**turned: float) -> dict[str, float]:
     """All dials at zero but those given."""
     return dict.fromkeys(PROPERTY_NAMES, 0.0) | turned
 
 
-def photograph(width: int = tiny.RESOLUTION, height: int = tiny.RESOLUTION) -> bytes:
+def photograph(width: int = tiny.RESOLUTION, height: int = tiny.RESOLUTION, seed: int = 1) -> bytes:
     """A PNG with smooth random colours."""
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(seed)
     small = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
     buffer = io.BytesIO()
     small.resize((width, height), Image.Resampling.BICUBIC).save(buffer, "PNG")

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -13,15 +14,17 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from scripts.pages.explorer import searches
 from scripts.pages.explorer.explorer import ExploreError, Explorer
 from scripts.pipeline import UserError
 from scripts.stages import networks, scores
 from scripts.stages import workspace as paths
 from scripts.stages.regenerating import photographs
 from scripts.stages.regenerating.photographs import PhotographEncoder
-from scripts.stages.regenerating.regenerator import exact
+from scripts.stages.regenerating.regenerator import Regenerator, exact
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified import editing
+from stylegan_modified.projection import ProjectionRecipe
 from tests.scripts.odd_pictures import with_odd_exif
 from tests.scripts.pages.explore_workspace import (
     make_tool,
@@ -29,6 +32,7 @@ from tests.scripts.pages.explore_workspace import (
     photograph,
     pixels,
     properties,
+    quick_explorer,
     read_png,
     regenerated,
     run_command,
@@ -48,12 +52,16 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def explorer(workspace: Path) -> Explorer:
-    return Explorer(make_tool(workspace))
+    return quick_explorer(workspace)
 
 
-@pytest.fixture(autouse=True)
-def few_refinements(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(editing, "REFINE_STEPS", 3)
+def searched(explorer: Explorer, photograph: str) -> dict:
+    """The progress of a search once it has ended."""
+    deadline = time.monotonic() + 60
+    while (progress := explorer.progress({"photograph": photograph}))["isSearching"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return progress
 
 
 def test_state_names_versions_and_dials(explorer: Explorer) -> None:
@@ -101,24 +109,76 @@ def test_a_photograph_is_edited_the_same_by_page_and_command(explorer, workspace
     found = explorer.photograph(upload(content))
     kept = workspace / "explorer/photographs" / found["photograph"]
     assert kept.read_bytes() == content
-    assert found["framing"].startswith("taken as it is")
+    assert found["framing"].startswith("taken as it is") and not found["isFaceMissing"]
     np.testing.assert_array_equal(pixels(found["png"]), np.asarray(Image.open(kept)))
-    message = {"version": "v3", "photograph": found["photograph"], "properties": found["own"]}
-    answer = explorer.picture({**message, "properties": found["own"] | {"mouth": 1.0}})
+    progress = searched(explorer, found["photograph"])
+    assert progress["step"] == progress["of"] == 9
+    message = {"version": "v3", "photograph": found["photograph"], "properties": progress["own"]}
+    whole, turned = explorer.picture(message), progress["own"] | {"mouth": 1.0}
+    person = workspace / f"explorer/people/{found['photograph']}.safetensors"
+    # Turning no dial gives the projection.
+    projection = Regenerator(make_tool(workspace), "v3").found(person)
+    np.testing.assert_array_equal(pixels(whole["png"]), projection.picture)
+    answer = explorer.picture({**message, "properties": turned})
+    assert not np.array_equal(pixels(answer["png"]), projection.picture)
     assert run_command(answer["command"], "--no-measure", "--quiet") == 0
     (again,) = regenerated(workspace)
     np.testing.assert_array_equal(again, pixels(answer["png"]))
-    assert not np.array_equal(again, pixels(explorer.picture(message)["png"]))
-    # After explore was started again, the kept photograph is found by its name.
-    assert Explorer(explorer.tool).photograph({"photograph": found["photograph"]}) == found
-    # Without other dials the command keeps what the photograph has.
-    script = f"python scripts/08_regenerate_images.py --workspace {workspace} --from-image {kept} --mouth 1"
-    assert run_command(script, "--no-measure", "--quiet", "--device", "cpu") == 0
+    # After explore was started again, the kept photograph and its person are found by their name.
+    later = quick_explorer(workspace).photograph({"photograph": found["photograph"]})
+    assert not later["isSearching"] and later["own"] == progress["own"]
+    with pytest.raises(ExploreError, match="shown by v3 only"):
+        explorer.picture({**message, "version": "v2"})
+
+
+def test_the_encoder_edits_a_picture_from_the_command_line(workspace, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(editing, "REFINE_STEPS", 3)
+    face = tmp_path / "face.png"
+    face.write_bytes(photograph())
+    script = f"python scripts/08_regenerate_images.py --workspace {workspace} --from-image {face}"
+    words = ("--mouth", "1", "--no-measure", "--quiet", "--device", "cpu")
+    assert run_command(script, *words) == 0
     row = pd.read_csv(workspace / "stylegan_modified/synthesize_results/images.csv").iloc[0]
+    tool = make_tool(workspace)
+    encoded = PhotographEncoder(tool, networks.load_generator(tool, "v3"))(face)
+    expected = dict(zip(PROPERTY_NAMES, encoded.own, strict=True)) | {"mouth": 1.0}
     requested = [row[f"{name}_requested"] for name in PROPERTY_NAMES]
-    expected = list((found["own"] | {"mouth": 1.0}).values())
-    np.testing.assert_allclose(requested, expected, atol=0.0051)  # the page's dials have two digits
+    np.testing.assert_allclose(requested, list(expected.values()), atol=1e-3)
     assert run_command(script, "--version", "v2") == 2
+
+
+def test_pictures_come_while_a_person_is_sought_until_somebody_stops(workspace, monkeypatch) -> None:
+    monkeypatch.setattr(searches, "SHOWN_EVERY_S", 0.0)
+    explorer = Explorer(make_tool(workspace), recipe=ProjectionRecipe(w_steps=10**6), tune_steps=0)
+    found = explorer.photograph(upload(photograph(seed=5), "long.png"))
+    assert found["isSearching"] and found["of"] > 10**6
+    message = {"version": "v3", "photograph": found["photograph"], "properties": found["own"]}
+    first = pixels(explorer.picture(message)["png"])
+    while explorer.progress({"photograph": found["photograph"]})["step"] < 20:
+        time.sleep(0.02)
+    stopped = explorer.progress({"photograph": found["photograph"], "stop": True})
+    assert not stopped["isSearching"] and 20 <= stopped["step"] < 10**6
+    after = pixels(explorer.picture({**message, "properties": stopped["own"]})["png"])
+    asked = pixels(found["png"]).astype(float)
+    assert np.abs(after - asked).mean() < np.abs(first - asked).mean()
+    # Another photograph ends the search for the one before.
+    again = explorer.photograph(upload(photograph(seed=5), "long.png"))
+    other = explorer.photograph(upload(photograph(seed=6), "other.png"))
+    assert again["isSearching"] and other["isSearching"]
+    assert not explorer.progress({"photograph": again["photograph"]})["isSearching"]
+    explorer.close()
+    assert not explorer.progress({"photograph": other["photograph"]})["isSearching"]
+    with pytest.raises(ExploreError, match="no such photograph"):
+        explorer.progress({"photograph": "nobody.png"})
+
+
+def test_a_search_that_fails_says_so(workspace, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(searches, "save_person", full)
+    with pytest.raises(UserError, match="No space left"):
+        quick_explorer(workspace).photograph(upload(photograph(seed=7), "full.png"))
 
 
 def test_a_picture_carries_its_settings(explorer: Explorer) -> None:
@@ -214,9 +274,15 @@ def test_photographs_are_cut_to_where_faces_are(workspace: Path, monkeypatch: py
 def test_missing_and_damaged_generators_are_named(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path / "workspace")
     (workspace / paths.FINE_TUNED["v3"]).unlink()
-    explorer = Explorer(make_tool(workspace))
-    with pytest.raises(ExploreError, match="07_fine_tune_v3"):
-        explorer.photograph(upload(photograph()))
+    explorer = quick_explorer(workspace)
+    found = explorer.photograph(upload(photograph()))  # v2 shows photographs, too
+    message = {"photograph": found["photograph"], "properties": found["own"]}
+    assert explorer.state()["photographVersion"] == explorer.versions[-1] == "v2"
+    assert explorer.picture({**message, "version": "v2"})["own"] is not None
+    explorer.close()
+    (workspace / paths.FINE_TUNED["v2"]).unlink()
+    with pytest.raises(ExploreError, match="06_fine_tune_v2"):
+        Explorer(make_tool(workspace)).photograph(upload(photograph()))
     (workspace / paths.FINE_TUNED["v1"]).write_bytes(b"half")
     with pytest.raises(UserError, match="fine_tuned_v1"):
         explorer.picture({"version": "v1", "seed": 0, "properties": properties()})

@@ -5,6 +5,7 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,17 @@ from scripts.pages.explorer.explorer import Explorer
 from scripts.pages.explorer.server import ExploreServer
 from scripts.pipeline import REPOSITORY
 from scripts.stages import workspace as paths
-from scripts.stages.regenerating.photographs import PhotographEncoder
-from stylegan_modified import editing
+from scripts.stages.regenerating.regenerator import Regenerator, exact
+from segmentation.property_table import PROPERTY_NAMES
+from stylegan_modified.projection import ProjectionRecipe
 from tests.processes import ScriptProcess, wait_until
 from tests.scripts.pages.chromium import Chromium, find_chromium
 from tests.scripts.pages.explore_workspace import (
     make_tool,
     make_workspace,
     photograph,
+    pixels,
+    quick_explorer,
     regenerated,
     run_command,
     serving,
@@ -53,7 +57,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(workspace: Path) -> Iterator[ExploreServer]:
-    with serving(Explorer(make_tool(workspace))) as server:
+    with serving(quick_explorer(workspace)) as server:
         yield server
 
 
@@ -71,11 +75,6 @@ def chromium(server: ExploreServer, browser: Chromium) -> Iterator[Chromium]:
     open_page(browser, server.address)
     yield browser
     assert browser.evaluate("errors") == []
-
-
-@pytest.fixture(autouse=True)
-def few_refinements(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(editing, "REFINE_STEPS", 3)
 
 
 def open_page(browser: Chromium, address: str) -> None:
@@ -232,14 +231,21 @@ def test_a_photograph_is_edited_saved_and_made_again(chromium: Chromium, workspa
     face = tmp_path / "face.png"
     face.write_bytes(photograph())
     chromium.give_files("#file", face)
-    wait_for_command(chromium, "--version v3", "--from-image", "face_")
+    wait_for_command(chromium, "--version v3", "--person", "face_")
     assert chromium.evaluate("document.querySelector('#base strong').textContent") == "Photograph"
+    chromium.wait_for("document.getElementById('search').hidden")
+    (file,) = (workspace / "explorer/people").glob("face_*")
+    person = Regenerator(make_tool(workspace), "v3").found(file)
+    dials = zip(PROPERTY_NAMES, person.own, strict=True)
+    # The dials went along with the search, so that the picture is the person who was found.
+    wait_for_command(chromium, *(f"--{name.replace('_', '-')} {exact(value)} " for name, value in dials))
+    np.testing.assert_array_equal(pixels(chromium.evaluate(NOW).partition(",")[2]), person.picture)
     own = chromium.evaluate(COMMAND)
     click(chromium, "#reset")
     chromium.wait_for(f"{COMMAND} !== {json.dumps(own)}")
     chromium.wait_for("location.hash.includes('photograph=face_')")
     chromium.call("Page.reload")
-    chromium.wait_for(f"document.readyState === 'complete' && {COMMAND}.includes('--from-image')")
+    chromium.wait_for(f"document.readyState === 'complete' && {COMMAND}.includes('--person')")
     click(chromium, "#versions [value=v1]")
     assert "Only v3" in chromium.evaluate(ERROR)
     chromium.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
@@ -253,9 +259,9 @@ def test_a_photograph_is_edited_saved_and_made_again(chromium: Chromium, workspa
     with Image.open(wait_for_file(tmp_path, "v3_face_*.png")) as saved:
         assert json.loads(saved.text["Settings"])["from_image"].startswith("face_")
         assert saved.text["Command"] == copied
-        pixels = np.asarray(saved)
+        saved_pixels = np.asarray(saved)
     assert run_command(copied, "--no-measure", "--quiet") == 0
-    np.testing.assert_array_equal(regenerated(workspace)[0], pixels)
+    np.testing.assert_array_equal(regenerated(workspace)[0], saved_pixels)
     click(chromium, "#seeds-again")
     wait_for_command(chromium, "--version v3", "--seeds 0 ")
 
@@ -272,17 +278,37 @@ def drop(chromium: Chromium, content: bytes, name: str) -> None:
     chromium.evaluate(DROP.format(content=list(content), name=json.dumps(name)))
 
 
-def test_what_is_wrong_with_a_photograph_is_told(chromium: Chromium, monkeypatch) -> None:
+def test_a_search_shows_how_far_it_is_and_stops(workspace: Path, chromium: Chromium, tmp_path: Path) -> None:
+    shutil.copytree(workspace, tmp_path / "slow")
+    slow = Explorer(make_tool(tmp_path / "slow"), recipe=ProjectionRecipe(w_steps=10**6), tune_steps=0)
+    with closing(slow), serving(slow) as server:
+        open_page(chromium, server.address)
+        drop(chromium, photograph(seed=3), "slow.png")
+        wait_for_command(chromium, "--person", "slow_")
+        first = chromium.evaluate(NOW)
+        chromium.wait_for(f"!document.getElementById('search').hidden && {NOW} !== {json.dumps(first)}")
+        assert "step" in chromium.evaluate("document.querySelector('#search span').textContent")
+        chromium.evaluate("""{
+          const range = document.getElementById("range-pose");
+          range.value = 1.23;
+          range.dispatchEvent(new Event("input"));
+        }""")
+        wait_for_command(chromium, "--pose 1.23 ")  # dials turn while it goes on
+        click(chromium, "#search button")
+        chromium.wait_for("document.getElementById('search').hidden")
+        wait_for_command(chromium, "--pose 1.23 ")
+
+
+def test_what_is_wrong_with_a_photograph_is_told(chromium: Chromium) -> None:
     drop(chromium, b"no picture", "notes.png")
     chromium.wait_for(f"{ERROR}.includes('cannot be edited')")
     chromium.evaluate("Object.defineProperty(File.prototype, 'size', { value: 1e9, configurable: true }); 0")
     drop(chromium, photograph(), "huge.png")
     chromium.wait_for(f"{ERROR}.includes('huge.png is larger than 36 MB')")
     chromium.evaluate("delete File.prototype.size; document.getElementById('dismiss').click()")
-    monkeypatch.setattr(PhotographEncoder, "_cropper", lambda _self, _photographs: [None])
     drop(chromium, photograph(48, 40), "sky.png")
     chromium.wait_for(f"{ERROR}.includes('No face was found in sky.png')")
-    wait_for_command(chromium, "--from-image", "sky_")
+    wait_for_command(chromium, "--person", "sky_")
 
 
 def test_the_page_goes_on_when_explore_is_started_again(workspace, chromium: Chromium, tmp_path) -> None:
@@ -320,15 +346,18 @@ def is_listening(port: int) -> bool:
 
 
 def test_a_workspace_without_v3_says_what_makes_it(workspace, chromium: Chromium, tmp_path: Path) -> None:
-    shutil.copytree(workspace, tmp_path / "young")
-    (tmp_path / "young" / paths.FINE_TUNED["v3"]).unlink()
-    with serving(Explorer(make_tool(tmp_path / "young"))) as server:
-        open_page(chromium, server.address)
-        for selector in ("#upload", "#versions [value=v3]"):
+    young = tmp_path / "young"
+    shutil.copytree(workspace, young)
+    missing = {"v3": ("#versions [value=v3]", "07_fine_tune_v3.py"), "v2": ("#upload", "06_fine_tune_v2.py")}
+    for version, (selector, maker) in missing.items():
+        (young / paths.FINE_TUNED[version]).unlink()
+        with serving(Explorer(make_tool(young))) as server:
+            open_page(chromium, server.address)
+            newest = chromium.evaluate("document.querySelector('#versions :checked').value")
             click(chromium, selector)
-            assert "07_fine_tune_v3.py" in chromium.evaluate(ERROR)
+            assert maker in chromium.evaluate(ERROR)
             click(chromium, "#dismiss")
-        assert chromium.evaluate("document.querySelector('#versions :checked').value") == "v2"
+            assert chromium.evaluate("document.querySelector('#versions :checked').value") == newest
 
 
 def test_nothing_is_wider_than_a_phone_or_comes_from_elsewhere(server, chromium: Chromium) -> None:

@@ -72,7 +72,21 @@ function showBase(answer, { seed }) {
 
 function showGiven({ png, framing }) {
   baseSeed = null;
-  showPicture("base", png, "the photograph as v3 sees it", "Photograph", framing);
+  showPicture("base", png, "the face of the photograph", "Photograph", framing);
+}
+
+/** The person of a photograph has been found better. Dials that nobody turned go along. */
+function showBetter({ photograph, own }, ownBefore) {
+  if (setting.photograph !== photograph) return;
+  const stood = dials.bounded(ownBefore);
+  const isUntouched = (name) => setting.properties[name] === stood[name];
+  const properties = Object.fromEntries(
+    Object.entries(setting.properties).map(([name, value]) => [name, isUntouched(name) ? own[name] : value]),
+  );
+  setting = { ...setting, properties: dials.bounded(properties) };
+  dials.show(setting.properties);
+  refresh();
+  if (strip.dial) strip.refresh();
 }
 
 function keepBefore() {
@@ -166,9 +180,10 @@ async function chooseVersion(version) {
   if (command) {
     element("versions").querySelector(`[value="${setting.version}"]`).checked = true;
     fail(new Error(`This workspace has no ${version}. Make it:\n${command}`));
-  } else if (setting.photograph !== null && version !== "v3") {
+  } else if (setting.photograph !== null && version !== state.photographVersion) {
     element("versions").querySelector(`[value="${setting.version}"]`).checked = true;
-    fail(new Error("Only v3 can show a photograph. Go back to seeds to choose another generator."));
+    const only = `Only ${state.photographVersion}, in which this person was found, can show the photograph.`;
+    fail(new Error(`${only} Go back to seeds to choose another generator.`));
   } else {
     change({ version });
   }
@@ -309,8 +324,11 @@ async function start() {
     onDial: (name) => dials.showStrip(name),
     onError: fail,
   });
-  photographs = new Photographs(state, {
-    onFound: ({ photograph, own }) => change({ version: "v3", photograph, properties: own }), say, fail,
+  photographs = new Photographs(state, element("search"), {
+    onFound: ({ photograph, own }) => change({ version: state.photographVersion, photograph, properties: own }),
+    onBetter: showBetter,
+    say,
+    fail,
   });
   photographs.takeDrops();
   connect();

@@ -37,7 +37,7 @@ export function fromHash(hash, state, fallback) {
     const value = Number.parseFloat(said.get(name));
     if (Number.isFinite(value)) properties[name] = value;
   }
-  const photograph = version === "v3" ? said.get("photograph") : null;
+  const photograph = version === state.photographVersion ? said.get("photograph") : null;
   return { version, seed, photograph, properties };
 }
 
