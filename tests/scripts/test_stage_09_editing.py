@@ -95,6 +95,23 @@ def test_editing_is_measured_shown_and_listed(run, workspace: Path) -> None:
     assert "seeds from 9500000" in text and "Its r with the scores there: eyes " in text
 
 
+def test_v3_shares_the_pictures_of_the_generator_that_it_has_of_v2(run, workspace: Path) -> None:
+    assert run(*EDITING) == 0
+    alone = results(workspace)
+    shutil.rmtree(workspace / "evaluation/measured")
+    shutil.copy(workspace / paths.FINE_TUNED["v3"], workspace / paths.FINE_TUNED["v2"])
+    GreyJudge.read_count = 0
+    assert run(*EDITING, "--force") == 0
+    count_alone = GreyJudge.read_count
+    assert results(workspace)["control"] == alone["control"]
+    next((workspace / "evaluation/measured/v3").glob("*/editing_*.npz")).unlink()
+    GreyJudge.read_count = 0
+    assert run(*EDITING, "--versions", "v2", "v3", "--force") == 0
+    assert GreyJudge.read_count == 4 * 36 < count_alone
+    both = json.loads((workspace / EVALUATION).read_text())
+    assert both["v2"]["control"] == both["v3"]["control"] == alone["control"]
+
+
 def test_readings_of_editing_are_kept_and_belong_to_their_networks(run, workspace: Path) -> None:
     assert run(*EDITING) == 0
     before = (workspace / EVALUATION).read_bytes()

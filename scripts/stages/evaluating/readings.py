@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,14 +19,20 @@ import torch
 from torch import Tensor
 
 from cnn.onnx_networks import CAN_READ
-from scripts.pipeline import Stage, files
+from scripts.pipeline import Input, Stage, files
 from scripts.pipeline.files import ArrayFileError, read_arrays
 from scripts.pipeline.records import input_state
 from scripts.stages import scores
 from scripts.stages.evaluating.generators import DialledGenerator
 from scripts.stages.evaluating.given_pictures import GivenPictures
 from scripts.stages.evaluating.judges import Judges
-from scripts.stages.evaluating.versions import ENCODED_PER_EDITED, FILES, JUDGE_INPUTS, has_encoder
+from scripts.stages.evaluating.versions import (
+    ENCODED_PER_EDITED,
+    FILES,
+    JUDGE_INPUTS,
+    has_encoder,
+    has_generator_of_v2,
+)
 from scripts.stages.generated_pictures import jpeg_round_trip
 from scripts.stages.networks import recorded_segmentation
 from segmentation.normalization import ScoreStatistics
@@ -47,6 +53,7 @@ POPULATION_CHUNK = 250
 PROTOCOL_CHUNK = 4
 ENCODING_CHUNK = 96
 JOINT_DRAWN = JOINT_CORNERS = 4  # joint settings of each latent
+OF_GIVEN_PICTURES = ("given", "editing")  # kinds of readings that depend on the encoder
 FURTHER_PER_LATENT = 14 + 1  # mirrored ends of the dials, and one picture with settings of its own
 
 
@@ -105,6 +112,11 @@ class VersionReadings:
         version: name of the generator.
         judges, requests: shared by all versions.
         made: pictures that this run made already.
+
+    Attributes:
+        weights: what identifies the files of the version, by workspace-relative path.
+        folder: of the readings, relative to the workspace.
+        generated_folder: of those of generated pictures; v3 shares v2's, whose generator it usually has.
     """
 
     def __init__(self, stage: Stage, version: str, judges: Judges, requests: Requests, made: int = 0) -> None:
@@ -113,13 +125,21 @@ class VersionReadings:
         options: Any = stage.options
         self.options = options
         self.seed, self.batch_size = options.seed, options.batch_size
-        self.weights = {item.path: input_state(item, stage.workspace) for item in FILES[version]}
-        judged_by = {item.path: input_state(item, stage.workspace) for item in JUDGE_INPUTS}
-        settings = [READING_VERSION, self.seed, options.corrections]
+        self.weights = self._states(FILES[version])
+        self.folder = self._folder(version)
+        self.generated_folder = self._folder("v2") if has_generator_of_v2(stage, version) else self.folder
+
+    def _states(self, items: Iterable[Input]) -> dict[str, str]:
+        return {item.path: input_state(item, self.stage.workspace) for item in items}
+
+    def _folder(self, version: str) -> str:
+        """Folder for the readings of a version, by what they depend on."""
+        settings = [READING_VERSION, self.seed, self.options.corrections]
         settings += [] if CAN_READ else ["no onnxruntime"]
-        depends_on = [*settings, self.weights, judged_by, recorded_segmentation(stage).to_json()]
+        networks = self._states(FILES[version]), self._states(JUDGE_INPUTS)
+        depends_on = [*settings, *networks, recorded_segmentation(self.stage).to_json()]
         key = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:12]
-        self.folder = f"{FOLDER}/{version}/{key}"
+        return f"{FOLDER}/{version}/{key}"
 
     @cached_property
     def generator(self) -> DialledGenerator:
@@ -190,7 +210,8 @@ class VersionReadings:
 
     def _path(self, part: Part) -> Path:
         name = f"{part.kind}_{part.latents.start:06d}_{len(part.latents):03d}.npz"
-        return self.stage.workspace / self.folder / name
+        folder = self.folder if part.kind in OF_GIVEN_PICTURES else self.generated_folder
+        return self.stage.workspace / folder / name
 
     def _z(self, latents: range) -> Tensor:
         return sample_z(latents, self.seed, self.generator.z_dim).to(self.stage.device)
