@@ -16,6 +16,9 @@ BUNDLED_GENERATOR = f"{BUNDLE}/stylegan_model.safetensors"
 BUNDLED_PARSER = f"{BUNDLE}/segmentation_model.safetensors"
 BUNDLED_ORACLE = f"{BUNDLE}/oracle.safetensors"
 BUNDLED_IDENTITY_NETWORK = f"{BUNDLE}/identity_network.safetensors"
+PHOTOGRAPH_BUNDLE = "data/photographs"
+PHOTOGRAPH_PARSER = f"{PHOTOGRAPH_BUNDLE}/segmentation_model.safetensors"
+PHOTOGRAPH_GENDER_HEAD = f"{PHOTOGRAPH_BUNDLE}/gender_head.safetensors"
 
 # 00
 GENERATOR = "stylegan/stylegan_model.pth"

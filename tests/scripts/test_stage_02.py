@@ -308,6 +308,9 @@ def test_labels_of_a_network(workspace: Path, run_here: Callable, tmp_path: Path
     assert record["made_by"].startswith("machine (network.safetensors")
     assert (record["weights_id"], record["seed"], record["count"]) == (WEIGHTS_ID, 5, 30)
     labels = pd.read_csv(workspace / LABELS)
-    assert list(labels) == list(hand_labels.COLUMNS)
+    assert [*hand_labels.COLUMNS, hand_labels.MADE_BY] == list(labels)[:4]
+    assert set(labels[hand_labels.MADE_BY]) == {hand_labels.MACHINE}
+    sure = labels[hand_labels.probability_of("gender")]
+    assert ((sure >= 0.5) == labels["gender"]).all() and sure.between(0, 1).all()
     assert labels["img_name"].iloc[-1] == "000029.jpg"
     run_here(*command)

@@ -18,6 +18,7 @@ from scripts.pipeline import UserError, files, records
 
 FOLDER = "cnn/labelling"
 FORMAT = "label answers 1"
+TAKEN_OVER = ("table", "machine")  # kinds of events that are no answers of this page
 
 Order = Literal["number", "uncertain"]
 
@@ -32,6 +33,7 @@ class Answer:
         order: why it was asked first: by its number, or as the most uncertain.
         checked: a person has looked at it a second time.
         taken_over: it comes from a label table, not from this page.
+        by_machine: a network made it, and no person has looked at it.
     """
 
     gender: int | None
@@ -39,6 +41,7 @@ class Answer:
     order: Order = "number"
     checked: bool = False
     taken_over: bool = False
+    by_machine: bool = False
 
     @property
     def skipped(self) -> bool:
@@ -60,9 +63,10 @@ class AnswerJournal:
     """Append-only file of JSON lines, replayed when it is opened. Used as a context manager.
 
     The first line names the weights; each other line is an event: ``{"labels": [[seed, gender, quality]],
-    "skip": [seed], "order": ..., "kind": "answer", "check" or "table"}`` or ``{"undo": 1}``; one of the kind
-    "table" may tell the ``table_sha256`` with which the answers agree then. A line is written and synced to
-    the disk before the answer counts. A last line without its end, left by a crash, is cut off.
+    "skip": [seed], "order": ..., "kind": ...}`` or ``{"undo": 1}``. Kinds: "answer"; "check", a second look;
+    "table", a person's labels that were taken over; "machine", a network's. One of the kind "table" may tell
+    the ``table_sha256`` with which the answers agree then. A line is written and synced to the disk before
+    the answer counts. A last line without its end, left by a crash, is cut off.
 
     Attributes:
         answers: seed -> what holds now, all undone answers removed.
@@ -120,11 +124,15 @@ class AnswerJournal:
             labels: seed -> answer; may be empty, where the answers are the table's already.
             table_sha256: the table, to be remembered, so that it is not taken over again.
         """
-        for order in ("uncertain", "number"):
-            chosen = {seed: answer.pair for seed, answer in labels.items() if answer.order == order}
+        for kind, order in (("machine", "number"), ("table", "uncertain"), ("table", "number")):
+            chosen = {
+                seed: answer.pair
+                for seed, answer in labels.items()
+                if answer.by_machine == (kind == "machine") and (answer.by_machine or answer.order == order)
+            }
             rows = [[seed, *pair] for seed, pair in chosen.items() if pair is not None]
-            event = {"labels": rows, "skip": [], "order": order, "kind": "table"}
-            if order == "number" and table_sha256:
+            event = {"labels": rows, "skip": [], "order": order, "kind": kind}
+            if (kind, order) == ("table", "number") and table_sha256:
                 # In the last event: after a crash before it, the rest is taken over by the next session.
                 self._append(event | {"table_sha256": table_sha256})
             elif rows:
@@ -136,7 +144,7 @@ class AnswerJournal:
         Returns:
             What it said, seed -> answer; empty if there is nothing to take back.
         """
-        if not self._events or self._events[-1]["kind"] == "table":
+        if not self._events or self._events[-1]["kind"] in TAKEN_OVER:
             return {}
         undone = {seed: self.answers[seed] for seed, *_ in _rows(self._events[-1])}
         self._append({"undo": 1})
@@ -160,10 +168,13 @@ class AnswerJournal:
 
     def _answer(self, event: Mapping[str, Any]) -> None:
         """Add the answers of an event; why a picture was asked first stays."""
-        checked, taken_over = event["kind"] == "check", event["kind"] == "table"
+        kind = event["kind"]
         for seed, gender, quality in _rows(event):
-            order = self.answers[seed].order if seed in self.answers else event["order"]
-            self.answers[seed] = Answer(gender, quality, order, checked, taken_over)
+            before = self.answers.get(seed)
+            order = event["order"] if before is None or before.by_machine else before.order
+            self.answers[seed] = Answer(
+                gender, quality, order, kind == "check", kind in TAKEN_OVER, kind == "machine"
+            )
 
     def _replay(self) -> int:
         """Apply the events of the file; returns the number of bytes up to the last whole line."""

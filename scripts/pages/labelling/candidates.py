@@ -1,4 +1,4 @@
-"""The pictures to label, and what the filter's networks say of them, as one table."""
+"""The pictures to label, and what networks say of them, as one table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from scripts.pipeline import MissingInputError, Tool, UserError, files, records, tables
-from scripts.stages.workspace import CANDIDATES, FILTERS
+from scripts.stages.filtering import hand_labels
+from scripts.stages.workspace import CANDIDATES, FILTERS, LABELS
 
 FILTER_STAGE = "02_filter_candidates"
 GENERATE_STAGE = "01_generate_candidates"
@@ -20,7 +21,8 @@ def load_candidates(tool: Tool) -> pd.DataFrame:
 
     Returns:
         By ``img_no``: img_path, name (of the file), seed, weights_id, and gender and quality: the
-        probabilities of a woman and of a good picture by networks that did not learn from it, or NaN.
+        probabilities of a woman and of a good picture by the networks of 02, which did not learn from it;
+        before 02 has finished by those that made first labels; or NaN.
 
     Raises:
         MissingInputError: there is none.
@@ -42,8 +44,28 @@ def load_candidates(tool: Tool) -> pd.DataFrame:
     table = table.set_index("img_no")[["img_path", "seed", "weights_id"]].astype({"weights_id": str})
     table["name"] = table["img_path"].str.rsplit("/", n=1).str[-1]
     for name in FILTERS:
-        table[name] = _probabilities(tool, name).reindex(table.index).astype(float)
+        found = _probabilities(tool, name)
+        found = found if len(found) else _of_first_labels(tool, table, name)
+        table[name] = found.reindex(table.index).astype(float)
     return table
+
+
+def _of_first_labels(tool: Tool, candidates: pd.DataFrame, name: str) -> pd.Series:
+    """Probabilities by ``img_no`` that a label table of these candidates has from networks; else empty."""
+    found, column = pd.Series(dtype=float), hand_labels.probability_of(name)
+    if not (tool.workspace / LABELS).is_file():
+        return found
+    try:
+        record = hand_labels.read_record(tool)
+    except UserError:  # the session says what is wrong with it
+        return found
+    if (record.weights_id, record.seed) != (candidates["weights_id"].iloc[0], candidates["seed"].min()):
+        return found
+    labels = hand_labels.read_labels(tool)
+    if column not in labels:
+        return found
+    both = candidates.reset_index().merge(labels, left_on="name", right_on="img_name")
+    return both.set_index("img_no")[column]
 
 
 def _probabilities(tool: Tool, name: str) -> pd.Series:

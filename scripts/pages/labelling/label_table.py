@@ -13,7 +13,7 @@ from scripts.pages.labelling.answers import FOLDER, Answer, Order, journal_path
 from scripts.pages.labelling.candidates import GENERATE_STAGE
 from scripts.pipeline import Tool, UserError, files, records
 from scripts.stages.filtering import hand_labels
-from scripts.stages.workspace import LABELS, LABELS_RECORD
+from scripts.stages.workspace import FILTERS, LABELS, LABELS_RECORD
 
 MADE_BY = "hand (label_images)"
 TAKEN_OVER = "labels taken over from: "
@@ -31,6 +31,8 @@ class FoundTable:
         as_exported: it is, byte for byte, an export of this tool.
         labels: seed -> answer; empty unless it belongs to these candidates.
         sha256: of the file.
+        has_probabilities: networks made it (or the rest of it) for a person to correct, and say how sure they
+            are.
     """
 
     made_by: str
@@ -38,6 +40,7 @@ class FoundTable:
     as_exported: bool
     labels: Mapping[int, Answer]
     sha256: str
+    has_probabilities: bool = False
 
     @property
     def by_machine(self) -> bool:
@@ -68,15 +71,24 @@ def find_table(tool: Tool, candidates: pd.DataFrame) -> FoundTable | None:
         candidates["weights_id"].iloc[0],
         candidates["seed"].min(),
     )
-    labels = {}
+    labels: dict[int, Answer] = {}
+    has_probabilities = False
     if same_pictures:
-        known = candidates.reset_index().merge(
-            hand_labels.read_labels(tool), left_on="name", right_on="img_name"
-        )
+        table = hand_labels.read_labels(tool)
+        columns = [hand_labels.probability_of(name) for name in FILTERS]
+        has_probabilities = set(columns) <= set(table)
+        if hand_labels.MADE_BY not in table:  # an older one, or a person's own
+            by_machine = hand_labels.is_machine_made(record.made_by)
+            table[hand_labels.MADE_BY] = hand_labels.MACHINE if by_machine else hand_labels.HAND
+        known = candidates.reset_index().merge(table, left_on="name", right_on="img_name")
         for row in known.itertuples():
             order: Order = "uncertain" if row.img_no in record.most_uncertain else "number"
-            labels[row.seed] = Answer(int(row.gender_y), int(row.quality_y), order, taken_over=True)
-    return FoundTable(record.made_by, same_pictures, record.table_sha256 == sha256, labels, sha256)
+            by_machine = row.made_by == hand_labels.MACHINE
+            labels[row.seed] = Answer(
+                int(row.gender_y), int(row.quality_y), order, taken_over=True, by_machine=by_machine
+            )
+    as_exported = record.table_sha256 == sha256
+    return FoundTable(record.made_by, same_pictures, as_exported, labels, sha256, has_probabilities)
 
 
 def check_replaceable(tool: Tool, found: FoundTable | None, candidates: pd.DataFrame) -> None:
@@ -122,6 +134,12 @@ def export(
         raise UserError("nothing is labelled yet, so there is nothing to export. Label some pictures first.")
     rows = [(candidates["name"][n], answer.quality, answer.gender) for n, answer in labelled.items()]
     labels = pd.DataFrame(rows, columns=list(hand_labels.COLUMNS))
+    if any(answer.by_machine for answer in labelled.values()):
+        labels[hand_labels.MADE_BY] = [
+            hand_labels.MACHINE if answer.by_machine else hand_labels.HAND for answer in labelled.values()
+        ]
+        for name in FILTERS:  # the page goes on with the unsure ones
+            labels[hand_labels.probability_of(name)] = candidates.loc[list(labelled), name].to_numpy()
     kept_as = _keep_old(tool, candidates)
     table, record = tool.path(LABELS), tool.path(LABELS_RECORD)
     # Without a record a table is refused; an old record beside a new table would vouch for it wrongly.

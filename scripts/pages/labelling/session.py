@@ -31,14 +31,15 @@ class LabelSession:
 
     It begins with the journal, and a label table if one lies there. A person's table of these pictures counts
     as answered, so labels that were edited by hand or made elsewhere are not lost; what is answered after it
-    was taken over holds. A machine-made table is only looked at in a second pass.
+    was taken over holds. A machine-made table that says how sure its networks are is a beginning: its labels
+    hold until the person answers, the unsure ones first. Another one is only looked at in a second pass.
 
     Attributes:
         tool, options: of the running script.
         candidates: the pictures, see `load_candidates`.
         journal: answers, open.
-        base: labels of a machine-made table that is being checked; they enter the journal with the first
-            answer.
+        base: labels of a machine-made table that is being corrected or checked; they enter the journal with
+            the first answer.
         answered_now: labels and skips of this session.
 
     Raises:
@@ -71,7 +72,7 @@ class LabelSession:
         answers = self.journal.answers
         if found is None:
             return
-        if found.by_machine and self.options.check:
+        if found.by_machine and (self.options.check or found.has_probabilities):
             self.base = {seed: answer for seed, answer in found.labels.items() if seed not in answers}
         elif found.is_a_persons and found.sha256 != self.journal.table_sha256:
             differing = {
@@ -98,8 +99,10 @@ class LabelSession:
                 )
         if self.options.order != "auto":
             return self.options.order
-        learned = is_judged and found is not None and found.made_by.startswith(label_table.MADE_BY)
-        return "uncertain" if learned else "number"
+        if not is_judged or found is None:
+            return "number"
+        learned = found.made_by.startswith(label_table.MADE_BY)
+        return "uncertain" if learned or found.has_probabilities else "number"
 
     def queue(self, skipped: bool = False) -> list[int]:
         """img_nos still to be shown, in order.
@@ -113,10 +116,11 @@ class LabelSession:
                 return [n for n in sorted(known) if known[n].skipped]
             if self.options.check:
                 return [n for n in self._to_check if not (n in known and known[n].checked)]
+            answered = {n for n, answer in known.items() if not answer.by_machine}
             if self.order == "number":
-                return [n for n in self.candidates.index[: self.options.count].tolist() if n not in known]
-            left = max(self._total() - len(known), 0)
-            return [n for n in self._by_uncertainty if n not in known][:left]
+                return [n for n in self.candidates.index[: self.options.count].tolist() if n not in answered]
+            left = max(self._total() - len(answered), 0)
+            return [n for n in self._by_uncertainty if n not in answered][:left]
 
     def items(self, img_nos: Sequence[int]) -> list[dict[str, Any]]:
         """Pictures as the page needs them: number, name, label, and the networks' probabilities."""

@@ -19,6 +19,7 @@ COLUMNS = ("img_name", "quality", "gender")
 LABEL_SCRIPT, MACHINE_LABEL_SCRIPT = "label_images", "make_labels"
 MACHINE = "machine"
 EARLIER_MACHINE = "oracle"  # workspaces made before the labels had a network of their own
+MADE_BY, HAND = "made_by", "hand"  # column of the table, beside `MACHINE`; without it the record tells
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ class LabelRecord:
     skipped: frozenset[int] = frozenset()
     most_uncertain: frozenset[int] = frozenset()
     table_sha256: str = ""
+
+
+def probability_of(name: str) -> str:
+    """Column of a machine-made table with the probability of label 1 of a filter."""
+    return f"{name}_probability"
 
 
 def is_machine_made(made_by: str) -> bool:
@@ -147,7 +153,7 @@ def _relabel(tool: Tool) -> str:
     by_machine = tool.command(MACHINE_LABEL_SCRIPT, "--from-workspace")
     return (
         f"label the candidates anew, by hand:\n    {by_hand}\n"
-        f"or, drawn portraits only, with a network:\n    {by_machine}"
+        f"or with a network, which a person may correct:\n    {by_machine}"
     )
 
 

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -181,7 +182,32 @@ def test_machine_labels_are_adopted_by_a_second_pass_only(workspace: Path, start
     session.export()
     assert record_of(workspace)["made_by"].startswith("hand")
     assert "19 labels taken over from: machine" in record_of(workspace)["made_by"]
-    assert start().status()["done"] == 20
+    made_by = pd.read_csv(workspace / LABELS)["made_by"].tolist()
+    assert made_by == ["machine", "hand", *["machine"] * 18]
+    assert start().status()["done"] == 1  # at the others a person has not looked
+
+
+def test_first_labels_of_networks_are_corrected_from_the_unsure_ones_on(workspace: Path, start) -> None:
+    women, good = np.full(20, 0.02), np.full(20, 0.97)
+    women[[3, 11]], good[7], good[18:] = (0.45, 0.6), 0.55, 0.03
+    genders, qualities = (women > 0.5).astype(int).tolist(), [1] * 18 + [0, 0]
+    write_labels(workspace, genders, qualities, made_by="machine (gender_head.safetensors)")
+    table = pd.read_csv(workspace / LABELS).assign(made_by="machine")
+    table.assign(quality_probability=good, gender_probability=women).to_csv(workspace / LABELS, index=False)
+    session = start(count=20)
+    assert session.order == "uncertain" and session.queue()[:3] == [3, 11, 7] and len(session.queue()) == 20
+    assert session.items([11])[0]["label"] == [1, 1]  # what the network said; Enter keeps it
+    session.label([[3, 1, 1]])
+    session.label([[7, 0, 0]])
+    session.undo()
+    session.export()
+    exported = pd.read_csv(workspace / LABELS)
+    assert len(exported) == 20 and exported["gender"][3] == 1 and exported["gender"][11] == 1
+    assert (exported["made_by"] == "hand").tolist() == [n == 3 for n in range(20)]
+    candidates = pd.read_csv(workspace / CANDIDATES)
+    assert len(hand_labels.load_labels(make_tool(workspace), candidates, fold_count=2)) == 20
+    again = start(count=20)
+    assert again.queue()[:2] == [11, 7] and again.status()["done"] == 1
 
 
 BAD_ANSWERS = [
