@@ -38,6 +38,9 @@ class Options(ToolOptions):
     seed: int = option(0, help="sample n of the 16 is drawn from seed SEED + n")
     trunc_psi: float = option(0.7, help="truncation of the samples: 1 none, 0 the average")
     turn_colours: bool = option(False, help="exchange red and blue, where the samples show blue faces")
+    small: bool = option(
+        False, help="half precision, and of two generators the averaged one alone: a quarter of the size"
+    )
     force: bool = option(False, help="replace the output if it exists")
 
 
@@ -64,7 +67,14 @@ def write(checkpoint: Checkpoint, source: str, options: Options) -> None:
     states = {name: getattr(checkpoint, name) for name in NETWORKS}
     if options.turn_colours:
         states = {name: state and with_turned_colours(state) for name, state in states.items()}
+    if options.small:
+        states = {
+            name: state and {key: value.half() for key, value in state.items()}
+            for name, state in states.items()
+        }
+        states["generator"] = None if states["generator_smooth"] else states["generator"]
     metadata = {
+        **checkpoint.extra.get("metadata", {}),
         "config": checkpoint.config,
         "discriminator_config": checkpoint.discriminator_config,
         "converted_from": source,

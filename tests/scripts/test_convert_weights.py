@@ -43,6 +43,19 @@ def test_what_is_written_draws_the_same(
     assert torch.equal(turned.flip(1), image)
 
 
+@torch.no_grad()
+def test_a_small_file_draws_the_same_but_for_rounding(tmp_path: Path) -> None:
+    source, output = REPOSITORY / "data/embedded/stylegan_model.safetensors", tmp_path / "small.safetensors"
+    before = load_checkpoint(source)
+    assert convert(tmp_path, source, output, "--small") == 0
+    after = load_checkpoint(output)
+    assert after.generator is None and after.discriminator is not None
+    assert after.extra["metadata"]["training"] == before.extra["metadata"]["training"]
+    z = torch.randn(2, before.config["z_space_dim"])
+    image, expected = (build_generator(one)(z)["image"] for one in (after, before))
+    torch.testing.assert_close(image, expected, rtol=0, atol=0.02)
+
+
 def test_refusals_leave_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, output = tmp_path / "page.pkl", tmp_path / "out.safetensors"
     source.write_bytes(b"<html>")
