@@ -20,11 +20,14 @@ from scripts.stages import networks
 from scripts.stages import workspace as paths
 from scripts.stages.projecting import measuring
 from scripts.stages.projecting.measuring import IdentityReader, PropertyReader, compare_people, usual_frame
+from scripts.stages.regenerating.stage import spelled_readings
+from scripts.stages.sheets import FONT_SIZE_PX
 from segmentation.face_alignment import Similarity
 from segmentation.face_crop import FaceCropper
 from segmentation.property_table import PROPERTY_NAMES
 from tests.processes import exit_code
 from tests.scripts.pages.explore_workspace import make_workspace
+from tests.stylegan_modified import tiny
 
 FEW = ("--w-steps", "2", "--wp-steps", "2", "--tune", "3", "--device", "cpu")
 
@@ -72,6 +75,10 @@ def test_portraits_are_found_read_and_edited(workspace: Path) -> None:
     table = pd.read_csv(out / "projections.csv")
     assert set(table["quality"]) <= {"good", "fair", "poor"} and table["similarity_other"].notna().all()
     before = (out / table["person"][0]).stat().st_mtime_ns
+    edited = ("--version", "v2", "--person", out / table["person"][0], "--mouth", "1", "--device", "cpu")
+    assert exit_code("08_regenerate_images", "--workspace", workspace, *edited, "--out", out / "edited") == 0
+    assert pd.read_csv(out / "edited/images.csv")["mouth_measured"].notna().all()
+    assert Image.open(out / "edited/grid.png").height > 2 * tiny.RESOLUTION + 3 * FONT_SIZE_PX  # readings
     again = validate(workspace, "--count", "3", "--editing", "0")
     assert again["tuned"] == results["tuned"] and "editing" not in again
     assert (out / table["person"][0]).stat().st_mtime_ns == before
@@ -89,6 +96,12 @@ def test_photographs_of_one_person_are_not_others(workspace: Path, tmp_path: Pat
     table = pd.read_csv(workspace / "validate_projection/projections.csv").set_index("source")
     # Both pictures of Ann are the same, so that only Bob can differ from them.
     assert table.loc["ann_1.png", "similarity_other"] == table.loc["ann_2.png", "similarity_other"]
+
+
+def test_readings_are_told_below_a_title() -> None:
+    values = np.array([[0.5, -1.25, 0, 0, 0, 0, 0], [0.0] * 7])
+    valid = np.array([[True, True, *[False] * 5], [False] * 7])
+    assert spelled_readings(values, valid) == ["reads eyes +0.50, hair color -1.25", "unreadable"]
 
 
 class Colours(torch.nn.Module):

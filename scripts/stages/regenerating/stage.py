@@ -17,6 +17,7 @@ from scripts.stages import networks, scores
 from scripts.stages.pictures import short_name
 from scripts.stages.regenerating import photographs
 from scripts.stages.regenerating.regenerator import (
+    FoundPerson,
     GivenPerson,
     Person,
     Regenerator,
@@ -82,7 +83,11 @@ def make_pictures(tool: Tool, options: Any) -> None:
             read.append(judge(images))
     table = picture_table(options, cells, read)
     tool.write(f"{folder}/{TABLE}", with_earlier(table.round(4), earlier, tool.workspace / folder))
-    tool.write(f"{folder}/grid.png", picture_grid(shown_rows, columns, shown, options.scale))
+    given = people[0]
+    readings: list[str] = []
+    if judge is not None and isinstance(given, GivenPerson):
+        readings = [text for both in (judge(given.picture[None]), *read) for text in spelled_readings(*both)]
+    tool.write(f"{folder}/grid.png", picture_grid(shown_rows, columns, shown, options, readings))
     made = f"{len(cells)} pictures of {len(rows)} people"
     tool.count("pictures", len(cells))
     tool.finish({"pictures": made.replace(" pictures", "")}, [f"{folder}/grid.png"])
@@ -240,14 +245,35 @@ def picture_table(options: Any, cells: Sequence[Cell], read: Sequence[tuple[Any,
     return table
 
 
+def spelled_readings(values: np.ndarray, valid: np.ndarray) -> list[str]:
+    """What the judge reads from N pictures, values and valid [N, 7], in words for their titles."""
+    texts = []
+    for row, good in zip(values, valid, strict=True):
+        known = zip(PROPERTY_NAMES, row, good, strict=True)
+        parts = [f"{name.replace('_', ' ')} {value:+.2f}" for name, value, is_good in known if is_good]
+        texts.append("reads " + ", ".join(parts) if parts else "unreadable")
+    return texts
+
+
 def picture_grid(
-    rows: Sequence[Sequence[Cell]], columns: list[str], images: list[np.ndarray], scale: int
+    rows: Sequence[Sequence[Cell]],
+    columns: list[str],
+    images: list[np.ndarray],
+    options: Any,
+    readings: Sequence[str],
 ) -> Image.Image:
-    """Pictures in one: a row per person (a photograph comes before its pictures), or a sheet."""
-    width, people = len(columns), [row[0].request.person for row in rows]
+    """Pictures in one: a row per person, or a sheet.
+
+    Somebody from a file comes before the pictures, each with what was read from it (`readings` of this one
+    and of the pictures; may be empty).
+    """
+    width, people, scale = len(columns), [row[0].request.person for row in rows], options.scale
     if isinstance(people[0], GivenPerson):
-        titles = ["", *(label or "v3" for label in columns)]
-        return labelled_grid([[people[0].picture, *images]], ["photograph"], titles, scale)
+        titles = ["before", *(label or options.version for label in columns)]
+        if readings:
+            titles = [f"{title}: {text}" for title, text in zip(titles, readings, strict=True)]
+        kind = "found" if isinstance(people[0], FoundPerson) else "photograph"
+        return labelled_grid([[people[0].picture, *images]], [kind], titles, scale)
     names = [f"seed {person}" for person in people]
     if width == 1:
         return contact_sheet(images, min(8, len(images)), names, scale)
