@@ -1,4 +1,8 @@
-"""Turn the seven dials of a face on a local page, beside the base generator's face; edit photographs."""
+"""Turn the seven dials of a face on a local page, beside the base generator's face; edit photographs; or draw
+a face and see its portrait.
+"""
+
+from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
@@ -23,11 +27,21 @@ class Options(ToolOptions):
         "when something else runs",
         affects_results=False,
     )
+    sketch: bool = option(False, help="the page to draw on: a portrait beside your sketch, while you draw")
+    network: Path | None = option(
+        None,
+        help="with --sketch: the network that draws; None: the workspace's, else the one that comes with us",
+    )
     port: int = option(PORT, help="port of the page on 127.0.0.1; 0: any that is free")
     browser: bool = option(True, help="open the page in the browser")
 
 
 def run(tool: Tool, options: Options) -> None:
+    if options.sketch:
+        from scripts.pages.sketching.server import sketch
+
+        sketch(tool, options.network, options.port, options.browser)
+        return
     from scripts.pages.explorer.server import explore
 
     explore(tool, options.trunc_psi, options.corrections, options.port, options.browser)

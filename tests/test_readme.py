@@ -90,8 +90,8 @@ def test_each_is_there_and_short(path: Path) -> None:
 
 def test_every_folder_that_a_reader_opens_has_one() -> None:
     folders = {path.parent.relative_to(REPOSITORY).as_posix() for path in readme.ENGLISH}
-    rooms = {"scripts", "stylegan", "stylegan_modified", "cnn", "segmentation", "data", "data/embedded"}
-    assert folders >= rooms | {".", "data/photographs"}
+    rooms = {"scripts", "stylegan", "stylegan_modified", "cnn", "segmentation", "sketch", "data"}
+    assert folders >= rooms | {".", "data/embedded", "data/photographs"}
 
 
 @each_english

@@ -1,1 +1,0 @@
-"""Conditional VAEs of faces, plain and hierarchical, their data, their training, and retouching."""

@@ -1,1 +1,0 @@
-"""Stages 20 to 27: the conditional VAEs and retouching."""

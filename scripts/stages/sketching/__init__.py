@@ -1,0 +1,1 @@
+"""What the scripts 30 to 33 do."""
