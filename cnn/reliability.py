@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
 
 BIN_COUNT = 10
+SMALLEST = 1e-9  # probability whose logit is taken
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,3 +120,21 @@ def evaluate(probability: np.ndarray, labels: np.ndarray, threshold: float) -> E
         confusion=confusion_matrix(labels, probability >= threshold, labels=[0, 1]),
         roc=np.stack([false_positive, true_positive]),
     )
+
+
+def sharpened(probability: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities [N] with their logits divided by a temperature."""
+    clipped = np.clip(np.asarray(probability, np.float64), SMALLEST, 1 - SMALLEST)
+    return 1 / (1 + np.exp(-np.log(clipped / (1 - clipped)) / temperature))
+
+
+def fit_temperature(probability: np.ndarray, labels: np.ndarray) -> float:
+    """The temperature whose probabilities [N] have the least cross-entropy with labels 0 or 1 [N] that the
+    network did not learn from (Guo et al., "On calibration of modern neural networks", 2017, section 4.2).
+    """
+
+    def cross_entropy(temperature: float) -> float:
+        known = np.clip(sharpened(probability, temperature), SMALLEST, 1 - SMALLEST)
+        return float(-np.mean(np.where(labels == 1, np.log(known), np.log1p(-known))))
+
+    return float(min(np.geomspace(0.2, 5, 161), key=cross_entropy))

@@ -22,7 +22,9 @@ PROPERTY_HELP = "normalised, 0 = mean of the training pictures; not given: media
 class Options(ToolOptions):
     """Regenerate pictures: seeds are people, properties are dials."""
 
-    version: Literal["base", "v1", "v2", "v3"] = option("v3", help="generator; base ignores the properties")
+    version: Literal["base", "cvae", "v1", "v2", "v3"] = option(
+        "v3", help="generator; base ignores the properties; cvae is that of 23_train_cvae"
+    )
     seeds: str = option("0-15", help="people: numbers and ranges, such as 0-15 or 3,7,20-24")
     from_image: Path | None = option(
         None, help="a photograph to edit instead of people by seed (v3); see also align_photos"

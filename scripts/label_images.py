@@ -20,7 +20,7 @@ class Options(ToolOptions):
     order: Literal["auto", "number", "uncertain"] = option(
         "auto",
         help="next picture by number, or the most uncertain of all candidates first; auto: by number until "
-        "02 has learned from labels of this page",
+        "networks have made first labels, or 02 has learned from labels of this page",
     )
     grid: bool = option(False, help="open with pages of many pictures, of which the exceptions are marked")
     page_size: int = option(48, help="pictures of a page in grid mode")

@@ -13,6 +13,8 @@ from segmentation.face_crop import CROP_SIZE_PX, FaceCrop
 from segmentation.facexformer import FaceXFormer
 from segmentation.parser_training import MIRRORED_CLASS
 from segmentation.parsing import intersection_over_union, parse_faces
+from segmentation.property_scores import compute_scores
+from segmentation.property_table import LABEL_ALGORITHM, PROPERTY_NAMES
 
 ENLARGEMENT = 2
 
@@ -68,6 +70,31 @@ def compare_with_truth(
         confusion=counts / np.maximum(counts.sum(axis=1, keepdims=True), 1),
         count=len(predicted),
     )
+
+
+def score_agreement(
+    predicted: np.ndarray, truth: np.ndarray, faces: np.ndarray, pictures: np.ndarray, boxes: np.ndarray
+) -> dict[str, float | None]:
+    """What the parser's mistakes do to the scores of algorithm 3.
+
+    Args:
+        predicted, truth: uint8 `[N, H, W]` label maps of the faces uint8 `[N, H, W, 3]`.
+        pictures, boxes: as in `compute_scores`.
+
+    Returns:
+        property -> Pearson r of the scores on the predicted label maps with those on the true ones, over the
+        faces of which both can be measured; None: fewer than three, or all are equal.
+    """
+    (ours, ours_valid), (theirs, theirs_valid) = (
+        compute_scores(maps, faces, LABEL_ALGORITHM, pictures, boxes) for maps in (predicted, truth)
+    )
+    known = ours_valid & theirs_valid
+    found: dict[str, float | None] = {}
+    for column, name in enumerate(PROPERTY_NAMES):
+        x, y = ours[known[:, column], column], theirs[known[:, column], column]
+        varies = len(x) > 2 and np.ptp(x) > 0 and np.ptp(y) > 0
+        found[name] = float(np.corrcoef(x, y)[0, 1]) if varies else None
+    return found
 
 
 def parse_mirrored(

@@ -57,9 +57,17 @@ class Purpose(IntEnum):
     EVALUATION_RESAMPLES = 28
     EVALUATION_REFERENCE = 29
     EVALUATION_JOINT = 30
-    SKETCH_WEIGHTS = 40
-    SKETCH_STEP = 41
-    SKETCH_HAND = 42
+    VAE_PICTURE_VARIANTS = 40
+    VAE_SPLIT = 41
+    VAE_WEIGHTS = 42
+    VAE_STEP = 43
+    VAE_FOLDS = 44
+    REALNESS_SPLIT = 45
+    REALNESS_STEP = 46
+    RETOUCHING_STEP = 47
+    SKETCH_WEIGHTS = 48
+    SKETCH_STEP = 49
+    SKETCH_HAND = 50
 
 
 def derived_seed(purpose: Purpose, *of: int, number: int = 0) -> int:

@@ -123,8 +123,11 @@ def multiscale_l1(first: Tensor, second: Tensor, levels: int = 3) -> Tensor:
     return total / levels
 
 
+def kl_terms(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(mean, exp(log_variance)) || N(0, 1)) of each entry (Kingma & Welling 2014, app. B), in nats."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
+
+
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(mean, exp(log_variance)) || N(0, 1)) for [N, D], averaged over N and D (Kingma & Welling 2014,
-    app. B).
-    """
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+    """`kl_terms` of [N, D], averaged over N and D."""
+    return kl_terms(mean, log_variance).mean()

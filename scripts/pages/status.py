@@ -17,7 +17,7 @@ from scripts.pipeline import REPOSITORY, Input, StageSpec, ToolOptions, UsageErr
 from scripts.pipeline.locks import LOCK_NAME, holder
 from scripts.pipeline.options import convert, script_path
 from scripts.pipeline.records import vanished
-from scripts.stages.workspace import REGENERATED_TABLE, SKETCH_DRAWN
+from scripts.stages.workspace import REGENERATED_TABLE, SKETCH_DRAWN, VAE_GENERATED_TABLE
 
 RUN_NAME = "run.json"  # in the log folder of a tool
 State = Literal["never run", "running", "interrupted", "failed", "stale", "complete"]
@@ -27,6 +27,7 @@ ROWS = {MAIN_ROW: "0", "cvae": "2", "sketch": "3"}
 # Scripts that keep no record -> the table that they write last.
 UNRECORDED = {
     "08_regenerate_images": REGENERATED_TABLE,
+    "24_generate_cvae": VAE_GENERATED_TABLE,
     "32_draw_from_sketch": f"{SKETCH_DRAWN}/images.csv",
 }
 

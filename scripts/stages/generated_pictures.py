@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,10 +37,10 @@ def generate_pictures(tool: Tool, weights: Path, img_nos: Sequence[int], seed: i
     return np.stack(pictures)
 
 
-def jpeg_round_trip(image: np.ndarray) -> np.ndarray:
-    """uint8 [H, W, 3] as it comes back from the JPEG that stage 01 writes."""
+def jpeg_round_trip(image: np.ndarray, options: Mapping[str, int] = JPEG_OPTIONS) -> np.ndarray:
+    """uint8 [H, W, 3] as it comes back from a JPEG, that of stage 01 unless other options are given."""
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", **JPEG_OPTIONS)
+    Image.fromarray(image).save(buffer, "JPEG", **options)
     return np.asarray(Image.open(buffer))
 
 

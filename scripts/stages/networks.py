@@ -20,9 +20,12 @@ from cnn.models import load_filter_cnn
 from cnn.onnx_networks import GenderJudge
 from cnn.oracle import Oracle, load_oracle
 from cnn.people_judges import PeopleJudges
-from scripts.pipeline import Input, MissingInputError, Stage, Tool, UserError, files, records
+from cvae.dialled import DialledVAE
+from scripts.pipeline import Input, MissingInputError, Stage, Tool, UserError, files, records, tables
 from scripts.pipeline.records import input_state
+from scripts.stages.image_files import image_size
 from scripts.stages.workspace import (
+    CANDIDATES,
     ENCODER_INPUT,
     FACES,
     FILTER_INPUTS,
@@ -52,6 +55,7 @@ from stylegan_modified.property_cnn import PropertyCNN
 from stylegan_modified.stylegan_generator import ConditionedGenerator, build_conditioned_generator
 from stylegan_modified.stylegan_generator_v3 import Encoder
 
+GENERATING = "01_generate_candidates"
 SEGMENTING = "03_segment_faces"
 SCORING = "04_compute_property_scores"
 Network = TypeVar("Network", bound=nn.Module)
@@ -232,14 +236,22 @@ def load_identity(tool: Tool) -> nn.Module | None:
     return None
 
 
-def load_generator(tool: Tool, version: str) -> Dialled:
-    """The generator "base", "v1", "v2" or "v3", in eval mode on the device."""
+def load_generator(tool: Tool, version: str) -> Dialled | DialledVAE:
+    """The generator "base", "cvae", "v1", "v2" or "v3", in eval mode on the device."""
     if version == "v1":
         return load_v1(tool)
     with usable(tool, GENERATORS[version]) as path:
+        if version == "cvae":
+            return DialledVAE.from_checkpoint(read_table(path), candidate_size(tool)).to(tool.device)
         if version == "base":
             return build_conditioned_generator(load_checkpoint(path)).to(tool.device)
         return load_dialled(path, partial(load_property_cnn, tool)).to(tool.device)
+
+
+def candidate_size(tool: Tool) -> int:
+    """Height and width in pixels of the pictures of stage 01, in which the judges expect faces."""
+    table = tables.read_csv(tool.workspace / CANDIDATES, ("img_path",), tool.command(GENERATING))
+    return image_size(tool.workspace / table["img_path"].iloc[0])[0]
 
 
 def load_v1(tool: Tool) -> ConditionedGenerator:

@@ -104,6 +104,46 @@ STRIPS = "evaluation/strips_{}.png"  # of a version, several people
 DIALS = "evaluation/dials_{}.png"  # of a version, one person
 EDITING_SHEET = "evaluation/editing_{}.png"  # of a version
 
+# 20 to 27
+VAE_FOLDER = "cvae"
+VAE_DATASET = f"{VAE_FOLDER}/dataset"
+VAE_RESIZED, VAE_AUGMENTED, VAE_FINAL = (
+    f"{VAE_DATASET}/{kind}" for kind in ("resized", "augmented", "final")
+)
+VAE_PICTURES = f"{VAE_DATASET}/pictures.csv"
+VAE_VARIANT_SHEET = f"{VAE_DATASET}/variants_sheet.png"
+FINAL_SHEET = f"{VAE_DATASET}/final_sheet.png"
+DECIDING_NETWORKS = f"{VAE_FOLDER}/models/decide_train_data"
+DECIDING_RECORD = f"{DECIDING_NETWORKS}/held_out.json"
+VAE_TABLES = f"{VAE_FOLDER}/models/data"
+DECIDED = f"{VAE_TABLES}/all_output_decide_train_data.csv"
+HAND_LABELLED_INPUT = f"{VAE_TABLES}/train_output_{{}}.csv"  # of a condition
+DECIDED_INPUT = f"{VAE_TABLES}/all_output_{{}}.csv"  # of a condition
+INPUT_NETWORKS = f"{VAE_FOLDER}/models/input_{{}}"  # of a condition
+CONDITION_RECORD = f"{VAE_TABLES}/conditions.json"
+CONDITION_FIGURE = f"{VAE_TABLES}/conditions.png"
+VAE, VAE_ENCODER, VAE_DECODER = (
+    f"{VAE_FOLDER}/{name}.pth" for name in ("cvae_model", "cvae_encoder_model", "cvae_decoder_model")
+)
+VAE_CHECKPOINT = f"{VAE_FOLDER}/checkpoints/cvae.pt"
+VAE_LOG = f"{VAE_FOLDER}/train_log.csv"
+VAE_PREVIEWS = f"{VAE_FOLDER}/previews"
+VAE_SHEETS = tuple(f"{VAE_FOLDER}/{name}.png" for name in ("reconstructions", "samples"))
+VAE_GENERATED = f"{VAE_FOLDER}/synthesize_results"
+VAE_GENERATED_TABLE = f"{VAE_GENERATED}/images.csv"
+VAE_TEST_OUTPUT = f"{VAE_FOLDER}/test_output.png"
+REALNESS = f"{VAE_FOLDER}/models/realness_{{}}.pth"  # of a role
+REALNESS_CHECKPOINTS = f"{VAE_FOLDER}/checkpoints/realness"
+REALNESS_RECORD = f"{VAE_FOLDER}/models/realness.json"
+REALNESS_SHEET = f"{VAE_FOLDER}/models/realness_sheet.png"
+RETOUCHED = f"{VAE_FOLDER}/retouched"
+RETOUCHING_RECORD, RETOUCHING_TEXT = (f"{RETOUCHED}/results.{kind}" for kind in ("json", "md"))
+RETOUCHING_TABLE = f"{RETOUCHED}/images.csv"
+RETOUCHING_SHEET = f"{RETOUCHED}/{{}}_sheet.png"  # of a method
+VAE_EVALUATION = f"{VAE_FOLDER}/evaluation"
+VAE_RESULTS, VAE_RESULTS_TEXT = (f"{VAE_EVALUATION}/results.{kind}" for kind in ("json", "md"))
+VAE_TEMPERATURES = f"{VAE_EVALUATION}/temperatures.png"
+
 # 30 to 33
 SKETCH_TABLE = "sketch/pairs.csv"
 SKETCH_PAIRS = "sketch/pairs"  # sketch and portrait side by side, a folder per split
@@ -123,6 +163,7 @@ SKETCH_EVALUATION_SHEET = "sketch/evaluation_sheet.png"
 GENERATOR_INPUT = Input(GENERATOR, made_by="00_fetch_weights")
 GENERATORS = {
     "base": GENERATOR_INPUT,
+    "cvae": Input(VAE_DECODER, made_by="23_train_cvae"),  # of the row 20 to 27
     "v1": Input(FINE_TUNED["v1"], made_by="05_fine_tune_v1"),
     "v2": Input(FINE_TUNED["v2"], made_by="06_fine_tune_v2"),
     "v3": Input(FINE_TUNED["v3"], made_by="07_fine_tune_v3"),
@@ -141,6 +182,7 @@ IDENTITY_INPUT = Input(IDENTITY_NETWORK, made_by="00_fetch_weights", optional=Tr
 PARSER_INPUTS = tuple(
     Input(path, made_by="00_fetch_weights", optional=True) for path in (PARSER, PUBLISHED_PARSER)
 )
+CANDIDATES_INPUT = Input(CANDIDATES, made_by="01_generate_candidates")
 LATENTS_INPUT = Input(LATENTS, made_by="01_generate_candidates")
 FILTER_TABLE_INPUT = Input(FILTER_TABLE, made_by="02_filter_candidates")
 SCORES_INPUT = Input(SCORES, made_by="04_compute_property_scores")
@@ -150,6 +192,10 @@ SKETCH_NETWORK_INPUT = Input(SKETCH_NETWORK, made_by="31_train_sketch_to_portrai
 FILTER_INPUTS = tuple(
     Input(FILTER_NETWORK.format(name, 0), made_by="02_filter_candidates") for name in FILTERS
 )
+VAE_PICTURES_INPUT = Input(VAE_PICTURES, made_by="20_augment_pictures")
+DECIDED_TABLE_INPUT = Input(DECIDED, made_by="21_decide_training_data")
+CONDITIONS_INPUT = Input(CONDITION_RECORD, made_by="22_decide_inputs")
+VAE_INPUT = Input(VAE, made_by="23_train_cvae")
 
 
 def segmented_path(kind: str, img_no: int) -> str:

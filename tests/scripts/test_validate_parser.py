@@ -14,6 +14,7 @@ from data import portraits
 from scripts.stages.parsing.parser_pairs import read_pairs
 from segmentation.face_classes import CLASS_NAMES
 from segmentation.facexformer import load_facexformer
+from segmentation.property_table import PROPERTY_NAMES
 from stylegan.checkpoint import save_checkpoint
 from stylegan.stylegan_generator import StyleGANGenerator
 from stylegan.weights_file import read_safetensors
@@ -58,6 +59,8 @@ def test_bundled_parser_is_judged(tmp_path: Path, capsys) -> None:
     assert (folder / "least_agreement.png").is_file()
     results = json.loads((folder / "results.json").read_text())
     assert results["portraits"]["mean_iou"] > 0.8
+    agreement = results["portraits"]["scores_r"]
+    assert list(agreement) == list(PROPERTY_NAMES) and min(agreement.values()) > 0.8
     assert results["generated"]["agreement"] > 0.9
     assert results["generated"]["faces_found"] == 1
 
@@ -118,6 +121,7 @@ def test_training_on_pairs(tmp_path: Path, pairs: Path, capsys) -> None:
     check_pictures_and_confusion(tmp_path / "train_parser")
     figures = json.loads((tmp_path / "train_parser/results.json").read_text())
     assert figures["count"] == 2 and figures["mean_ceiling"] == 1
+    assert set(figures["scores_r"].values()) == {None}  # two faces say nothing about a correlation
     metadata = read_safetensors(output)[1]
     assert metadata["trained_on"].startswith("2 pictures with masks, sha256 ")
     assert metadata["mean_iou"].endswith("on 2 held-out pictures")

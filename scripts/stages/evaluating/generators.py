@@ -7,6 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from cvae.dialled import DialledVAE
 from scripts.pipeline import Stage, UserError
 from scripts.stages import networks, scores
 from scripts.stages.candidate_latents import load_latents
@@ -40,7 +41,7 @@ class DialledGenerator:
         return self.model.turn_to(self.model.person(people)[index], properties, self._corrections)["image"]
 
 
-def load_version(stage: Stage, version: str) -> Dialled | DirectionGenerator:
+def load_version(stage: Stage, version: str) -> Dialled | DialledVAE | DirectionGenerator:
     """The generator of a version, in eval mode on the stage's device."""
     is_fitted = version == "base" or version in BASELINES
     return fitted_dials(stage, version) if is_fitted else networks.load_generator(stage, version)

@@ -21,6 +21,7 @@ from scripts.stages.evaluating.versions import (
     ENCODED_PER_EDITED,
     FILES,
     FIRST_GIVEN,
+    ON_REQUEST,
     available_versions,
 )
 from scripts.stages.fast_memory import keep_freed_memory
@@ -62,7 +63,7 @@ def evaluate(stage: Stage, options: Any) -> None:
     statistics = scores.load_statistics(stage)
     judges, requests = Judges(stage, statistics), Requests(stage, statistics, options.seed)
     versions = chosen_versions(stage, options)
-    ignored = [version for version in FILES if version not in (*versions, *BASELINES)]
+    ignored = [version for version in FILES if version not in (*versions, *ON_REQUEST)]
     if ignored:
         stage.log(f"not evaluated: {', '.join(ignored)}")
     made = read_together([VersionReadings(stage, version, judges, requests) for version in versions])

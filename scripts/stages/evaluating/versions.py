@@ -18,12 +18,14 @@ SMALLEST_SEARCH = 1000
 
 # Only generators with dials need it: those of the document's recipe, and published ones, have none.
 CNN_INPUT = replace(workspace.PROPERTY_CNN_INPUT, optional=True)
-BASELINES = ("interfacegan", "ganspace", "sefa", "stylespace")  # measured where they are asked for
+BASELINES = ("interfacegan", "ganspace", "sefa", "stylespace")
+ON_REQUEST = (*BASELINES, "cvae")  # measured where they are asked for
 FILES = {
     "base": (workspace.GENERATOR_INPUT, workspace.LATENTS_INPUT),
     **dict.fromkeys(
         BASELINES, (workspace.GENERATOR_INPUT, workspace.LATENTS_INPUT, workspace.PROPERTY_CNN_INPUT)
     ),
+    "cvae": (workspace.GENERATORS["cvae"], workspace.CANDIDATES_INPUT),
     "v1": (workspace.GENERATORS["v1"],),
     "v2": (workspace.GENERATORS["v2"], CNN_INPUT),
     "v3": (
@@ -55,11 +57,11 @@ def has_generator_of_v2(stage: Stage, version: str) -> bool:
 
 
 def available_versions(stage: Stage) -> list[str]:
-    """Versions whose files are in the workspace, without the baselines."""
+    """Versions whose files are in the workspace, without those measured on request."""
     return [
         version
         for version, inputs in FILES.items()
-        if version not in BASELINES
+        if version not in ON_REQUEST
         and all(item.optional or item.locate(stage.workspace).exists() for item in inputs)
     ]
 
@@ -67,7 +69,7 @@ def available_versions(stage: Stage) -> list[str]:
 def needed_inputs(chosen: tuple[str, ...]) -> tuple[Input, ...]:
     """What the judges and the chosen versions need; without a choice no generator but the base is needed."""
     found = {item.path: item for item in (*JUDGE_INPUTS, workspace.GENERATOR_INPUT)}
-    for version in chosen or (name for name in FILES if name not in BASELINES):
+    for version in chosen or (name for name in FILES if name not in ON_REQUEST):
         for item in FILES[version]:
             found.setdefault(item.path, item if chosen else replace(item, optional=True))
     return tuple(found.values())

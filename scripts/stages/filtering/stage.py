@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -103,16 +104,21 @@ def merge(
 
 def link_kept(stage: Stage, paths: list[str]) -> None:
     """Fill the folder of kept pictures with hard links, or copies; remove what an earlier run left there."""
-    kept = {Path(path).name: stage.workspace / path for path in paths}
-    folder = stage.workspace / at.KEPT_PICTURES
+    link_files(
+        stage.workspace / at.KEPT_PICTURES, {Path(path).name: stage.workspace / path for path in paths}
+    )
+
+
+def link_files(folder: Path, wanted: Mapping[str, Path]) -> None:
+    """Make a folder hold files of these names and no others, as hard links or copies of these paths."""
     folder.mkdir(parents=True, exist_ok=True)
     present = {path.name for path in folder.iterdir()}
-    for name in present - kept.keys():
+    for name in present - wanted.keys():
         files.remove(folder / name)
-    for name in kept.keys() - present:
+    for name in wanted.keys() - present:
         try:
-            os.link(kept[name], folder / name)
+            os.link(wanted[name], folder / name)
         except OSError as error:
             if error.errno not in NO_LINKS:
                 raise
-            files.copy_file(kept[name], folder / name)
+            files.copy_file(wanted[name], folder / name)

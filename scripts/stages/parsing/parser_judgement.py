@@ -19,7 +19,12 @@ from scripts.stages.sheets import contact_sheet
 from segmentation.face_classes import CLASS_NAMES
 from segmentation.face_crop import FaceCrop, FaceCropper
 from segmentation.facexformer import FaceXFormer
-from segmentation.parser_evaluation import ParserFigures, compare_with_truth, parse_mirrored
+from segmentation.parser_evaluation import (
+    ParserFigures,
+    compare_with_truth,
+    parse_mirrored,
+    score_agreement,
+)
 from segmentation.parser_training import crop_label_map
 from segmentation.parsing import intersection_over_union, parse_faces, visualize
 
@@ -48,7 +53,8 @@ def judge_on_portraits(tool: Tool, parser: FaceXFormer, count: int, folder: str)
         folder: workspace-relative.
 
     Returns:
-        the figures of `ParserFigures.to_dict`, and the share of `faces_found`.
+        the figures of `ParserFigures.to_dict`, `scores_r` (see `score_agreement`), and the share of
+        `faces_found`.
 
     Raises:
         UserError: the detector found no face.
@@ -88,7 +94,7 @@ def judge_on_generated(tool: Tool, parser: FaceXFormer, images: np.ndarray, fold
         UserError: the detector found no face.
     """
     batches = ((list(images[part]),) for part in _parts(len(images)))
-    faces, predicted, mirrored = _parse(
+    faces, _, _, predicted, mirrored = _parse(
         tool, parser, "images", len(images), batches,
         lambda pictures, crops, _: [list(parse_mirrored(parser, pictures, crops))],
     )  # fmt: skip
@@ -119,7 +125,7 @@ def _judge_on_truth(
     folder: str,
 ) -> dict[str, Any]:
     """Judge on batches of pictures with two truths, one finer than the pictures and one of their own size."""
-    faces, predicted, fine, own = _parse(tool, parser, unit, count, batches, _cut_truths)
+    faces, boxes, pictures, predicted, fine, own = _parse(tool, parser, unit, count, batches, _cut_truths)
     figures = compare_with_truth(predicted, fine, own)
     some = slice(SHEET_COUNT)
     _save_sheet(tool, f"{folder}/held_out.png", faces[some], predicted[some], fine[some])
@@ -128,9 +134,12 @@ def _judge_on_truth(
     tool.write(f"{folder}/confusion.csv", table)
     tool.write(f"{folder}/confusion.png", confusion_figure(figures))
     _log_figures(tool, figures)
+    agreement = score_agreement(predicted, fine, faces, pictures, boxes)
+    spelt = ", ".join(f"{name} {'unknown' if r is None else f'{r:.3f}'}" for name, r in agreement.items())
+    tool.log(f"r of algorithm 3 on these label maps with algorithm 3 on the truth: {spelt}.")
     share = len(faces) / count
     tool.log(f"Faces found in {share:.1%} of {count} held-out pictures.")
-    return {**figures.to_dict(), "faces_found": share}
+    return {**figures.to_dict(), "scores_r": agreement, "faces_found": share}
 
 
 def _parts(count: int) -> Iterator[slice]:
@@ -146,7 +155,9 @@ def _parse(
     batches: Iterable[tuple[Pictures, ...]],
     compare: Compare,
 ) -> list[np.ndarray]:
-    """Faces [N, 224, 224, 3] that were found, the answers [N, 224, 224], and what `compare` gives."""
+    """Faces [N, 224, 224, 3] that were found, their boxes [N, 4] and pictures [N, S, S, 3], the answers
+    [N, 224, 224], and what `compare` gives.
+    """
     cropper = FaceCropper(tool.device)
     found: list[tuple[np.ndarray, ...]] = []
     with tool.progress(count, unit) as progress:
@@ -156,7 +167,9 @@ def _parse(
                 faces = np.stack([crop.image for _, crop in seen])
                 pictures, *known = ([part[row] for row, _ in seen] for part in (images, *truths))
                 others = compare(pictures, [crop for _, crop in seen], known)
-                found += zip(faces, parse_faces(parser, faces).label_maps, *others, strict=True)
+                boxes = [np.array(crop.box) for _, crop in seen]
+                answers = parse_faces(parser, faces).label_maps
+                found += zip(faces, boxes, pictures, answers, *others, strict=True)
             progress.update(len(images))
     if not found:
         raise UserError(

@@ -118,7 +118,7 @@ class Regenerator:
 
     Args:
         tool: the running script.
-        version: "base" (it ignores the properties), "v1", "v2" or "v3".
+        version: "base" (it ignores the properties), "cvae", "v1", "v2" or "v3".
         trunc_psi: truncation of w; 1 none, 0 the average person.
         corrections: closed-loop corrections of v2 and v3.
 

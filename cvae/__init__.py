@@ -1,0 +1,1 @@
+"""Conditional VAEs of faces, plain and hierarchical, their data, their training, and retouching."""

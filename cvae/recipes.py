@@ -1,0 +1,89 @@
+"""The recipe of the conditional VAEs and the layouts of their networks.
+
+Imports nothing heavy, since ``--help`` reads it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from stylegan_modified.recipes import Recipe, option
+
+DetailLoss = Literal["none", "edge", "perceptual", "adversarial"]
+
+
+class Layout(NamedTuple):
+    """Fields of `VAEConfig`, each from the finest scale to the coarsest."""
+
+    channels: tuple[int, ...]
+    blocks: tuple[int, ...]
+    latents: tuple[int, ...] = ()
+    groups: tuple[int, ...] = ()
+
+
+# small: 2.6 million parameters each at 64 x 64 px; full: 10 at 128 x 104 px, 10 and 14 at 256 x 256.
+LAYOUTS: dict[tuple[str, str], Layout] = {
+    ("plain", "full"): Layout((48, 96, 160, 192, 192), (1, 1, 2, 2, 2)),
+    ("hierarchical", "full"): Layout(
+        (48, 96, 160, 192, 192), (1, 1, 2, 2, 2), (2, 4, 8, 12, 16), (1, 1, 2, 2, 2)
+    ),
+    ("plain", "small"): Layout((32, 64, 96, 104), (1, 1, 2, 2)),
+    ("hierarchical", "small"): Layout((32, 64, 96, 112), (1, 1, 2, 2), (2, 4, 8, 16), (1, 1, 2, 2)),
+    ("plain", "tiny"): Layout((8, 12, 16), (1, 1, 1)),
+    ("hierarchical", "tiny"): Layout((8, 12, 16), (1, 1, 1), (1, 2, 4), (1, 1, 1)),
+}
+SIZES = ("small", "full", "tiny")
+Role = Literal["guide", "second", "judge"]
+ROLES: tuple[Role, ...] = ("guide", "second", "judge")  # of the classifiers of realness
+
+
+@dataclass(frozen=True)
+class VAERecipe(Recipe):
+    """The training of a conditional VAE.
+
+    The loss is minus the evidence lower bound in nats for one channel of one pixel. The KL divergences enter
+    slowly, and balanced while they do (Vahdat & Kautz 2020, appendix A), so that no latent falls asleep.
+    """
+
+    steps: int = option(4000, help="training steps")
+    batch_size: int = option(16, help="pictures per step")
+    learning_rate: float = option(4e-3, help="Muon step size; at 1e-2 the divergences explode")
+    warm_up: float = option(
+        0.3, help="share of the steps in which the weight of the KL divergences grows to 1"
+    )
+    mirror: bool = option(True, help="show half of the pictures mirrored, and tell the network which")
+    detail_loss: DetailLoss = option(
+        "none", help="a third term for sharper pictures, from the second epoch on"
+    )
+    detail_weight: float = option(0.1, help="its weight")
+
+    average_half_life = 100.0  # steps
+    discriminator_lr = 2e-4  # Adam
+
+
+@dataclass(frozen=True)
+class RealnessRecipe(Recipe):
+    """The training of a classifier of given against generated pictures."""
+
+    steps: int = option(250, help="training steps of each of the three networks")
+    batch_size: int = option(32, help="pictures per step, half of them given")
+    learning_rate: float = option(1e-3, help="AdamW step size")
+    width: float = option(0.5, help="multiplier of the networks' channels")
+
+
+@dataclass(frozen=True)
+class RetouchingRecipe:
+    """How pictures are retouched; the guide's logit is what the steps raise."""
+
+    candidates: int = option(8, help="select: latents of which the best is taken")
+    steps: int = option(8, help="latent and plain gradient: steps on the noise")
+    step_size: float = option(0.15, help="latent: length of a step, shares of the noise's own length")
+    radius: float = option(0.4, help="latent: trust region, shares of the noise's own length")
+    refiner_steps: int = option(150, help="refine: training steps of the residual U-Net")
+    bound: float = option(0.12, help="refine: largest change of a channel, 2 is the whole range")
+    seed: int = option(0, help="seed of all randomness")
+
+    refiner_lr = 2e-3
+    refiner_batch = 16
+    keep_weight = 4.0  # of the size of the change

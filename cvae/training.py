@@ -1,0 +1,163 @@
+"""Training of a conditional VAE: the evidence lower bound, and a third term for sharper pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from cvae.conditions import AUGMENTATIONS
+from cvae.detail import PatchDiscriminator, edge_loss, perceptual_loss
+from cvae.likelihood import bits_per_dimension
+from cvae.model import ConditionalVAE
+from cvae.recipes import VAERecipe
+from stylegan.muon import Muon
+from stylegan.parallel import Scalar
+from stylegan.seeds import Purpose
+from stylegan_modified.fine_tuning import (
+    ExponentialAverage,
+    FineTuner,
+    TrainingPictures,
+    cosine,
+    mixed_precision,
+    set_learning_rate,
+)
+from stylegan_modified.perceptual import ConvolutionFeatures
+
+
+def mirrored(
+    images: Tensor, conditions: Tensor, names: Sequence[str], which: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Mirror some pictures, turn the condition of their heads, and note it.
+
+    Args:
+        images: [N, 3, H, W].
+        conditions: [N, C + 5], those of `AUGMENTATIONS` last.
+        names: of the C conditions.
+        which: bool [N].
+    """
+    images = torch.where(which[:, None, None, None], images.flip(3), images)
+    conditions = conditions.clone()
+    if "head" in names:
+        head = conditions[:, names.index("head")]
+        conditions[:, names.index("head")] = torch.where(which, 1 - head, head)
+    conditions[:, len(names) + AUGMENTATIONS.index("mirrored")] = which.to(conditions.dtype)
+    return images, conditions
+
+
+def balanced_weights(divergences: Tensor, shapes: Sequence[Sequence[int]], progress: float) -> Tensor:
+    """Weights [L] of the KL divergences [N, L] while they enter, their mean is `progress`.
+
+    A latent with a large divergence for its size counts more, so that the network first uses all of them
+    (Vahdat & Kautz 2020, appendix A); after the warm-up every weight is 1.
+
+    Args:
+        shapes: of the latents.
+        progress: share of the warm-up that is over.
+    """
+    if progress >= 1:
+        return torch.ones(divergences.shape[1], device=divergences.device)
+    size = divergences.new_tensor([torch.Size(shape).numel() for shape in shapes])
+    share = (divergences.detach().mean(dim=0) + 1e-3) * size
+    return progress * share / share.mean()
+
+
+class VAETrainer(FineTuner):
+    """Trains a conditional VAE.
+
+    Args:
+        model: the network.
+        data: pictures, and as properties their conditions with how each was changed, [N, C + 5].
+        options: see `VAERecipe`.
+        features: of the perceptual loss.
+    """
+
+    purpose = Purpose.VAE_STEP
+    options: VAERecipe
+
+    def __init__(
+        self,
+        model: ConditionalVAE,
+        data: TrainingPictures,
+        options: VAERecipe,
+        features: ConvolutionFeatures | None = None,
+    ) -> None:
+        if options.detail_loss == "perceptual" and features is None:
+            raise ValueError("the perceptual loss needs a network whose features it compares")
+        self.model, self.data, self.options, self.features = model, data, options, features
+        self.device = next(model.parameters()).device
+        model.to(memory_format=torch.channels_last).train()
+        self.optimizer = Muon(model.parameters(), lr=options.learning_rate)
+        self.average = ExponentialAverage(model, options.average_half_life)
+        self.discriminator: PatchDiscriminator | None = None
+        if options.detail_loss == "adversarial":
+            self.discriminator = PatchDiscriminator().to(self.device)
+            self.discriminator_optimizer = torch.optim.Adam(
+                self.discriminator.parameters(), lr=options.discriminator_lr, betas=(0.5, 0.99)
+            )
+
+    def modules(self) -> dict[str, nn.Module]:
+        found: dict[str, nn.Module] = {"model": self.model, "average": self.average}
+        return found if self.discriminator is None else found | {"discriminator": self.discriminator}
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        found: dict[str, torch.optim.Optimizer] = {"model": self.optimizer}
+        return (
+            found if self.discriminator is None else found | {"discriminator": self.discriminator_optimizer}
+        )
+
+    def train_step(self, t: int, rng: torch.Generator) -> dict[str, Scalar]:
+        options = self.options
+        set_learning_rate(self.optimizer, cosine(t, options.steps))
+        images, conditions, draws, weight = self._batch(rng)
+        with mixed_precision(self.device, self.precision):
+            found = self.model.infer(images, conditions, draws)
+        dimensions = self.model.config.dimensions
+        nats = -found.likelihood.log_probability(images)
+        progress = 1.0 if options.warm_up <= 0 else (t + 1) / (options.warm_up * options.steps)
+        weights = balanced_weights(found.divergences, self.model.config.latent_shapes(), progress)
+        loss = (nats + found.divergences @ weights).mean() / dimensions
+        row = {
+            "bits_per_dimension": bits_per_dimension(nats + found.divergences.sum(dim=1), dimensions).mean(),
+            "kl_bits": bits_per_dimension(found.divergences.sum(dim=1), dimensions).mean(),
+        }
+        if options.detail_loss != "none" and t * options.batch_size >= len(self.data.images):
+            detail = self._detail_loss(found.likelihood.picture, images, weight)
+            loss = loss + options.detail_weight * detail
+            row[options.detail_loss] = detail
+        self.descend(self.optimizer, weight * loss)
+        self.average.update(self.model)
+        values: dict[str, Scalar] = {name: weight * value.detach() for name, value in row.items()}
+        return self.processes.sum_values(values, self.device)
+
+    def _batch(self, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor, float]:
+        """Pictures, conditions and draws of this process, and what its mean counts in that of the batch."""
+        size = self.options.batch_size
+        share = self.processes.part(size)
+        rows = torch.randint(len(self.data.images), (size,), generator=rng)[share.rows]
+        which = torch.rand(size, generator=rng)[share.rows] < (0.5 if self.options.mirror else 0.0)
+        draws = torch.randn(size, self.model.z_space_dim, generator=rng)[share.rows].to(self.device)
+        images, conditions = self.data.batch(rows, self.device)
+        names = self.model.config.condition_names
+        images, conditions = mirrored(images, conditions, names, which.to(self.device))
+        return images.contiguous(memory_format=torch.channels_last), conditions, draws, share.weight
+
+    def _detail_loss(self, made: Tensor, given: Tensor, weight: float) -> Tensor:
+        if self.options.detail_loss == "edge":
+            return edge_loss(made, given)
+        if self.features is not None:
+            return perceptual_loss(self.features, made, given)
+        assert self.discriminator is not None
+        self.descend(self.discriminator_optimizer, weight * self.discriminator.loss(made, given))
+        self.discriminator.requires_grad_(False)
+        detail = -self.discriminator(made).mean()
+        self.discriminator.requires_grad_(True)
+        return detail
+
+    @torch.no_grad()
+    def averaged(self) -> ConditionalVAE:
+        """A copy of the network with its running average, in eval mode."""
+        found = ConditionalVAE(self.model.config).to(self.device)
+        found.load_state_dict(self.average.state_for(self.model), strict=True)
+        return found.eval()

@@ -1,0 +1,168 @@
+"""What 24 does: pictures of the VAE's decoder with chosen conditions, their table and test_output.png."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from cvae.augmentation import Change, variant
+from cvae.conditions import CONDITION_NAMES
+from cvae.model import ConditionalVAE
+from scripts.pipeline import Input, Tool, UsageError, UserError, locks, tables
+from scripts.pipeline.options import nearest
+from scripts.stages import networks
+from scripts.stages import workspace as at
+from scripts.stages.image_files import ImageFileError, read_image
+from scripts.stages.regenerating.regenerator import check_files
+from scripts.stages.regenerating.requests import parse_seeds
+from scripts.stages.sheets import contact_sheet, labelled_grid
+from stylegan.sampling import sample_z, to_uint8
+
+DECODER_INPUT = Input(at.VAE_DECODER, made_by="23_train_cvae")
+MOST_SHOWN = 240
+
+
+def load_vae(tool: Tool, item: Input = at.VAE_INPUT, architecture: str = "") -> ConditionalVAE:
+    """The conditional VAE of the workspace, in eval mode on the device."""
+    with networks.usable(tool, item) as path:
+        return ConditionalVAE.from_checkpoint(networks.read_table(path), architecture).to(tool.device)
+
+
+def generate(tool: Tool, options: Any) -> None:
+    """Make the pictures while nobody trains another network."""
+    item = DECODER_INPUT if options.from_image is None else at.VAE_INPUT
+    with locks.reading(tool.workspace, [item.made_by]):
+        check_files(tool, [item, at.CONDITIONS_INPUT])
+        model = load_vae(tool, item)
+        make(tool, options, model)
+
+
+def make(tool: Tool, options: Any, model: ConditionalVAE) -> None:
+    """Write the pictures, their table and the sheet."""
+    names = model.config.condition_names
+    usual = medians(tool, names)
+    chosen = {n: getattr(options, n) for n in CONDITION_NAMES if getattr(options, n) is not None}
+    check_conditions(chosen, names)
+    columns: dict[str, dict[str, float]] = {
+        f"{name} {value:g}": {name: value}
+        for name, values in map(parse_sweep, options.sweep)
+        for value in values
+    } or {"": {}}
+    for turned in columns.values():
+        check_conditions(turned, names)
+    base = [chosen.get(name, usual[name]) for name in names]
+    if options.from_image is None:
+        people = parse_seeds(options.seeds)
+        noise, labels = sample_z(people, 0, model.z_space_dim), [f"seed{n:06d}" for n in people]
+    else:
+        noise, given = encode(tool, options, model, base)
+        labels = [options.from_image.stem]
+        changed = dict(map(parse_change, options.change))
+        check_conditions(changed, names)
+        base = [changed.get(name, value) for name, value in zip(names, base, strict=True)]
+    cells = [(n, column) for n in range(len(labels)) for column in columns]
+    asked = np.array(
+        [[columns[c].get(name, v) for name, v in zip(names, base, strict=True)] for _, c in cells], np.float32
+    )
+    rows, shown = [], []
+    folder = at.VAE_GENERATED if options.out is None else options.out.resolve().as_posix()
+    with tool.progress(len(cells)) as progress, torch.inference_mode():
+        for part in torch.arange(len(cells)).split(options.batch_size):
+            z = noise[[cells[n][0] for n in part]].to(tool.device)
+            conditions = torch.from_numpy(asked[part.numpy()]).to(tool.device)
+            images = to_uint8(model.decode(z, conditions, options.temperature).picture)
+            for n, image in zip(part.tolist(), images, strict=True):
+                place, column = cells[n]
+                file = f"{labels[place]}{'_' if column else ''}{column.replace(' ', '')}.png"
+                tool.write(f"{folder}/{file}", image)
+                rows.append({"file": file, "person": labels[place], "column": column})
+                shown += [image] if n < MOST_SHOWN else []
+            progress.update(len(part))
+    table = pd.DataFrame(rows)
+    table[list(names)] = asked
+    tool.write(f"{folder}/images.csv", table.round(4))
+    if options.from_image is not None:
+        shown, columns = [given, *shown], {"given": {}, **columns}
+    count = len(columns)
+    if count > 1:
+        whole = len(shown) // count
+        grid = [shown[first * count : (first + 1) * count] for first in range(whole)]
+        sheet = labelled_grid(grid, labels[:whole], list(columns), options.scale)
+    else:
+        sheet = contact_sheet(shown, 8, labels[: len(shown)], options.scale)
+    tool.write(at.VAE_TEST_OUTPUT, sheet)
+    tool.count("pictures", len(cells))
+    tool.finish({"pictures": f"{len(cells)} of {len(labels)} people"}, [at.VAE_TEST_OUTPUT])
+    tool.log(f"{len(cells)} pictures in {tool.workspace / folder}")
+    tool.log(f"  look at: {tool.workspace / at.VAE_TEST_OUTPUT}")
+
+
+def medians(tool: Tool, names: tuple[str, ...]) -> dict[str, float]:
+    """The median of each condition among the training pictures."""
+    found = {}
+    for name in names:
+        path = tool.workspace / at.DECIDED_INPUT.format(name)
+        values = tables.read_csv(
+            path, (name,), f"Make it anew: {tool.command('22_decide_inputs', '--force')}"
+        )
+        found[name] = float(values[name].median())
+    return found
+
+
+def check_conditions(values: dict[str, float], names: tuple[str, ...]) -> None:
+    """Raise `UsageError` for a condition that the VAE does not know, or one outside 0 to 1."""
+    for name, value in values.items():
+        if name not in names:
+            raise UsageError(f"this VAE has no condition {name!r}: it was trained with {', '.join(names)}.")
+        if not 0 <= value <= 1:
+            raise UsageError(
+                f"{name} {value:g} is outside 0 to 1, and the VAE has seen no such picture. 0 and 1 are the "
+                "ends of the training pictures."
+            )
+
+
+def parse_sweep(text: str) -> tuple[str, list[float]]:
+    """'mouth=0:1:3' -> ('mouth', [0, .5, 1]); a malformed text is a `UsageError`."""
+    name, _, values = text.partition("=")
+    try:
+        first, last, count = values.split(":")
+        return name, np.linspace(float(first), float(last), int(count)).round(6).tolist()
+    except ValueError:
+        hint = nearest(name, CONDITION_NAMES)
+        raise UsageError(
+            f"--sweep {text!r} is not condition=start:stop:count, such as mouth=0:1:5. {hint}"
+        ) from None
+
+
+def parse_change(text: str) -> tuple[str, float]:
+    """'mouth=.9' -> ('mouth', .9); a malformed text is a `UsageError`."""
+    name, _, value = text.partition("=")
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise UsageError(f"--change {text!r} is not condition=value, such as mouth=.9.")
+    return name, number
+
+
+def encode(
+    tool: Tool, options: Any, model: ConditionalVAE, conditions: list[float]
+) -> tuple[torch.Tensor, np.ndarray]:
+    """Noise [1, D] of the picture of a file that has these conditions, and the picture as it was encoded."""
+    try:
+        picture = read_image(options.from_image)
+    except ImageFileError as error:
+        raise UserError(
+            f"{options.from_image} cannot be read ({error}), so there is nothing to encode. Name another "
+            "picture."
+        ) from error
+    picture = variant(picture, Change(), model.config.height, model.config.width)
+    image = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].to(tool.device).float() / 127.5 - 1
+    with torch.inference_mode():
+        found = model.infer(image, torch.tensor([conditions], device=tool.device))
+    return found.noise.cpu(), picture

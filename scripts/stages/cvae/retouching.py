@@ -1,0 +1,250 @@
+"""What 27 does: every method retouches the same pictures; what is taken, and what it is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from cvae import retouching as methods
+from cvae.realness import Realness, auc, logits, split
+from cvae.recipes import ROLES, Role
+from scripts.pipeline import Stage, UserError, files
+from scripts.stages import scores
+from scripts.stages import workspace as at
+from scripts.stages.cvae import dataset
+from scripts.stages.cvae.making import Maker, as_stored, drawn_conditions
+from scripts.stages.cvae.realness import given_pictures, load_role
+from scripts.stages.evaluating.judges import Judges
+from scripts.stages.fast_memory import keep_freed_memory
+from scripts.stages.networks import candidate_size
+from scripts.stages.sheets import labelled_grid
+from stylegan.sampling import sample_z, to_uint8
+from stylegan.seeds import PRACTICE, Purpose, derived_seed
+from stylegan_modified.evaluation_identity import anchored_identity_auc
+
+METHODS = ("select", "latent", "refine", "plain")
+SHOWN = 8
+
+
+class Readings:
+    """What the judges of 09 read from pictures uint8 [N, H, W, 3], enlarged to the size that they expect."""
+
+    def __init__(self, stage: Stage, judged: bool) -> None:
+        self.judges: Judges | None = None
+        if judged:
+            self.judges = Judges(stage, scores.load_statistics(stage))
+            self.size = candidate_size(stage)
+
+    def dials(self, images: np.ndarray) -> np.ndarray:
+        """Properties [N, 7] in sd by stages 3 and 4, which decide what is accepted; [N, 0] unjudged."""
+        return np.empty((len(images), 0)) if self.judges is None else self.judges.known(self._large(images))
+
+    def people(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Identity, and the oracle's own properties in sd, by networks that decide nothing here."""
+        if self.judges is None:
+            return {}
+        found = self.judges.read(self._large(images))
+        if "properties" in found:
+            found["properties"] = self.judges.oracle_lines.scores(found["properties"])
+        return found
+
+    def _large(self, images: np.ndarray) -> np.ndarray:
+        return np.stack([dataset.enlarged(image, self.size) for image in images])
+
+
+def retouch(stage: Stage, options: Any) -> None:
+    """Retouch by each method, accept, measure, and write pictures, table and sheets."""
+    keep_freed_memory()
+    check_version(stage, options)
+    networks = {role: load_role(stage, role) for role in ROLES}
+    guide = networks["guide"]
+    given, sources = given_pictures(stage)
+    seen, _ = dataset.load_dataset(stage)
+    maker = Maker(stage, options.version, (given.shape[1], given.shape[2]))
+    asked = drawn_conditions(seen, options.count, derived_seed(Purpose.RETOUCHING_STEP, options.seed, 1))
+    conditions = asked[:, : len(maker.names)].to(stage.device)
+    z = noise(maker, options.first_seed, options.count).to(stage.device)
+    readings = Readings(stage, options.judged)
+    before = maker.stored(z, conditions)
+    ahead = {role: logits(network, before) for role, network in networks.items()}
+    dials, people = readings.dials(before), readings.people(before)
+    unseen = given[split(sources, "judge", 0)]  # pictures that the judging classifier did not learn from
+    known = {role: logits(network, unseen) for role, network in networks.items()}
+
+    results: dict[str, Any] = {"before": measures(known, ahead, ahead, people, people, np.ones(len(z), bool))}
+    rows = []
+    with stage.progress(len(METHODS), "methods") as progress:
+        for method in METHODS:
+            after = changed(stage, options, method, maker, guide, z, conditions)
+            behind = {role: logits(network, after) for role, network in networks.items()}
+            drift = np.abs(readings.dials(after) - dials)
+            taken = methods.accepted(ahead["second"], behind["second"], drift, options.drift)
+            if method == "plain":  # what not to do takes everything
+                taken = np.ones(len(z), bool)
+            final = np.where(taken[:, None, None, None], after, before)
+            last = {role: np.where(taken, behind[role], ahead[role]) for role in ROLES}
+            results[method] = measures(known, ahead, last, people, readings.people(final), taken)
+            for n, image in enumerate(final):
+                file = f"{at.RETOUCHED}/{method}/{n:06d}.png"
+                stage.write(file, image)
+                values = {f"{role}_before": ahead[role][n] for role in ROLES}
+                values |= {f"{role}_after": behind[role][n] for role in ROLES}
+                rows.append({"file": file, "method": method, "accepted": int(taken[n])} | values)
+            stage.write(
+                at.RETOUCHING_SHEET.format(method), sheet(method, before, after, ahead, behind, taken)
+            )
+            progress.update()
+    stage.write(at.RETOUCHING_TABLE, pd.DataFrame(rows).round(4))
+    stage.write(at.RETOUCHING_RECORD, results)
+    text = markdown(results, options)
+    files.write(stage.path(at.RETOUCHING_TEXT), text)
+    stage.log(text)
+    stage.finish(
+        {m: f"judge's AUC {results[m]['auc']['judge']:.3f}" for m in ("before", *METHODS)},
+        [at.RETOUCHING_TEXT, *map(at.RETOUCHING_SHEET.format, METHODS)],
+    )
+
+
+def check_version(stage: Stage, options: Any) -> None:
+    """Raise `UserError` if the classifiers learned from pictures of another generator."""
+    version = files.read_json(stage.workspace / at.REALNESS_RECORD)["version"]
+    if version != options.version:
+        again = stage.command("26_train_realness", "--version", options.version, "--force")
+        raise UserError(
+            f"the classifiers learned from pictures of {version}, and what gives {options.version} away is "
+            f"something else. Give --version {version}, or train them anew:\n    {again}"
+        )
+
+
+def noise(maker: Maker, first: int, count: int) -> Tensor:
+    """Noise [count, D], each row from its own number."""
+    return sample_z(range(count), first, maker.z_dim)
+
+
+def changed(
+    stage: Stage, options: Any, method: str, maker: Maker, guide: Realness, z: Tensor, conditions: Tensor
+) -> np.ndarray:
+    """All pictures after a method, uint8 [N, H, W, 3]."""
+    if method == "refine":
+        refiner = methods.train_refiner(
+            practice(stage, options, maker, conditions), guide, options, rng(options)
+        )
+    found = []
+    for rows in torch.arange(len(z)).split(options.batch_size):
+        stage.check_stop()
+        part, asked = z[rows], conditions[rows]
+
+        def make(noise: Tensor, asked: Tensor = asked) -> Tensor:
+            return maker(noise, asked)
+
+        if method == "select":
+            firsts = (options.first_seed + (1 + k) * options.count for k in range(options.candidates - 1))
+            others = [noise(maker, first + int(rows[0]), len(rows)).to(z.device) for first in firsts]
+            found.append(maker.stored(methods.select(make, guide, torch.stack([part, *others])), asked))
+        elif method == "latent":
+            found.append(maker.stored(methods.climb(make, guide, part, options), asked))
+        else:
+            pictures = torch.from_numpy(maker.stored(part, asked)).permute(0, 3, 1, 2).to(z.device)
+            pictures = pictures.float() / 127.5 - 1
+            if method == "refine":
+                pictures = refiner(pictures)
+            else:
+                pictures = methods.plain_gradient(guide, pictures, options)
+            found.append(np.stack([as_stored(image) for image in to_uint8(pictures)]))
+    return np.concatenate(found)
+
+
+def rng(options: Any) -> torch.Generator:
+    """Random numbers of the refiner's training."""
+    return torch.Generator().manual_seed(derived_seed(Purpose.RETOUCHING_STEP, options.seed))
+
+
+def practice(stage: Stage, options: Any, maker: Maker, conditions: Tensor) -> Any:
+    """Draws generated pictures of people that are not retouched."""
+
+    @torch.no_grad()
+    def make(rng: torch.Generator) -> Tensor:
+        stage.check_stop()
+        numbers = torch.randint(len(PRACTICE), (options.refiner_batch,), generator=rng) + PRACTICE.start
+        rows = torch.randint(len(conditions), (options.refiner_batch,), generator=rng)
+        z = sample_z(numbers.tolist(), 0, maker.z_dim).to(conditions.device)
+        return maker(z, conditions[rows.to(conditions.device)])
+
+    return make
+
+
+def measures(
+    known: Mapping[Role, np.ndarray],
+    ahead: Mapping[Role, np.ndarray],
+    last: Mapping[Role, np.ndarray],
+    people: dict[str, np.ndarray],
+    after: dict[str, np.ndarray],
+    taken: np.ndarray,
+) -> dict[str, Any]:
+    """How surely each classifier still tells the pictures from given ones, and what else changed.
+
+    Args:
+        known: logits of given pictures that the judging classifier did not learn from.
+        ahead, last: logits of the pictures before, and of what is left of them after acceptance.
+        people, after: what `Readings.people` reads from both.
+    """
+    found: dict[str, Any] = {
+        "accepted": float(taken.mean()),
+        "auc": {role: auc(known[role], last[role]) for role in ROLES},
+        "logit_rise": {role: float((last[role] - ahead[role]).mean()) for role in ROLES},
+    }
+    if "properties" in people:
+        moves = np.abs(after["properties"] - people["properties"])
+        found["drift"] = {"mean": float(moves.mean()), "largest_dial": float(moves.mean(axis=0).max())}
+    if "identity" in people:
+        weights = np.ones((1, len(taken)))
+        area = anchored_identity_auc(people["identity"], after["identity"][:, None], weights)
+        found["identity_auc"] = float(area[0])
+    return found
+
+
+def markdown(results: dict[str, Any], options: Any) -> str:
+    """The table of all methods."""
+    lines = [
+        "# Retouching",
+        "",
+        f"{options.count} pictures of {options.version}. AUC: how surely a classifier tells them from "
+        "given pictures; the guide is what the steps climb, the second one agrees or refuses, the judge "
+        "decides nothing.",
+        "",
+        "| | accepted | AUC of the guide | of the second | of the judge | dials, sd | identity AUC |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, found in results.items():
+        areas = " | ".join(f"{found['auc'][role]:.3f}" for role in ROLES)
+        drift = f"{found['drift']['mean']:.3f}" if "drift" in found else "-"
+        identity = f"{found['identity_auc']:.3f}" if "identity_auc" in found else "-"
+        title = "plain gradient (what not to do)" if name == "plain" else name
+        lines.append(f"| {title} | {found['accepted']:.0%} | {areas} | {drift} | {identity} |")
+    return "\n".join([*lines, ""])
+
+
+def sheet(
+    method: str,
+    before: np.ndarray,
+    after: np.ndarray,
+    ahead: Mapping[Role, np.ndarray],
+    behind: Mapping[Role, np.ndarray],
+    taken: np.ndarray,
+) -> Any:
+    """Pictures before and after, with the logits of guide and second, and whether they are taken."""
+    count = min(SHOWN, len(before))
+
+    def said(values: Mapping[Role, np.ndarray], n: int) -> str:
+        return f"{values['guide'][n]:+.1f} / {values['second'][n]:+.1f}"
+
+    columns = [
+        f"{said(ahead, n)} to {said(behind, n)} {'taken' if taken[n] else 'refused'}" for n in range(count)
+    ]
+    rows = [list(before[:count]), list(after[:count])]
+    return labelled_grid(rows, ["before", method], columns, 2, "logit of the guide / of the second")

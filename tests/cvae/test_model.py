@@ -1,0 +1,149 @@
+"""Both architectures: shapes, bound, noise that decodes a picture again, files and their refusals."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cvae.conditions import CONDITION_NAMES, NEUTRAL, ConditionScale
+from cvae.dialled import DialledVAE
+from cvae.latents import Gaussian
+from cvae.likelihood import DiscretisedLogistic
+from cvae.model import ConditionalVAE, VAEConfig
+from cvae.recipes import LAYOUTS
+from segmentation.property_table import PROPERTY_NAMES
+
+ARCHITECTURES = ("plain", "hierarchical")
+NAMES = CONDITION_NAMES[:3]
+each_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
+
+
+def config(architecture: str, height: int = 16, width: int = 16, size: str = "tiny") -> VAEConfig:
+    return VAEConfig(architecture, height, width, NAMES, *LAYOUTS[architecture, size], latent_size=8)
+
+
+def network(architecture: str, **shape: int) -> ConditionalVAE:
+    torch.manual_seed(0)
+    model = ConditionalVAE(config(architecture, **shape)).eval()
+    with torch.no_grad():  # first weights are small, so that everything nearly is the identity
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return model
+
+
+def test_probabilities_of_all_levels_add_up_to_one() -> None:
+    levels = torch.arange(256) / 127.5 - 1
+    levels = levels.view(256, 1, 1, 1)
+    for mean, log_scale in ((0.1, -4.0), (-1.3, -2.0), (0.99, -6.5), (0.0, 0.0)):
+        likelihood = DiscretisedLogistic(torch.full_like(levels, mean), torch.full_like(levels, log_scale))
+        assert float(likelihood.log_probability(levels).exp().sum()) == pytest.approx(1, abs=1e-3)
+
+
+def test_divergence_is_that_of_the_two_distributions() -> None:
+    torch.manual_seed(0)
+    prior, relative = Gaussian(*torch.randn(2, 3, 4)), Gaussian(*torch.randn(2, 3, 4))
+    posterior = torch.distributions.Normal(
+        prior.at(relative.mean), prior.log_deviation.exp() * relative.log_deviation.exp()
+    )
+    known = torch.distributions.Normal(prior.mean, prior.log_deviation.exp())
+    expected = torch.distributions.kl_divergence(posterior, known).sum(1)
+    torch.testing.assert_close(relative.divergence(), expected)
+
+
+@each_architecture
+def test_a_picture_is_its_noise(architecture: str) -> None:
+    model = network(architecture)
+    images, conditions = torch.rand(2, 3, 16, 16) * 2 - 1, torch.rand(2, 3)
+    found = model.infer(images, conditions, torch.randn(2, model.z_space_dim))
+    assert found.noise.shape == (2, model.z_space_dim)
+    assert found.divergences.shape == (2, len(model.config.latent_shapes()))
+    assert (found.divergences >= 0).all()
+    again = model.decode(found.noise, conditions)
+    torch.testing.assert_close(again.mean, found.likelihood.mean)
+    other = model.decode(found.noise, 1 - conditions)
+    assert not torch.allclose(other.mean, again.mean)
+
+
+@each_architecture
+def test_pictures_that_are_not_square_and_do_not_halve_evenly(architecture: str) -> None:
+    model = network(architecture, height=24, width=20)
+    images = torch.rand(1, 3, 24, 20)
+    assert model.infer(images, torch.rand(1, 3)).likelihood.picture.shape == images.shape
+    assert model(torch.randn(1, model.z_space_dim), torch.rand(1, 3))["image"].shape == images.shape
+
+
+def test_the_prior_of_finer_latents_depends_on_the_conditions_and_the_coarser_ones() -> None:
+    model = network("hierarchical")
+    level = model._levels(0)[0]
+    seen = []
+    level.prior.register_forward_hook(lambda module, inputs, output: seen.append(output.detach()))
+    noise = torch.randn(1, model.z_space_dim)
+    model.decode(noise, torch.zeros(1, 3))
+    model.decode(noise, torch.ones(1, 3))
+    noise[:, 0] += 3
+    model.decode(noise, torch.ones(1, 3))
+    assert not torch.allclose(seen[0], seen[1]) and not torch.allclose(seen[1], seen[2])
+
+
+def test_zero_temperature_is_one_person() -> None:
+    model = network("hierarchical")
+    pictures = model.decode(torch.randn(2, model.z_space_dim), torch.full((2, 3), NEUTRAL), 0.0).picture
+    torch.testing.assert_close(pictures[0], pictures[1])
+
+
+@pytest.mark.parametrize(("height", "width", "most"), [(64, 64, 1.05), (128, 104, 1.1), (256, 256, 1.4)])
+def test_both_architectures_have_nearly_as_many_parameters(height: int, width: int, most: float) -> None:
+    size = "small" if height == 64 else "full"
+    with torch.device("meta"):
+        counts = []
+        for architecture in ARCHITECTURES:
+            layout = LAYOUTS[architecture, size]
+            names = CONDITION_NAMES
+            model = ConditionalVAE(VAEConfig(architecture, height, width, names, *layout))
+            counts.append(sum(parameter.numel() for parameter in model.parameters()))
+    assert max(counts) / min(counts) < most
+    assert (1.5e6 if size == "small" else 5e6) < min(counts) and max(counts) < 15e6
+
+
+@each_architecture
+def test_files_hold_the_network_and_its_halves(architecture: str) -> None:
+    model = network(architecture)
+    whole = ConditionalVAE.from_checkpoint(model.checkpoint(), architecture)
+    decoder = ConditionalVAE.from_checkpoint(model.checkpoint(half="decoder"))
+    noise, conditions = torch.randn(1, model.z_space_dim), torch.rand(1, 3)
+    expected = model.decode(noise, conditions).mean
+    for loaded in (whole, decoder):
+        torch.testing.assert_close(loaded.decode(noise, conditions).mean, expected)
+    halves = [set(model.checkpoint(half=half)["weights"]) for half in ("encoder", "decoder")]
+    assert halves[0].isdisjoint(halves[1]) and halves[0] | halves[1] == set(model.state_dict())
+
+
+def test_refusals() -> None:
+    model = network("plain")
+    with pytest.raises(ValueError, match="plain VAE, and a hierarchical one"):
+        ConditionalVAE.from_checkpoint(model.checkpoint(), "hierarchical")
+    with pytest.raises(ValueError, match="no conditional VAE"):
+        ConditionalVAE.from_checkpoint({"weights": {}})
+    with pytest.raises(ValueError, match="encoder alone"):
+        ConditionalVAE.from_checkpoint(model.checkpoint(half="encoder"))
+    damaged = model.checkpoint()
+    del damaged["weights"]["picture_out.bias"]
+    with pytest.raises(ValueError, match=r"picture_out\.bias"):
+        ConditionalVAE.from_checkpoint(damaged)
+    with pytest.raises(ValueError, match="odd or too small"):
+        replace(model.config, height=15)
+    with pytest.raises(ValueError, match="2 numbers were given"):
+        model.decode(torch.zeros(1, model.z_space_dim), torch.zeros(1, 2))
+
+
+def test_dials_become_conditions_with_the_documents_signs() -> None:
+    scale = ConditionScale(NAMES, (0.5, 0.5, 0.5), (0.25, -0.25, 0.25))
+    dialled = DialledVAE(network("plain"), scale, 32)
+    z = torch.randn(2, dialled.z_space_dim)
+    properties = torch.zeros(2, 7)
+    properties[0, PROPERTY_NAMES.index("hair_color")] = 9.0  # bright, beyond the range
+    made = dialled(z, properties)["image"]
+    assert made.shape == (2, 3, 32, 32)
+    expected = dialled.model.decode(z[:1], torch.tensor([[0.5, 0.0, 0.5]])).picture
+    small = torch.nn.functional.interpolate(expected, (32, 32), mode="bicubic", antialias=True).clamp(-1, 1)
+    torch.testing.assert_close(made[:1], small)
