@@ -93,6 +93,7 @@ def odd_photographs(folder: Path) -> None:
     group.save(folder / "group.png")
     portrait(4).resize((150, 256)).save(folder / "profile.png")
     portrait(5).convert("L").save(folder / "grey.png")
+    portrait(5).rotate(90).save(folder / "sideways.png")
     portrait(6).convert("CMYK").save(folder / "cmyk.jpg")
     wide = Image.new("RGB", (12_000, 720), (120, 130, 140))
     wide.paste(portrait(7, 700), (5_000, 10))
@@ -124,7 +125,7 @@ def test_of_hard_photographs_there_is_a_picture_with_its_quality_or_a_reason(
         assert (name in table.index) != (f"{name}: left out, " in said), name
     assert "huge.png: left out, too large" in said
     assert table.loc["group.png", "face"].tolist() == [1, 2]
-    flags = {"profile.png": "turned away", "grey.png": "grey", "tiny.png": "small"}
+    flags = {"profile.png": "turned away", "grey.png": "grey", "tiny.png": "small", "sideways.png": "tilted"}
     for name, flag in flags.items():
         assert flag in table.loc[name, "flags"] and table.loc[name, "quality"] == "fair", name
         assert f"{name}, face 1: fair" in said
@@ -202,6 +203,10 @@ def test_a_small_photograph_says_what_was_invented(workspace: Path, photos: Path
     assert len(table) == 1 and table["small_error"][0] > 0
     picture = Image.open(tmp_path / table["picture"][0])
     assert picture.text["note"] == "invented detail: drawn from a photograph of 16 px"
+    edited = ("--version", "v2", "--person", tmp_path / table["person"][0], "--pose", "1", "--no-measure")
+    assert script("08_regenerate_images", workspace, *edited, "--out", tmp_path / "edited") == 0
+    (made,) = (tmp_path / "edited").glob("v2_photo_*.png")
+    assert Image.open(made).text["note"] == picture.text["note"]
 
 
 def test_a_restorer_makes_larger_pictures_that_say_what_was_invented(

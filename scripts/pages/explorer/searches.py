@@ -224,6 +224,7 @@ class Searches:
         picture, padding = cut_out(photo, transform, size)
         seen = {"x0": face.box[0], "x1": face.box[2], "eye_distance_px": face.eye_distance_px}
         seen |= {"sharpness": sharpness(photo, face.transform), "padding": padding}
+        seen["angle_deg"] = face.transform.angle_deg
         words = [f"cut out around the face, {size} px", *flags(seen), *colour_flags(picture)]
         if others:
             words.insert(1, f"the largest of {others + 1} faces")

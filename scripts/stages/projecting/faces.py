@@ -32,7 +32,7 @@ from segmentation.face_landmarks import FaceFinder
 SMALLEST_FACE_PX = 20.0
 FRAMED_COUNT, SMALLEST_FACE = 24, 0.2  # pictures of the generator that tell its frame; share of their side
 # Beyond these a face is taken, and flagged: what is found of it is less than what it could be.
-SMALL_PX, BLURRED, OUTSIDE, TURNED_EYES_PX, GREY_LEVELS = 64.0, 0.02, 0.3, 0.35, 3.0
+SMALL_PX, BLURRED, OUTSIDE, TURNED_EYES_PX, TILTED_DEG, GREY_LEVELS = 64.0, 0.02, 0.3, 0.35, 45.0, 3.0
 BETWEEN = ", "  # of two flags
 
 
@@ -164,6 +164,7 @@ def flags(row: Any) -> list[str]:
         "blurred": row["sharpness"] < BLURRED,
         "cut off": row["padding"] > OUTSIDE,
         "turned away": row["eye_distance_px"] < TURNED_EYES_PX * width,
+        "tilted": abs(row["angle_deg"]) > TILTED_DEG,
     }
     return [name for name, applies in found.items() if applies]
 

@@ -85,10 +85,12 @@ class FoundPerson(GivenPerson):
     Attributes:
         model: the generator as it draws this person.
         untouched: the person, a batch of one.
+        note: what of the person was invented; empty if nothing was.
     """
 
     model: DialGenerator
     untouched: Untouched
+    note: str
 
 
 Person: TypeAlias = int | GivenPerson
@@ -181,7 +183,8 @@ class Regenerator:
             model = own_model(self.model, person)
             untouched = as_people(model, wp)
         own = tuple(untouched.own[0].tolist())
-        return FoundPerson(path, sha256_file(path), to_uint8(untouched.image)[0], own, model, untouched)
+        note, picture = str(person.notes.get("note", "")), to_uint8(untouched.image)[0]
+        return FoundPerson(path, sha256_file(path), picture, own, model, untouched, note)
 
     @cached_property
     def weights_sha256(self) -> str:
@@ -240,4 +243,6 @@ class Regenerator:
         info = PngInfo()
         info.add_text("Settings", json.dumps(settings))
         info.add_itxt("Command", self.command(request))
+        if isinstance(person, FoundPerson) and person.note:
+            info.add_text("note", person.note)
         return info
