@@ -41,7 +41,7 @@ LARGEST_SEED = PICTURES.stop - 1
 DIGITS = 2  # after the point of a property: the sliders' step, and what the command line repeats
 LARGEST_PROPERTY = 20.0
 STRIP_COUNTS = range(2, 16)
-TUNE_STEPS = 60
+W_STEPS, TUNE_STEPS = 20, 60  # somebody waits: one w for all layers comes nearer for a while only
 
 
 class ExploreError(ValueError):
@@ -73,7 +73,7 @@ class Explorer:
         tune_steps: int = TUNE_STEPS,
     ) -> None:
         self.tool, self.trunc_psi, self.corrections = tool, trunc_psi, corrections
-        self._recipe, self._tune_steps = recipe or ProjectionRecipe(), tune_steps
+        self._recipe, self._tune_steps = recipe or ProjectionRecipe(w_steps=W_STEPS), tune_steps
         self.versions = [v for v, item in GENERATORS.items() if item.locate(tool.workspace).exists()]
         self.dials = _dials(tool)
         self.photograph_version = "v3" if "v3" in self.versions else "v2"

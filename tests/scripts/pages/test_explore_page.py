@@ -288,6 +288,8 @@ def test_a_search_shows_how_far_it_is_and_stops(workspace: Path, chromium: Chrom
         first = chromium.evaluate(NOW)
         chromium.wait_for(f"!document.getElementById('search').hidden && {NOW} !== {json.dumps(first)}")
         assert "step" in chromium.evaluate("document.querySelector('#search span').textContent")
+        box = "document.getElementById('search').getBoundingClientRect()"
+        assert chromium.evaluate(f"{box}.height > 10 && {box}.bottom < innerHeight")  # seen without scrolling
         chromium.evaluate("""{
           const range = document.getElementById("range-pose");
           range.value = 1.23;
