@@ -86,4 +86,5 @@ class RetouchingRecipe:
 
     refiner_lr = 2e-3
     refiner_batch = 16
+    refiner_pictures = 256  # of people that are not retouched, to learn from
     keep_weight = 4.0  # of the size of the change

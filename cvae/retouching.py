@@ -107,23 +107,20 @@ def top_first(images: Tensor) -> Tensor:
 
 
 def train_refiner(
-    make: Callable[[torch.Generator], Tensor],
-    guide: nn.Module,
-    recipe: RetouchingRecipe,
-    rng: torch.Generator,
+    images: Tensor, guide: nn.Module, recipe: RetouchingRecipe, rng: torch.Generator
 ) -> Refiner:
     """A refiner that raises the guide's logit of generated pictures and changes little.
 
     Args:
-        make: draws a batch of generated pictures [N, 3, H, W].
+        images: to learn from, [N, 3, H, W] in [-1, 1].
+        rng: decides the batches.
     """
-    first = make(rng)
-    refiner = Refiner(recipe.bound).to(first.device)
+    refiner = Refiner(recipe.bound).to(images.device)
     optimizer = torch.optim.Adam(refiner.parameters(), lr=recipe.refiner_lr)
-    for step in range(recipe.refiner_steps):
-        images = first if step == 0 else make(rng)
-        changed = refiner(images)
-        loss = F.softplus(-guide(changed)).mean() + recipe.keep_weight * (changed - images).abs().mean()
+    for _ in range(recipe.refiner_steps):
+        batch = images[torch.randint(len(images), (recipe.refiner_batch,), generator=rng)]
+        refined = refiner(batch)
+        loss = F.softplus(-guide(refined)).mean() + recipe.keep_weight * (refined - batch).abs().mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

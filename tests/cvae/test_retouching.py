@@ -48,7 +48,7 @@ def test_steps_on_the_noise_climb_inside_the_trust_region() -> None:
 def test_the_refiner_changes_at_most_its_bound_and_less_below() -> None:
     images = noise(2, 3, 16, 16).clamp(-0.5, 0.5)
     refiner = retouching.train_refiner(
-        lambda rng: torch.randn(4, 3, 16, 16, generator=rng).clamp(-0.5, 0.5),
+        noise(8, 3, 16, 16).clamp(-0.5, 0.5),
         Brightness(),
         RetouchingRecipe(refiner_steps=30),
         torch.Generator().manual_seed(0),

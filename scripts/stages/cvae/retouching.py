@@ -131,9 +131,10 @@ def changed(
 ) -> np.ndarray:
     """All pictures after a method, uint8 [N, H, W, 3]."""
     if method == "refine":
-        refiner = methods.train_refiner(
-            practice(stage, options, maker, conditions), guide, options, rng(options)
-        )
+        learned_from = practice(stage, options, maker, conditions)
+        seed = derived_seed(Purpose.RETOUCHING_STEP, options.seed)
+        rng = torch.Generator().manual_seed(seed)
+        refiner = methods.train_refiner(learned_from, guide, options, rng)
     found = []
     for rows in torch.arange(len(z)).split(options.batch_size):
         stage.check_stop()
@@ -159,23 +160,16 @@ def changed(
     return np.concatenate(found)
 
 
-def rng(options: Any) -> torch.Generator:
-    """Random numbers of the refiner's training."""
-    return torch.Generator().manual_seed(derived_seed(Purpose.RETOUCHING_STEP, options.seed))
-
-
-def practice(stage: Stage, options: Any, maker: Maker, conditions: Tensor) -> Any:
-    """Draws generated pictures of people that are not retouched."""
-
-    @torch.no_grad()
-    def make(rng: torch.Generator) -> Tensor:
+@torch.no_grad()
+def practice(stage: Stage, options: Any, maker: Maker, conditions: Tensor) -> Tensor:
+    """Generated pictures [N, 3, H, W] of people that are not retouched, for the refiner to learn from."""
+    z = noise(maker, PRACTICE.start, options.refiner_pictures).to(conditions.device)
+    asked = conditions[torch.arange(len(z), device=z.device) % len(conditions)]
+    found = []
+    for rows in torch.arange(len(z)).split(options.batch_size):
         stage.check_stop()
-        numbers = torch.randint(len(PRACTICE), (options.refiner_batch,), generator=rng) + PRACTICE.start
-        rows = torch.randint(len(conditions), (options.refiner_batch,), generator=rng)
-        z = sample_z(numbers.tolist(), 0, maker.z_dim).to(conditions.device)
-        return maker(z, conditions[rows.to(conditions.device)])
-
-    return make
+        found.append(maker(z[rows], asked[rows]))
+    return torch.cat(found)
 
 
 def measures(
