@@ -22,7 +22,6 @@ class FiLM(nn.Module):
         super().__init__()
         self.dense = nn.Linear(embedding_size, 2 * channels)
         nn.init.zeros_(self.dense.bias)
-        self.dense.weight.data.mul_(0.1)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """x [N, C, H, W], embedding [N, E]."""

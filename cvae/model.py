@@ -166,10 +166,10 @@ class ConditionalVAE(nn.Module):
         top, area = channels[-1], sizes[-1][0] * sizes[-1][1]
         if is_plain:
             self.to_posterior = nn.Linear(top * area, 2 * config.latent_size)
-            self.from_latent = nn.Linear(config.latent_size, top * area)
+            self.from_latent = nn.Linear(config.latent_size + embedding_size, top * area)
             self.to_posterior.weight.data.mul_(0.1)
         else:
-            self.start = nn.Parameter(torch.zeros(1, top, *sizes[-1]))
+            self.start = nn.Linear(embedding_size, top * area)
             self.levels = nn.ModuleList(
                 nn.ModuleList(
                     Level(channels[scale], config.latents[scale])
@@ -201,7 +201,7 @@ class ConditionalVAE(nn.Module):
             h = self._decode_vector(e, embedding)
             return Inference(self._likelihood(h), posterior.divergence()[:, None], e)
         divergences, noise = [], []
-        h = self.start.expand(len(images), -1, -1, -1)
+        h = self._coarsest(self.start(embedding))
         for scale in reversed(range(len(self.config.channels))):
             for level in self._levels(scale):
                 prior = level.prior_of(h)
@@ -225,7 +225,7 @@ class ConditionalVAE(nn.Module):
         given = self._noise(noise * temperature, noise)
         if self.config.architecture == "plain":
             return self._likelihood(self._decode_vector(next(given), embedding))
-        h = self.start.expand(len(noise), -1, -1, -1)
+        h = self._coarsest(self.start(embedding))
         for scale in reversed(range(len(self.config.channels))):
             for level in self._levels(scale):
                 z = level.prior_of(h).at(next(given))
@@ -272,10 +272,14 @@ class ConditionalVAE(nn.Module):
         return found
 
     def _decode_vector(self, vector: Tensor, embedding: Tensor) -> Tensor:
-        h = self.from_latent(vector).unflatten(1, (self.config.channels[-1], *self.config.sizes()[-1]))
+        h = self._coarsest(self.from_latent(torch.cat([vector, embedding], dim=1)))
         for scale in reversed(range(len(self.config.channels))):
             h = self._leave(scale, h, embedding)
         return h
+
+    def _coarsest(self, flat: Tensor) -> Tensor:
+        """[N, C, h, w] of the coarsest scale; what enters here reaches the whole picture."""
+        return flat.unflatten(1, (self.config.channels[-1], *self.config.sizes()[-1]))
 
     def _leave(self, scale: int, h: Tensor, embedding: Tensor) -> Tensor:
         """The decoder's cells of a scale, then on to the next finer one."""

@@ -48,7 +48,12 @@ def train_realness(stage: Stage, options: Any) -> None:
     images = torch.from_numpy(np.concatenate([given, made]))
     labels = np.concatenate([np.ones(len(given)), np.zeros(len(made))]).astype(np.float32)
     numbers = np.concatenate([sources, np.arange(len(made))])
-    found: dict[str, Any] = {"version": options.version, "given": len(given), "generated": len(made)}
+    found: dict[str, Any] = {
+        "version": options.version,
+        "seed": options.seed,
+        "given": len(given),
+        "generated": len(made),
+    }
     for role in ROLES:
         held_out = split(numbers, role, options.seed)
         rows = torch.from_numpy(np.flatnonzero(~held_out))

@@ -60,7 +60,7 @@ class Readings:
 def retouch(stage: Stage, options: Any) -> None:
     """Retouch by each method, accept, measure, and write pictures, table and sheets."""
     keep_freed_memory()
-    check_version(stage, options)
+    seed = checked_seed(stage, options)
     networks = {role: load_role(stage, role) for role in ROLES}
     guide = networks["guide"]
     given, sources = given_pictures(stage)
@@ -73,7 +73,7 @@ def retouch(stage: Stage, options: Any) -> None:
     before = maker.stored(z, conditions)
     ahead = {role: logits(network, before) for role, network in networks.items()}
     dials, people = readings.dials(before), readings.people(before)
-    unseen = given[split(sources, "judge", 0)]  # pictures that the judging classifier did not learn from
+    unseen = given[split(sources, "judge", seed)]  # pictures that the judging classifier did not learn from
     known = {role: logits(network, unseen) for role, network in networks.items()}
 
     results: dict[str, Any] = {"before": measures(known, ahead, ahead, people, people, np.ones(len(z), bool))}
@@ -110,15 +110,21 @@ def retouch(stage: Stage, options: Any) -> None:
     )
 
 
-def check_version(stage: Stage, options: Any) -> None:
-    """Raise `UserError` if the classifiers learned from pictures of another generator."""
-    version = files.read_json(stage.workspace / at.REALNESS_RECORD)["version"]
+def checked_seed(stage: Stage, options: Any) -> int:
+    """The seed of the classifiers, by which their held-out pictures are known.
+
+    Raises:
+        UserError: they learned from pictures of another generator.
+    """
+    record = files.read_json(stage.workspace / at.REALNESS_RECORD)
+    version = record["version"]
     if version != options.version:
         again = stage.command("26_train_realness", "--version", options.version, "--force")
         raise UserError(
             f"the classifiers learned from pictures of {version}, and what gives {options.version} away is "
             f"something else. Give --version {version}, or train them anew:\n    {again}"
         )
+    return int(record["seed"])
 
 
 def noise(maker: Maker, first: int, count: int) -> Tensor:
