@@ -24,6 +24,10 @@ from scripts.bundle.bodies.validate_judges import pairs_of_people
 from scripts.bundle.convert_judges import OUTPUT
 from scripts.bundle.foreign_weights import dlib_layers, tflite_operators
 from scripts.pipeline import REPOSITORY, UserError
+from scripts.stages.workspace import PHOTOGRAPH_PARSER
+from segmentation.face_crop import CROP_SIZE_PX
+from segmentation.facexformer import load_facexformer
+from segmentation.parsing import parse_faces
 from tests.cnn.face_networks import blocks
 from tests.processes import exit_code
 
@@ -152,8 +156,20 @@ def test_bundled_files_say_where_they_come_from() -> None:
             notes = json.loads(file.metadata()["metadata"])
         assert source.notes().items() <= notes.items()
     listed = (REPOSITORY / OUTPUT / "LICENSE").read_text()
-    for source in (DLIB, MOBILE, GENDER):
-        assert source.target in listed
+    bundle = {path.name for path in (REPOSITORY / OUTPUT).iterdir()}
+    assert {source.target for source in (DLIB, MOBILE, GENDER)} <= bundle
+    assert [name for name in bundle if name not in listed] == []
+
+
+def test_the_parser_of_photographs_tells_its_training_and_where_it_is_out_of_its_depth() -> None:
+    path = REPOSITORY / PHOTOGRAPH_PARSER
+    with safe_open(path, "pt") as file:
+        notes = file.metadata()
+    assert "--held-out 100" in notes["command"] and notes["mean_iou"].endswith("on 100 held-out pictures")
+    parser = load_facexformer(path)
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (2, CROP_SIZE_PX, CROP_SIZE_PX, 3), dtype=np.uint8)
+    assert (parse_faces(parser, noise).strangeness > 1).all()
 
 
 def write_faces(folder: Path) -> None:
