@@ -8,7 +8,7 @@ from dataclasses import asdict
 import torch
 
 from scripts.pipeline import Tool, UserError, accounting, files
-from scripts.stages.benchmarks import cnn, scores, segmentation, stylegan, stylegan2
+from scripts.stages.benchmarks import cnn, scores, segmentation, sketch, stylegan, stylegan2
 from scripts.stages.benchmarks.measurement import Measurement
 from scripts.stages.fast_memory import keep_freed_memory
 
@@ -18,6 +18,7 @@ AREAS = {
     "cnn": cnn,
     "segmentation": segmentation,
     "scores": scores,
+    "sketch": sketch,
 }
 RESULT = "benchmark/results.json"
 UNIT = "images/s"
