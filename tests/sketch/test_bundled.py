@@ -27,6 +27,11 @@ def network() -> PortraitNetwork:
     return load_network(REPOSITORY / BUNDLED_SKETCH_NETWORK)
 
 
+@pytest.fixture(scope="module")
+def cropper() -> FaceCropper:
+    return FaceCropper()
+
+
 def test_its_size(network: PortraitNetwork) -> None:
     assert (REPOSITORY / BUNDLED_SKETCH_NETWORK).stat().st_size <= 6_000_000
     assert parameter_count(network) <= 3_000_000
@@ -35,11 +40,11 @@ def test_its_size(network: PortraitNetwork) -> None:
 
 @pytest.mark.parametrize("path", DRAWN, ids=lambda path: path.stem)
 def test_a_drawn_sketch_becomes_a_face_in_the_colours_that_were_given(
-    network: PortraitNetwork, path: Path
+    network: PortraitNetwork, cropper: FaceCropper, path: Path
 ) -> None:
     lines = prepared(read_image(path), 128).lines
     portraits, _ = network.variants(lines, [0, 1], COLORS)
-    assert all(FaceCropper()(list(portraits)))
+    assert all(cropper(list(portraits)))
     corner = portraits[:, 4:20, 4:20].astype(float).mean(axis=(0, 1, 2))
     assert np.abs(corner - COLORS["background"]).max() < 40
     other, _ = network.variants(lines, [0], {**COLORS, "background": (180, 60, 60)})

@@ -55,12 +55,17 @@ def identity() -> torch.nn.Module:
     "recipe",
     [
         TINY,
-        replace(TINY, network="residual", match_parameters=True, adversarial_loss="least-squares"),
-        replace(TINY, latent_size=0, colors=False),
-        replace(TINY, recipe="document"),
+        replace(
+            TINY,
+            network="residual",
+            match_parameters=True,
+            adversarial_loss="least-squares",
+            latent_size=0,
+            colors=False,
+        ),
         replace(TINY, recipe="document", network="residual"),
     ],
-    ids=["ours", "residual", "plain", "document", "document's residual"],
+    ids=["ours", "residual", "document"],
 )
 def test_a_resumed_training_equals_one_that_was_not_stopped(pairs: SketchPairs, recipe: SketchRecipe) -> None:
     straight, first, second = (SketchTrainer(pairs, recipe, CPU, identity()) for _ in range(3))
@@ -82,7 +87,7 @@ def test_a_training_comes_nearer_to_the_portraits(pairs: SketchPairs, recipe: st
         TINY, recipe=recipe, steps=40, generator_lr=5e-3, hand=0.0, dropout=0.0, pixel_steps=40
     )
     trainer = SketchTrainer(pairs, learning, CPU)
-    values = [trainer.step()["pixel"] for _ in range(learning.steps)]
+    values = [float(trainer.step()["pixel"]) for _ in range(learning.steps)]
     assert np.mean(values[-5:]) < 0.6 * np.mean(values[:5])
     assert trainer.finished
 
