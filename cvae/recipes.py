@@ -58,7 +58,7 @@ class VAERecipe(Recipe):
     )
     detail_weight: float = option(0.1, help="its weight")
 
-    average_half_life = 100.0  # steps
+    average_share = 0.03  # half-life of the averaged weights; a longer one remembers the start
     discriminator_lr = 2e-4  # Adam
 
 

@@ -89,7 +89,7 @@ class VAETrainer(FineTuner):
         self.device = next(model.parameters()).device
         model.to(memory_format=torch.channels_last).train()
         self.optimizer = Muon(model.parameters(), lr=options.learning_rate)
-        self.average = ExponentialAverage(model, options.average_half_life)
+        self.average = ExponentialAverage(model, max(1.0, options.average_share * options.steps))
         self.discriminator: PatchDiscriminator | None = None
         if options.detail_loss == "adversarial":
             self.discriminator = PatchDiscriminator().to(self.device)
