@@ -52,8 +52,13 @@ def evaluate(stage: Stage, options: Any) -> None:
         readings = VersionReadings(stage, "cvae", judges, requests)
         found["judged"] = summarise(readings.measure(), judges, requests, options)
         lines += ["", goals.markdown({"cvae": found["judged"]}, [])]
-        lowest = min((v for v in found["judged"]["control"].values() if v is not None), default=float("nan"))
-        numbers["conditions"] = f"control r at least {lowest:.3f}, KID {found['judged']['kid']:.2f}"
+        judged = found["judged"]
+        known = [value for value in judged["control"].values() if value is not None]
+        lowest = f"{min(known):.3f}" if known else "unknown"
+        numbers["conditions"] = (
+            f"control r at least {lowest} in {len(known)} of {len(judged['control'])} dials, "
+            f"{judged['readable']:.0%} of the pictures readable, KID {judged['kid']:.2f}"
+        )
     stage.write(at.VAE_RESULTS, found)
     files.write(stage.path(at.VAE_RESULTS_TEXT), "\n".join([*lines, ""]))
     stage.finish(numbers, [at.VAE_RESULTS_TEXT, at.VAE_TEMPERATURES])
