@@ -58,8 +58,9 @@ class WeightFile:
 
 
 def weight_files(options: ToolOptions) -> tuple[WeightFile, ...]:
-    """The ``[[weights]]`` of the preset or the config file."""
-    entries = shared_list("weights", "path", options.preset, options.config)
+    """The ``[[weights]]`` of the preset or the config file, but for those of its base that it leaves out."""
+    listed = shared_list("weights", "path", options.preset, options.config)
+    entries = [entry for entry in listed if not entry.pop("left_out", False)]
     lists = ("urls", "names")
     return tuple(
         WeightFile(**entry | {name: tuple(entry.get(name, ())) for name in lists}) for entry in entries
