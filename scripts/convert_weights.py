@@ -39,7 +39,7 @@ class Options(ToolOptions):
     trunc_psi: float = option(0.7, help="truncation of the samples: 1 none, 0 the average")
     turn_colours: bool = option(False, help="exchange red and blue, where the samples show blue faces")
     small: bool = option(
-        False, help="half precision, and of two generators the averaged one alone: a quarter of the size"
+        False, help="half precision, and of two generators the averaged one alone: a third of the size"
     )
     force: bool = option(False, help="replace the output if it exists")
 

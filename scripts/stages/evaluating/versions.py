@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from scripts.pipeline import Input, Stage
-from scripts.pipeline.files import sha256_file
+from scripts.pipeline.records import input_state
 from scripts.stages import workspace
 
 FIRST_GIVEN = 500_000  # given picture n is made from the seed plus this plus n
@@ -52,8 +52,8 @@ def has_encoder(version: str) -> bool:
 
 def has_generator_of_v2(stage: Stage, version: str) -> bool:
     """Whether a version is v3 around v2's generator, so that their generated pictures are the same."""
-    own, of_v2 = (workspace.GENERATORS[name].locate(stage.workspace) for name in ("v3", "v2"))
-    return version == "v3" and of_v2.exists() and sha256_file(own) == sha256_file(of_v2)
+    own, of_v2 = (input_state(workspace.GENERATORS[name], stage.workspace) for name in ("v3", "v2"))
+    return version == "v3" and own == of_v2
 
 
 def available_versions(stage: Stage) -> list[str]:
