@@ -30,7 +30,7 @@ def face_points(label_map: np.ndarray, box: Box) -> np.ndarray:
     height, width = label_map.shape
     found: list[tuple[float, float]] = []
     for side in (FaceClass.LEFT_BROW, FaceClass.RIGHT_BROW):
-        start, end, _, _ = _extremes(np.isin(label_map, (side,)))
+        start, end, _, _ = _extremes(label_map == side)
         found += [start, (np.nan, np.nan) if np.isnan(start[0]) else _center(label_map == side), end]
     for side in (FaceClass.LEFT_EYE, FaceClass.RIGHT_EYE):
         found += _extremes(label_map == side)

@@ -141,11 +141,10 @@ def strokes_of_landmarks(points: np.ndarray) -> list[Stroke]:
     """The document's lines through 68 landmarks, float [68, 2], as shares of the picture's side."""
     if points.shape != (68, 2):
         raise ValueError(f"68 landmarks [68, 2] are needed, not {list(points.shape)}")
-    joined = (
-        (name, points[first : last + 1].astype(np.float32), closed)
+    return [
+        Stroke(name, points[first : last + 1].astype(np.float32), closed)
         for name, first, last, closed in LANDMARK_LINES
-    )
-    return [Stroke(name, part, closed) for name, part, closed in joined]
+    ]
 
 
 def strokes_beyond_face(picture: np.ndarray, label_map: np.ndarray, box: Box) -> list[Stroke]:
@@ -166,7 +165,7 @@ def strokes_beyond_face(picture: np.ndarray, label_map: np.ndarray, box: Box) ->
     is_open[cv2.dilate(np.isin(labels, (*FACE, FaceClass.HAIR)).astype(np.uint8), np.ones((5, 5))) > 0] = 0
     is_open[labels == OUTSIDE] = 1
     is_open[[0, -1]] = is_open[:, [0, -1]] = 0  # a border is no edge
-    lines = _canny(cv2.GaussianBlur(picture, (0, 0), size / 100), 0.3) * is_open
+    lines = _canny(cv2.GaussianBlur(picture, (0, 0), size / 100)) * is_open
     found = []
     for outline in _contours(lines, every=True):
         half = outline[: len(outline) // 2 + 1]  # around a line of one pixel, there and back
@@ -230,7 +229,7 @@ def edges(picture: np.ndarray, kind: Literal["xdog", "canny"] = "xdog") -> np.nd
     """
     size = min(picture.shape[:2])
     if kind == "canny":
-        return _canny(cv2.GaussianBlur(picture, (0, 0), max(0.6, size / 180)), 0.3)
+        return _canny(cv2.GaussianBlur(picture, (0, 0), max(0.6, size / 180)))
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
     sigma = max(0.5, size / 160)
     fine, coarse = (cv2.GaussianBlur(grey, (0, 0), sigma * factor) for factor in (1.0, 1.6))
@@ -240,12 +239,12 @@ def edges(picture: np.ndarray, kind: Literal["xdog", "canny"] = "xdog") -> np.nd
     return np.round(255 * np.clip(ink, 0, 1)).astype(np.uint8)
 
 
-def _canny(picture: np.ndarray, quantile: float) -> np.ndarray:
-    """Edges uint8 [H, W]; the upper threshold is this share below the strongest percentile of gradients."""
+def _canny(picture: np.ndarray) -> np.ndarray:
+    """Edges uint8 [H, W]; the thresholds are shares of the 98th percentile of the picture's gradients."""
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     dx, dy = (cv2.Sobel(grey, cv2.CV_16S, *order, ksize=3) for order in ((1, 0), (0, 1)))
     strong = float(np.percentile(np.abs(dx).astype(np.int32) + np.abs(dy), 98))
-    return cv2.Canny(dx, dy, 0.4 * quantile * strong, quantile * strong)
+    return cv2.Canny(dx, dy, 0.12 * strong, 0.3 * strong)
 
 
 def _contours(region: np.ndarray, every: bool = False) -> list[np.ndarray]:

@@ -74,12 +74,6 @@ class SketchPairs:
         lines = torch.from_numpy(sketches)[:, None].float() / 127.5 - 1
         return lines, from_uint8(portraits), torch.from_numpy(self.colors[list(rows)])
 
-    def exact(self, rows: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
-        """The same without any transform."""
-        index = list(rows)
-        lines = torch.from_numpy(self.sketches[index])[:, None].float() / 127.5 - 1
-        return lines, from_uint8(self.portraits[index]), torch.from_numpy(self.colors[index])
-
     def _joint_view(
         self, row: int, rng: np.random.Generator, recipe: SketchRecipe
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -6,8 +6,6 @@ and entry names of the document's program.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
@@ -21,18 +19,11 @@ class PatchDiscriminator(nn.Module):
         sketch_channels: of the sketch; the portrait has 3.
         width: channels of the first of the four levels; they double from level to level.
         residual_convolutions: of a residual block behind each level, 0: none; 1 in the document's variant.
-        residual_norm: normalise inside these blocks, which the document's do not.
     """
 
     LEVELS = 4
 
-    def __init__(
-        self,
-        sketch_channels: int = 3,
-        width: int = 64,
-        residual_convolutions: int = 0,
-        residual_norm: bool = True,
-    ) -> None:
+    def __init__(self, sketch_channels: int = 3, width: int = 64, residual_convolutions: int = 0) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         inner = 3 + sketch_channels
@@ -43,7 +34,7 @@ class PatchDiscriminator(nn.Module):
             layers += [instance_norm(outer)] if level else []
             layers.append(nn.LeakyReLU(SLOPE))
             if residual_convolutions:
-                layers.append(ResidualBlock(outer, residual_convolutions, residual_norm and level > 0))
+                layers.append(ResidualBlock(outer, residual_convolutions, has_norm=False))
             self.ends.append(len(layers) - 1)
             inner = outer
         layers += [nn.ZeroPad2d((1, 0, 1, 0)), nn.Conv2d(inner, 1, 4, padding=1, bias=False)]
@@ -62,10 +53,3 @@ class PatchDiscriminator(nn.Module):
             if place in self.ends:
                 found.append(x)
         return [*found, x]
-
-
-def document_discriminator(network: Literal["unet", "residual"]) -> PatchDiscriminator:
-    """The document's two discriminators: without and with residual blocks, which it does not normalise."""
-    if network == "unet":
-        return PatchDiscriminator()
-    return PatchDiscriminator(residual_convolutions=1, residual_norm=False)

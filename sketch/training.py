@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from sketch.colors import COLOR_NAMES, PALETTE_SIZE
 from sketch.pairs import SketchPairs
-from sketch.patch_discriminator import PatchDiscriminator, document_discriminator
+from sketch.patch_discriminator import PatchDiscriminator
 from sketch.portrait_network import PortraitConfig, PortraitEncoder, PortraitNetwork
 from sketch.recipes import SketchRecipe
-from sketch.unet import UNetConfig, document_unet, initialise, matched_width
+from sketch.unet import UNetConfig, initialise, matched_width
 from stylegan.seeds import Purpose, derived_seed
 from stylegan_modified.fine_tuning import (
     ExponentialAverage,
@@ -47,7 +47,6 @@ def portrait_config(recipe: SketchRecipe, size: int) -> PortraitConfig:
             f"--depth {recipe.depth} needs pictures whose side is a multiple of {1 << recipe.depth}"
         )
     is_ours = recipe.recipe == "ours"
-    residual = document_unet(recipe.network)
     has_colors = is_ours and recipe.colors
     latent_size = recipe.latent_size if is_ours else 0
     unet = UNetConfig(
@@ -55,7 +54,7 @@ def portrait_config(recipe: SketchRecipe, size: int) -> PortraitConfig:
         width=recipe.width,
         most_channels=recipe.most_channels,
         depth=recipe.depth,
-        residual_convolutions=residual.residual_convolutions,
+        residual_convolutions=3 if recipe.network == "residual" else 0,
         residual_norm=is_ours,
         dropout=recipe.dropout,
         end=recipe.end if is_ours else "resize",
@@ -68,12 +67,10 @@ def portrait_config(recipe: SketchRecipe, size: int) -> PortraitConfig:
 
 
 def build_discriminator(recipe: SketchRecipe) -> PatchDiscriminator:
-    """The discriminator of a recipe; at the document's width its own one."""
-    if recipe.recipe == "document" and recipe.discriminator_width == 64:
-        return document_discriminator(recipe.network)
-    is_ours = recipe.recipe == "ours"
-    residual = int(recipe.network == "residual" and not is_ours)
-    return PatchDiscriminator(1 if is_ours else 3, recipe.discriminator_width, residual, residual_norm=False)
+    """The discriminator of a recipe; only the document's has residual blocks when its generator has them."""
+    if recipe.recipe == "ours":
+        return PatchDiscriminator(1, recipe.discriminator_width)
+    return PatchDiscriminator(3, recipe.discriminator_width, int(recipe.network == "residual"))
 
 
 class SketchTrainer(FineTuner):
@@ -99,6 +96,7 @@ class SketchTrainer(FineTuner):
         self.pairs, self.options, self.device = pairs, recipe, device
         config = portrait_config(recipe, pairs.size)
         self.is_ours = recipe.recipe == "ours"
+        self.is_hinge = self.is_ours and recipe.adversarial_loss == "hinge"
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derived_seed(Purpose.SKETCH_WEIGHTS, recipe.seed))
             self.network = PortraitNetwork(config, min(PALETTE_SIZE, len(pairs)))
@@ -173,8 +171,8 @@ class SketchTrainer(FineTuner):
         self, lines: Tensor, portraits: Tensor, colors: Tensor, rng: torch.Generator, has_judge: bool
     ) -> dict[str, float | Tensor]:
         recipe, count = self.options, len(lines)
-        has_prior = has_judge and self.encoder is not None
-        prior = (torch.arange(count) < round(recipe.prior_share * count) * has_prior).to(self.device)
+        prior_count = round(recipe.prior_share * count) if has_judge and self.encoder is not None else 0
+        prior = (torch.arange(count) < prior_count).to(self.device)
         known = ~prior
         with mixed_precision(self.device, self.precision):
             z = torch.randn(count, self.network.config.latent_size, generator=rng).to(self.device)
@@ -198,10 +196,10 @@ class SketchTrainer(FineTuner):
                 total = total + recipe.perceptual_weight * values["perceptual"]
             if self.encoder is not None:
                 values["kl"] = kl
-            if self.encoder is not None and has_prior:
-                read, _ = self.encoder(made[prior])
-                values["latent"] = F.l1_loss(read, z[prior])
-                total = total + LATENT_REGRESSION_WEIGHT * values["latent"]
+                if prior_count:
+                    read, _ = self.encoder(made[prior])
+                    values["latent"] = F.l1_loss(read, z[prior])
+                    total = total + LATENT_REGRESSION_WEIGHT * values["latent"]
         self.descend(self.generator_optimizer, total)
         self.discriminator.requires_grad_(True)
         return {name: value.detach() for name, value in values.items()}
@@ -223,9 +221,7 @@ class SketchTrainer(FineTuner):
         self.discriminator.requires_grad_(False)
         with mixed_precision(self.device, self.precision):
             seen = self.discriminator.features(made, lines)
-            score = seen[-1].float()
-            is_hinge = self.options.adversarial_loss == "hinge"
-            values["adversarial"] = -score.mean() if is_hinge else (score - 1).square().mean()
+            values["adversarial"] = self._fooling_loss(seen[-1])
             apart = [
                 F.l1_loss(ours[known].float(), theirs[known].float())
                 for ours, theirs in zip(seen, real, strict=True)
@@ -238,21 +234,25 @@ class SketchTrainer(FineTuner):
         with mixed_precision(self.device, self.precision):
             made = self.network.unet(lines)
             self.discriminator.requires_grad_(False)
-            score = self.discriminator(made, lines).float()
-            adversarial = (score - 1).square().mean()
+            adversarial = self._fooling_loss(self.discriminator(made, lines))
             pixel = F.l1_loss(made.float(), portraits)
         self.descend(self.generator_optimizer, adversarial + self.options.pixel_weight * pixel)
         self.discriminator.requires_grad_(True)
         with mixed_precision(self.device, self.precision):
-            real = self.discriminator(portraits, lines).float()
-            fake = self.discriminator(made.detach(), lines).float()
-            loss = 0.5 * ((real - 1).square().mean() + fake.square().mean())
+            real = self.discriminator(portraits, lines)
+            loss = 0.5 * self._judge_loss(real, self.discriminator(made.detach(), lines))
         self.descend(self.discriminator_optimizer, loss)
         values = {"discriminator": loss, "adversarial": adversarial, "pixel": pixel}
         return {name: value.detach() for name, value in values.items()}
 
     def _judge_loss(self, real: Tensor, fake: Tensor) -> Tensor:
+        """Of D, twice: scores of true portraits are to be 1, of drawn ones -1 (hinge) or 0."""
         real, fake = real.float(), fake.float()
-        if self.options.adversarial_loss == "hinge":
+        if self.is_hinge:
             return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
         return (real - 1).square().mean() + fake.square().mean()
+
+    def _fooling_loss(self, fake: Tensor) -> Tensor:
+        """Of G: scores of drawn portraits are to be as those of true ones."""
+        fake = fake.float()
+        return -fake.mean() if self.is_hinge else (fake - 1).square().mean()

@@ -7,13 +7,12 @@ on colours and a latent code, and smaller sizes are options.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import count, pairwise
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 SLOPE = 0.2  # of LeakyReLU
 UNET_PREFIX = "down1.model.0.weight"  # an entry that each file of a U-Net has
@@ -142,11 +141,11 @@ class UNet(nn.Module):
         for level, inner, outer in zip(levels, inputs, channels, strict=False):
             has_norm = 1 < level < config.depth
             self.add_module(f"down{level}", Down(inner, outer, has_norm, dropouts[level - 1], config))
-        # The input of every level but the lowest is what came from below beside what came down.
-        ways = [(below if step == 0 else 2 * below, above) for step, (below, above) in self._steps(channels)]
-        for level, (inner, outer) in enumerate(ways, start=1):
+        for level, (below, above) in enumerate(pairwise(reversed(channels)), start=1):
+            # The input of every level but the lowest is what came from below beside what came down.
+            inner = below if level == 1 else 2 * below
             dropout = config.dropout if level <= config.depth - DROPOUT_FROM else 0.0
-            self.add_module(f"up{level}", Up(inner, outer, dropout, config))
+            self.add_module(f"up{level}", Up(inner, above, dropout, config))
         if config.end == "shuffle":
             last = nn.Conv2d(2 * channels[0], 4 * config.out_channels, 3, padding=1)
             self.final = nn.Sequential(last, nn.PixelShuffle(2))
@@ -160,11 +159,6 @@ class UNet(nn.Module):
             if config.condition_size
             else None
         )
-
-    @staticmethod
-    def _steps(channels: list[int]) -> list[tuple[int, tuple[int, int]]]:
-        """Of each way up: its number, channels of the level it comes from and of that it leads to."""
-        return list(enumerate(pairwise(reversed(channels))))
 
     def forward(self, sketch: Tensor, conditions: Tensor | None = None) -> Tensor:
         """Portraits.
@@ -222,14 +216,7 @@ def initialise(network: nn.Module) -> None:
                 last.weight.copy_(last.weight[::4].repeat_interleave(4, dim=0))
 
 
-def document_unet(network: Literal["unet", "residual"]) -> UNetConfig:
-    """The document's two networks: without and with residual blocks, which it does not normalise."""
-    if network == "unet":
-        return UNetConfig()
-    return UNetConfig(residual_convolutions=3, residual_norm=False)
-
-
-def matched_width(config: UNetConfig, plain: UNetConfig, largest: int = 512) -> UNetConfig:
+def matched_width(config: UNetConfig, plain: UNetConfig) -> UNetConfig:
     """`config` with the width at which its network is nearest in size to that of `plain`.
 
     The most channels keep their ratio to the width.
@@ -237,19 +224,12 @@ def matched_width(config: UNetConfig, plain: UNetConfig, largest: int = 512) -> 
     with torch.device("meta"):
         wanted = parameter_count(UNet(plain))
         best, smallest_gap = config, float("inf")
-        for width in range(2, largest + 1):
+        for width in count(2):
             most = round(config.most_channels * width / config.width)
-            candidate = UNetConfig(**{**vars(config), "width": width, "most_channels": most})
+            candidate = replace(config, width=width, most_channels=most)
             gap = parameter_count(UNet(candidate)) - wanted
             if abs(gap) < smallest_gap:
                 best, smallest_gap = candidate, abs(gap)
             if gap > 0:
                 break
     return best
-
-
-def resized(sketch: Tensor, size: int) -> Tensor:
-    """Sketches [N, C, H, W] at `size` pixels; lines keep their weight, since areas are averaged."""
-    if sketch.shape[-2:] == (size, size):
-        return sketch
-    return functional.interpolate(sketch, (size, size), mode="bilinear", align_corners=False, antialias=True)

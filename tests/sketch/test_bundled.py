@@ -1,4 +1,4 @@
-"""The network that comes with the repository, on three sketches that were drawn by hand."""
+"""The network that comes with the repository, on three sketches that a script drew with the page's pen."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from sketch.given_sketches import prepared
 from sketch.portrait_network import PortraitNetwork, load_network
 from sketch.unet import parameter_count
 
-DRAWN = sorted(Path(__file__).with_name("drawn").glob("*.png"))
+DRAWN = [Path(__file__).with_name("drawn") / f"{name}.png" for name in ("aside", "bob", "laughing")]
 COLORS = {
     "hair": (60, 36, 24),
     "skin": (214, 166, 140),
@@ -50,7 +50,3 @@ def test_a_drawn_sketch_becomes_a_face_in_the_colours_that_were_given(
     other, _ = network.variants(lines, [0], {**COLORS, "background": (180, 60, 60)})
     assert other[0, 4:20, 4:20, 0].mean() > portraits[0, 4:20, 4:20, 0].mean() + 40
     assert not np.array_equal(portraits[0], portraits[1])
-
-
-def test_the_sketches_were_drawn() -> None:
-    assert len(DRAWN) == 3

@@ -10,9 +10,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sketch.patch_discriminator import PatchDiscriminator, document_discriminator
+from sketch.patch_discriminator import PatchDiscriminator
 from sketch.portrait_network import PortraitConfig, PortraitNetwork, load_network, save_network
-from sketch.unet import UNet, UNetConfig, document_unet, matched_width, parameter_count
+from sketch.recipes import SketchRecipe
+from sketch.training import build_discriminator, portrait_config
+from sketch.unet import UNet, UNetConfig, matched_width, parameter_count
 from stylegan.weights_file import WeightsFileError
 
 TINY = UNetConfig(in_channels=1, width=4, most_channels=8, depth=3, condition_size=14, out_channels=7)
@@ -58,11 +60,12 @@ def test_the_documents_networks_give_its_numbers(golden: Path) -> None:
 
 
 def test_sizes_are_those_of_the_published_run() -> None:
+    recipes = [SketchRecipe(recipe="document", network=name) for name in ("unet", "residual")]
     with torch.device("meta"):
-        plain, residual = (UNet(document_unet(name)) for name in ("unet", "residual"))
-        judges = [document_discriminator(name) for name in ("unet", "residual")]
-    assert [parameter_count(one) for one in (plain, residual)] == [54_404_099, 122_760_963]
-    assert [parameter_count(one) for one in judges] == [2_767_808, 5_901_248]
+        drawing = [parameter_count(UNet(portrait_config(recipe, 256).unet)) for recipe in recipes]
+        judging = [parameter_count(build_discriminator(recipe)) for recipe in recipes]
+    assert drawing == [54_404_099, 122_760_963]
+    assert judging == [2_767_808, 5_901_248]
 
 
 def test_a_residual_network_of_the_plain_ones_size() -> None:
