@@ -5,6 +5,8 @@ A page is a folder with an ``index.html``; a script adds what it answers with a 
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import secrets
 import socket
@@ -15,6 +17,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from werkzeug.exceptions import HTTPException, abort
 from werkzeug.routing import Map, Rule
 from werkzeug.sansio.utils import host_is_trusted
@@ -27,6 +32,7 @@ from scripts.pipeline import UserError, files
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+SHARED = Path(__file__).with_name("shared")  # scripts of several pages
 HOST = "127.0.0.1"
 HOST_NAMES = ("127.0.0.1", "localhost")
 TOKEN_HEADER = "X-Page-Token"
@@ -82,7 +88,12 @@ class PageServer:
         pages: Mapping[str, Callable[..., Response]],
         actions: Mapping[str, Callable[[Value], Value]],
     ) -> None:
-        pages = {"/": self._index, "/page/<path:name>": self._file, **pages}
+        pages = {
+            "/": self._index,
+            "/page/<path:name>": partial(_file, self.page),
+            "/shared/<path:name>": partial(_file, SHARED),
+            **pages,
+        }
         answers: dict[str, Callable[[Request], Response]] = {"/api/close": self._close}
         answers |= {path: partial(self._act, action) for path, action in actions.items()}
         self._routes = Map(
@@ -164,9 +175,6 @@ class PageServer:
         text = (self.page / "index.html").read_text(encoding="utf-8")
         return Response(text.replace("{{token}}", self.token), mimetype="text/html")
 
-    def _file(self, request: Request, name: str) -> Response:
-        return send_from_directory(self.page, name, request.environ)
-
     def _act(self, action: Callable[[Value], Value], request: Request) -> Response:
         """What a message asks for: a JSON object, with the page's token."""
         length, token = request.content_length, request.headers.get(TOKEN_HEADER, "")
@@ -193,6 +201,17 @@ class _Connection(WSGIRequestHandler):
 
     def log(self, type: str, message: str, *args: Any) -> None:
         pass
+
+
+def _file(folder: Path, request: Request, name: str) -> Response:
+    return send_from_directory(folder, name, request.environ)
+
+
+def png_base64(image: np.ndarray, metadata: PngInfo | None = None) -> str:
+    """A picture uint8 [H, W, 3] as PNG in base64."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG", pnginfo=metadata)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def json_response(value: Value, status: int | None = None) -> Response:

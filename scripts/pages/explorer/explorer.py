@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
-import io
 import math
 import re
 import threading
@@ -13,10 +12,8 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
-
 from scripts.pages.explorer.searches import Search, Searches
+from scripts.pages.server import png_base64
 from scripts.pipeline import Tool, UserError, files
 from scripts.pipeline.console import running_command
 from scripts.stages import scores
@@ -150,7 +147,7 @@ class Explorer:
             properties = list(request.properties)
             properties[index] = round(value, DIGITS)
             one = Request(request.person, tuple(properties))
-            png = _png(regenerator([one]).images[0], regenerator.metadata(one))
+            png = png_base64(regenerator([one]).images[0], regenerator.metadata(one))
             pictures.append({"png": png, "value": properties[index]})
         return {"pictures": pictures, "command": regenerator.command(request, sweep)}
 
@@ -187,7 +184,7 @@ class Explorer:
             search = self._searches.begin(path)
         return {
             "photograph": search.path.name,
-            "png": _png(search.face.picture),
+            "png": png_base64(search.face.picture),
             "framing": search.face.framing,
             "isFaceMissing": search.face.framing.startswith(NO_FACE),
             **self._progress(search),
@@ -317,7 +314,7 @@ class Explorer:
         person = request.person
         who = person.path.stem if isinstance(person, GivenPerson) else f"seed{person:06d}"
         return {
-            "png": _png(made.images[0], regenerator.metadata(request)),
+            "png": png_base64(made.images[0], regenerator.metadata(request)),
             "name": f"{regenerator.version}_{who}.png",
             "command": regenerator.command(request),
             "own": None if made.own is None else self._named(made.own[0]),
@@ -351,10 +348,3 @@ def _sweep(dial: Mapping[str, Any], count: int) -> str:
     start = dial["min"] + left_over // 2 / 10**DIGITS
     stop = dial["max"] - (left_over - left_over // 2) / 10**DIGITS
     return f"{dial['name']}={start:.{DIGITS}f}:{stop:.{DIGITS}f}:{count}"
-
-
-def _png(image: Any, metadata: PngInfo | None = None) -> str:
-    """A picture uint8 [H, W, 3] as PNG in base64."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG", pnginfo=metadata)
-    return base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import threading
+from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image
 
-from scripts.pages.server import PageServer, Value, json_response
+from scripts.pages.server import PageServer, Value, json_response, png_base64
 from scripts.pipeline import Tool, UserError, tables
 from scripts.pipeline.files import ArrayFileError, read_arrays
 from scripts.stages.sketching.drawing import faces_found, open_network
@@ -21,18 +20,15 @@ from scripts.stages.workspace import SEGMENTATION_MODELS, SKETCH_TABLE
 from segmentation.face_crop import FaceCropper
 from sketch.colors import COLOR_NAMES, color_text, parse_color
 from sketch.given_sketches import SketchError, prepared
+from sketch.lines import SUBPIXEL_BITS
 from sketch.pairs import unpack_strokes
+from stylegan.seeds import PICTURES
 
 LARGEST_SKETCH_BYTES = 1 << 21
 SHEET_PX = 512
 ERASER_FACTOR = 5  # how much wider it is than the pen, as on the page
-LARGEST_SEED = 1 << 31
 MOST_SEEDS = 8
 FOLDER = "sketch/page"
-
-
-class SketchPageError(ValueError):
-    """A message that cannot be answered; the text says why."""
 
 
 class Artist:
@@ -51,10 +47,10 @@ class Artist:
         self.network, self.path = open_network(tool, network)
         self.size = self.network.config.size
         self._lock = threading.Lock()
-        self._cropper: FaceCropper | None = None
-        self._templates = self._list_templates()
+        self._network_words = ["--network", str(self.path)] if network else []
 
-    def _list_templates(self) -> list[tuple[int, str]]:
+    @cached_property
+    def _templates(self) -> list[tuple[int, str]]:
         path = self.tool.workspace / SKETCH_TABLE
         if not path.is_file():
             return []
@@ -62,50 +58,59 @@ class Artist:
         table = table[table["status"].eq("ok")]
         return [(int(row.img_no), str(row.split)) for row in table.itertuples()]
 
+    @cached_property
+    def _cropper(self) -> FaceCropper:
+        return FaceCropper(self.tool.device, weights=self.tool.workspace / SEGMENTATION_MODELS)
+
     def state(self) -> Value:
         """What the page needs to know at its start."""
         return {
             "size": self.size,
-            "network": str(self.path),
             "colors": list(COLOR_NAMES) if self.network.config.has_colors else [],
             "templates": len(self._templates),
         }
 
     def draw(self, message: Value) -> Value:
-        """Portraits of the sketch in the message, as PNG.
+        """Portraits of the sketch in the message, PNG in base64.
 
         `strokes` see `sheet`; `seeds` up to eight; `colors` #rrggbb by name, for some; `check` asks whether
         MTCNN finds a face in the first portrait.
         """
-        lines = self._lines(sheet(message.get("strokes")))
-        seeds = message.get("seeds")
-        if not isinstance(seeds, list) or not 1 <= len(seeds) <= MOST_SEEDS or not all(map(_is_seed, seeds)):
-            raise SketchPageError(f"seeds are one to {MOST_SEEDS} whole numbers below {LARGEST_SEED}")
-        given = self._given(message.get("colors", {}))
-        with self._lock:
-            portraits, colors = self.network.variants(lines, seeds, given)
+        portraits, colors = self._variants(message)
         answer: Value = {
-            "portraits": [_png(portrait) for portrait in portraits],
+            "portraits": [png_base64(portrait) for portrait in portraits],
             "colors": dict(zip(COLOR_NAMES, map(color_text, colors[0]), strict=True)),
         }
         if message.get("check"):
-            answer["face"] = self._has_face(portraits[:1])
+            with self._lock:
+                answer["face"] = bool(faces_found(self._cropper, portraits[:1])[0])
         return answer
+
+    def _variants(self, message: Value) -> tuple[np.ndarray, np.ndarray]:
+        """What `PortraitNetwork.variants` gives for a message."""
+        lines = prepared(sheet(message.get("strokes")), self.size).lines
+        seeds, colors = message.get("seeds"), message.get("colors", {})
+        if not isinstance(seeds, list) or not 1 <= len(seeds) <= MOST_SEEDS or not all(map(_is_seed, seeds)):
+            raise UserError(f"seeds are one to {MOST_SEEDS} whole numbers below {PICTURES.stop}")
+        if not isinstance(colors, dict) or not set(colors) <= set(COLOR_NAMES):
+            raise UserError(f"colours are those of {', '.join(COLOR_NAMES)}")
+        with self.tool.foreseen(ValueError):
+            given = {name: parse_color(str(text)) for name, text in colors.items()}
+        with self._lock:
+            return self.network.variants(lines, seeds, given)
 
     def template(self, message: Value) -> Value:
         """The lines of a random person to start from, in shares of the side."""
         number: Any = message.get("number")
         if not self._templates:
-            raise SketchPageError(
+            raise UserError(
                 "this workspace has no sketches to start from; 30_make_sketch_pairs.py makes them"
             )
         if not _is_seed(number):
-            raise SketchPageError("the number of a template is a whole number from 0")
+            raise UserError("the number of a template is a whole number from 0")
         img_no, split = self._templates[number % len(self._templates)]
-        try:
+        with self.tool.foreseen(ArrayFileError):
             arrays = read_arrays(self.tool.workspace / pair_paths(img_no, split)[3])
-        except ArrayFileError as error:
-            raise SketchPageError(f"the lines of {img_no} cannot be read: {error}") from error
         strokes = [
             np.concatenate([stroke.points, stroke.points[:1]]) if stroke.closed else stroke.points
             for stroke in unpack_strokes(arrays)
@@ -113,59 +118,27 @@ class Artist:
         return {"strokes": [np.round(points, 4).tolist() for points in strokes]}
 
     def save(self, message: Value) -> Value:
-        """Write sketch and portrait into the workspace; the paths, and the command that makes the same."""
-        answer = self.draw(message | {"seeds": (message.get("seeds") or [])[:1]})
-        folder = self.tool.path(f"{FOLDER}/sketch.png").parent
-        taken = {path.stem for path in folder.glob("[0-9]*_sketch.png")}
-        number = next(n for n in range(1, 1 << 20) if f"{n:03d}_sketch" not in taken)
+        """Write sketch and first portrait into the workspace; the paths, and the command that makes them."""
+        portraits, _ = self._variants(message)
+        folder = self.tool.workspace / FOLDER
+        number = next(n for n in count(1) if not (folder / f"{n:03d}_sketch.png").exists())
         sketch_path, portrait_path = (f"{FOLDER}/{number:03d}_{what}.png" for what in ("sketch", "portrait"))
-        self.tool.write(sketch_path, sheet(message.get("strokes")))
-        with self.tool.atomic(portrait_path) as temporary:
-            temporary.write_bytes(base64.b64decode(answer["portraits"][0].partition(",")[2]))
-        words = [str(self.tool.path(sketch_path)), "--seeds", str(message["seeds"][0])]
+        self.tool.write(sketch_path, sheet(message["strokes"]))
+        self.tool.write(portrait_path, portraits[0])
+        drawn, portrait = (str(self.tool.workspace / path) for path in (sketch_path, portrait_path))
+        words = [drawn, "--seeds", str(message["seeds"][0]), *self._network_words]
         for name, text in message.get("colors", {}).items():
             words += [f"--{name}", text]
         return {
-            "sketch": str(self.tool.path(sketch_path)),
-            "portrait": str(self.tool.path(portrait_path)),
+            "sketch": drawn,
+            "portrait": portrait,
             "command": self.tool.command("32_draw_from_sketch", *words),
-            "dials": self.tool.command(
-                "08_regenerate_images",
-                *("--version", "v3", "--from-image", str(self.tool.path(portrait_path))),
-            ),
+            "dials": self.tool.command("08_regenerate_images", "--version", "v3", "--from-image", portrait),
         }
-
-    def _lines(self, picture: np.ndarray) -> np.ndarray:
-        try:
-            return prepared(picture, self.size).lines
-        except SketchError as error:
-            raise SketchPageError(str(error)) from error
-
-    def _given(self, colors: object) -> dict[str, tuple[int, int, int]]:
-        if not isinstance(colors, dict) or not set(colors) <= set(COLOR_NAMES):
-            raise SketchPageError(f"colours are those of {', '.join(COLOR_NAMES)}")
-        try:
-            return {str(name): parse_color(str(text)) for name, text in colors.items()}
-        except ValueError as error:
-            raise SketchPageError(str(error)) from error
-
-    def _has_face(self, portraits: np.ndarray) -> bool:
-        with self._lock:
-            if self._cropper is None:
-                models = self.tool.workspace / SEGMENTATION_MODELS
-                weights = models if models.is_dir() else None
-                self._cropper = FaceCropper(self.tool.device, weights=weights)
-            return bool(faces_found(self._cropper, portraits)[0])
 
 
 def _is_seed(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < LARGEST_SEED
-
-
-def _png(picture: np.ndarray) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG", compress_level=1)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return type(value) is int and value in PICTURES
 
 
 def sheet(strokes: Any) -> np.ndarray:
@@ -176,29 +149,24 @@ def sheet(strokes: Any) -> np.ndarray:
             in shares of the side.
 
     Raises:
-        SketchPageError: they are something else.
+        UserError: they are something else.
     """
     picture = np.full((SHEET_PX, SHEET_PX, 3), 255, np.uint8)
     try:
-        for stroke in strokes if isinstance(strokes, list) else [strokes]:
+        for stroke in strokes:
             is_pen = {"pen": True, "eraser": False}[stroke["tool"]]
             points = np.asarray(stroke["points"], np.float64).reshape(-1, 2)
             width = float(stroke["width"]) / 256 * SHEET_PX * (1 if is_pen else ERASER_FACTOR)
             if not len(points) or not np.isfinite(points).all() or not 0 < width < SHEET_PX:
                 raise ValueError("a stroke has points and a width")
-            places = np.round((np.clip(points, -1, 2) * SHEET_PX - 0.5) * 16).astype(np.int32)
-            color = (17, 17, 17) if is_pen else (255, 255, 255)
-            cv2.polylines(
-                picture,
-                [places[[0, *range(len(places))]]],
-                False,
-                color,
-                max(1, round(width)),
-                cv2.LINE_AA,
-                4,
+            places = np.round((np.clip(points, -1, 2) * SHEET_PX - 0.5) * (1 << SUBPIXEL_BITS)).astype(
+                np.int32
             )
+            color = (17, 17, 17) if is_pen else (255, 255, 255)
+            line = np.concatenate([places[:1], places])  # a single point is drawn too
+            cv2.polylines(picture, [line], False, color, max(1, round(width)), cv2.LINE_AA, SUBPIXEL_BITS)
     except (LookupError, TypeError, ValueError) as error:
-        raise SketchPageError(f"the strokes cannot be read ({error})") from error
+        raise UserError(f"the strokes cannot be read ({error})") from error
     return picture
 
 
@@ -208,9 +176,8 @@ class SketchServer(PageServer):
     page = Path(__file__).with_name("page")
     only_newest_page = False
     largest_message_bytes = LARGEST_SKETCH_BYTES
-    refusals = (SketchPageError, UserError)
+    refusals = (SketchError, UserError)
     stale_page = "explore was started again since this page was opened. Reload to go on here."
-    write_failure = "It could not be written ({error}). Free some space or mend the folder, then save again."
 
     def __init__(self, artist: Artist, port: int) -> None:
         super().__init__(

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
+from urllib.parse import urljoin
 
 import pytest
 
@@ -71,8 +72,8 @@ class Tab:
         for name in re.findall(r'(?:href|src)="(/[^"]+)"', page):
             status, content = self.get(name)
             assert status == 200
-            for imported in re.findall(rb'from "\./([\w.]+)"', content):
-                assert self.get(f"/page/{imported.decode()}")[0] == 200
+            for imported in re.findall(r'from "([\w./]+)"', content.decode()):
+                assert self.get(urljoin(name, imported))[0] == 200
 
 
 def use_tab(monkeypatch: pytest.MonkeyPatch, act: Callable[[Tab], None]) -> None:

@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from scripts.pages.sketching.server import Artist, SketchPageError, SketchServer, sheet
-from scripts.pipeline import REPOSITORY, Tool, ToolOptions, files
+from scripts.pages.sketching.server import Artist, SketchServer, sheet
+from scripts.pipeline import REPOSITORY, Tool, ToolOptions, UserError, files
 from scripts.pipeline.console import StopRequest
-from scripts.stages.workspace import SKETCH_NETWORK, SKETCH_TABLE
+from scripts.stages.workspace import SKETCH_TABLE
 from sketch.lines import strokes_of_face
 from sketch.pairs import pack_strokes
 from sketch.portrait_network import PortraitConfig, PortraitNetwork, save_network
@@ -39,7 +39,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     network = PortraitNetwork(PortraitConfig(config, 32, has_colors=True, latent_size=2), people=4)
     network.palette.copy_(torch.randint(0, 255, (4, 4, 3)).to(torch.uint8))
     (folder / "sketch/strokes").mkdir(parents=True)
-    save_network(folder / SKETCH_NETWORK, network, {})
+    save_network(folder / "own.safetensors", network, {})
     pd.DataFrame({"img_no": [7], "split": ["train"], "status": ["ok"]}).to_csv(
         folder / SKETCH_TABLE, index=False
     )
@@ -51,7 +51,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(workspace: Path) -> Iterator[SketchServer]:
     tool = Tool("explore", ToolOptions(workspace=workspace, quiet=True), StopRequest(), has_log=False)
-    with answering(SketchServer(Artist(tool), 0)) as server:
+    with answering(SketchServer(Artist(tool, workspace / "own.safetensors"), 0)) as server:
         yield server
 
 
@@ -70,6 +70,7 @@ def test_messages_and_what_is_wrong_with_them(server: SketchServer) -> None:
             ({"strokes": LINE, "seeds": [0], "colors": {"eyes": "#000000"}}, "colours are"),
             ({"strokes": [{"tool": "brush"}], "seeds": [0]}, "cannot be read"),
             ({"strokes": 3, "seeds": [0]}, "cannot be read"),
+            ({"seeds": [0]}, "cannot be read"),
         ):
             status, answer = tab.post("/api/draw", wrong)
             assert status == 409 and message in answer["error"], wrong
@@ -81,7 +82,7 @@ def test_pen_and_eraser() -> None:
     assert drawn[256, 256, 0] < 40 and drawn[256, 20, 0] == 255
     erased = sheet([*LINE, {"tool": "eraser", "width": 6, "points": [[0.5, 0.5]]}])
     assert erased[256, 256, 0] == 255 and erased[120, 120, 0] < 40
-    with pytest.raises(SketchPageError):
+    with pytest.raises(UserError):
         sheet([{"tool": "pen", "width": 2, "points": [["a", "b"]]}])
 
 

@@ -1,14 +1,15 @@
 // The page as a whole: who is shown, by which generator, with which dials.
 
-import { GoneError, latestOnly, loadState, send, untilItAnswers } from "./api.js";
 import { Dials } from "./dials.js";
 import { Photographs } from "./photograph.js";
 import { describe, fromHash, isSame, isSamePerson, message, Timeline, toHash } from "./setting.js";
 import { showCommand, Strip } from "./strip.js";
+import { GoneError, latestOnly, request, send } from "/shared/messages.js";
 
 const LARGEST_DICE = 1e6; // seeds that are easily read and typed
 const ADDRESS_SETTLED_MS = 300; // browsers limit how often a page may change its address
 const MESSAGE_MS = 8000;
+const KNOCK_AGAIN_MS = 1500;
 const element = (id) => document.getElementById(id);
 const timeline = new Timeline();
 
@@ -172,7 +173,16 @@ function fail(error) {
   element("error-text").textContent +=
     ` This page goes on by itself, with this picture, when it is started again:\n${state?.command ?? ""}`;
   history.replaceState(null, "", setting ? toHash(setting) : location.hash);
-  untilItAnswers().then(() => location.reload());
+  reloadWhenItAnswers();
+}
+
+async function reloadWhenItAnswers() {
+  try {
+    await request("/api/state");
+    location.reload();
+  } catch {
+    setTimeout(reloadWhenItAnswers, KNOCK_AGAIN_MS);
+  }
 }
 
 async function chooseVersion(version) {
@@ -306,7 +316,7 @@ function connect() {
 
 async function start() {
   try {
-    state = await loadState();
+    state = await request("/api/state");
   } catch (error) {
     fail(error);
     return;

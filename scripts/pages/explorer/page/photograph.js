@@ -1,6 +1,6 @@
 // Photographs: given by the file dialog or dropped on the page; explore seeks the person, better and better.
 
-import { send } from "./api.js";
+import { send } from "/shared/messages.js";
 
 const ASK_AGAIN_MS = 400;
 

@@ -1,6 +1,6 @@
 // A strip: the same person along one dial.
 
-import { latestOnly } from "./api.js";
+import { latestOnly } from "/shared/messages.js";
 import { message } from "./setting.js";
 
 const COUNT = 7;

@@ -1,11 +1,12 @@
 // The page: tools, the portrait beside the sheet while it is drawn, seeds, colours, saving.
 
-import { loadState, send } from "./api.js";
 import { Sheet } from "./sheet.js";
+import { latestOnly, request, send } from "/shared/messages.js";
 
 const SEVERAL = 6;
 const element = (id) => document.getElementById(id);
-const state = await loadState();
+const state = await request("/api/state");
+const picture = (png) => `data:image/png;base64,${png}`;
 
 const sheet = new Sheet(
   element("canvas"),
@@ -48,17 +49,14 @@ function fail(error) {
 
 function show(answer) {
   const [first, ...others] = answer.portraits;
-  element("portrait").src = first;
+  element("portrait").src = picture(first);
   for (const [name, one] of chosen) if (!one.box.checked) one.field.value = answer.colors[name];
   element("others").replaceChildren(
-    ...others.map((address, index) => {
+    ...others.map((png, index) => {
       const button = document.createElement("button");
       button.type = "button";
       button.title = `seed ${seeds()[0] + index + 1}`;
-      const picture = document.createElement("img");
-      picture.src = address;
-      picture.alt = button.title;
-      button.append(picture);
+      button.append(Object.assign(new Image(), { src: picture(png), alt: button.title }));
       button.addEventListener("click", () => { element("seed").value = seeds()[0] + index + 1; ask(true); });
       return button;
     }),
@@ -70,35 +68,32 @@ function show(answer) {
   }
 }
 
-let isSending = false;
-let isStale = false;
 let isCheckWanted = false;
 
-/** Ask for the portrait of the sheet as it is now; while one is on its way, newer wishes replace each other. */
-async function ask(isDone) {
-  isStale = true;
-  isCheckWanted ||= isDone;
-  element("command").hidden = true;
-  if (isSending) return;
-  isSending = true;
-  while (isStale) {
-    isStale = false;
+const refresh = latestOnly(
+  "/api/draw",
+  () => {
     if (sheet.isEmpty) {
       element("portrait").removeAttribute("src");
       element("others").replaceChildren();
-      break;
+      return null;
     }
     const check = isCheckWanted;
     isCheckWanted = false;
-    try {
-      show(await send("/api/draw", message(check)));
-      fail(null);
-    } catch (error) {
-      if (sheet.active.size) element("note").textContent = error.message;
-      else fail(error);
-    }
-  }
-  isSending = false;
+    return message(check);
+  },
+  (answer) => { show(answer); fail(null); },
+  (error) => {
+    if (sheet.active.size) element("note").textContent = error.message;
+    else fail(error);
+  },
+);
+
+/** Ask for the portrait of the sheet as it is now, and once the pen is up whether it is a face. */
+function ask(isDone) {
+  isCheckWanted ||= isDone;
+  element("command").hidden = true;
+  refresh();
 }
 
 element("template").disabled = state.templates === 0;

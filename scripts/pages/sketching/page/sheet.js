@@ -12,7 +12,6 @@ export class Sheet {
     this.setting = setting;
     this.onChange = onChange;
     this.strokes = [];
-    this.undone = [];
     this.active = new Map();
     canvas.addEventListener("pointerdown", (event) => this.begin(event));
     canvas.addEventListener("pointermove", (event) => this.go(event));

@@ -1,17 +1,17 @@
-// Messages to explore.
+// Messages between a page and the script that serves it.
 
 const token = document.querySelector('meta[name="page-token"]').content;
-const KNOCK_AGAIN_MS = 1500;
 
-/** explore does not answer: it was stopped, or started again since this page was opened. */
+/** The script does not answer: it was stopped, or started again since this page was opened. */
 export class GoneError extends Error {}
 
-async function request(path, options) {
+/** The JSON that a path answers; a page says in `data-gone` of its body what it means if nobody does. */
+export async function request(path, options) {
   let response;
   try {
     response = await fetch(path, options);
   } catch {
-    throw new GoneError("explore does not answer; it may have been stopped.");
+    throw new GoneError(document.body.dataset.gone);
   }
   const value = await response.json();
   if (response.status === 403) throw new GoneError(value.error);
@@ -19,26 +19,10 @@ async function request(path, options) {
   return value;
 }
 
-/** Versions, dials and what is missing. */
-export function loadState() {
-  return request("/api/state");
-}
-
 /** Send a message; resolves with the answer. */
 export function send(path, message = {}) {
   const headers = { "Content-Type": "application/json", "X-Page-Token": token };
   return request(path, { method: "POST", headers, body: JSON.stringify(message) });
-}
-
-/** Resolves when explore answers again. */
-export async function untilItAnswers() {
-  for (;;) {
-    try {
-      return await loadState();
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, KNOCK_AGAIN_MS));
-    }
-  }
 }
 
 /**
