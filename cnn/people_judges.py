@@ -65,7 +65,7 @@ class PeopleJudges:
             found["identity"] = self._descriptors(self.identity, images)
         if self.gender is not None:
             parts = [self.gender(from_uint8(part)) for part in _parts(images)]
-            found["gender"] = torch.cat(parts).clamp(SUREST, 1 - SUREST).logit()
+            found["gender"] = torch.cat(parts).logit(eps=SUREST)
         return found
 
     @torch.inference_mode()

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
+from scipy.special import expit, logit
+from sklearn.metrics import confusion_matrix, log_loss, roc_auc_score, roc_curve
 
 BIN_COUNT = 10
 SMALLEST = 1e-9  # probability whose logit is taken
@@ -125,7 +126,8 @@ def evaluate(probability: np.ndarray, labels: np.ndarray, threshold: float) -> E
 def sharpened(probability: np.ndarray, temperature: float) -> np.ndarray:
     """Probabilities [N] with their logits divided by a temperature."""
     clipped = np.clip(np.asarray(probability, np.float64), SMALLEST, 1 - SMALLEST)
-    return 1 / (1 + np.exp(-np.log(clipped / (1 - clipped)) / temperature))
+    found: np.ndarray = expit(logit(clipped) / temperature)
+    return found
 
 
 def fit_temperature(probability: np.ndarray, labels: np.ndarray) -> float:
@@ -134,7 +136,6 @@ def fit_temperature(probability: np.ndarray, labels: np.ndarray) -> float:
     """
 
     def cross_entropy(temperature: float) -> float:
-        known = np.clip(sharpened(probability, temperature), SMALLEST, 1 - SMALLEST)
-        return float(-np.mean(np.where(labels == 1, np.log(known), np.log1p(-known))))
+        return float(log_loss(labels, sharpened(probability, temperature), labels=[0, 1]))
 
     return float(min(np.geomspace(0.2, 5, 161), key=cross_entropy))

@@ -32,18 +32,13 @@ def control_measures(
         r[:, j] = correlations(requested[j, :, j], measured[:, j, :, j])
         for k in range(count):
             slopes[:, j, k] = least_squares_slopes(requested[j, :, j], measured[:, j, :, k])
-    asked = np.stack([requested[j, :, j] for j in range(count)]).astype(np.float64)
+    asked = np.stack([requested[j, :, j] for j in range(count)])
     own = measured[:, range(count), :, range(count)].swapaxes(0, 1)  # [N, 7, levels]
-    known = np.isfinite(own)
-    errors = np.where(known, np.abs(own - asked), 0.0).sum(axis=2)
     side_effects = np.abs(slopes)[:, ~np.eye(count, dtype=bool)]
     readable = np.isfinite(side_effects)
-    pooled, slope = _pooled(asked, own, known, weights)
     return {
         "control": weighted_mean(weights, r),
-        "pooled": pooled,
-        "slope": slope,
-        "mae": weighted_ratio(weights, errors, known.sum(axis=2)),
+        **pooled_measures(asked, own, weights),
         "response": weighted_mean(weights, slopes),
         "leakage": weighted_ratio(
             weights, np.where(readable, side_effects, 0.0).sum(axis=1), readable.sum(axis=1)
@@ -51,13 +46,12 @@ def control_measures(
     }
 
 
-def _pooled(
-    asked: np.ndarray, own: np.ndarray, known: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Pearson r and slope [R, 7] of own [N, 7, levels] on asked [7, levels] over latents and levels at once,
-    from the sums of every latent.
+def pooled_measures(asked: np.ndarray, own: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """`pooled` (Pearson r), `slope` and `mae` [R, 7] of own [N, 7, levels] on asked [7, levels] or of own's
+    shape, over latents and levels at once, from the sums of every latent; NaN in own is left out.
     """
-    x = np.where(known, asked, 0.0)
+    known = np.isfinite(own)
+    x = np.where(known, asked.astype(np.float64), 0.0)
     y = np.where(known, own, 0.0)
     n, sx, sy, sxx, syy, sxy = (
         weights @ part.sum(axis=2) for part in (known.astype(np.float64), x, y, x * x, y * y, x * y)
@@ -67,7 +61,11 @@ def _pooled(
         x_variance, y_variance = sxx - sx**2 / n, syy - sy**2 / n
         slope = np.where(x_variance > 1e-12, covariance / x_variance, np.nan)
         r = np.where(y_variance > 1e-12, covariance / np.sqrt(x_variance * y_variance), 0.0)
-    return np.where(n > 1, r, np.nan), np.where(n > 1, slope, np.nan)
+    return {
+        "pooled": np.where(n > 1, r, np.nan),
+        "slope": np.where(n > 1, slope, np.nan),
+        "mae": weighted_ratio(weights, np.abs(x - y).sum(axis=2), known.sum(axis=2)),
+    }
 
 
 def _centred(requested: np.ndarray, measured: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stylegan_modified.evaluation_control import pooled_measures
 from stylegan_modified.evaluation_identity import joint_identity_auc
-from stylegan_modified.evaluation_intervals import weighted_mean, weighted_ratio
+from stylegan_modified.evaluation_intervals import weighted_mean
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,11 @@ def joint_measures(readings: JointReadings, weights: np.ndarray, name: str) -> d
         property on the requested one over all pictures; `<name>_readable` [R], share of pictures with all
         properties; with a judge `<name>_identity_auc` [R] (see `joint_identity_auc`).
     """
-    asked, measured = readings.requested.astype(np.float64), readings.measured
-    known = np.isfinite(measured)
-    x, y = np.where(known, asked, 0.0), np.where(known, measured, 0.0)
-    found = {f"{name}_mae": weighted_ratio(weights, np.abs(x - y).sum(axis=1), known.sum(axis=1))}
-    n, sx, sy, sxx, sxy = (weights @ part.sum(axis=1) for part in (known * 1.0, x, y, x * x, x * y))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        variance = sxx - sx**2 / n
-        slope = np.where(variance > 1e-12, (sxy - sx * sy / n) / variance, np.nan)
-    found[f"{name}_slope"] = slope
-    found[f"{name}_readable"] = weighted_mean(weights, known.all(axis=2).mean(axis=1, dtype=np.float64))
+    asked, measured = (part.swapaxes(1, 2) for part in (readings.requested, readings.measured))
+    pooled = pooled_measures(asked, measured, weights)
+    found = {f"{name}_{measure}": pooled[measure] for measure in ("mae", "slope")}
+    known = np.isfinite(readings.measured).all(axis=2)
+    found[f"{name}_readable"] = weighted_mean(weights, known.mean(axis=1, dtype=np.float64))
     if readings.identity is not None:
         found[f"{name}_identity_auc"] = joint_identity_auc(readings.identity, weights)
     return found

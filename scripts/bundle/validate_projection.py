@@ -41,8 +41,8 @@ class Options(ToolOptions):
     force: bool = option(False, help="start over", affects_results=False)
 
     def __post_init__(self) -> None:
-        if self.count < 2 or self.editing < 0:
-            raise ValueError("--count must be at least 2 and --editing at least 0.")
+        self.need_at_least(2, "count")
+        self.need_at_least(0, "editing")
 
 
 def run(tool: Tool, options: Options) -> None:

@@ -49,7 +49,7 @@ def strips(images: np.ndarray, seed: int) -> Image.Image:
 
 def dials(person: np.ndarray) -> Image.Image:
     """One person: a row per property, turned from low to high; uint8 [7, 5, H, W, 3]."""
-    sides = [f"{prop.name}: {prop.low} to {prop.high}" for prop in PROPERTIES]
+    sides = [f"{prop.name}: {prop.low} - {prop.high}" for prop in PROPERTIES]
     return labelled_grid([list(row) for row in person], sides, LEVEL_NAMES, max(1, 96 // person.shape[2]))
 
 

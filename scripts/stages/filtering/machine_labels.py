@@ -102,10 +102,9 @@ def photograph_reader(tool: Tool, options: Any) -> Reader:
 
     def read(pictures: np.ndarray) -> dict[str, np.ndarray]:
         witnesses = ask_witnesses(pictures, discriminator, segmenter)
-        strange = float(np.nanmean(witnesses.strangeness > 1)) if len(pictures) else 0.0
         tool.log(
             f"faces found in {100 * (witnesses.face > 0).mean():.1f} % of the pictures; "
-            f"{100 * strange:.1f} % of them unlike what the parser learned from"
+            f"{100 * (witnesses.strangeness > 1).mean():.1f} % are unlike what the parser learned from"
         )
         quality = quality_probabilities(witnesses, options.bad_share)
         return {"gender": read_genders(head, from_uint8(pictures)), "quality": quality}
