@@ -18,9 +18,9 @@ from scripts.pipeline import UserError, files, records
 
 FOLDER = "cnn/labelling"
 FORMAT = "label answers 1"
-TAKEN_OVER = ("table", "machine")  # kinds of events that are no answers of this page
 
 Order = Literal["number", "uncertain"]
+Kind = Literal["answer", "check", "table", "machine"]
 
 
 @dataclass(frozen=True)
@@ -31,17 +31,24 @@ class Answer:
         gender: 0 man, 1 woman; None if the picture was skipped.
         quality: 0 bad, 1 good; None if the picture was skipped.
         order: why it was asked first: by its number, or as the most uncertain.
-        checked: a person has looked at it a second time.
-        taken_over: it comes from a label table, not from this page.
-        by_machine: a network made it, and no person has looked at it.
+        kind: an answer of this page, or one of a second look ("check"); from a label table, a person's
+            ("table") or a network's, at which no person has looked ("machine").
     """
 
     gender: int | None
     quality: int | None
     order: Order = "number"
-    checked: bool = False
-    taken_over: bool = False
-    by_machine: bool = False
+    kind: Kind = "answer"
+
+    @property
+    def by_machine(self) -> bool:
+        """True if a network made it, and no person has looked at it."""
+        return self.kind == "machine"
+
+    @property
+    def taken_over(self) -> bool:
+        """True if it comes from a label table, not from this page."""
+        return self.kind in ("table", "machine")
 
     @property
     def skipped(self) -> bool:
@@ -63,10 +70,9 @@ class AnswerJournal:
     """Append-only file of JSON lines, replayed when it is opened. Used as a context manager.
 
     The first line names the weights; each other line is an event: ``{"labels": [[seed, gender, quality]],
-    "skip": [seed], "order": ..., "kind": ...}`` or ``{"undo": 1}``. Kinds: "answer"; "check", a second look;
-    "table", a person's labels that were taken over; "machine", a network's. One of the kind "table" may tell
-    the ``table_sha256`` with which the answers agree then. A line is written and synced to the disk before
-    the answer counts. A last line without its end, left by a crash, is cut off.
+    "skip": [seed], "order": ..., "kind": ...}`` (see `Answer`) or ``{"undo": 1}``. One of the kind "table"
+    may tell the ``table_sha256`` with which the answers agree then. A line is written and synced to the disk
+    before the answer counts. A last line without its end, left by a crash, is cut off.
 
     Attributes:
         answers: seed -> what holds now, all undone answers removed.
@@ -126,11 +132,9 @@ class AnswerJournal:
         """
         for kind, order in (("machine", "number"), ("table", "uncertain"), ("table", "number")):
             chosen = {
-                seed: answer.pair
-                for seed, answer in labels.items()
-                if answer.by_machine == (kind == "machine") and (answer.by_machine or answer.order == order)
+                n: answer for n, answer in labels.items() if (answer.kind, answer.order) == (kind, order)
             }
-            rows = [[seed, *pair] for seed, pair in chosen.items() if pair is not None]
+            rows = [[seed, *answer.pair] for seed, answer in chosen.items() if answer.pair is not None]
             event = {"labels": rows, "skip": [], "order": order, "kind": kind}
             if (kind, order) == ("table", "number") and table_sha256:
                 # In the last event: after a crash before it, the rest is taken over by the next session.
@@ -144,9 +148,9 @@ class AnswerJournal:
         Returns:
             What it said, seed -> answer; empty if there is nothing to take back.
         """
-        if not self._events or self._events[-1]["kind"] in TAKEN_OVER:
+        undone = {seed: self.answers[seed] for seed, *_ in _rows(self._events[-1])} if self._events else {}
+        if not undone or any(answer.taken_over for answer in undone.values()):
             return {}
-        undone = {seed: self.answers[seed] for seed, *_ in _rows(self._events[-1])}
         self._append({"undo": 1})
         return undone
 
@@ -168,13 +172,10 @@ class AnswerJournal:
 
     def _answer(self, event: Mapping[str, Any]) -> None:
         """Add the answers of an event; why a picture was asked first stays."""
-        kind = event["kind"]
         for seed, gender, quality in _rows(event):
             before = self.answers.get(seed)
             order = event["order"] if before is None or before.by_machine else before.order
-            self.answers[seed] = Answer(
-                gender, quality, order, kind == "check", kind in TAKEN_OVER, kind == "machine"
-            )
+            self.answers[seed] = Answer(gender, quality, order, event["kind"])
 
     def _replay(self) -> int:
         """Apply the events of the file; returns the number of bytes up to the last whole line."""

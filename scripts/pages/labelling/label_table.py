@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from scripts.pages.labelling.answers import FOLDER, Answer, Order, journal_path
+from scripts.pages.labelling.answers import FOLDER, Answer, Kind, Order, journal_path
 from scripts.pages.labelling.candidates import GENERATE_STAGE
 from scripts.pipeline import Tool, UserError, files, records
 from scripts.stages.filtering import hand_labels
@@ -82,11 +82,10 @@ def find_table(tool: Tool, candidates: pd.DataFrame) -> FoundTable | None:
             table[hand_labels.MADE_BY] = hand_labels.MACHINE if by_machine else hand_labels.HAND
         known = candidates.reset_index().merge(table, left_on="name", right_on="img_name")
         for row in known.itertuples():
-            order: Order = "uncertain" if row.img_no in record.most_uncertain else "number"
-            by_machine = row.made_by == hand_labels.MACHINE
-            labels[row.seed] = Answer(
-                int(row.gender_y), int(row.quality_y), order, taken_over=True, by_machine=by_machine
-            )
+            kind: Kind = "machine" if row.made_by == hand_labels.MACHINE else "table"
+            asked_early = kind == "table" and row.img_no in record.most_uncertain
+            order: Order = "uncertain" if asked_early else "number"
+            labels[row.seed] = Answer(int(row.gender_y), int(row.quality_y), order, kind)
     as_exported = record.table_sha256 == sha256
     return FoundTable(record.made_by, same_pictures, as_exported, labels, sha256, has_probabilities)
 

@@ -115,7 +115,7 @@ class LabelSession:
             if skipped:
                 return [n for n in sorted(known) if known[n].skipped]
             if self.options.check:
-                return [n for n in self._to_check if not (n in known and known[n].checked)]
+                return [n for n in self._to_check if not (n in known and known[n].kind == "check")]
             answered = {n for n, answer in known.items() if not answer.by_machine}
             if self.order == "number":
                 return [n for n in self.candidates.index[: self.options.count].tolist() if n not in answered]
