@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from facenet_pytorch import InceptionResnetV1
 from safetensors.torch import save_file
@@ -26,6 +27,7 @@ from cnn.mobile_facenet import INPUT_PX as MOBILE_PX
 from cnn.mobile_facenet import MobileFaceNet
 from cnn.onnx_networks import OnnxNetwork
 from cnn.oracle import load_oracle
+from stylegan.sampling import from_uint8
 from stylegan.weights_file import build_to_fit, read_json_entry, read_safetensors, read_torch
 
 # Where each network expects a face, averaged over what its own alignment finds in aligned photographs of
@@ -34,6 +36,7 @@ from stylegan.weights_file import build_to_fit, read_json_entry, read_safetensor
 DLIB_WINDOW = FaceWindow(left=42, top=68, side=174, size_px=DLIB_PX)
 ARCFACE_WINDOW = FaceWindow(left=33, top=31, side=190, size_px=MOBILE_PX)
 FACENET_WINDOW = FaceWindow(left=46, top=58, side=165, size_px=160)
+READ_AT_ONCE = 100  # pictures
 FOREIGN = (LookupError, TypeError, ValueError, RuntimeError, AttributeError)
 
 
@@ -81,6 +84,17 @@ class FaceEmbedder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Unit vectors [N, D] whose dot products say how much people resemble; as `descriptors`."""
         return functional.normalize(self.descriptors(images), dim=1)
+
+    @torch.inference_mode()
+    def read(self, images: np.ndarray) -> Tensor:
+        """Who is shown in pictures uint8 [N, S, S, 3] in the aligned frame, float32 [N, D] on the CPU, to be
+        compared by Euclidean distance: `descriptors` where there is a threshold for them, else unit vectors.
+        """
+        describe = self if self.card.threshold is None else self.descriptors
+        device = next((value.device for value in self.parameters()), torch.device("cpu"))
+        starts = range(0, len(images), READ_AT_ONCE)
+        parts = (from_uint8(images[start : start + READ_AT_ONCE]).to(device) for start in starts)
+        return torch.cat([describe(part).cpu() for part in parts])
 
 
 class OracleIdentity(nn.Module):

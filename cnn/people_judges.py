@@ -7,20 +7,18 @@ networks for identity and gender, and nobody who judges their quality.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cnn.identity import FaceEmbedder
+from cnn.identity import READ_AT_ONCE, FaceEmbedder
 from cnn.onnx_networks import GenderJudge
 from cnn.oracle import Oracle, read_pictures
 from stylegan.sampling import from_uint8
 
 Question = Literal["identity", "gender", "quality"]
-QUESTIONS: tuple[Question, ...] = get_args(Question)
-READ_AT_ONCE = 100  # pictures
 SUREST = 1e-6  # of probabilities, whose logits would be infinite at 0 and 1
 
 
@@ -60,19 +58,11 @@ class PeopleJudges:
             differ; `gender` [N] and `quality` [N], logits, positive for a woman and for good quality; of an
             oracle also `properties` [N, P] and `features` [N, F] (see `Oracle.forward`).
         """
-        found = {} if self.oracle is None else read_pictures(self.oracle, images, READ_AT_ONCE)
+        found = {} if self.oracle is None else read_pictures(self.oracle, images)
         if self.identity is not None:
-            found["identity"] = self._descriptors(self.identity, images)
+            found["identity"] = self.identity.read(images)
         if self.gender is not None:
-            parts = [self.gender(from_uint8(part)) for part in _parts(images)]
+            starts = range(0, len(images), READ_AT_ONCE)
+            parts = [self.gender(from_uint8(images[start : start + READ_AT_ONCE])) for start in starts]
             found["gender"] = torch.cat(parts).logit(eps=SUREST)
         return found
-
-    @torch.inference_mode()
-    def _descriptors(self, network: FaceEmbedder, images: np.ndarray) -> Tensor:
-        device = next(network.parameters(), torch.empty(0)).device
-        return torch.cat([network.descriptors(from_uint8(part).to(device)).cpu() for part in _parts(images)])
-
-
-def _parts(images: np.ndarray) -> list[np.ndarray]:
-    return [images[start : start + READ_AT_ONCE] for start in range(0, len(images), READ_AT_ONCE)]

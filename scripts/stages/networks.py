@@ -248,6 +248,12 @@ def load_generator(tool: Tool, version: str) -> Dialled | DialledVAE:
         return load_dialled(path, partial(load_property_cnn, tool)).to(tool.device)
 
 
+def is_v3_around_v2(tool: Tool) -> bool:
+    """Whether v3 is v2's generator with an encoder, as stage 07 makes it, unless v2 is newer."""
+    of_v2, of_v3 = (input_state(GENERATORS[version], tool.workspace) for version in ("v2", "v3"))
+    return of_v2 == of_v3 != "absent"
+
+
 def candidate_size(tool: Tool) -> int:
     """Height and width in pixels of the pictures of stage 01, in which the judges expect faces."""
     table = tables.read_csv(tool.workspace / CANDIDATES, ("img_path",), tool.command(GENERATING))

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch.nn import functional
 
 from data import portraits
 from scripts.pipeline import Tool, UserError, files
@@ -36,7 +35,7 @@ from stylegan.sampling import to_uint8
 from stylegan_modified.editing import edit_requests
 from stylegan_modified.evaluation_control import control_measures
 from stylegan_modified.evaluation_identity import anchored_identity_auc
-from stylegan_modified.person_files import load_person
+from stylegan_modified.evaluation_intervals import weighted_mean
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
 
 RESULTS, SHEET, STRIPS = "results.json", "comparison.png", "strips.png"
@@ -74,12 +73,12 @@ def run(tool: Tool, options: Any) -> None:
                 "data/photographs/judge_identity.safetensors for photographs."
             )
         people = [regenerator.found(output / name) for name in table["person"]]
-        results = found_figures(regenerator, reader, judge, options, output, table, people, truth)
+        photos = [read_image(output / name) for name in table["aligned"]]
+        results = found_figures(regenerator, reader, judge, options, output, table, photos, people, truth)
         if options.editing:
-            chosen = people[: options.editing]
-            photos = [read_image(output / name) for name in table["aligned"].head(len(chosen))]
+            some, levels = slice(options.editing), sweep_levels(statistics)
             results["editing"] = editing_figures(
-                tool, regenerator, reader, judge, sweep_levels(statistics), photos, chosen, output
+                tool, regenerator, reader, judge, levels, photos[some], people[some], output
             )
         files.write(output / RESULTS, results)
     report(tool, results)
@@ -129,12 +128,12 @@ def found_figures(
     options: Any,
     output: Path,
     table: pd.DataFrame,
+    photos: list[np.ndarray],
     people: list[FoundPerson],
     truth: pd.DataFrame | None,
 ) -> dict[str, Any]:
     """How near those who were found come to their photographs, with and without tuning."""
-    photos = [read_image(output / name) for name in table["aligned"]]
-    pictures = {"untuned": [untuned(regenerator, output / name) for name in table["person"]]}
+    pictures = {"untuned": [untuned(regenerator, person) for person in people]}
     if options.tune:
         pictures["tuned"] = [person.picture for person in people]
     names = [person_of(row, options.people_by_name) for _, row in table.iterrows()]
@@ -162,11 +161,10 @@ def found_figures(
     return results
 
 
-def untuned(regenerator: Regenerator, path: Path) -> np.ndarray:
+def untuned(regenerator: Regenerator, person: FoundPerson) -> np.ndarray:
     """A person as the generator draws it before it was bent, uint8 [S, S, 3]."""
     with torch.inference_mode():
-        wp = load_person(path).wp[None].to(regenerator.tool.device)
-        return to_uint8(dial_generator(regenerator).generator.synthesis(wp))[0]
+        return to_uint8(dial_generator(regenerator).generator.synthesis(person.untouched.wp))[0]
 
 
 def known(judge: PropertyJudge, pictures: list[np.ndarray]) -> np.ndarray:
@@ -177,9 +175,7 @@ def known(judge: PropertyJudge, pictures: list[np.ndarray]) -> np.ndarray:
 
 def mean_difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Mean absolute difference of each column, of the rows that both know; NaN where there is none."""
-    apart = np.abs(first - second)
-    count = np.isfinite(apart).sum(axis=0)
-    return np.divide(np.nansum(apart, axis=0), count, out=np.full(apart.shape[1], np.nan), where=count > 0)
+    return weighted_mean(np.ones((1, len(first))), np.abs(first - second))[0]
 
 
 def named(values: np.ndarray) -> dict[str, float]:
@@ -223,7 +219,7 @@ def editing_figures(
             measured[row] = known(judge, list(edits)).reshape(count, steps, count)
             edits = edits.reshape(count, steps, *edits.shape[1:])
             outer = list(edits[:, [0, -1]].reshape(-1, *edits.shape[2:]))
-            ends.append(functional.normalize(reader(outer)))
+            ends.append(reader(outer))
             if row < STRIP_ROWS:
                 strips.append([photos[row], person.picture, *outer])
             progress.update()
@@ -242,8 +238,7 @@ def editing_figures(
         "response": [[round(float(value), 4) for value in line] for line in control["response"][0]],
     }
     if len(people) > 1:
-        given = functional.normalize(reader(photos)).numpy()
-        auc = anchored_identity_auc(given, torch.stack(ends).numpy(), everyone)[0]
+        auc = anchored_identity_auc(reader(photos).numpy(), torch.stack(ends).numpy(), everyone)[0]
         figures["identity_auc"] = round(float(auc), 5)
     return figures
 

@@ -12,13 +12,11 @@ from typing import Any
 import numpy as np
 
 from scripts.pipeline import Tool, UserError, files
-from scripts.stages.aligning import read_photo
-from scripts.stages.image_files import ImageFileError
 from scripts.stages.projecting.faces import BETWEEN, SMALLEST_FACE_PX, colour_flags, flags, generators_frame
 from scripts.stages.projecting.projector import Projector
-from scripts.stages.regenerating.photographs import NO_FACE
+from scripts.stages.regenerating.photographs import NO_FACE, centre_square, read_given
 from scripts.stages.regenerating.regenerator import FoundPerson, Regenerator
-from segmentation.face_alignment import FRAME_PX, Similarity, cut_out, sharpness
+from segmentation.face_alignment import Similarity, cut_out, sharpness
 from segmentation.face_landmarks import FaceFinder
 from stylegan_modified.person_files import ProjectedPerson, load_person, save_person
 from stylegan_modified.projection import ProjectionRecipe
@@ -123,8 +121,7 @@ class Searches:
     def load(self) -> None:
         """Load the networks, so that the first picture of the first photograph is quick."""
         with self._lock:
-            assert self._projector and self._finder
-            _ = self._frame
+            _ = self._projector, self._finder, self._frame
 
     def get(self, name: str) -> Search | None:
         """The search of a photograph by its name."""
@@ -149,8 +146,8 @@ class Searches:
                 search.end()
             else:
                 threading.Thread(target=self._seek, args=(search, self._projector), daemon=True).start()
+            self._known[path.name] = search  # a slow one, too, can be stopped
             search.wait_for_picture()
-            self._known[path.name] = search
             return search
 
     def stop(self) -> None:
@@ -178,21 +175,20 @@ class Searches:
 
     def _seek(self, search: Search, projector: Projector) -> None:
         """The thread's work."""
-        shown_at, step = -SHOWN_EVERY_S, 0
+        shown_at = -SHOWN_EVERY_S
+        failure: Exception | None = None
         try:
             for found in projector.seek(search.face.picture[None]):
-                step = found.step
-                is_last = step == found.of or search.is_stopped
+                is_last = found.step == found.of or search.is_stopped
                 if is_last or time.monotonic() - shown_at >= SHOWN_EVERY_S:
-                    notes = self._notes(search.path) | {"step": step, "of": found.of}
+                    notes = self._notes(search.path) | {"step": found.step, "of": found.of}
                     self._show(search, found.person(0, notes))
                     shown_at = time.monotonic()
                 if is_last:
                     break
-        except (OSError, RuntimeError) as error:  # the disk or the memory is full
-            search.end(error)
-            return
-        search.end()
+        except Exception as error:  # such as a full disk; whoever waits must hear of any
+            failure = error
+        search.end(failure)
 
     def _show(self, search: Search, person: ProjectedPerson) -> None:
         """Keep a person, so that 08 makes the same pictures, and let the page have them."""
@@ -203,22 +199,14 @@ class Searches:
         search.show(found, person.notes["step"], person.notes["of"])
 
     def _face(self, path: Path) -> GivenFace:
-        try:
-            photo = read_photo(path)
-        except ImageFileError as error:
-            raise UserError(
-                f"{path.name} cannot be edited: {error}. Give a JPEG or PNG picture of a face."
-            ) from error
+        photo = read_given(path)
         size = self._projector.size_px
         height, width = photo.shape[:2]
         if height == width == size:
             return GivenFace(photo, f"taken as it is, {width} x {height} px")
         faces = self._finder(photo)
         if not faces:
-            side = min(height, width)
-            middle = complex((width - side) / 2, (height - side) / 2)
-            transform = Similarity(complex(side / FRAME_PX), middle)
-            return GivenFace(cut_out(photo, transform, size)[0], f"{NO_FACE}, {size} px")
+            return GivenFace(cut_out(photo, centre_square(photo), size)[0], f"{NO_FACE}, {size} px")
         face, others = faces[0], len(faces) - 1
         transform = face.transform if self._frame is None else face.transform.after(self._frame)
         picture, padding = cut_out(photo, transform, size)

@@ -26,15 +26,9 @@ from scripts.stages import scores
 from scripts.stages.evaluating.generators import DialledGenerator
 from scripts.stages.evaluating.given_pictures import GivenPictures
 from scripts.stages.evaluating.judges import Judges
-from scripts.stages.evaluating.versions import (
-    ENCODED_PER_EDITED,
-    FILES,
-    JUDGE_INPUTS,
-    has_encoder,
-    has_generator_of_v2,
-)
+from scripts.stages.evaluating.versions import ENCODED_PER_EDITED, FILES, JUDGE_INPUTS, has_encoder
 from scripts.stages.generated_pictures import jpeg_round_trip
-from scripts.stages.networks import recorded_segmentation
+from scripts.stages.networks import is_v3_around_v2, recorded_segmentation
 from segmentation.normalization import ScoreStatistics
 from stylegan.sampling import sample_z, to_uint8
 from stylegan.seeds import Purpose, derived_seed
@@ -127,7 +121,8 @@ class VersionReadings:
         self.seed, self.batch_size = options.seed, options.batch_size
         self.weights = self._states(FILES[version])
         self.folder = self._folder(version)
-        self.generated_folder = self._folder("v2") if has_generator_of_v2(stage, version) else self.folder
+        shares = version == "v3" and is_v3_around_v2(stage)
+        self.generated_folder = self._folder("v2") if shares else self.folder
 
     def _states(self, items: Iterable[Input]) -> dict[str, str]:
         return {item.path: input_state(item, self.stage.workspace) for item in items}

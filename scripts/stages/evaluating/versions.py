@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from scripts.pipeline import Input, Stage
-from scripts.pipeline.records import input_state
 from scripts.stages import workspace
 
 FIRST_GIVEN = 500_000  # given picture n is made from the seed plus this plus n
@@ -48,12 +47,6 @@ JUDGE_INPUTS = (
 def has_encoder(version: str) -> bool:
     """Whether a version edits given pictures."""
     return workspace.ENCODER_INPUT in FILES[version]
-
-
-def has_generator_of_v2(stage: Stage, version: str) -> bool:
-    """Whether a version is v3 around v2's generator, so that their generated pictures are the same."""
-    own, of_v2 = (input_state(workspace.GENERATORS[name], stage.workspace) for name in ("v3", "v2"))
-    return version == "v3" and own == of_v2
 
 
 def available_versions(stage: Stage) -> list[str]:

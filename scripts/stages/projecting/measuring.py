@@ -23,10 +23,10 @@ from scripts.stages.scores import load_statistics
 from scripts.stages.workspace import IDENTITY_JUDGE, ORACLE
 from segmentation.face_alignment import FRAME_PX, Similarity, cut_out
 from segmentation.property_table import PROPERTY_NAMES
-from stylegan.sampling import from_uint8, sample_z, to_uint8
+from stylegan.sampling import sample_z, to_uint8
 from stylegan.seeds import CANDIDATES
 
-READ_AT_ONCE = 32
+DRAWN_AT_ONCE = 32
 STRANGERS, STRANGER_QUANTILE = 128, 0.99
 UNLIKE, STRANGE, UNREADABLE = "not a likeness", "unlike the parser's training", "unreadable: "
 
@@ -69,17 +69,9 @@ class IdentityReader:
     def __init__(self, embedder: FaceEmbedder, frame: Similarity | None = None) -> None:
         self.embedder, self.frame = embedder, frame
 
-    @torch.inference_mode()
     def __call__(self, pictures: Sequence[np.ndarray]) -> Tensor:
-        """float32 [N, D] of pictures uint8 [S, S, 3] in the generator's frame, whose Euclidean distances
-        count: the network's own numbers where its maker says which distance is one person, else unit vectors.
-        """
-        network = self.embedder if self.embedder.card.threshold is None else self.embedder.descriptors
-        read = []
-        for start in range(0, len(pictures), READ_AT_ONCE):
-            part = [self._in_its_frame(picture) for picture in pictures[start : start + READ_AT_ONCE]]
-            read.append(network(from_uint8(np.stack(part)).to(device_of(self.embedder))).cpu())
-        return torch.cat(read)
+        """`FaceEmbedder.read` of N pictures uint8 [S, S, 3] in the generator's frame: float32 [N, D]."""
+        return self.embedder.read(np.stack([self._in_its_frame(picture) for picture in pictures]))
 
     def _in_its_frame(self, picture: np.ndarray) -> np.ndarray:
         if self.embedder.window is None or self.frame is None:
@@ -96,15 +88,10 @@ class IdentityReader:
             projector.tool.device
         )
         with torch.no_grad():
-            batches = [projector.model(part)["image"] for part in z.split(READ_AT_ONCE)]
+            batches = [projector.model(part)["image"] for part in z.split(DRAWN_AT_ONCE)]
         vectors = self(list(np.concatenate([to_uint8(batch) for batch in batches])))
         apart = torch.pdist(vectors)
         return float(torch.quantile(apart, 1 - STRANGER_QUANTILE))
-
-
-def device_of(network: torch.nn.Module) -> torch.device:
-    """Where its weights are; the CPU for a network without any."""
-    return next((value.device for value in network.parameters()), torch.device("cpu"))
 
 
 def usual_frame(picture: np.ndarray, frame: Similarity, size_px: int = FRAME_PX) -> np.ndarray:

@@ -93,20 +93,10 @@ class Projector:
         z = sample_z(range(SPREAD_PEOPLE), CANDIDATES.start, model.z_space_dim).to(tool.device)
         with torch.no_grad():
             self.spread = LatentSpread(model.latent(z))
-        self.encoder = networks.load_encoder(tool) if self._has_encoder() else None
+        encoded = (tool.workspace / ENCODER).exists() and (version == "v3" or networks.is_v3_around_v2(tool))
+        self.encoder = networks.load_encoder(tool) if encoded else None
         self.shrink = shrinking(small_px) if small_px else None
         self.weights_sha256 = files.sha256_file(tool.workspace / FINE_TUNED[version])
-
-    def _has_encoder(self) -> bool:
-        """Whether v3's encoder says z of this generator: v3 is v2 with an encoder, unless v2 is newer."""
-        if not (self.tool.workspace / ENCODER).exists():
-            return False
-        if self.version == "v3":
-            return True
-        if not (self.tool.workspace / FINE_TUNED["v3"]).exists():
-            return False
-        ours, theirs = self.model.state_dict(), networks.load_generator(self.tool, "v3").state_dict()
-        return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
     def notes(self, **others: Any) -> dict[str, Any]:
         """What a person's file and picture say of themselves."""

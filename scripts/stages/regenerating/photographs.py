@@ -11,7 +11,8 @@ from torch import nn
 from scripts.pipeline import Tool, UserError, tables
 from scripts.pipeline.files import sha256_file
 from scripts.stages import networks
-from scripts.stages.image_files import ImageFileError, read_image
+from scripts.stages.aligning import read_photo
+from scripts.stages.image_files import ImageFileError
 from scripts.stages.regenerating.regenerator import Photograph
 from scripts.stages.workspace import ENCODER_INPUT, FACES, PROPERTY_CNN_INPUT
 from segmentation.face_alignment import FRAME_PX, Similarity, cut_out
@@ -22,6 +23,23 @@ from stylegan_modified.editing import encode_pictures
 NO_FACE = "no face found: the centre square"
 SMALLEST_FACE = 0.1  # of the photograph's shorter side
 NEEDED = (ENCODER_INPUT, PROPERTY_CNN_INPUT)
+
+
+def read_given(path: Path) -> np.ndarray:
+    """A photograph uint8 [H, W, 3] that somebody wants to edit; `UserError` if it is no readable picture."""
+    try:
+        return read_photo(path)
+    except ImageFileError as error:
+        raise UserError(
+            f"{path.name} cannot be edited: {error}. Give a JPEG or PNG picture of a face."
+        ) from error
+
+
+def centre_square(photo: np.ndarray) -> Similarity:
+    """From frame pixels to the largest square in the middle of a photograph [H, W, 3]."""
+    height, width = photo.shape[:2]
+    side = min(height, width)
+    return Similarity(complex(side / FRAME_PX), complex((width - side) / 2, (height - side) / 2))
 
 
 class PhotographEncoder:
@@ -47,13 +65,7 @@ class PhotographEncoder:
         Raises:
             UserError: the file is no readable picture.
         """
-        try:
-            photo = read_image(path)
-        except ImageFileError as error:
-            raise UserError(
-                f"{path.name} cannot be edited: {error}. Give a JPEG or PNG picture of a face."
-            ) from error
-        picture, framing = self.frame(photo)
+        picture, framing = self.frame(read_given(path))
         image = from_uint8(picture[None]).to(self.tool.device)
         found = encode_pictures(self._model, self._encoder, self._reader, image, self._identity)
         own = tuple(found.own[0].tolist())
@@ -71,9 +83,7 @@ class PhotographEncoder:
         transform = self._face_transform(photo)
         framing = "cut out around the face"
         if transform is None:
-            side = min(height, width)
-            offset = complex((width - side) / 2, (height - side) / 2)
-            transform, framing = Similarity(complex(side / 256), offset), NO_FACE
+            transform, framing = centre_square(photo), NO_FACE
         picture, _ = cut_out(photo, transform, self.size)
         return picture, f"{framing}, {self.size} px"
 

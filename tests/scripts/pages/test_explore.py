@@ -172,13 +172,16 @@ def test_pictures_come_while_a_person_is_sought_until_somebody_stops(workspace, 
         explorer.progress({"photograph": "nobody.png"})
 
 
-def test_a_search_that_fails_says_so(workspace, monkeypatch) -> None:
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), KeyError("No space left")], ids=repr)
+def test_a_search_that_fails_says_so(workspace, monkeypatch, error: Exception) -> None:
     def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise error
 
     monkeypatch.setattr(searches, "save_person", full)
+    explorer = quick_explorer(workspace)
     with pytest.raises(UserError, match="No space left"):
-        quick_explorer(workspace).photograph(upload(photograph(seed=7), "full.png"))
+        explorer.photograph(upload(photograph(seed=7), "full.png"))
+    explorer.close()  # does not wait for a thread that is gone
 
 
 def test_a_picture_carries_its_settings(explorer: Explorer) -> None:
