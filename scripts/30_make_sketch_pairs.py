@@ -13,6 +13,13 @@ from scripts.pipeline import Input, Stage, StageSpec, option, run_stage
 from scripts.pipeline.items import ItemOptions, run_items
 from scripts.stages import workspace
 
+FOLDERS = (
+    workspace.SKETCH_PAIRS,
+    workspace.SKETCHES,
+    workspace.SKETCH_PORTRAITS,
+    workspace.SKETCH_STROKES,
+)
+
 
 @dataclass(frozen=True)
 class Options(ItemOptions):
@@ -65,18 +72,8 @@ SPEC = StageSpec(
     name="30_make_sketch_pairs",
     inputs=inputs,
     outputs=(workspace.SKETCH_TABLE, workspace.SKETCH_SHEET),
-    item_folders=(
-        workspace.SKETCH_PAIRS,
-        workspace.SKETCHES,
-        workspace.SKETCH_PORTRAITS,
-        workspace.SKETCH_STROKES,
-    ),
-    clears=(
-        workspace.SKETCH_PAIRS,
-        workspace.SKETCHES,
-        workspace.SKETCH_PORTRAITS,
-        workspace.SKETCH_STROKES,
-    ),
+    item_folders=FOLDERS,
+    clears=FOLDERS,
     next_script="31_train_sketch_to_portrait",
     check=check,
     several_processes=True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -30,7 +30,7 @@ class Prepared:
     """
 
     lines: np.ndarray
-    notes: list[str] = field(default_factory=list)
+    notes: list[str]
 
 
 def prepared(picture: np.ndarray, size: int) -> Prepared:
@@ -55,10 +55,8 @@ def prepared(picture: np.ndarray, size: int) -> Prepared:
         top, left = (side - height) // 2, (side - width) // 2
         placed[top : top + height, left : left + width] = grey
         grey = placed
-    if float(np.median(grey)) < 0.5:
-        ground_is_light = False
-    else:
-        ground_is_light = True
+    ground_is_light = float(np.median(grey)) >= 0.5
+    if ground_is_light:
         grey = 1 - grey  # lines are light from here on
     side = min(WORKING_SIZE, max(SMALLEST_SIZE, grey.shape[0]))
     method = cv2.INTER_AREA if grey.shape[0] > side else cv2.INTER_LINEAR

@@ -26,6 +26,7 @@ from stylegan.weights_file import (
 )
 
 KIND = "sketch_to_portrait"
+BATCH_SIZE = 32  # portraits drawn at once
 
 
 @dataclass(frozen=True)
@@ -91,11 +92,13 @@ class PortraitNetwork(nn.Module):
             colors: float32 [N, 4, 3] in [0, 255].
             z: float [N, latent_size]; None: zeros, the most plausible portrait.
         """
-        device = self.palette.device
         if z is None:
             z = torch.zeros(len(sketches), self.config.latent_size)
-        lines = torch.from_numpy(np.array(sketches))[:, None].to(device).float() / 127.5 - 1
-        return to_uint8(self(lines, torch.from_numpy(np.array(colors)).to(device), z.to(device)))
+        whole = (torch.from_numpy(np.array(sketches))[:, None], torch.from_numpy(np.array(colors)), z)
+        batches = zip(*(part.to(self.palette.device).split(BATCH_SIZE) for part in whole), strict=True)
+        return np.concatenate(
+            [to_uint8(self(lines.float() / 127.5 - 1, tone, code)) for lines, tone, code in batches]
+        )
 
     def variants(
         self, sketch: np.ndarray, seeds: list[int], given: Mapping[str, tuple[int, int, int]] | None = None
@@ -144,10 +147,7 @@ def save_network(path: Path, network: PortraitNetwork, notes: Mapping[str, Any])
         notes: plain values stored beside the sizes: command, seed, figures.
     """
     tensors = {
-        name: value.detach()
-        .cpu()
-        .to(torch.float16 if value.is_floating_point() else value.dtype)
-        .contiguous()
+        name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
         for name, value in network.state_dict().items()
     }
     metadata = {"kind": KIND, "config": asdict(network.config), **notes}

@@ -87,6 +87,8 @@ def test_colours_and_z_change_the_portrait_and_the_batch_does_not() -> None:
     again, _ = network.variants(sketch, [4])
     assert np.abs(both[1].astype(int) - again[0]).max() <= 1
     assert not np.array_equal(both[0], both[1])
+    many, once = (network.portraits(np.stack([sketch] * n), np.stack([colors[0]] * n)) for n in (40, 1))
+    assert len(many) == 40 and np.abs(many.astype(int) - once).max() <= 1
     _, given = network.variants(sketch, [3], {"hair": (1, 2, 3)})
     assert given[0, 0].tolist() == [1, 2, 3] and np.array_equal(given[0, 1:], colors[0, 1:])
 

@@ -159,11 +159,9 @@ def sheet(strokes: Any) -> np.ndarray:
             width = float(stroke["width"]) / 256 * SHEET_PX * (1 if is_pen else ERASER_FACTOR)
             if not len(points) or not np.isfinite(points).all() or not 0 < width < SHEET_PX:
                 raise ValueError("a stroke has points and a width")
-            places = np.round((np.clip(points, -1, 2) * SHEET_PX - 0.5) * (1 << SUBPIXEL_BITS)).astype(
-                np.int32
-            )
+            places = (np.clip(points, -1, 2) * SHEET_PX - 0.5) * (1 << SUBPIXEL_BITS)
+            line = np.round(np.concatenate([places[:1], places])).astype(np.int32)  # one point is a dot
             color = (17, 17, 17) if is_pen else (255, 255, 255)
-            line = np.concatenate([places[:1], places])  # a single point is drawn too
             cv2.polylines(picture, [line], False, color, max(1, round(width)), cv2.LINE_AA, SUBPIXEL_BITS)
     except (LookupError, TypeError, ValueError) as error:
         raise UserError(f"the strokes cannot be read ({error})") from error

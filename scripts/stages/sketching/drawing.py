@@ -118,10 +118,8 @@ def draw_from_sketches(tool: Tool, options: Any) -> None:
     else:
         with tool.foreseen(ImageFileError):
             sketches = {name: resized(read_label_map(file), size) for name, file in named.items()}
-    cropper = None
-    if options.measure:
-        models = tool.workspace / SEGMENTATION_MODELS
-        cropper = FaceCropper(tool.device, weights=models if models.is_dir() else None)
+    models = tool.workspace / SEGMENTATION_MODELS
+    cropper = FaceCropper(tool.device, weights=models) if options.measure else None
     rows: list[dict[str, Any]] = []
     grid: list[list[np.ndarray]] = []
     with tool.progress(len(sketches), "sketches") as progress:
@@ -131,13 +129,15 @@ def draw_from_sketches(tool: Tool, options: Any) -> None:
             for seed, portrait, person, has_face in zip(seeds, portraits, colors, seen, strict=True):
                 file = f"{folder}/{short_name(plain_text(name))}_seed{seed:06d}.png"
                 tool.write(file, portrait)
-                rows.append(_row(file, name, seed, person, has_face))
+                told = dict(zip(COLOR_NAMES, map(color_text, person), strict=True))
+                row = {"file": file, "sketch": plain_text(name), "seed": seed, **told}
+                rows.append(row | {"has_face": has_face})
             if cropper and not any(seen):
                 tool.log(
                     f"{plain_text(name)}: no face is found in any of its portraits. Is it a face from the "
                     "front, with outline, eyes, nose and mouth, and does it fill the sheet?"
                 )
-            grid.append([np.repeat(sketch[:, :, None], 3, axis=2), *portraits])
+            grid.append([sketch, *portraits])
             progress.update()
     tool.write(f"{folder}/images.csv", pd.DataFrame(rows))
     sheet = labelled_grid(
@@ -161,8 +161,3 @@ def draw_from_sketches(tool: Tool, options: Any) -> None:
     if options.files or not (tool.workspace / SKETCH_NETWORK).is_file():
         return
     tool.log(f"next: {tool.command('33_evaluate_sketch_to_portrait')}")
-
-
-def _row(file: str, name: str, seed: int, colors: np.ndarray, has_face: object) -> dict[str, Any]:
-    row: dict[str, Any] = {"file": file, "sketch": plain_text(name), "seed": seed}
-    return row | dict(zip(COLOR_NAMES, map(color_text, colors), strict=True)) | {"has_face": has_face}

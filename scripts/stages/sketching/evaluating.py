@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cnn.oracle import read_pictures
+from cnn.oracle import Oracle, read_pictures
 from cnn.oracle_metrics import kernel_inception_distance
 from scripts.pipeline import Stage, UserError
 from scripts.pipeline.options import REPOSITORY
@@ -52,10 +52,10 @@ TIMED = 5
 class Reader:
     """The judges: parser with detector for faces and landmarks, the oracle for people and features."""
 
-    def __init__(self, stage: Stage, yunet: Path | None) -> None:
+    def __init__(self, stage: Stage, yunet: Path | None, learned: np.ndarray) -> None:
         self.segmenter: Segmenter = networks.build_segmenter(stage, PARSER, SegmenterSettings())
-        self.oracle = networks.load_judging_oracle(stage)
-        self.stage, self.yunet = stage, yunet
+        self.judge = networks.load_judging_oracle(stage) or detector_features(stage.device, [learned])
+        self.yunet = yunet
         if yunet is not None and not yunet.is_file():
             raise UserError(f"{yunet} does not exist, so --yunet cannot count faces. Name the .onnx file.")
 
@@ -71,12 +71,12 @@ class Reader:
             found.append(face_points(face.label_map, (left, top, right, bottom)))
         return found
 
-    def read(self, portraits: np.ndarray, reference: np.ndarray) -> dict[str, np.ndarray]:
+    def read(self, portraits: np.ndarray) -> dict[str, np.ndarray]:
         """`features` [N, D] and, with an oracle, `identity` [N, 64] of portraits uint8 [N, S, S, 3]."""
-        if self.oracle is None:
-            return {"features": detector_features(self.stage.device, [reference])(portraits).numpy()}
-        found = read_pictures(self.oracle, portraits)
-        return {name: found[name].numpy() for name in ("features", "identity")}
+        if isinstance(self.judge, Oracle):
+            found = read_pictures(self.judge, portraits)
+            return {name: found[name].numpy() for name in ("features", "identity")}
+        return {"features": self.judge(portraits).numpy()}
 
     def yunet_share(self, portraits: np.ndarray) -> float | None:
         """Share of portraits in which OpenCV's detector finds a face; None without its file."""
@@ -106,15 +106,12 @@ def evaluate(stage: Stage, options: Any) -> None:
             f"    {stage.command('30_make_sketch_pairs', '--force')}"
         )
     pairs = pairs.first(count)
-    reader = Reader(stage, options.yunet)
+    reader = Reader(stage, options.yunet, learned.portraits)
     judged = _networks(stage, options, pairs.size)
-    truth = Truth(reader, pairs, learned)
+    truth = Truth(reader, pairs, learned.portraits)
     by_hand = _by_hand(pairs, rows["img_no"].tolist())
     results: dict[str, Any] = {"true portraits": truth.measures()}
-    shown: list[list[np.ndarray]] = [
-        [np.repeat(one[:, :, None], 3, axis=2) for one in pairs.sketches[:SHOWN]]
-    ]
-    shown.append(list(pairs.portraits[:SHOWN]))
+    shown = [list(part[:SHOWN]) for part in (pairs.sketches, pairs.portraits)]
     with stage.progress(len(judged), "networks") as progress:
         for name, network in judged.items():
             results[name], drawn = measure(network, truth, by_hand, options.variants)
@@ -138,11 +135,11 @@ def evaluate(stage: Stage, options: Any) -> None:
 class Truth:
     """What is known of the people of the test split, and of those a network learned from."""
 
-    def __init__(self, reader: Reader, pairs: SketchPairs, learned: SketchPairs) -> None:
-        self.reader, self.pairs, self.learned = reader, pairs, learned
+    def __init__(self, reader: Reader, pairs: SketchPairs, learned: np.ndarray) -> None:
+        self.reader, self.pairs = reader, pairs
         self.points = reader.points(pairs.portraits)
-        self.read = reader.read(pairs.portraits, learned.portraits)
-        self.learned_features = reader.read(learned.portraits, learned.portraits)["features"]
+        self.read = reader.read(pairs.portraits)
+        self.learned_features = reader.read(learned)["features"]
 
     def kid(self, features: np.ndarray) -> float:
         """KID of portraits to those of the training split."""
@@ -162,12 +159,12 @@ def measure(
 ) -> tuple[dict[str, Any], np.ndarray]:
     """All measures of a network, and its portraits uint8 [N, S, S, 3] of the exact sketches."""
     pairs, reader = truth.pairs, truth.reader
-    drawn = _in_batches(network, pairs.sketches, pairs.colors)
+    drawn = network.portraits(pairs.sketches, pairs.colors)
     apart = (drawn.astype(np.float32) - pairs.portraits) / 127.5
     points = reader.points(drawn)
-    read = reader.read(drawn, truth.learned.portraits)
+    read = reader.read(drawn)
     several = np.stack([network.variants(one, list(range(variants)))[0] for one in pairs.sketches])
-    features = reader.read(several.reshape(-1, *several.shape[2:]), truth.learned.portraits)["features"]
+    features = reader.read(several.reshape(-1, *several.shape[2:]))["features"]
     own_spread = _mean_distance(features.reshape(len(several), variants, -1))
     found: dict[str, Any] = {
         "parameters": parameter_count(network.unet),
@@ -175,7 +172,7 @@ def measure(
         "l1_grey": float(np.abs(apart.mean(axis=3)).mean()),
         "landmarks": _mean_landmarks(truth.points, points),
         "landmarks_by_hand": _mean_landmarks(
-            truth.points, reader.points(_in_batches(network, by_hand, pairs.colors))
+            truth.points, reader.points(network.portraits(by_hand, pairs.colors))
         ),
         "kid": truth.kid(features),
         "diversity": own_spread / _mean_distance(truth.read["features"][None]),
@@ -228,11 +225,6 @@ def _by_hand(pairs: SketchPairs, numbers: list[int]) -> np.ndarray:
 
 def _told(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.3f}"
-
-
-def _in_batches(network: PortraitNetwork, sketches: np.ndarray, colors: np.ndarray) -> np.ndarray:
-    places = range(0, len(sketches), 32)
-    return np.concatenate([network.portraits(sketches[k : k + 32], colors[k : k + 32]) for k in places])
 
 
 def _mean_landmarks(asked: list[np.ndarray | None], found: list[np.ndarray | None]) -> float | None:

@@ -267,6 +267,7 @@ WORK = ItemWork(
 )
 
 
+@lru_cache(maxsize=1)  # of one run: its check and its training
 def read_pairs(stage: Stage, split: str) -> tuple[SketchPairs, pd.DataFrame]:
     """The pairs of a split, and their rows of the table.
 

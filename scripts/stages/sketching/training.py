@@ -33,11 +33,10 @@ def check(stage: Stage, recipe: Any) -> None:
 
 def preview(network: PortraitNetwork, pairs: SketchPairs) -> Image.Image:
     """Sketches above what the network draws and the true portraits."""
-    rows = range(min(PREVIEW_COUNT, len(pairs)))
-    drawn = network.portraits(pairs.sketches[rows], pairs.colors[rows])
-    shown = [list(pairs.sketches[rows]), list(drawn), list(pairs.portraits[rows])]
-    lines = [np.repeat(sketch[:, :, None], 3, axis=2) for sketch in shown[0]]
-    return labelled_grid([lines, *shown[1:]], ["sketch", "drawn", "true"], [""] * len(rows))
+    seen = pairs.first(PREVIEW_COUNT)
+    drawn = network.portraits(seen.sketches, seen.colors)
+    shown = [list(part) for part in (seen.sketches, drawn, seen.portraits)]
+    return labelled_grid(shown, ["sketch", "drawn", "true"], [""] * len(seen))
 
 
 def validation_l1(network: PortraitNetwork, pairs: SketchPairs) -> float:
