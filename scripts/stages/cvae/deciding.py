@@ -11,22 +11,21 @@ import torch
 
 from cnn.dataset import AugmentationOptions, make_folds, normalize
 from cnn.ensemble import Ensemble, out_of_fold
-from cnn.models import FilterCNN, gender_config, load_filter_cnn, save_filter_cnn
+from cnn.models import FilterCNN, load_filter_cnn
 from cnn.reliability import fit_temperature, reliability, sharpened
-from cnn.training import TrainingOptions, train_fold
-from scripts.pipeline import Stage, UserError, files
+from scripts.pipeline import Stage, UserError
 from scripts.stages import workspace as at
 from scripts.stages.cvae import dataset
+from scripts.stages.cvae.augmenting import FEWEST
+from scripts.stages.cvae.folds import SIZE_PX, save_folds, train_folds
 from scripts.stages.filtering.stage import link_files
 from scripts.stages.sheets import contact_sheet
 from scripts.stages.stored_rows import StoredRows
 from stylegan.seeds import Purpose, derived_seed
 
 SIDES = {"male": 0, "female": 1}  # folders that say who is shown, and the label
-SMALLEST_SIZE_PX = 64  # which the networks of `cnn` have room for
 SHEET_PICTURES = 40
 JUDGED_AT_ONCE = 64
-NO_LIMIT = 1e9
 
 
 def decide_training_data(stage: Stage, options: Any) -> None:
@@ -49,11 +48,11 @@ def decide_training_data(stage: Stage, options: Any) -> None:
     parts = zip(kinds, table["folder"], names, strict=True)
     table["final"] = [f"{at.VAE_FINAL}/{kind}_{folder}_{name}" for kind, folder, name in parts]
     chosen = table[table["chosen"] == 1]
-    if chosen["source"].nunique() < 8:
+    if chosen["source"].nunique() < FEWEST:
         raise UserError(
-            f"{chosen['source'].nunique()} different pictures pass, and a training needs at least 8: the "
-            f"highest probability of a woman is {table['female'].max():.5f}. Lower --gender-threshold (now "
-            f"{options.gender_threshold:g}), or add pictures."
+            f"{chosen['source'].nunique()} different pictures pass, and a training needs at least {FEWEST}: "
+            f"the highest probability of a woman is {table['female'].max():.5f}. Lower --gender-threshold "
+            f"(now {options.gender_threshold:g}), or add pictures."
         )
     links = zip(chosen["final"], chosen["file"], strict=True)
     wanted = {PurePosixPath(final).name: stage.workspace / file for final, file in links}
@@ -79,11 +78,10 @@ def decide_training_data(stage: Stage, options: Any) -> None:
 def judge(stage: Stage, networks: list[FilterCNN], images: StoredRows) -> np.ndarray:
     """Mean probability [N] of networks for pictures uint8 [N, 3, S, S]."""
     judge = Ensemble([network.to(stage.device) for network in networks])
-    parts = torch.arange(len(images)).split(JUDGED_AT_ONCE)
+    found = []
     with stage.progress(len(images)) as progress:
-        found: list[np.ndarray] = []
-        for rows in parts:
-            found.append(judge(normalize(images[rows].to(stage.device))).double().cpu().numpy())
+        for rows in torch.arange(len(images)).split(JUDGED_AT_ONCE):
+            found.append(judge(normalize(images[rows])).double().cpu().numpy())
             progress.update(len(rows))
     return np.concatenate(found)
 
@@ -117,10 +115,7 @@ def gender_networks(stage: Stage, options: Any, table: pd.DataFrame) -> tuple[li
             "the labels that the gender network is judged by are of one gender only, so nothing says how "
             f"often it errs. Label pictures of both:\n    {stage.command('label_images')}"
         )
-    for number, network in enumerate(networks):
-        path = stage.path(f"{at.DECIDING_NETWORKS}/gender_model_{number}.pt")
-        with files.atomic_path(path) as temporary:
-            save_filter_cnn(temporary, network, {"property": "gender", "fold": number})
+    save_folds(stage, f"{at.DECIDING_NETWORKS}/gender_model_{{}}.pt", networks, "gender")
     return networks, held_out
 
 
@@ -138,26 +133,15 @@ def train_on_folders(stage: Stage, options: Any, table: pd.DataFrame) -> tuple[l
             f"network learns nothing. Sort pictures into both, or train the networks:\n    "
             f"{stage.command('02_filter_candidates')}"
         )
-    images = dataset.store(stage, rows["file"].tolist(), SMALLEST_SIZE_PX)
-    recipe = TrainingOptions(
-        loss_limit=NO_LIMIT,
-        attempts=1,
-        max_epochs=options.max_epochs,
-        patience=options.max_epochs,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        cosine_period=options.max_epochs,
-        augmentation=AugmentationOptions(flip=True, shift=0.04),
-    )
-    config = gender_config(SMALLEST_SIZE_PX, options.width)
+    images = dataset.store(stage, rows["file"].tolist(), SIZE_PX)
+    augmentation = AugmentationOptions(flip=True, shift=0.04)
     networks = []
     mend = "Add pictures of both, or use fewer folds (--fold-count)."
     with stage.foreseen(ValueError, mend=mend), stage.progress(options.fold_count, "folds") as progress:
         seed = derived_seed(Purpose.VAE_FOLDS, options.seed)
         folds = make_folds(labels, options.fold_count, stratified=True, seed=seed)
-        for number, fold in enumerate(folds):
-            seed = derived_seed(Purpose.VAE_FOLDS, options.seed, number=1 + number)
-            networks.append(train_fold(config, images, labels, fold, recipe, seed=seed).model)
+        for network in train_folds(stage, options, images, labels, folds, augmentation):
+            networks.append(network)
             progress.update()
         probability = out_of_fold(networks, folds, images)
     return networks, pd.DataFrame({"label": labels, "probability": probability})

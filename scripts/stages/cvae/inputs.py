@@ -11,15 +11,16 @@ from matplotlib.figure import Figure
 
 from cnn.dataset import AugmentationOptions, regression_folds
 from cnn.ensemble import out_of_fold
-from cnn.models import FilterCNN, gender_config, save_filter_cnn
+from cnn.models import FilterCNN
 from cnn.tasks import REGRESSION, regression_measures
-from cnn.training import TrainingOptions, predict, train_fold
+from cnn.training import predict
 from cvae.conditions import CONDITION_NAMES, ConditionScale
-from scripts.pipeline import Stage, UserError, files, tables
+from scripts.pipeline import Stage, UserError, tables
 from scripts.stages import scores
 from scripts.stages import workspace as at
 from scripts.stages.cvae import dataset
-from scripts.stages.cvae.deciding import NO_LIMIT, SMALLEST_SIZE_PX
+from scripts.stages.cvae.augmenting import FEWEST
+from scripts.stages.cvae.folds import SIZE_PX, save_folds, train_folds
 from stylegan.seeds import Purpose, derived_seed
 
 BRIGHTNESS_IS_MEANT = {"hair_color", "background", "background_std"}
@@ -65,10 +66,10 @@ def from_scores(
     joined = table.merge(found.assign(source=known["img_no"].to_numpy()), on="source", how="left")
     joined.index = table.index
     missing = joined[list(names)].isna().any(axis=1)
-    if table.loc[~missing, "source"].nunique() < 8:
+    if table.loc[~missing, "source"].nunique() < FEWEST:
         raise UserError(
-            f"{at.SCORES} has scores of fewer than 8 of the chosen pictures, so nothing says what they show. "
-            f"Make the pictures from stage 01's (20 without --pictures), or use hand labels:\n    "
+            f"{at.SCORES} has scores of fewer than {FEWEST} of the chosen pictures, so nothing says what "
+            f"they show. Make the pictures from stage 01's (20 without --pictures), or use hand labels:\n    "
             f"{stage.command('22_decide_inputs', '--source', 'labels')}"
         )
     if missing.any():
@@ -83,7 +84,7 @@ def from_labels(stage: Stage, options: Any, table: pd.DataFrame) -> tuple[pd.Dat
     """
     resized = stage.read_csv(at.VAE_PICTURES, ("img_no", "file", "source_path", "is_augmented"))
     resized = resized[resized["is_augmented"] == 0]
-    images = dataset.store(stage, table["final"].tolist(), SMALLEST_SIZE_PX)
+    images = dataset.store(stage, table["final"].tolist(), SIZE_PX)
     values, measures = pd.DataFrame(index=table.index), {}
     with stage.progress(len(options.conditions), "conditions") as progress:
         for name in options.conditions:
@@ -131,34 +132,17 @@ def learn(
     stage: Stage, options: Any, name: str, labels: pd.DataFrame
 ) -> tuple[list[FilterCNN], dict[str, float]]:
     """Networks of a condition, one for each fold, and how good they are on labels they did not learn from."""
-    images = dataset.store(stage, labels["file"].tolist(), SMALLEST_SIZE_PX)
+    images = dataset.store(stage, labels["file"].tolist(), SIZE_PX)
     truth = labels["label"].to_numpy()
     light = 0.0 if name in BRIGHTNESS_IS_MEANT else 0.1
-    recipe = TrainingOptions(
-        loss_limit=NO_LIMIT,
-        attempts=1,
-        max_epochs=options.max_epochs,
-        patience=options.max_epochs,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        cosine_period=options.max_epochs,
-        augmentation=AugmentationOptions(flip=name != "head", shift=0.03, brightness=light),
-        task=REGRESSION,
-    )
+    augmentation = AugmentationOptions(flip=name != "head", shift=0.03, brightness=light)
     place = CONDITION_NAMES.index(name)
-    config, networks = gender_config(SMALLEST_SIZE_PX, options.width), []
     with stage.foreseen(ValueError, mend="Label more pictures, or use fewer folds (--fold-count)."):
         folds = regression_folds(
             len(truth), options.fold_count, derived_seed(Purpose.VAE_FOLDS, options.seed, place)
         )
-        for number, fold in enumerate(folds):
-            stage.check_stop()
-            seed = derived_seed(Purpose.VAE_FOLDS, options.seed, place, number=1 + number)
-            networks.append(train_fold(config, images, truth, fold, recipe, seed=seed).model)
-    for number, network in enumerate(networks):
-        path = stage.path(f"{at.INPUT_NETWORKS.format(name)}/model_{number}.pt")
-        with files.atomic_path(path) as temporary:
-            save_filter_cnn(temporary, network, {"property": name, "fold": number})
+        networks = list(train_folds(stage, options, images, truth, folds, augmentation, REGRESSION, place))
+    save_folds(stage, f"{at.INPUT_NETWORKS.format(name)}/model_{{}}.pt", networks, name)
     measures = regression_measures(out_of_fold(networks, folds, images, REGRESSION), truth)
     measures["mse"] = measures.pop("loss")
     return networks, measures
