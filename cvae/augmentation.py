@@ -16,7 +16,7 @@ EDGE_PX = 1.5  # where the rotation mixes the picture with what lies outside
 
 @dataclass(frozen=True)
 class Change:
-    """How a picture is changed; the default leaves it as it is.
+    """How a picture is changed, or how much at the most; the default leaves it as it is.
 
     Attributes:
         brightness: relative change of all grey levels, such as .1 for 10 % brighter.
@@ -30,24 +30,14 @@ class Change:
     crop: float = 0.0
     rotation: float = 0.0
 
-
-@dataclass(frozen=True)
-class Changes:
-    """The largest changes that are drawn, in the units of `Change`."""
-
-    brightness: float = 0.0
-    saturation: float = 0.0
-    crop: float = 0.0
-    rotation: float = 0.0
-
     def draw(self, seed: int) -> Change:
-        """A change between minus and plus the largest, the crop between 0 and the largest."""
+        """A change between minus and plus this one, the crop between 0 and this one."""
         rng = np.random.default_rng(seed)
         brightness, saturation, crop, rotation = rng.uniform(-1, 1, 4) * astuple(self)
         return Change(float(brightness), float(saturation), float(abs(crop)), float(rotation))
 
     def told(self, change: Change) -> tuple[float, ...]:
-        """Brightness, saturation, crop and angle in shares of the largest, as a network is told them."""
+        """A smaller change in shares of this one, as a network is told it."""
         pairs = zip(astuple(change), astuple(self), strict=True)
         return tuple(value / most if most else 0.0 for value, most in pairs)
 

@@ -10,7 +10,8 @@ EXPANSION = 3  # of a depthwise cell
 
 def quiet(layer: nn.Conv2d, factor: float = 0.1) -> nn.Conv2d:
     """The layer with small first weights, so that a residual branch starts near the identity."""
-    nn.init.zeros_(layer.bias) if layer.bias is not None else None
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
     layer.weight.data.mul_(factor)
     return layer
 

@@ -10,7 +10,7 @@ Imports nothing heavy, since ``--help`` reads it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from segmentation.property_table import PROPERTY_NAMES
@@ -68,7 +68,7 @@ def condition(name: str) -> Condition:
 
 @dataclass(frozen=True)
 class ConditionScale:
-    """From normalised scores of properties to conditions and back: condition = offset + slope x score.
+    """From normalised scores of properties to conditions: condition = offset + slope x score.
 
     Attributes:
         names: of the conditions.
@@ -102,17 +102,21 @@ class ConditionScale:
             slopes.append(-slope if meant.is_reversed else slope)
         return cls(tuple(names), tuple(offsets), tuple(slopes))
 
+    @property
+    def columns(self) -> list[int]:
+        """The places of what the conditions measure among the seven properties."""
+        return [PROPERTY_NAMES.index(condition(name).measures) for name in self.names]
+
     def conditions(self, scores: np.ndarray) -> np.ndarray:
         """Conditions [..., C] in [0, 1] of scores of all seven properties [..., 7]; NaN stays."""
         import numpy as np
 
-        columns = [PROPERTY_NAMES.index(condition(name).measures) for name in self.names]
-        found = np.asarray(self.offset) + np.asarray(self.slope) * np.asarray(scores)[..., columns]
+        found = np.asarray(self.offset) + np.asarray(self.slope) * np.asarray(scores)[..., self.columns]
         return np.clip(found, 0, 1)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
-        return {"names": list(self.names), "offset": list(self.offset), "slope": list(self.slope)}
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> ConditionScale:

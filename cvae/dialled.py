@@ -9,9 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cvae.conditions import NEUTRAL, ConditionScale, condition
+from cvae.conditions import NEUTRAL, ConditionScale
 from cvae.model import ConditionalVAE
-from segmentation.property_table import PROPERTY_NAMES
 
 
 class DialledVAE(nn.Module):
@@ -26,8 +25,7 @@ class DialledVAE(nn.Module):
     def __init__(self, model: ConditionalVAE, scale: ConditionScale, size: int) -> None:
         super().__init__()
         self.model, self.scale, self.size = model, scale, size
-        columns = [PROPERTY_NAMES.index(condition(name).measures) for name in scale.names]
-        self.register_buffer("columns", torch.tensor(columns))
+        self.register_buffer("columns", torch.tensor(scale.columns))
         self.register_buffer("offset", torch.tensor(scale.offset))
         self.register_buffer("slope", torch.tensor(scale.slope))
 

@@ -233,10 +233,6 @@ class ConditionalVAE(nn.Module):
             h = self._leave(scale, h, embedding)
         return self._likelihood(h)
 
-    def forward(self, noise: Tensor, conditions: Tensor) -> dict[str, Tensor]:
-        """``image`` [N, 3, H, W] in [-1, 1] of noise [N, D] and conditions: the form of a generator."""
-        return {"image": self.decode(noise, conditions).picture}
-
     def _levels(self, scale: int) -> list[Level]:
         return [cast(Level, level) for level in members(self.levels, scale)]
 

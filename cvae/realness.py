@@ -20,6 +20,7 @@ from cnn.models import FilterCNN, gender_config
 from cnn.oracle import OracleConfig, residual_trunk, strided_trunk
 from cvae.recipes import ROLES, RealnessRecipe, Role
 from stylegan.parallel import Scalar
+from stylegan.sampling import from_uint8
 from stylegan.seeds import Purpose, derived_seed
 from stylegan_modified.fine_tuning import FineTuner, TrainingPictures, cosine, set_learning_rate
 
@@ -134,12 +135,8 @@ class RealnessTrainer(FineTuner):
 def logits(model: Realness, images: np.ndarray, at_once: int = 64) -> np.ndarray:
     """Logits float64 [N] of pictures uint8 [N, H, W, 3]."""
     device = next(model.parameters()).device
-    parts = [
-        torch.from_numpy(np.ascontiguousarray(images[n : n + at_once]))
-        for n in range(0, len(images), at_once)
-    ]
-    found = [model(part.to(device).permute(0, 3, 1, 2).float() / 127.5 - 1).double().cpu() for part in parts]
-    return torch.cat(found).numpy()
+    parts = (from_uint8(images[n : n + at_once]).to(device) for n in range(0, len(images), at_once))
+    return torch.cat([model(part).double().cpu() for part in parts]).numpy()
 
 
 def auc(given: np.ndarray, generated: np.ndarray) -> float:

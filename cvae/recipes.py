@@ -77,11 +77,13 @@ class RetouchingRecipe:
     """How pictures are retouched; the guide's logit is what the steps raise."""
 
     candidates: int = option(8, help="select: latents of which the best is taken")
-    steps: int = option(8, help="latent and plain gradient: steps on the noise")
+    steps: int = option(8, help="latent: steps on the noise; plain: on the pixels")
     step_size: float = option(0.15, help="latent: length of a step, shares of the noise's own length")
     radius: float = option(0.4, help="latent: trust region, shares of the noise's own length")
     refiner_steps: int = option(150, help="refine: training steps of the residual U-Net")
-    bound: float = option(0.12, help="refine: largest change of a channel, 2 is the whole range")
+    bound: float = option(
+        0.12, help="refine: largest change of a channel, 2 is the whole range; plain: that of one step"
+    )
     seed: int = option(0, help="seed of all randomness")
 
     refiner_lr = 2e-3

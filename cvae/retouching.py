@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cvae.blocks import quiet
 from cvae.recipes import RetouchingRecipe
 
 Make = Callable[[Tensor], Tensor]
@@ -84,9 +85,7 @@ class Refiner(nn.Module):
         self.deep = nn.Conv2d(2 * width, 4 * width, 4, stride=2, padding=1)
         self.middle = nn.Conv2d(4 * width, 2 * width, 3, padding=1)
         self.up = nn.Conv2d(4 * width, width, 3, padding=1)
-        self.leave = nn.Conv2d(2 * width, 3, 3, padding=1)
-        nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias if self.leave.bias is not None else torch.empty(0))
+        self.leave = quiet(nn.Conv2d(2 * width, 3, 3, padding=1), 0.0)
 
     def forward(self, images: Tensor) -> Tensor:
         """Changed pictures [N, 3, H, W]; H and W multiples of 4."""

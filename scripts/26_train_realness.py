@@ -34,8 +34,7 @@ class Options(RealnessRecipe, StageOptions):
 def inputs(options: Options) -> tuple[Input, ...]:
     """The chosen pictures, their conditions, and the generator."""
     chosen = (at.VAE_PICTURES_INPUT, at.DECIDED_TABLE_INPUT, at.CONDITIONS_INPUT)
-    generator = at.VAE_INPUT if options.version == "cvae" else at.GENERATORS[options.version]
-    return (*chosen, generator)
+    return (*chosen, at.GENERATORS[options.version])
 
 
 SPEC = StageSpec(

@@ -44,10 +44,9 @@ class Options(RetouchingRecipe, StageOptions):
 def inputs(options: Options) -> tuple[Input, ...]:
     """The classifiers, the chosen pictures, the generator and the judges."""
     chosen = (at.VAE_PICTURES_INPUT, at.DECIDED_TABLE_INPUT, at.CONDITIONS_INPUT)
-    generator = at.VAE_INPUT if options.version == "cvae" else at.GENERATORS[options.version]
     classifiers = tuple(Input(at.REALNESS.format(role), made_by="26_train_realness") for role in ROLES)
     judging = (at.CANDIDATES_INPUT, *JUDGE_INPUTS) if options.judged else ()
-    return (*chosen, generator, *classifiers, *judging)
+    return (*chosen, at.GENERATORS[options.version], *classifiers, *judging)
 
 
 SPEC = StageSpec(

@@ -69,7 +69,7 @@ def test_pictures_that_are_not_square_and_do_not_halve_evenly(architecture: str)
     model = network(architecture, height=24, width=20)
     images = torch.rand(1, 3, 24, 20)
     assert model.infer(images, torch.rand(1, 3)).likelihood.picture.shape == images.shape
-    assert model(torch.randn(1, model.z_space_dim), torch.rand(1, 3))["image"].shape == images.shape
+    assert model.decode(torch.randn(1, model.z_space_dim), torch.rand(1, 3)).picture.shape == images.shape
 
 
 def test_the_prior_of_finer_latents_depends_on_the_conditions_and_the_coarser_ones() -> None:

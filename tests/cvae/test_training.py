@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cvae.augmentation import Change, Changes, inner_share, variant
+from cvae.augmentation import Change, inner_share, variant
 from cvae.conditions import AUGMENTATIONS
 from cvae.evaluation import held_out_measures, psnr
 from cvae.model import ConditionalVAE, VAEConfig
@@ -103,8 +103,8 @@ def test_variants_show_no_corner_of_the_rotated_frame() -> None:
 def test_changes_are_what_they_say() -> None:
     grey = torch.full((16, 16, 3), 100, dtype=torch.uint8).numpy()
     assert variant(grey, Change(brightness=0.2), 16, 16).mean() == pytest.approx(120, abs=1)
-    most = Changes(0.1, 0.2, 0.05, 4.0)
+    most = Change(0.1, 0.2, 0.05, 4.0)
     change = most.draw(5)
     assert change == most.draw(5) != most.draw(6) and change.crop >= 0
     assert all(abs(share) <= 1 for share in most.told(change))
-    assert Changes().told(Change()) == (0, 0, 0, 0)
+    assert Change().told(Change()) == (0, 0, 0, 0)

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from cvae.augmentation import Change, Changes, variant
+from cvae.augmentation import Change, variant
+from cvae.conditions import AUGMENTATIONS
 from scripts.pipeline import Stage, UserError
 from scripts.stages import workspace as at
 from scripts.stages.image_files import ImageFileError, read_image
@@ -19,8 +20,7 @@ from stylegan.seeds import Purpose, derived_seed
 FEWEST = 8
 JPEG_OPTIONS = {"quality": 100, "subsampling": 0}
 CANDIDATES_FOLDER = "candidates"  # in place of the name of a subfolder
-CHANGES = ("brightness", "saturation", "crop", "rotation")
-COLUMNS = ("img_no", "file", "source", "source_path", "folder", "is_augmented", *CHANGES)
+CHANGES = AUGMENTATIONS[:-1]  # those of `Change`; pictures are mirrored while they are learned from
 SHEET_ROWS = 6
 
 
@@ -63,14 +63,14 @@ def find_sources(stage: Stage, options: Any) -> list[Source]:
     if len(twice):
         raise UserError(
             f"{where} holds pictures whose results would have one name ({twice.iloc[0]}), so "
-            " one would be lost. Rename one of them."
+            "one would be lost. Rename one of them."
         )
     return found
 
 
 def augment_pictures(stage: Stage, options: Any) -> None:
     """Write resized pictures and variants, the table and a sheet."""
-    most = Changes(options.brightness, options.saturation, options.crop, options.rotation)
+    most = Change(options.brightness, options.saturation, options.crop, options.rotation)
     sources = find_sources(stage, options)
     by_path = {source.path: source for source in sources}
     rows: list[dict[str, Any]] = []
@@ -82,13 +82,19 @@ def augment_pictures(stage: Stage, options: Any) -> None:
         stem = Path(source.name).stem + (f"_{number}" if number > 1 else "")
         file = f"{at.VAE_AUGMENTED if number else at.VAE_RESIZED}/{source.folder}/{stem}.jpg"
         stage.write(file, made, **JPEG_OPTIONS)
-        told = dict(zip(CHANGES, most.told(change), strict=True))
-        try:
-            place = source.path.relative_to(stage.workspace).as_posix()
-        except ValueError:
-            place = source.path.as_posix()
-        known = (len(rows), file, source.number, place, source.folder, int(number > 0))
-        rows.append(dict(zip(COLUMNS, known, strict=False)) | told)
+        inside = source.path.is_relative_to(stage.workspace)
+        place = source.path.relative_to(stage.workspace) if inside else source.path
+        rows.append(
+            {
+                "img_no": len(rows),
+                "file": file,
+                "source": source.number,
+                "source_path": place.as_posix(),
+                "folder": source.folder,
+                "is_augmented": int(number > 0),
+                **dict(zip(CHANGES, most.told(change), strict=True)),
+            }
+        )
         return made
 
     with stage.progress(len(sources)) as progress:
@@ -111,7 +117,7 @@ def augment_pictures(stage: Stage, options: Any) -> None:
         stage.log(f"left out {name}: {reason}")
     stage.count("pictures", len(sources) - len(reasons), failed=len(reasons))
     stage.check_failures(len(reasons), len(sources))
-    stage.write(at.VAE_PICTURES, pd.DataFrame(rows, columns=list(COLUMNS)).round(6))
+    stage.write(at.VAE_PICTURES, pd.DataFrame(rows).round(6))
     columns = ["resized", *(f"variant {n}" for n in range(1, options.variants + 1))]
     stage.write(at.VAE_VARIANT_SHEET, labelled_grid(shown, [""] * len(shown), columns, 2))
     stage.finish(

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 
 from cnn.dataset import resize
 from cvae.conditions import AUGMENTATIONS
@@ -36,18 +35,15 @@ def read_picture(tool: Tool, file: str) -> np.ndarray:
 
 
 def store(tool: Tool, paths: Sequence[str], square: int = 0) -> StoredRows:
-    """Pictures on the disk: uint8 [N, H, W, 3]; or [N, 3, square, square] for the networks of `cnn`."""
+    """Pictures on the disk: uint8 [N, H, W, 3]; or [N, 3, square, square] for the networks of `cnn`,
+    which take them on the device.
+    """
     if square:
         read = (resize(read_picture(tool, path), square).transpose(2, 0, 1)[None] for path in paths)
     else:
         read = (read_picture(tool, path)[None] for path in paths)
     with tool.foreseen(ValueError, mend=tool.command("20_augment_pictures", "--force")):
-        return store_rows(tool.workspace, read)
-
-
-def enlarged(image: np.ndarray, size: int) -> np.ndarray:
-    """uint8 [H, W, 3] as uint8 [size, size, 3], for the judges."""
-    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC))
+        return store_rows(tool.workspace, read, tool.device if square else "cpu")
 
 
 def chosen_pictures(stage: Stage) -> pd.DataFrame:
@@ -59,7 +55,7 @@ def chosen_pictures(stage: Stage) -> pd.DataFrame:
         lower = stage.command("21_decide_training_data", "--gender-threshold", ".9", "--force")
         raise UserError(
             f"{at.DECIDED} chooses {table['source'].nunique()} different pictures, and a training needs at "
-            f"least 8. Lower the threshold:\n    {lower}"
+            f"least {FEWEST}. Lower the threshold:\n    {lower}"
         )
     return table.reset_index(drop=True)
 
@@ -70,11 +66,6 @@ def is_held_out(sources: np.ndarray) -> np.ndarray:
     """
     drawn = [np.random.default_rng(derived_seed(Purpose.VAE_SPLIT, SPLIT_SEED, n)).random() for n in sources]
     return np.array(drawn) < HELD_OUT_SHARE
-
-
-def condition_names(tool: Tool) -> tuple[str, ...]:
-    """The conditions that 22 decided, in order."""
-    return tuple(condition_record(tool)["names"])
 
 
 def condition_record(tool: Tool) -> dict[str, Any]:
@@ -93,29 +84,51 @@ def load_dataset(stage: Stage) -> tuple[TrainingPictures, TrainingPictures]:
     Raises:
         UserError: too few pictures, or one has no conditions.
     """
+    table, names = described_pictures(stage)
+    known = torch.zeros(len(table), len(names) + len(AUGMENTATIONS))
+    known[:, :-1] = torch.from_numpy(table[[*names, *CHANGES]].to_numpy(np.float32))
+    seen, unseen = (torch.from_numpy(np.flatnonzero(side)) for side in sides(table))
+    people = torch.tensor(table["source"].to_numpy(np.int64))
+    data = TrainingPictures(store(stage, table["final"].tolist()), known, people)
+    return data.chosen(seen), data.chosen(unseen)
+
+
+def seen_conditions(stage: Stage) -> torch.Tensor:
+    """Conditions float32 [N, C] of the pictures to learn from, without the pictures."""
+    table, names = described_pictures(stage)
+    return torch.from_numpy(table[list(names)].to_numpy(np.float32)[sides(table)[0]])
+
+
+def drawn(known: torch.Tensor, count: int, seed: int) -> torch.Tensor:
+    """Rows [count, ...] drawn at random, such as conditions of training pictures for new people."""
+    return known[torch.from_numpy(np.random.default_rng(seed).integers(len(known), size=count))]
+
+
+def described_pictures(stage: Stage) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The chosen pictures with a column for each condition, and the names of these.
+
+    Raises:
+        UserError: too few pictures, or one has no conditions.
+    """
     table = chosen_pictures(stage)
-    names = condition_names(stage)
+    names = tuple(condition_record(stage)["names"])
     for name in names:
         values = tables.read_csv(stage.workspace / at.DECIDED_INPUT.format(name), ("img_no", name))
         table = table.merge(values[["img_no", name]], on="img_no")
-    numbers = table[[*names, *CHANGES]].to_numpy(np.float32)
-    if (
-        not np.isfinite(numbers).all()
-        or table[list(names)].lt(0).any(axis=None)
-        or table[list(names)].gt(1).any(axis=None)
-    ):
+    known = table[[*names, *CHANGES]].to_numpy(np.float32)
+    asked = known[:, : len(names)]
+    if not (np.isfinite(known).all() and ((asked >= 0) & (asked <= 1)).all()):
         raise UserError(
             f"a condition in {at.VAE_TABLES} is missing or outside 0 to 1, so the VAE cannot be told what a "
             f"picture shows. Make them anew:\n    {stage.command('22_decide_inputs', '--force')}"
         )
-    known = np.concatenate([numbers, np.zeros((len(numbers), len(AUGMENTATIONS) - len(CHANGES)))], axis=1)
-    people = torch.tensor(table["source"].to_numpy(np.int64))
-    held_out = is_held_out(table["source"].to_numpy())
-    images = store(stage, table["final"].tolist())
-    data = TrainingPictures(images, torch.from_numpy(known.astype(np.float32)), people)
-    unseen = held_out & (table["is_augmented"].to_numpy() == 0)
-    if held_out.all() or not unseen.any():  # a handful of pictures
-        unseen = np.arange(len(table)) == int(np.flatnonzero(table["is_augmented"].to_numpy() == 0)[0])
-        held_out = table["source"].to_numpy() == table["source"].to_numpy()[unseen][0]
-    seen = torch.from_numpy(np.flatnonzero(~held_out))
-    return data.chosen(seen), data.chosen(torch.from_numpy(np.flatnonzero(unseen)))
+    return table, names
+
+
+def sides(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the chosen pictures are learned from, and which unchanged ones are held out, both bool [N]."""
+    sources, unchanged = table["source"].to_numpy(), table["is_augmented"].to_numpy() == 0
+    held_out = is_held_out(sources)
+    if held_out.all() or not (held_out & unchanged).any():  # a handful of pictures
+        held_out = sources == sources[unchanged][0]
+    return ~held_out, held_out & unchanged

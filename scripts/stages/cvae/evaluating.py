@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 
+from cvae.conditions import NEUTRAL
 from cvae.evaluation import held_out_measures
 from cvae.model import ConditionalVAE
 from scripts.pipeline import Stage, files
@@ -86,7 +86,7 @@ def decoding_speed(model: ConditionalVAE) -> float:
     """Pictures decoded in a second of the processor, in batches of 64."""
     device = next(model.parameters()).device
     z = sample_z(range(64), 0, model.z_space_dim).to(device)
-    conditions = torch.full((64, len(model.config.condition_names)), 0.5, device=device)
+    conditions = torch.full((64, len(model.config.condition_names)), NEUTRAL, device=device)
     model.decode(z, conditions)
     started = time.process_time()
     for _ in range(TIMED_PICTURES // 64):
@@ -99,8 +99,8 @@ def temperatures(model: ConditionalVAE, data: TrainingPictures, options: Any) ->
     """The same people at each temperature, with conditions of training pictures."""
     device = next(model.parameters()).device
     z = sample_z(range(SHEET_PEOPLE), options.seed, model.z_space_dim).to(device)
-    rows = np.random.default_rng(options.seed).integers(len(data.images), size=SHEET_PEOPLE)
-    asked = data.properties[torch.from_numpy(rows)][:, : len(model.config.condition_names)].to(device)
+    known = data.properties[:, : len(model.config.condition_names)]
+    asked = dataset.drawn(known, SHEET_PEOPLE, options.seed).to(device)
     grid = [list(to_uint8(model.decode(z, asked, t).picture)) for t in options.temperatures]
     titles = [f"temperature {t:g}" for t in options.temperatures]
     return labelled_grid(grid, titles, [""] * SHEET_PEOPLE, 2)

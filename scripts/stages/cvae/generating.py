@@ -13,16 +13,14 @@ from cvae.augmentation import Change, variant
 from cvae.conditions import CONDITION_NAMES
 from cvae.model import ConditionalVAE
 from scripts.pipeline import Input, Tool, UsageError, UserError, locks, tables
-from scripts.pipeline.options import nearest
 from scripts.stages import networks
 from scripts.stages import workspace as at
 from scripts.stages.image_files import ImageFileError, read_image
 from scripts.stages.regenerating.regenerator import check_files
-from scripts.stages.regenerating.requests import parse_seeds
+from scripts.stages.regenerating.requests import parse_seeds, parse_sweep
 from scripts.stages.sheets import contact_sheet, labelled_grid
-from stylegan.sampling import sample_z, to_uint8
+from stylegan.sampling import from_uint8, sample_z, to_uint8
 
-DECODER_INPUT = Input(at.VAE_DECODER, made_by="23_train_cvae")
 MOST_SHOWN = 240
 
 
@@ -34,7 +32,7 @@ def load_vae(tool: Tool, item: Input = at.VAE_INPUT, architecture: str = "") -> 
 
 def generate(tool: Tool, options: Any) -> None:
     """Make the pictures while nobody trains another network."""
-    item = DECODER_INPUT if options.from_image is None else at.VAE_INPUT
+    item = at.GENERATORS["cvae"] if options.from_image is None else at.VAE_INPUT
     with locks.reading(tool.workspace, [item.made_by]):
         check_files(tool, [item, at.CONDITIONS_INPUT])
         model = load_vae(tool, item)
@@ -49,7 +47,8 @@ def make(tool: Tool, options: Any, model: ConditionalVAE) -> None:
     check_conditions(chosen, names)
     columns: dict[str, dict[str, float]] = {
         f"{name} {value:g}": {name: value}
-        for name, values in map(parse_sweep, options.sweep)
+        for text in options.sweep
+        for name, values in [parse_sweep(text, CONDITION_NAMES, "condition", "mouth=0:1:5")]
         for value in values
     } or {"": {}}
     for turned in columns.values():
@@ -125,19 +124,6 @@ def check_conditions(values: dict[str, float], names: tuple[str, ...]) -> None:
             )
 
 
-def parse_sweep(text: str) -> tuple[str, list[float]]:
-    """'mouth=0:1:3' -> ('mouth', [0, .5, 1]); a malformed text is a `UsageError`."""
-    name, _, values = text.partition("=")
-    try:
-        first, last, count = values.split(":")
-        return name, np.linspace(float(first), float(last), int(count)).round(6).tolist()
-    except ValueError:
-        hint = nearest(name, CONDITION_NAMES)
-        raise UsageError(
-            f"--sweep {text!r} is not condition=start:stop:count, such as mouth=0:1:5. {hint}"
-        ) from None
-
-
 def parse_change(text: str) -> tuple[str, float]:
     """'mouth=.9' -> ('mouth', .9); a malformed text is a `UsageError`."""
     name, _, value = text.partition("=")
@@ -162,7 +148,7 @@ def encode(
             "picture."
         ) from error
     picture = variant(picture, Change(), model.config.height, model.config.width)
-    image = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].to(tool.device).float() / 127.5 - 1
     with torch.inference_mode():
+        image = from_uint8(picture[None]).to(tool.device)
         found = model.infer(image, torch.tensor([conditions], device=tool.device))
     return found.noise.cpu(), picture

@@ -8,17 +8,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cvae.augmentation import Change, variant
-from cvae.conditions import ConditionScale, condition
+from cvae.conditions import ConditionScale
 from cvae.model import ConditionalVAE
 from scripts.pipeline import Stage, UserError
 from scripts.stages import networks
+from scripts.stages import workspace as at
 from scripts.stages.cvae import dataset
 from scripts.stages.cvae.augmenting import JPEG_OPTIONS
 from scripts.stages.cvae.generating import load_vae
 from scripts.stages.generated_pictures import jpeg_round_trip
 from segmentation.property_table import PROPERTY_NAMES
-from stylegan.sampling import to_uint8
-from stylegan_modified.fine_tuning import TrainingPictures
+from stylegan.sampling import sample_z, to_uint8
 
 
 class Maker:
@@ -37,12 +37,11 @@ class Maker:
     def __init__(self, stage: Stage, version: str, shape: tuple[int, int]) -> None:
         self.stage, self.shape = stage, shape
         record = dataset.condition_record(stage)
-        self.names = tuple(record["names"])
         scale = record.get("scale")
         self.scale = ConditionScale.from_dict(scale) if scale else None
         self.model: nn.Module
         if version == "cvae":
-            self.model = load_vae(stage)
+            self.model = load_vae(stage, at.GENERATORS["cvae"])
         elif self.scale is None:
             again = stage.command("22_decide_inputs", "--force")
             raise UserError(
@@ -53,10 +52,10 @@ class Maker:
             self.model = networks.load_generator(stage, version)
         self.model.requires_grad_(False).eval()
 
-    @property
-    def z_dim(self) -> int:
-        """Length of the noise."""
-        return int(self.model.z_space_dim)  # type: ignore[arg-type]
+    def noise(self, first: int, count: int) -> Tensor:
+        """Noise [count, D] on the device, each row from its own number, beginning with `first`."""
+        size = int(self.model.z_space_dim)  # type: ignore[arg-type]
+        return sample_z(range(count), first, size).to(self.stage.device)
 
     def __call__(self, z: Tensor, conditions: Tensor) -> Tensor:
         if isinstance(self.model, ConditionalVAE):
@@ -67,10 +66,9 @@ class Maker:
     def _drawn(self, z: Tensor, conditions: Tensor) -> Tensor:
         """Pictures of a generator with dials at its own size."""
         assert self.scale is not None
+        offset, slope = z.new_tensor(self.scale.offset), z.new_tensor(self.scale.slope)
         properties = z.new_zeros(len(z), len(PROPERTY_NAMES))
-        for place, name in enumerate(self.names):
-            row = PROPERTY_NAMES.index(condition(name).measures)
-            properties[:, row] = (conditions[:, place] - self.scale.offset[place]) / self.scale.slope[place]
+        properties[:, self.scale.columns] = (conditions - offset) / slope
         drawn: Tensor = self.model(z, properties)["image"]
         return drawn
 
@@ -92,9 +90,3 @@ class Maker:
 def as_stored(image: np.ndarray) -> np.ndarray:
     """uint8 [H, W, 3] as it comes back from a JPEG of 20."""
     return jpeg_round_trip(image, JPEG_OPTIONS)
-
-
-def drawn_conditions(data: TrainingPictures, count: int, seed: int) -> Tensor:
-    """Conditions float32 [count, C + 5] of training pictures drawn at random, and how they were changed."""
-    rows = np.random.default_rng(seed).integers(len(data.images), size=count)
-    return data.properties[torch.from_numpy(rows)]

@@ -13,12 +13,11 @@ from scripts.pipeline import Stage
 from scripts.stages import networks
 from scripts.stages import workspace as at
 from scripts.stages.cvae import dataset
-from scripts.stages.cvae.making import Maker, drawn_conditions
+from scripts.stages.cvae.making import Maker
 from scripts.stages.fast_memory import keep_freed_memory
 from scripts.stages.fine_tuning.fine_tuning import fingerprint
 from scripts.stages.sheets import labelled_grid
 from scripts.stages.training import StepLog, TrainingLoop
-from stylegan.sampling import sample_z
 from stylegan.seeds import PRACTICE, Purpose, derived_seed
 from stylegan_modified.fine_tuning import TrainingPictures, save_atomically
 
@@ -38,14 +37,12 @@ def train_realness(stage: Stage, options: Any) -> None:
     """Generate, train the three networks, judge each by pictures that it did not learn from."""
     keep_freed_memory()
     given, sources = given_pictures(stage)
-    seen, _ = dataset.load_dataset(stage)
-    shape = (given.shape[1], given.shape[2])
-    maker = Maker(stage, options.version, shape)
+    maker = Maker(stage, options.version, (given.shape[1], given.shape[2]))
     stage.log(f"generating {options.count} pictures with {options.version}")
-    z = sample_z(range(options.count), PRACTICE.start, maker.z_dim).to(stage.device)
-    asked = drawn_conditions(seen, options.count, derived_seed(Purpose.REALNESS_STEP, options.seed))
-    made = maker.stored(z, asked[:, : len(maker.names)].to(stage.device))
-    images = torch.from_numpy(np.concatenate([given, made]))
+    draw = derived_seed(Purpose.REALNESS_STEP, options.seed)
+    asked = dataset.drawn(dataset.seen_conditions(stage), options.count, draw).to(stage.device)
+    made = maker.stored(maker.noise(PRACTICE.start, options.count), asked)
+    images = np.concatenate([given, made])
     labels = np.concatenate([np.ones(len(given)), np.zeros(len(made))]).astype(np.float32)
     numbers = np.concatenate([sources, np.arange(len(made))])
     found: dict[str, Any] = {
@@ -57,16 +54,15 @@ def train_realness(stage: Stage, options: Any) -> None:
     for role in ROLES:
         held_out = split(numbers, role, options.seed)
         rows = torch.from_numpy(np.flatnonzero(~held_out))
-        data = TrainingPictures(images, torch.from_numpy(labels[:, None])).chosen(rows)
+        data = TrainingPictures(torch.from_numpy(images), torch.from_numpy(labels[:, None])).chosen(rows)
         model = train_role(stage, options, role, data)
-        known = logits(model, images[torch.from_numpy(np.flatnonzero(held_out))].numpy())
+        known = logits(model, images[held_out])
         of = labels[held_out]
         found[role] = {"auc": auc(known[of == 1], known[of == 0]), "held_out": int(held_out.sum())}
         save_atomically(model.checkpoint(found[role]), stage.path(at.REALNESS.format(role)))
     stage.write(at.REALNESS_RECORD, found)
-    sides = [list(given[:SHOWN]), list(made[:SHOWN])]
-    columns = [str(n) for n in range(min(map(len, sides)))]
-    sides = [side[: len(columns)] for side in sides]
+    shown = min(SHOWN, len(given), len(made))
+    sides, columns = [list(given[:shown]), list(made[:shown])], [str(n) for n in range(shown)]
     stage.write(at.REALNESS_SHEET, labelled_grid(sides, ["given", options.version], columns, 2))
     areas = ", ".join(f"{role} {found[role]['auc']:.3f}" for role in ROLES)
     stage.finish({"AUC on held-out pictures": areas}, [at.REALNESS_SHEET])

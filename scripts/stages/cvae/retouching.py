@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image
 from torch import Tensor
 
 from cvae import retouching as methods
@@ -17,13 +18,13 @@ from scripts.pipeline import Stage, UserError, files
 from scripts.stages import scores
 from scripts.stages import workspace as at
 from scripts.stages.cvae import dataset
-from scripts.stages.cvae.making import Maker, as_stored, drawn_conditions
+from scripts.stages.cvae.making import Maker, as_stored
 from scripts.stages.cvae.realness import given_pictures, load_role
 from scripts.stages.evaluating.judges import Judges
 from scripts.stages.fast_memory import keep_freed_memory
 from scripts.stages.networks import candidate_size
 from scripts.stages.sheets import labelled_grid
-from stylegan.sampling import sample_z, to_uint8
+from stylegan.sampling import from_uint8, to_uint8
 from stylegan.seeds import PRACTICE, Purpose, derived_seed
 from stylegan_modified.evaluation_identity import anchored_identity_auc
 
@@ -54,7 +55,9 @@ class Readings:
         return found
 
     def _large(self, images: np.ndarray) -> np.ndarray:
-        return np.stack([dataset.enlarged(image, self.size) for image in images])
+        size = (self.size, self.size)
+        large = [Image.fromarray(image).resize(size, Image.Resampling.BICUBIC) for image in images]
+        return np.stack([np.asarray(image) for image in large])
 
 
 def retouch(stage: Stage, options: Any) -> None:
@@ -64,11 +67,10 @@ def retouch(stage: Stage, options: Any) -> None:
     networks = {role: load_role(stage, role) for role in ROLES}
     guide = networks["guide"]
     given, sources = given_pictures(stage)
-    seen, _ = dataset.load_dataset(stage)
     maker = Maker(stage, options.version, (given.shape[1], given.shape[2]))
-    asked = drawn_conditions(seen, options.count, derived_seed(Purpose.RETOUCHING_STEP, options.seed, 1))
-    conditions = asked[:, : len(maker.names)].to(stage.device)
-    z = noise(maker, options.first_seed, options.count).to(stage.device)
+    draw = derived_seed(Purpose.RETOUCHING_STEP, options.seed, 1)
+    conditions = dataset.drawn(dataset.seen_conditions(stage), options.count, draw).to(stage.device)
+    z = maker.noise(options.first_seed, options.count)
     readings = Readings(stage, options.judged)
     before = maker.stored(z, conditions)
     ahead = {role: logits(network, before) for role, network in networks.items()}
@@ -127,11 +129,6 @@ def checked_seed(stage: Stage, options: Any) -> int:
     return int(record["seed"])
 
 
-def noise(maker: Maker, first: int, count: int) -> Tensor:
-    """Noise [count, D], each row from its own number."""
-    return sample_z(range(count), first, maker.z_dim)
-
-
 def changed(
     stage: Stage, options: Any, method: str, maker: Maker, guide: Realness, z: Tensor, conditions: Tensor
 ) -> np.ndarray:
@@ -151,13 +148,12 @@ def changed(
 
         if method == "select":
             firsts = (options.first_seed + (1 + k) * options.count for k in range(options.candidates - 1))
-            others = [noise(maker, first + int(rows[0]), len(rows)).to(z.device) for first in firsts]
+            others = [maker.noise(first + int(rows[0]), len(rows)) for first in firsts]
             found.append(maker.stored(methods.select(make, guide, torch.stack([part, *others])), asked))
         elif method == "latent":
             found.append(maker.stored(methods.climb(make, guide, part, options), asked))
         else:
-            pictures = torch.from_numpy(maker.stored(part, asked)).permute(0, 3, 1, 2).to(z.device)
-            pictures = pictures.float() / 127.5 - 1
+            pictures = from_uint8(maker.stored(part, asked)).to(z.device)
             if method == "refine":
                 pictures = refiner(pictures)
             else:
@@ -169,7 +165,7 @@ def changed(
 @torch.no_grad()
 def practice(stage: Stage, options: Any, maker: Maker, conditions: Tensor) -> Tensor:
     """Generated pictures [N, 3, H, W] of people that are not retouched, for the refiner to learn from."""
-    z = noise(maker, PRACTICE.start, options.refiner_pictures).to(conditions.device)
+    z = maker.noise(PRACTICE.start, options.refiner_pictures)
     asked = conditions[torch.arange(len(z), device=z.device) % len(conditions)]
     found = []
     for rows in torch.arange(len(z)).split(options.batch_size):

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from cvae.conditions import condition
 from cvae.evaluation import held_out_measures
 from cvae.model import ConditionalVAE, VAEConfig
 from cvae.recipes import LAYOUTS
@@ -43,12 +42,11 @@ def new_network(stage: Stage, options: Any, names: tuple[str, ...], shape: tuple
 def train(stage: Stage, options: Any) -> None:
     """Train to the end, or save and leave when asked to stop."""
     keep_freed_memory()
-    names = dataset.condition_names(stage)
     record = dataset.condition_record(stage)
     data, unseen = dataset.load_dataset(stage)
     stage.count("pictures to learn from", len(data.images))
     height, width = data.images.shape[1:3]
-    model = new_network(stage, options, names, (height, width))
+    model = new_network(stage, options, tuple(record["names"]), (height, width))
     parameters = sum(parameter.numel() for parameter in model.parameters())
     stage.log(
         f"{options.architecture}: {parameters / 1e6:.2f} million parameters, {len(data.images)} pictures"
@@ -115,18 +113,17 @@ def samples(model: ConditionalVAE, data: TrainingPictures) -> Image.Image:
     """New people with conditions of training pictures; then a few with each condition at three levels."""
     device = next(model.parameters()).device
     z = sample_z(range(2 * SHOWN), CONTROL.start, model.z_space_dim).to(device)
-    rows = torch.from_numpy(np.random.default_rng(CONTROL.start).integers(len(data.images), size=len(z)))
     names = model.config.condition_names
-    asked = data.properties[rows][:, : len(names)].to(device)
-    people = to_uint8(model(z, asked)["image"])
+    asked = dataset.drawn(data.properties[:, : len(names)], len(z), CONTROL.start).to(device)
+    people = to_uint8(model.decode(z, asked).picture)
     sheet = contact_sheet(list(people), SHOWN, scale=2)
-    grid, columns = [], [f"{condition(n).name} {level:g}" for n in names for level in LEVELS]
+    grid, columns = [], [f"{name} {level:g}" for name in names for level in LEVELS]
     for person in range(SWEPT_PEOPLE):
         row = asked[person].repeat(len(columns), 1)
         for place in range(len(names)):
             first = place * len(LEVELS)
             row[first : first + len(LEVELS), place] = torch.tensor(LEVELS, device=device)
-        grid.append(list(to_uint8(model(z[person].repeat(len(columns), 1), row)["image"])))
+        grid.append(list(to_uint8(model.decode(z[person].repeat(len(columns), 1), row).picture)))
     swept = labelled_grid(grid, [""] * len(grid), columns, 1)
     whole = Image.new("RGB", (max(sheet.width, swept.width), sheet.height + swept.height), "white")
     whole.paste(sheet, (0, 0))

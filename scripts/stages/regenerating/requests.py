@@ -6,6 +6,7 @@ Imports nothing heavy: 08_regenerate_images reads it for ``--help``.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from scripts.pipeline import UsageError
@@ -36,11 +37,18 @@ def parse_seeds(text: str) -> list[int]:
     return seeds
 
 
-def parse_sweep(text: str) -> tuple[str, list[float]]:
-    """'mouth=-2:2:5' -> ('mouth', [-2, -1, 0, 1, 2]); a malformed text is a `UsageError`."""
+def parse_sweep(
+    text: str, names: Sequence[str] = PROPERTY_NAMES, kind: str = "property", example: str = "mouth=-2:2:7"
+) -> tuple[str, list[float]]:
+    """'mouth=-2:2:5' -> ('mouth', [-2, -1, 0, 1, 2]); a malformed text is a `UsageError`.
+
+    Args:
+        names: of what can be turned.
+        kind, example: what such a thing is called, and a sweep of it, for the message.
+    """
     name, _, values = text.partition("=")
-    if name not in PROPERTY_NAMES:
-        raise UsageError(f"--sweep {text!r}: there is no property {name!r}. {nearest(name, PROPERTY_NAMES)}")
+    if name not in names:
+        raise UsageError(f"--sweep {text!r}: there is no {kind} {name!r}. {nearest(name, names)}")
     try:
         first, last, number = values.split(":")
         start, stop, count = float(first), float(last), int(number)
@@ -48,9 +56,7 @@ def parse_sweep(text: str) -> tuple[str, list[float]]:
             raise ValueError("no sweep")
         return name, [start + (stop - start) * i / max(count - 1, 1) for i in range(count)]
     except ValueError:
-        raise UsageError(
-            f"--sweep {text!r} is not property=start:stop:count, such as mouth=-2:2:7."
-        ) from None
+        raise UsageError(f"--sweep {text!r} is not {kind}=start:stop:count, such as {example}.") from None
 
 
 def chosen_properties(options: Any) -> dict[str, float]:
