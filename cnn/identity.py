@@ -85,16 +85,19 @@ class FaceEmbedder(nn.Module):
         """Unit vectors [N, D] whose dot products say how much people resemble; as `descriptors`."""
         return functional.normalize(self.descriptors(images), dim=1)
 
+    def comparable(self, images: Tensor) -> Tensor:
+        """What is to be compared by Euclidean distance: `descriptors` where there is a threshold for them;
+        else only the angle counts, and they are unit vectors.
+        """
+        return self(images) if self.card.threshold is None else self.descriptors(images)
+
     @torch.inference_mode()
     def read(self, images: np.ndarray) -> Tensor:
-        """Who is shown in pictures uint8 [N, S, S, 3] in the aligned frame, float32 [N, D] on the CPU, to be
-        compared by Euclidean distance: `descriptors` where there is a threshold for them, else unit vectors.
-        """
-        describe = self if self.card.threshold is None else self.descriptors
+        """`comparable` of pictures uint8 [N, S, S, 3] in the aligned frame: float32 [N, D] on the CPU."""
         device = next((value.device for value in self.parameters()), torch.device("cpu"))
         starts = range(0, len(images), READ_AT_ONCE)
         parts = (from_uint8(images[start : start + READ_AT_ONCE]).to(device) for start in starts)
-        return torch.cat([describe(part).cpu() for part in parts])
+        return torch.cat([self.comparable(part).cpu() for part in parts])
 
 
 class OracleIdentity(nn.Module):

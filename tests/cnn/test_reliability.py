@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cnn.reliability import evaluate, reliability
+from cnn.reliability import evaluate, fit_temperature, reliability, sharpened
 from scripts.stages.filtering.figures import evaluation_figure
 
 
@@ -27,6 +27,16 @@ def test_confusion_counts_what_the_filter_removes() -> None:
     figure = evaluation_figure(found, "quality", "test")
     titles = [panel.get_title() for panel in figure.axes]
     assert [title.split(",")[0] for title in titles] == ["reliability", "ROC", "confusion"]
+
+
+def test_the_temperature_undoes_sharpening() -> None:
+    rng = np.random.default_rng(0)
+    honest = rng.uniform(0.02, 0.98, 4000)
+    labels = (rng.random(len(honest)) < honest).astype(int)
+    sure = sharpened(honest, 0.5)
+    assert abs(sure - 0.5).mean() > abs(honest - 0.5).mean()
+    assert fit_temperature(sure, labels) == pytest.approx(2, rel=0.1)
+    assert sharpened(sure, 2) == pytest.approx(honest)
 
 
 def test_one_class_and_what_is_no_probability_are_refused() -> None:

@@ -1,6 +1,7 @@
 """People of photographs are found once, can be turned, and say what was invented."""
 
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from data import portraits
 from scripts.stages import workspace as paths
+from scripts.stages.projecting.projector import Projector
 from scripts.stages.regenerating.regenerator import Regenerator, Request
 from tests.cnn.face_networks import onnx_means, onnx_restorer
 from tests.scripts.pages.explore_workspace import make_tool, make_workspace, run_command, save
@@ -79,6 +81,15 @@ def test_the_table_tells_quality_and_the_sheet_shows_it(found: Path) -> None:
     assert set(table["quality"]) <= {"good", "fair"} and (table["similarity"] == "").all()  # without a judge
     assert [bool(flags) for flags in table["flags"]] == [word == "fair" for word in table["quality"]]
     assert Image.open(found / "projections.png").height > 2 * tiny.RESOLUTION
+
+
+def test_the_encoder_helps_v2_as_long_as_it_is_of_that_generator(tmp_path: Path) -> None:
+    root = make_workspace(tmp_path)
+    tool = make_tool(root)
+    shutil.copy(root / paths.FINE_TUNED["v2"], root / paths.FINE_TUNED["v3"])
+    assert Projector(tool, "v2").encoder is not None
+    shutil.copy(root / paths.FINE_TUNED["v1"], root / paths.FINE_TUNED["v3"])  # v2 was trained anew
+    assert Projector(tool, "v2").encoder is None
 
 
 def portrait(seed: int, size: int = 256) -> Image.Image:

@@ -25,6 +25,7 @@ from scripts.stages.sheets import FONT_SIZE_PX
 from segmentation.face_alignment import Similarity
 from segmentation.face_crop import FaceCropper
 from segmentation.property_table import PROPERTY_NAMES
+from stylegan.sampling import to_uint8
 from tests.processes import exit_code
 from tests.scripts.pages.explore_workspace import make_workspace
 from tests.stylegan_modified import tiny
@@ -98,6 +99,13 @@ def test_photographs_of_one_person_are_not_others(workspace: Path, tmp_path: Pat
     assert table.loc["ann_1.png", "similarity_other"] == table.loc["ann_2.png", "similarity_other"]
 
 
+def test_without_a_judge_nobody_is_sought(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (workspace / paths.ORACLE).unlink()
+    assert exit_code("validate_projection", "--workspace", workspace, "--count", "2", *FEW) == 5
+    assert "Give --judge" in " ".join(capsys.readouterr().err.split())
+    assert not (workspace / "validate_projection/projections.csv").exists()
+
+
 def test_readings_are_told_below_a_title() -> None:
     values = np.array([[0.5, -1.25, 0, 0, 0, 0, 0], [0.0] * 7])
     valid = np.array([[True, True, *[False] * 5], [False] * 7])
@@ -123,6 +131,26 @@ def test_who_is_like_whom() -> None:
     assert auc == pytest.approx(38 / 40)  # the last one is nearer to both photographs of a
     alone = compare_people(reader, photos[:2], drawn[:2], ["a", "a"], limit=0.5)
     assert alone[1] is None and alone[0]["similarity_other"].isna().all()
+
+
+class Strangers:
+    """A generator of people who are one colour each."""
+
+    z_space_dim = 3
+
+    def __call__(self, z: Tensor) -> dict[str, Tensor]:
+        return {"image": z.tanh()[..., None, None].expand(-1, -1, 8, 8)}
+
+
+def test_strangers_are_seldom_nearer_than_their_distance() -> None:
+    projector = SimpleNamespace(model=Strangers(), tool=SimpleNamespace(device="cpu"))
+    reader = IdentityReader(FaceEmbedder(Colours(), NetworkCard("colours", "none")))
+    limit = reader.stranger_distance(projector)
+    others = Strangers()(torch.randn(500, 3, generator=torch.Generator().manual_seed(0)))["image"]
+    nearer = torch.pdist(reader(list(to_uint8(others)))) < limit
+    assert 0.003 < nearer.float().mean() < 0.03
+    published = FaceEmbedder(Colours(), NetworkCard("colours", "none", threshold=0.6))
+    assert IdentityReader(published).stranger_distance(projector) == 0.6
 
 
 def test_published_networks_see_faces_where_they_expect_them() -> None:

@@ -104,9 +104,7 @@ def identity_numbers(
     """Figures of one network, by name."""
     with tool.foreseen(ValueError, ImportError):
         embedder = load_embedder(path, tool.device)
-    # Without a published threshold only the angle counts, so its descriptors are compared at length one.
-    reader = embedder if embedder.card.threshold is None else embedder.descriptors
-    descriptors, ms = read_with(reader, images)
+    descriptors, ms = read_with(embedder.comparable, images)
     first, second = (descriptors[list(places)] for places in zip(*pairs, strict=True))
     found = verify(first, second, embedder.card.threshold)
     told = {name: value for name, value in found._asdict().items() if value is not None}

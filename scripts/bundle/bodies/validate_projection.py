@@ -52,6 +52,12 @@ def run(tool: Tool, options: Any) -> None:
     output = options.out.resolve() if options.out else tool.path("validate_projection")
     with tool.alone_in(output, "another --out"):
         regenerator = Regenerator(tool, options.version)
+        reader = load_identity_reader(tool, options.judge, generators_frame(tool))
+        if reader is None:
+            raise UserError(
+                "Without a judge nobody can say who is shown. Give --judge, such as "
+                "data/photographs/judge_identity.safetensors for photographs."
+            )
         truth, drawn_here = None, options.photos is None
         statistics = load_statistics(tool)
         judge = networks.load_judge(tool, statistics)
@@ -66,12 +72,6 @@ def run(tool: Tool, options: Any) -> None:
             out=output,
         )
         table = project_photos(tool, given, output)
-        reader = load_identity_reader(tool, options.judge, generators_frame(tool))
-        if reader is None:
-            raise UserError(
-                "Without a judge nobody can say who is shown. Give --judge, such as "
-                "data/photographs/judge_identity.safetensors for photographs."
-            )
         people = [regenerator.found(output / name) for name in table["person"]]
         photos = [read_image(output / name) for name in table["aligned"]]
         results = found_figures(regenerator, reader, judge, options, output, table, photos, people, truth)

@@ -43,29 +43,31 @@ def load_candidates(tool: Tool) -> pd.DataFrame:
         )
     table = table.set_index("img_no")[["img_path", "seed", "weights_id"]].astype({"weights_id": str})
     table["name"] = table["img_path"].str.rsplit("/", n=1).str[-1]
-    for name in FILTERS:
-        found = _probabilities(tool, name)
-        found = found if len(found) else _of_first_labels(tool, table, name)
-        table[name] = found.reindex(table.index).astype(float)
+    found = {name: _probabilities(tool, name) for name in FILTERS}
+    first = pd.DataFrame() if all(map(len, found.values())) else _first_labels(tool, table)
+    for name, values in found.items():
+        known = values if len(values) else first.get(hand_labels.probability_of(name), values)
+        table[name] = known.reindex(table.index).astype(float)
     return table
 
 
-def _of_first_labels(tool: Tool, candidates: pd.DataFrame, name: str) -> pd.Series:
-    """Probabilities by ``img_no`` that a label table of these candidates has from networks; else empty."""
-    found, column = pd.Series(dtype=float), hand_labels.probability_of(name)
+def are_labelled_by(record: hand_labels.LabelRecord, candidates: pd.DataFrame) -> bool:
+    """Whether a label table with this record is about these candidates."""
+    return (record.weights_id, record.seed) == (candidates["weights_id"].iloc[0], candidates["seed"].min())
+
+
+def _first_labels(tool: Tool, candidates: pd.DataFrame) -> pd.DataFrame:
+    """The label table by ``img_no`` if it is about these candidates, else an empty one."""
     if not (tool.workspace / LABELS).is_file():
-        return found
+        return pd.DataFrame()
     try:
         record = hand_labels.read_record(tool)
     except UserError:  # the session says what is wrong with it
-        return found
-    if (record.weights_id, record.seed) != (candidates["weights_id"].iloc[0], candidates["seed"].min()):
-        return found
+        return pd.DataFrame()
+    if not are_labelled_by(record, candidates):
+        return pd.DataFrame()
     labels = hand_labels.read_labels(tool)
-    if column not in labels:
-        return found
-    both = candidates.reset_index().merge(labels, left_on="name", right_on="img_name")
-    return both.set_index("img_no")[column]
+    return candidates.reset_index().merge(labels, left_on="name", right_on="img_name").set_index("img_no")
 
 
 def _probabilities(tool: Tool, name: str) -> pd.Series:

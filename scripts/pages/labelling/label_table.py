@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from scripts.pages.labelling.answers import FOLDER, Answer, Kind, Order, journal_path
-from scripts.pages.labelling.candidates import GENERATE_STAGE
+from scripts.pages.labelling.candidates import GENERATE_STAGE, are_labelled_by
 from scripts.pipeline import Tool, UserError, files, records
 from scripts.stages.filtering import hand_labels
 from scripts.stages.workspace import FILTERS, LABELS, LABELS_RECORD
@@ -67,10 +67,7 @@ def find_table(tool: Tool, candidates: pd.DataFrame) -> FoundTable | None:
         record = hand_labels.read_record(tool)
     except UserError:
         return FoundTable("unknown", same_pictures=False, as_exported=False, labels={}, sha256=sha256)
-    same_pictures = (record.weights_id, record.seed) == (
-        candidates["weights_id"].iloc[0],
-        candidates["seed"].min(),
-    )
+    same_pictures = are_labelled_by(record, candidates)
     labels: dict[int, Answer] = {}
     has_probabilities = False
     if same_pictures:
