@@ -32,7 +32,7 @@ from scripts.pipeline import UserError, files
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-SHARED = Path(__file__).with_name("shared")  # scripts of several pages
+SHARED = Path(__file__).with_name("shared")  # scripts and styles of all pages, served as /shared/
 HOST = "127.0.0.1"
 HOST_NAMES = ("127.0.0.1", "localhost")
 TOKEN_HEADER = "X-Page-Token"
