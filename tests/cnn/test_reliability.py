@@ -16,6 +16,15 @@ def test_calibration_error_by_hand() -> None:
     assert found.expected_calibration_error == pytest.approx((0.15 + 4 * 0.15) / 5)
 
 
+def test_a_temperature_undoes_overconfidence() -> None:
+    """Of pictures called .99, .9 are so; the logit of .9 is that of .99 divided by 2.09."""
+    probability, labels = np.full(100, 0.99), np.arange(100) < 90
+    temperature = fit_temperature(probability, labels)
+    assert temperature == pytest.approx(np.log(99) / np.log(9), rel=0.02)
+    assert sharpened(probability, temperature) == pytest.approx(0.9, abs=0.005)
+    assert sharpened(np.array([0.0, 0.3, 1.0]), 1.0) == pytest.approx([0, 0.3, 1], abs=1e-6)
+
+
 def test_confusion_counts_what_the_filter_removes() -> None:
     labels = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1])
     probability = np.array([0.1, 0.2, 0.89, 0.9, 0.95, 0.9, 0.99, 0.6, 0.97])

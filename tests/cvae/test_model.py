@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from cvae.latents import Gaussian
 from cvae.likelihood import DiscretisedLogistic
 from cvae.model import ConditionalVAE, VAEConfig
 from cvae.recipes import LAYOUTS
+from segmentation.normalization import fit
 from segmentation.property_table import PROPERTY_NAMES
 
 ARCHITECTURES = ("plain", "hierarchical")
@@ -134,6 +136,17 @@ def test_refusals() -> None:
         replace(model.config, height=15)
     with pytest.raises(ValueError, match="2 numbers were given"):
         model.decode(torch.zeros(1, model.z_space_dim), torch.zeros(1, 2))
+
+
+def test_conditions_span_the_scores_and_a_head_from_ahead_is_in_the_middle() -> None:
+    scores = np.random.default_rng(0).normal(size=(500, 7)) * 3 + 1
+    statistics = fit(scores, np.ones(scores.shape, bool))
+    scale = ConditionScale.fit(("eyes", "hair_color", "head"), statistics)
+    low, high = statistics.percentiles[:, 0], statistics.percentiles[:, -1]
+    seen = scale.conditions(statistics.normalize(np.stack([low, high, np.zeros(7)])))
+    assert seen[:2, :2] == pytest.approx(np.array([[0, 1], [1, 0]]))  # dark hair has a low score
+    assert seen[2, 2] == pytest.approx(0.5) and seen[1, 2] == pytest.approx(1) and seen[0, 2] > 0.05
+    assert ConditionScale.from_dict(scale.to_dict()) == scale
 
 
 def test_dials_become_conditions_with_the_documents_signs() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ def retouch(stage: Stage, options: Any) -> None:
     rows = []
     with stage.progress(len(METHODS), "methods") as progress:
         for method in METHODS:
-            after = changed(stage, options, method, maker, guide, z, conditions)
+            after = changed(stage, options, method, maker, guide, z, conditions, before)
             behind = {role: logits(network, after) for role, network in networks.items()}
             drift = np.abs(readings.dials(after) - dials)
             taken = methods.accepted(ahead["second"], behind["second"], drift, options.drift)
@@ -130,35 +131,36 @@ def checked_seed(stage: Stage, options: Any) -> int:
 
 
 def changed(
-    stage: Stage, options: Any, method: str, maker: Maker, guide: Realness, z: Tensor, conditions: Tensor
+    stage: Stage,
+    options: Any,
+    method: str,
+    maker: Maker,
+    guide: Realness,
+    z: Tensor,
+    conditions: Tensor,
+    before: np.ndarray,
 ) -> np.ndarray:
-    """All pictures after a method, uint8 [N, H, W, 3]."""
+    """All pictures after a method, uint8 [N, H, W, 3]; `before` are those of z and the conditions."""
+    change: Callable[[Tensor], Tensor] = partial(methods.plain_gradient, guide, recipe=options)
     if method == "refine":
-        learned_from = practice(stage, options, maker, conditions)
-        seed = derived_seed(Purpose.RETOUCHING_STEP, options.seed)
-        rng = torch.Generator().manual_seed(seed)
-        refiner = methods.train_refiner(learned_from, guide, options, rng)
+        rng = torch.Generator().manual_seed(derived_seed(Purpose.RETOUCHING_STEP, options.seed))
+        change = methods.train_refiner(practice(stage, options, maker, conditions), guide, options, rng)
     found = []
     for rows in torch.arange(len(z)).split(options.batch_size):
         stage.check_stop()
+        if method in ("refine", "plain"):
+            pictures = change(from_uint8(before[rows.numpy()]).to(z.device))
+            found.append(np.stack([as_stored(image) for image in to_uint8(pictures)]))
+            continue
         part, asked = z[rows], conditions[rows]
-
-        def make(noise: Tensor, asked: Tensor = asked) -> Tensor:
-            return maker(noise, asked)
-
+        make = partial(maker, conditions=asked)
         if method == "select":
             firsts = (options.first_seed + (1 + k) * options.count for k in range(options.candidates - 1))
             others = [maker.noise(first + int(rows[0]), len(rows)) for first in firsts]
-            found.append(maker.stored(methods.select(make, guide, torch.stack([part, *others])), asked))
-        elif method == "latent":
-            found.append(maker.stored(methods.climb(make, guide, part, options), asked))
+            part = methods.select(make, guide, torch.stack([part, *others]))
         else:
-            pictures = from_uint8(maker.stored(part, asked)).to(z.device)
-            if method == "refine":
-                pictures = refiner(pictures)
-            else:
-                pictures = methods.plain_gradient(guide, pictures, options)
-            found.append(np.stack([as_stored(image) for image in to_uint8(pictures)]))
+            part = methods.climb(make, guide, part, options)
+        found.append(maker.stored(part, asked))
     return np.concatenate(found)
 
 
