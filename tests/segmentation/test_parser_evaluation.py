@@ -7,10 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from data import portraits
 from segmentation.face_classes import CLASS_COUNT, CLASS_NAMES, FaceClass
 from segmentation.face_crop import FaceCrop
-from segmentation.parser_evaluation import compare_with_truth, parse_mirrored
+from segmentation.parser_evaluation import compare_with_truth, parse_mirrored, score_agreement
 from segmentation.parsing import parse_faces
+from segmentation.property_table import PROPERTY_NAMES
 from tests.segmentation.drawn_faces import draw_face
 
 
@@ -60,3 +62,16 @@ def test_agreement_by_way_of_the_mirror(knows_sides: bool) -> None:
         assert agreement > 0.97
     else:
         assert agreement < 0.5, "a parser that takes left for right must be found out"
+
+
+def test_scores_agree_over_the_faces_that_both_can_measure() -> None:
+    drawn = portraits.render_many(range(6), 224, processes=1)
+    boxes = np.tile((0, 0, 224, 224), (6, 1))
+    blind = drawn.label_maps.copy()  # in the first face a mouth is missed
+    blind[0][np.isin(blind[0], (FaceClass.UPPER_LIP, FaceClass.INNER_MOUTH, FaceClass.LOWER_LIP))] = (
+        FaceClass.SKIN
+    )
+    found = score_agreement(blind, drawn.label_maps, drawn.images, drawn.images, boxes)
+    assert found == pytest.approx(dict.fromkeys(PROPERTY_NAMES, 1.0))
+    swapped = drawn.label_maps[::-1]
+    assert score_agreement(swapped, drawn.label_maps, drawn.images, drawn.images, boxes)["pose"] < 0.9

@@ -129,6 +129,10 @@ def test_a_photograph_is_edited_the_same_by_page_and_command(explorer, workspace
     assert not later["isSearching"] and later["own"] == progress["own"]
     with pytest.raises(ExploreError, match="shown by v3 only"):
         explorer.picture({**message, "version": "v2"})
+    # A search of other steps does not take up what this one found.
+    longer = Explorer(make_tool(workspace), recipe=ProjectionRecipe(w_steps=3, wp_steps=4), tune_steps=3)
+    assert longer.photograph({"photograph": found["photograph"]})["of"] == 10
+    longer.close()
 
 
 def test_the_encoder_edits_a_picture_from_the_command_line(workspace, tmp_path, monkeypatch) -> None:
