@@ -79,7 +79,7 @@ class Explorer:
             (item.made_by for item in needed if not item.locate(tool.workspace).exists()), None
         )
         self._regenerators: dict[str, Regenerator] = {}
-        self._loading = threading.Lock()
+        self._loading, self._closing = threading.Lock(), threading.Event()
         self.regenerator(self.versions[-1])
 
     def state(self) -> dict[str, Any]:
@@ -220,16 +220,19 @@ class Explorer:
 
     def close(self) -> None:
         """End what is going on."""
+        self._closing.set()
         if "_searches" in vars(self):
             self._searches.stop()
 
     def load_all(self) -> None:
         """Load the generators that nobody has asked for yet, so that the first picture of each is quick."""
         for version in self.versions:
+            if self._closing.is_set():
+                return
             # A damaged one is told to the page when that version is chosen.
             with contextlib.suppress(UserError):
                 self.regenerator(version)
-        if self.missing_for_photographs is None:
+        if self.missing_for_photographs is None and not self._closing.is_set():
             with contextlib.suppress(UserError):
                 self._searches.load()
 

@@ -54,8 +54,10 @@ def explore(tool: Tool, trunc_psi: float, corrections: int, port: int, browser: 
     explorer = Explorer(tool, trunc_psi, corrections)
     with ExploreServer(explorer, port) as server:
         tool.log(f"Generators of {tool.workspace}: {', '.join(explorer.versions)}.")
-        threading.Thread(target=explorer.load_all, daemon=True).start()
+        loading = threading.Thread(target=explorer.load_all)
+        loading.start()
         try:
             server.show("Explorer", browser, tool.check_stop)
         finally:
             explorer.close()
+            loading.join()  # a process that ends while torch loads is aborted
