@@ -116,8 +116,32 @@ def test_lines_and_portrait_are_moved_alike(pairs: SketchPairs) -> None:
     assert lines.shape == (6, 1, 32, 32) and colors.shape == (6, 4, 3)
     for line, portrait in zip(lines[:, 0], portraits.mean(dim=1), strict=True):
         assert np.corrcoef(line.ravel(), portrait.ravel())[0, 1] > 0.7
-    matrix = random_similarity(np.random.default_rng(3), exact)
-    assert abs(abs(np.linalg.det(matrix[:, :2])) - 1) < 0.5
+    document = replace(TINY, recipe="document")
+    line, portrait, _ = same.batch([0], np.random.default_rng(0), document)
+    assert not torch.equal(line[:, 0], portrait[:, 0]), "the document scales each by itself"
+    matrices = [random_similarity(np.random.default_rng(number), exact) for number in range(40)]
+    assert all(np.abs(matrix @ [0.5, 0.5, 1] - 0.5).max() < 0.15 for matrix in matrices)
+    assert 8 < sum(np.linalg.det(matrix[:, :2]) < 0 for matrix in matrices) < 32, "half are mirrored"
+
+
+def test_the_hand_is_as_unsteady_as_the_recipe_says(pairs: SketchPairs) -> None:
+    steady, unsteady = (
+        pairs.batch(range(6), np.random.default_rng(0), replace(TINY, hand=hand))[0] for hand in (1e-6, 2.0)
+    )
+    assert not torch.equal(steady, unsteady)
+
+
+@pytest.mark.parametrize("weight", ["pixel_weight", "feature_weight", "perceptual_weight", "latent_weight"])
+def test_every_weight_of_the_recipe_counts(pairs: SketchPairs, weight: str) -> None:
+    trainers = [
+        SketchTrainer(pairs, replace(TINY, pixel_steps=0, **changed), CPU, identity())
+        for changed in ({}, {weight: 0.0})
+    ]
+    for trainer in trainers:
+        trainer.step()
+        trainer.step()
+    ours, without = (trainer.network.state_dict() for trainer in trainers)
+    assert any(not torch.equal(ours[name], without[name]) for name in ours)
 
 
 def test_sizes_that_do_not_fit() -> None:
