@@ -31,9 +31,9 @@ def inputs(options: Options) -> tuple[Input, ...]:
     reader = Input(workspace.PROPERTY_CNN, made_by="06_fine_tune_v2")
     if options.recipe == "document":
         decoder = Input(workspace.FINE_TUNED["v1"], made_by="05_fine_tune_v1")
-        return (*SCORED, *workspace.FILTER_INPUTS, workspace.ORACLE_INPUT, decoder, reader)
+        return (*SCORED, *workspace.FILTER_INPUTS, *workspace.PEOPLE_JUDGE_INPUTS, decoder, reader)
     decoder = Input(workspace.FINE_TUNED["v2"], made_by="06_fine_tune_v2")
-    return (*SCORED, workspace.IDENTITY_INPUT, workspace.ORACLE_INPUT, decoder, reader)
+    return (*SCORED, workspace.IDENTITY_INPUT, *workspace.PEOPLE_JUDGE_INPUTS, decoder, reader)
 
 
 def check(stage: Stage, options: Options) -> None:

@@ -14,12 +14,17 @@ import torch
 from PIL import Image
 from torch import nn
 
-from scripts.pipeline import files, records, run_stage
+from cnn.identity import load_embedder
+from cnn.onnx_networks import GenderJudge
+from cnn.people_judges import PeopleJudges
+from data import portraits
+from scripts.pipeline import REPOSITORY, files, records, run_stage
 from scripts.stages import workspace as paths
 from scripts.stages.evaluating import versions
-from scripts.stages.fine_tuning import v2, v3
+from scripts.stages.fine_tuning import control, v2, v3
 from segmentation.normalization import fit
 from segmentation.property_table import LABEL_ALGORITHM, PROPERTY_NAMES
+from stylegan_modified.evaluation import ControlReport, Sweep
 from stylegan_modified.fine_tuning import TrainingPictures, save_atomically
 from stylegan_modified.recipes import V2Recipe
 from stylegan_modified.stylegan_generator import transplant
@@ -207,3 +212,19 @@ def test_the_error_is_that_of_the_pictures_it_is_given() -> None:
     data = TrainingPictures(images, torch.zeros(20, 7))
     _, error = v3.reconstructions(stage, Black(), lambda pictures, own: (own, own), data)
     assert error == pytest.approx(45, abs=0.1)
+
+
+def test_a_control_report_says_who_is_shown_as_far_as_anybody_judges() -> None:
+    """Photographs have judges of identity and gender, and nobody who judges their quality."""
+    faces = portraits.render_many(range(2), 64, processes=1).images
+    count = len(PROPERTY_NAMES)
+    sweep = Sweep(np.zeros((count, 2, count)), np.tile(faces[:, None, None], (1, count, 2, 1, 1, 1)))
+    bundled = REPOSITORY / "data/photographs"
+    identity = load_embedder(bundled / "loss_identity.safetensors")
+    judges = PeopleJudges(None, identity, GenderJudge(bundled / "gender.onnx"))
+    found = control.read_people(judges, sweep)
+    assert set(found) == {"identity_auc", "women"} and found["identity_auc"] == 1.0
+    assert control.read_people(PeopleJudges(), sweep) == {}
+    report = ControlReport(2, *[dict.fromkeys(PROPERTY_NAMES, 1.0)] * 4, [], 0.0, 1.0)
+    assert control.control_numbers(report, found)["people"].startswith("identity AUC 1.000, women ")
+    assert "people" not in control.control_numbers(report, {})

@@ -40,13 +40,13 @@ LOSS_CODE = [name for name in MODULES if re.fullmatch(r"stylegan_modified\.(?!ev
 TRAINING_SCRIPTS = [name for name in MODULES if re.match(r"scripts\.0[567]_", name)]
 JUDGES = {
     *("ORACLE", "Oracle", "load_oracle", "load_embedder", "load_judging_oracle", "read_pictures"),
-    "GenderJudge",
+    *("GenderJudge", "PeopleJudges", "load_people_judges"),
     *("PropertyJudge", "Segmenter", "compute_scores", "load_judge", "load_segmenter", "build_segmenter"),
 }
 # Functions that the training scripts reach and that may name a judge, with what for.
 USES_OF_JUDGES = {
     ("scripts.stages.fine_tuning.v2", "draw_practice"),  # label maps and labels, as 03 and 04 make them
-    ("scripts.stages.fine_tuning.control", "read_sweep"),  # a report, after the training
+    ("scripts.stages.fine_tuning.control", "read_people"),  # a report, after the training
     ("scripts.stages.fine_tuning.control", "report_control"),
     ("scripts.stages.networks", "build_segmenter"),
     ("scripts.stages.networks", "load_identity"),  # see the test of which file it reads

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from cnn.oracle import read_pictures
+from cnn.people_judges import PeopleJudges
 from scripts.pipeline import Stage, UserError
 from scripts.stages import networks
 from scripts.stages.scores import sweep_levels
@@ -27,6 +26,8 @@ from stylegan_modified.evaluation import (
 from stylegan_modified.evaluation_identity import identity_auc
 
 PREVIEW_SEEDS = tuple(range(4))
+SHARES = {"women": "gender", "good_quality": "quality"}
+"""Shares of pictures in a control report, and the logits whose sign decides."""
 
 
 def preview_grid(generate: Generate, statistics: ScoreStatistics, z: Tensor) -> Any:
@@ -42,7 +43,7 @@ def report_control(
 ) -> dict[str, str]:
     """Sweep each property over latents that no training saw, read by stages 3 and 4, and write the result.
 
-    Where the preset has an oracle, it also says who and what the sweep pictures show.
+    The judges of people that the preset has also say who the sweep pictures show.
     Writes `stylegan_modified/control_<version>.json`.
 
     Returns:
@@ -59,7 +60,7 @@ def report_control(
             f"the face parser cannot read a single picture of {version}, so its control is unknown. "
             f"Look at {stage.workspace / PREVIEWS} and train again with other settings."
         )
-    shown = read_sweep(stage, sweep)
+    shown = read_people(networks.load_people_judges(stage), sweep)
     stage.write(CONTROL.format(version), report.to_dict() | shown)
     stage.log(
         f"control of {version} on {latent_count} latents (Pearson r, slope, mean absolute error in sd):"
@@ -69,18 +70,16 @@ def report_control(
     return control_numbers(report, shown)
 
 
-def read_sweep(stage: Stage, sweep: Sweep) -> dict[str, float]:
-    """Identity AUC and shares of women and good quality of a sweep, read by the oracle (if any)."""
-    oracle = networks.load_judging_oracle(stage)
-    if oracle is None:
-        return {}
+def read_people(judges: PeopleJudges, sweep: Sweep) -> dict[str, float]:
+    """Identity AUC and shares of women and good quality of a sweep, as far as there are judges."""
     shape = sweep.images.shape
-    read = read_pictures(oracle, torch.from_numpy(sweep.images.reshape(-1, *shape[3:])))
-    return {
-        "identity_auc": float(identity_auc(read["identity"].numpy().reshape(*shape[:3], -1))[0]),
-        "women": float((read["gender"] > 0).float().mean()),
-        "good_quality": float((read["quality"] > 0).float().mean()),
-    }
+    read = judges.read(sweep.images.reshape(-1, *shape[3:]))
+    shares = {name: read[logits] > 0 for name, logits in SHARES.items() if logits in read}
+    found = {name: float(share.float().mean()) for name, share in shares.items()}
+    if "identity" in read:
+        people = read["identity"].numpy().reshape(*shape[:3], -1)
+        found["identity_auc"] = float(identity_auc(people)[0])
+    return found
 
 
 def control_numbers(report: ControlReport, shown: dict[str, float]) -> dict[str, str]:
@@ -92,9 +91,9 @@ def control_numbers(report: ControlReport, shown: dict[str, float]) -> dict[str,
         "leakage": f"{report.leakage:.3f} sd per sd {count}",
         "readable": f"{100 * report.readable:.1f} % of the pictures",
     }
-    if shown:
-        numbers["oracle"] = (
-            f"identity AUC {shown['identity_auc']:.3f}, women {100 * shown['women']:.1f} %, "
-            f"good quality {100 * shown['good_quality']:.1f} % of the sweep's pictures"
-        )
+    texts = [f"{name.replace('_', ' ')} {100 * shown[name]:.1f} %" for name in SHARES if name in shown]
+    if "identity_auc" in shown:
+        texts.insert(0, f"identity AUC {shown['identity_auc']:.3f}")
+    if texts:
+        numbers["people"] = f"{', '.join(texts)} of the sweep's pictures"
     return numbers

@@ -15,7 +15,7 @@ JUDGED = (
     workspace.FILTER_TABLE_INPUT,
     workspace.LATENTS_INPUT,
     workspace.IDENTITY_INPUT,
-    workspace.ORACLE_INPUT,
+    *workspace.PEOPLE_JUDGE_INPUTS,
 )
 
 
