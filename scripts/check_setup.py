@@ -48,6 +48,7 @@ def run(tool: Tool, options: Options) -> None:
         [
             machine.python(),
             machine.packages(machine.required()),
+            machine.outside_judges(),
             machine.memory(options.memory_gib),
             machine.disk(tool.workspace, options.disk_gib),
             machine.writing(tool.workspace, tool.log_dir.parent),

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from segmentation.outside_landmarks import DIALS as LANDMARK_DIALS
 from segmentation.property_table import PROPERTY_NAMES
-from stylegan_modified.evaluation_control import control_measures
+from stylegan_modified.evaluation_control import control_measures, correlations
 from stylegan_modified.evaluation_identity import (
     dial_distances,
     equal_setting_distances,
@@ -58,6 +59,8 @@ class SweepReadings:
         threshold: distance of two descriptors below which their network calls them one person, or None.
         gender, quality: float [N, M] logits, positive for a woman and for good quality, each or None.
         by_oracle: float64 [N, 7, levels, 7] what the oracle reads instead of `measured`, or None.
+        by_landmarks: float64 [N, 2, levels] what landmarks tell of the dials `LANDMARK_DIALS`, on a scale of
+            their own, or None.
     """
 
     requested: np.ndarray
@@ -72,6 +75,7 @@ class SweepReadings:
     gender: np.ndarray | None = None
     quality: np.ndarray | None = None
     by_oracle: np.ndarray | None = None
+    by_landmarks: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ def sweep_measures(readings: SweepReadings, weights: np.ndarray) -> dict[str, np
         `identity_auc` [R], `identity_auc_per_property` and `identity_distance_per_property` [R, 7] (between
         the ends of a dial), `identity_verified` [R] (of these, the share below the threshold),
         `people_distance_equal_settings` [R], `women_in_sweeps` and `good_quality_in_sweeps` [R], and
-        `<measure>_by_oracle` of `control`, `pooled`, `slope` and `leakage`.
+        `<measure>_by_oracle` of `control`, `pooled`, `slope` and `leakage`, and `control_by_landmarks`.
     """
     found = control_measures(readings.requested, readings.measured, weights)
     repeats = readings.repeated
@@ -148,6 +152,13 @@ def sweep_measures(readings: SweepReadings, weights: np.ndarray) -> dict[str, np
     if readings.by_oracle is not None:
         second = control_measures(readings.requested, readings.by_oracle, weights)
         found |= {f"{name}_by_oracle": second[name] for name in ("control", "pooled", "slope", "leakage")}
+    if readings.by_landmarks is not None:
+        dials = [PROPERTY_NAMES.index(name) for name in LANDMARK_DIALS]
+        r = [
+            correlations(readings.requested[j, :, j], readings.by_landmarks[:, column])
+            for column, j in enumerate(dials)
+        ]
+        found["control_by_landmarks"] = weighted_mean(weights, np.stack(r, axis=1))
     return found
 
 
@@ -200,6 +211,8 @@ def confidence(found: Mapping[str, np.ndarray]) -> dict[str, Any]:
 def plain(name: str, value: np.ndarray) -> Any:
     """A measure as JSON knows it: one number per property by name, matrices as lists, NaN as None."""
     rounded = _without_nan(np.asarray(value, np.float64).tolist())
+    if name == "control_by_landmarks":
+        return dict(zip(LANDMARK_DIALS, rounded, strict=True))
     return dict(zip(PROPERTY_NAMES, rounded, strict=True)) if name in BY_PROPERTY else rounded
 
 

@@ -62,6 +62,15 @@ def test_measures_of_known_readings(readings: summary.SweepReadings) -> None:
     assert ends["mae"]["low"]["mouth"] == pytest.approx(0.1)
 
 
+def test_landmarks_are_a_reader_of_two_dials(readings: summary.SweepReadings) -> None:
+    along = np.linspace(0.3, 0.8, 5) + np.zeros((LATENTS, 2, 5))
+    along[:3, 1] *= -1  # half of the people turn the other way
+    along[4, 0] = np.nan  # and in one no face was found
+    found = summary.sweep_measures(dataclasses.replace(readings, by_landmarks=along), np.ones((1, LATENTS)))
+    assert summary.estimates(found)["control_by_landmarks"] == {"mouth": pytest.approx(1), "pose": 0}
+    assert "control_by_landmarks" not in summary.sweep_measures(readings, np.ones((1, LATENTS)))
+
+
 def test_a_dial_that_moves_the_person_too_far_is_not_verified(readings: summary.SweepReadings) -> None:
     turned = readings.identity.copy()
     turned[:, 2, -1, 0] += 0.7  # one dial of seven ends farther off than the threshold

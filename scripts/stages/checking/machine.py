@@ -21,6 +21,7 @@ from scripts.pipeline.options import REPOSITORY
 from scripts.stages.checking.finding import Finding
 
 REQUIREMENTS = REPOSITORY / "requirements.txt"
+JUDGES = "data/photographs/requirements-judges.txt"  # optional
 BUNDLES = ("data/embedded", "data/photographs")
 OLDEST, NEWEST = (3, 10), (3, 13)
 GIB = 2**30
@@ -81,13 +82,11 @@ def packages(wanted: dict[str, str]) -> Finding:
     """Installed versions against the required ones, without importing anything."""
     missing, texts = [], []
     for name, version in wanted.items():
-        try:
-            installed = metadata.version(name)
-        except metadata.PackageNotFoundError:
+        found = _installed(name)
+        if found is None:
             missing.append(name)
-            continue
-        if installed.partition("+")[0] != version:  # torch names its build after a plus
-            texts.append(f"{name} {installed} instead of {version}")
+        elif found.partition("+")[0] != version:  # torch names its build after a plus
+            texts.append(f"{name} {found} instead of {version}")
     if missing:
         texts.insert(0, f"missing: {', '.join(missing)}")
     if not texts:
@@ -96,6 +95,23 @@ def packages(wanted: dict[str, str]) -> Finding:
     if sys.prefix == sys.base_prefix:  # the system's own Python, which mostly refuses packages
         mend = new_environment()
     return Finding("packages", "; ".join(texts), mend)
+
+
+def outside_judges() -> Finding:
+    """Whether 09 has the optional landmarks; without them some rows of photographs are missing."""
+    missing = [name for name in required(REPOSITORY / JUDGES) if _installed(name) is None]
+    if not missing:
+        return Finding("landmarks", f"as in {JUDGES}")
+    install = f"{python_command()} -m pip install -r {JUDGES}"
+    return Finding("landmarks", f"none; 09 then reads mouth and pose of photographs once only. {install}")
+
+
+def _installed(package: str) -> str | None:
+    """Its version."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 class Imports:

@@ -97,6 +97,7 @@ GOALS = (
     Goal("pooled_by_oracle", "pooled r, read by the oracle", 0.93),
     Goal("slope_by_oracle", "slope, read by the oracle", 0.9, 1.1),
     Goal("leakage_by_oracle", "leakage, read by the oracle, sd per sd", high=0.06, v1_high=0.25),
+    Goal("control_by_landmarks", "control r, read by outside landmarks", 0.9),
     Goal("identity_auc", "identity AUC", 0.995, v1_low=0.93, judge="identity", photographs=(0.97, None)),
     Goal("identity_auc_per_property", "identity AUC", 0.99, judge="identity", photographs=(0.93, None)),
     Goal("identity_verified", "ends of a dial verified as one person", 0.95, percent=True, judge="identity"),

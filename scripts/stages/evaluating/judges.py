@@ -14,6 +14,7 @@ from scripts.stages import networks, scores
 from scripts.stages.base_generator.kid import detector_features
 from scripts.stages.workspace import SCORES
 from segmentation.normalization import ScoreStatistics
+from segmentation.outside_landmarks import CAN_READ, OutsideLandmarks
 from segmentation.property_judge import PropertyJudge
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan.seeds import Purpose, derived_seed
@@ -76,6 +77,11 @@ class Judges:
     def people(self) -> PeopleJudges:
         """Who judges people; 09's notes name them."""
         return networks.load_people_judges(self.stage)
+
+    @cached_property
+    def landmarks(self) -> OutsideLandmarks | None:
+        """A second reader of mouth and pose, of photographs only; None where it is not installed."""
+        return OutsideLandmarks() if CAN_READ and self.people.read_photographs else None
 
     @cached_property
     def _detector_features(self) -> Callable[[np.ndarray], Tensor]:

@@ -131,6 +131,7 @@ class VersionReadings:
         """Folder for the readings of a version, by what they depend on."""
         settings = [READING_VERSION, self.seed, self.options.corrections]
         settings += [] if CAN_READ else ["no onnxruntime"]
+        settings += ["landmarks"] if self.judges.landmarks else []
         networks = self._states(FILES[version]), self._states(JUDGE_INPUTS)
         depends_on = [*settings, *networks, recorded_segmentation(self.stage).to_json()]
         key = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:12]
@@ -240,6 +241,8 @@ class VersionReadings:
         read.pop("features", None)
         if "identity" in read:
             read |= {name: read[name][:, index] for name in ("identity", "properties") if name in read}
+        if self.judges.landmarks is not None:
+            read["by_landmarks"] = self.judges.landmarks.of_sweeps(images[:, index])
         shown = ends.ravel()
         return read | {
             "measured": known[:, index],

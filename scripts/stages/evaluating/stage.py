@@ -40,6 +40,7 @@ from stylegan.parallel import Processes
 from stylegan_modified.evaluation_identity import people_distances
 
 STRIP_PEOPLE = 4
+INSTALL_LANDMARKS = "`.venv/bin/python -m pip install -r data/photographs/requirements-judges.txt`."
 EDITING_ROWS = 4  # as many as a part of the readings, whose pictures are at hand
 
 
@@ -170,6 +171,10 @@ def people_notes(judges: Judges) -> list[str]:
             f"No judge in this workspace for {', '.join(unknown)}: these rows say so, and no goal of theirs "
             "is called reached."
         )
+    if judges.landmarks is not None:
+        found.append("Outside landmarks: dlib's 68, which share nothing with the parser, for mouth and pose.")
+    elif judges.people.read_photographs:
+        found.append(f"No outside landmarks for mouth and pose: {INSTALL_LANDMARKS}")
     if judges.people.oracle is None:
         found.append("KID and diversity are measured on features of the face detector.")
     if judges.reference_identity is not None:
