@@ -19,6 +19,8 @@ BUNDLED_IDENTITY_NETWORK = f"{BUNDLE}/identity_network.safetensors"
 PHOTOGRAPH_BUNDLE = "data/photographs"
 PHOTOGRAPH_PARSER = f"{PHOTOGRAPH_BUNDLE}/segmentation_model.safetensors"
 PHOTOGRAPH_GENDER_HEAD = f"{PHOTOGRAPH_BUNDLE}/gender_head.safetensors"
+BUNDLED_PHOTOGRAPH_PARSER = "data/photographs/segmentation_model.safetensors"
+BUNDLED_IDENTITY_JUDGE = "data/photographs/judge_identity.safetensors"
 BUNDLED_SKETCH_NETWORK = "data/sketch/sketch_to_portrait.safetensors"
 
 # 00

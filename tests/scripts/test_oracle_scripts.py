@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors import safe_open
 
 from cnn.oracle import Oracle, OracleConfig, load_oracle, save_oracle
+from data import portraits
 from data.portraits import TRUTH_NAMES
 from scripts.bundle import train_oracle
 from scripts.pipeline import files
@@ -149,6 +150,26 @@ def test_comparison_of_a_generator_with_portraits(
     assert (workspace / "compare_generator/generated.png").is_file()
     for name in TRUTH_NAMES[2:]:
         assert name in text
+
+
+def test_comparison_of_a_generator_with_faces(in_process: Callable, workspace: Path, tmp_path: Path) -> None:
+    faces = tmp_path / "faces"
+    faces.mkdir()
+    for number, image in enumerate(portraits.render_many(range(5), 64, processes=1).images):
+        Image.fromarray(image).save(faces / f"{number}.png")
+    arguments = ("--workspace", workspace, "--count", 4, "--parsed", 2, "--faces", faces)
+    weights = ("--weights", workspace / "stylegan/stylegan_model.pth")
+    code, text = in_process("compare_generator", *arguments, *weights, "--training-faces", faces)
+    assert code == 0, text
+    results = json.loads((workspace / "compare_generator/results.json").read_text())
+    assert results["faces"] == 5 and results["kid"] > results["kid_of_halves"]
+    assert results["nearest_training_face"]["generator"] > 0.1
+    assert results["nearest_training_face"]["faces"] == pytest.approx(0, abs=1e-3), "they are the same ones"
+    assert results["parts_found_in_faces"]["face"] == 1.0
+    assert results["people_distance"]["faces"] > 0
+    assert (workspace / "compare_generator/nearest.png").is_file()
+    code, text = in_process("compare_generator", *arguments[:-1], tmp_path / "none", *weights)
+    assert code == 5 and "no picture" in text
 
 
 @pytest.mark.parametrize("name", ["train_oracle", "train_parser"])

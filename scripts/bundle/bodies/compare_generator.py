@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from cnn.oracle import read_pictures
 from cnn.oracle_metrics import kernel_inception_distance, nearest_distance
 from data import portraits
-from scripts.pipeline import Tool, files
+from scripts.pipeline import REPOSITORY, Tool, files
 from scripts.pipeline.console import script_command
 from scripts.stages import generated_pictures
 from scripts.stages.sheets import contact_sheet
+from scripts.stages.workspace import BUNDLED_PARSER
 from segmentation.face_crop import FaceCropper
 from segmentation.facexformer import FaceXFormerWeightsError, load_facexformer
 from segmentation.parsing import parse_faces
@@ -38,18 +41,26 @@ def run(tool: Tool, options: Any) -> None:
     ]
     readings = [read_pictures(oracle, images) for images in (pictures, *portrait_sets)]
     results = compare(readings, oracle.config.property_names)
-    results["parts_found"] = part_shares(tool, options, pictures[: options.parsed])
+    parser = options.parser or REPOSITORY / BUNDLED_PARSER
+    results["parts_found"] = part_shares(tool, parser, pictures[: options.parsed])
     results |= {"count": options.count, "seed": options.seed, "weights_id": weights_id(options.weights)}
 
-    default = tool.path("compare_generator/results.json")
-    output = options.out or default
-    files.write(output, results)
-    for name, images in (("generated", pictures), ("portraits", portrait_sets[0])):
-        sheet = contact_sheet(images[:SHEET_COUNT], columns=12, scale=max(1, 128 // images.shape[1]))
-        tool.write(f"compare_generator/{name}.png", sheet)
+    sheets = {
+        name: contact_sheet(images[:SHEET_COUNT], columns=12, scale=max(1, 128 // images.shape[1]))
+        for name, images in (("generated", pictures), ("portraits", portrait_sets[0]))
+    }
+    write_results(tool, options, results, sheets)
     log_table(tool, results)
-    tool.finish({"pictures": str(options.count)}, [str(output), "compare_generator/generated.png"])
-    tool.log(f"Wrote {output}. Look at {default.parent / 'generated.png'} and portraits.png beside it.")
+
+
+def write_results(tool: Tool, options: Any, results: dict[str, Any], sheets: dict[str, Image.Image]) -> None:
+    """Write the figures and the sheets, and end with what to look at."""
+    output = options.out or tool.path("compare_generator/results.json")
+    files.write(output, results)
+    names = [f"compare_generator/{name}.png" for name in sheets]
+    for name, sheet in zip(names, sheets.values(), strict=True):
+        tool.write(name, sheet)
+    tool.finish({"pictures": str(options.count)}, [str(output), *names])
 
 
 def draw_portraits(first_seed: int, count: int, size: int) -> np.ndarray:
@@ -59,12 +70,12 @@ def draw_portraits(first_seed: int, count: int, size: int) -> np.ndarray:
     return np.stack([generated_pictures.jpeg_round_trip(image) for image in drawn.images])
 
 
-def part_shares(tool: Tool, options: Any, pictures: np.ndarray) -> dict[str, float]:
+def part_shares(tool: Tool, path: Path, pictures: np.ndarray) -> dict[str, float]:
     """Share of the pictures in which the detector finds a face, and the parser each part of it."""
 
-    generated_pictures.need_file(options.parser, script_command("train_parser"))
+    generated_pictures.need_file(path, script_command("train_parser"))
     with tool.foreseen(FaceXFormerWeightsError):
-        parser = load_facexformer(options.parser).to(tool.device)
+        parser = load_facexformer(path).to(tool.device)
     crops = [crop for crop in FaceCropper(tool.device)(list(pictures)) if crop is not None]
     found = {"face": len(crops) / len(pictures)}
     if not crops:
