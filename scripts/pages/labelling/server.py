@@ -12,9 +12,11 @@ from werkzeug.wrappers import Request, Response
 from scripts.pages.labelling import label_table
 from scripts.pages.labelling.answers import FOLDER, AnswerJournal
 from scripts.pages.labelling.candidates import load_candidates
+from scripts.pages.labelling.conditions import ConditionSession
 from scripts.pages.labelling.session import AnswerError, LabelSession
 from scripts.pages.server import PageServer, json_response
 from scripts.pipeline import Tool, UserError
+from scripts.stages.workspace import VAE_TABLES
 
 
 class LabelServer(PageServer):
@@ -39,7 +41,7 @@ class LabelServer(PageServer):
         "folder, then answer again; everything before is saved."
     )
 
-    def __init__(self, session: LabelSession, port: int) -> None:
+    def __init__(self, session: LabelSession | ConditionSession, port: int) -> None:
         self.session = session
         super().__init__(
             port,
@@ -66,8 +68,12 @@ class LabelServer(PageServer):
 
 def label(tool: Tool, options: Any) -> None:
     """Read what there is, then export or show the page."""
-    candidates = load_candidates(tool)
     instead = f"another --workspace; or go on in the page that is open (port {options.port} by default)"
+    if options.condition:
+        with tool.alone_in(tool.workspace / VAE_TABLES, instead):
+            serve(tool, ConditionSession(tool, options))
+        return
+    candidates = load_candidates(tool)
     with tool.alone_in(tool.workspace / FOLDER, instead):
         if options.force:
             kept_as = label_table.restart(tool, candidates)
@@ -83,11 +89,11 @@ def label(tool: Tool, options: Any) -> None:
                 serve(tool, session)
 
 
-def serve(tool: Tool, session: LabelSession) -> None:
+def serve(tool: Tool, session: LabelSession | ConditionSession) -> None:
     """Show the page until it is closed or Ctrl-C."""
     options, status = session.options, session.status()
     what = "labels checked" if options.check else "pictures labelled"
-    tool.log(f"{status['done']} of {status['total']} {what}. Answers: {session.journal.path}")
+    tool.log(f"{status['done']} of {status['total']} {what}. Answers: {session.path}")
     with LabelServer(session, options.port) as server:
         try:
             server.show("Label page", options.browser, tool.check_stop)

@@ -210,6 +210,11 @@ class LabelSession:
         return self.tool.workspace / self.candidates["img_path"][img_no]
 
     @property
+    def path(self) -> Path:
+        """Where the answers are."""
+        return self.journal.path
+
+    @property
     def is_exported(self) -> bool:
         """True if the table holds what the journal holds, or nothing was answered in this session."""
         return self.answered_now == 0 or self._exported == self._answers()

@@ -15,10 +15,10 @@ from cnn.models import FilterCNN
 from cnn.tasks import REGRESSION, regression_measures
 from cnn.training import predict
 from cvae.conditions import CONDITION_NAMES, ConditionScale
-from scripts.pipeline import Stage, UserError, tables
+from scripts.pipeline import Stage, UserError
 from scripts.stages import scores
 from scripts.stages import workspace as at
-from scripts.stages.cvae import dataset
+from scripts.stages.cvae import dataset, hand_labels
 from scripts.stages.cvae.augmenting import FEWEST
 from scripts.stages.cvae.folds import SIZE_PX, save_folds, train_folds
 from stylegan.seeds import Purpose, derived_seed
@@ -103,28 +103,22 @@ def read_labels(stage: Stage, options: Any, name: str, resized: pd.DataFrame) ->
         UserError: a picture is unknown, or a label is no number from 0 to 1, or all are alike.
     """
     folder = stage.workspace / at.VAE_TABLES if options.labels is None else options.labels
-    path = folder / Path(at.HAND_LABELLED_INPUT.format(name)).name
-    given = tables.read_csv(path, ("img_name", name), "Write the table anew.")
+    path = hand_labels.table_of(folder, name)
+    given = hand_labels.read(path, name)
     by_name = {Path(p).name: file for p, file in zip(resized["source_path"], resized["file"], strict=True)}
-    unknown = [str(n) for n in given["img_name"] if Path(str(n)).name not in by_name]
+    unknown = [n for n in given["img_name"] if Path(n).name not in by_name]
     if unknown:
         raise UserError(
             f"{path} labels {unknown[0]}, which is no picture of {at.VAE_PICTURES}. Label the pictures "
             "that 20 was given, by their file names."
         )
-    label = pd.to_numeric(given[name], errors="coerce")
-    wrong = ~label.between(0, 1)
-    if wrong.any():
-        raise UserError(
-            f"{path} says {given.loc[wrong, name].iloc[0]} of {given.loc[wrong, 'img_name'].iloc[0]}, and a "
-            "condition is a number from 0 to 1. Correct that row."
-        )
+    label = given[name]
     if not label.std() > 0:
         raise UserError(
             f"{path} gives every picture the same {name}, so there is nothing to learn. Label pictures that "
             "differ, or leave it out of --conditions."
         )
-    files_of = [by_name[Path(str(n)).name] for n in given["img_name"]]
+    files_of = [by_name[Path(n).name] for n in given["img_name"]]
     return pd.DataFrame({"file": files_of, "label": label.to_numpy()})
 
 

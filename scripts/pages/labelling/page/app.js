@@ -3,6 +3,7 @@
 import { isSending, loadQueue, send } from "./api.js";
 import { onClick } from "./buttons.js";
 import { GridView } from "./grid.js";
+import { NumberView } from "./number.js";
 import { SingleView } from "./single.js";
 
 const RATE_OVER = 20; // answers
@@ -10,7 +11,7 @@ const LONGEST_PAUSE_MS = 30000; // a longer gap is a break, not slowness
 const element = (id) => document.getElementById(id);
 
 const actions = { answer, skip, accept: advance, undo };
-const single = new SingleView(actions);
+let single = null;
 let grid = null;
 let queue = [];
 let status = null;
@@ -19,8 +20,8 @@ let isResult = false;
 let gaps = []; // milliseconds per picture of the latest answers
 let lastAnswerAt = performance.now();
 
-function answer(item, gender, quality) {
-  advance([{ ...item, was: [gender, quality] }], [[item.img, gender, quality]], []);
+function answer(item, ...values) {
+  advance([{ ...item, was: values }], [[item.img, ...values]], []);
 }
 
 function skip(item) {
@@ -101,7 +102,8 @@ function showProgress() {
   const { done, total, skipped, men, women, bad } = status;
   element("bar").max = Math.max(total, 1);
   element("bar").value = done;
-  const parts = [`${done} of ${total}`, `women ${women}, men ${men}, bad ${bad}`];
+  const parts = [`${done} of ${total}`];
+  if (status.mode !== "number") parts.push(`women ${women}, men ${men}, bad ${bad}`);
   if (skipped) parts.push(`${skipped} skipped`);
   if (gaps.length >= 3) {
     const perPicture = gaps.reduce((sum, gap) => sum + gap, 0) / gaps.length;
@@ -125,6 +127,7 @@ function showResult() {
       : "Nothing is labelled yet.";
     element("next").hidden = true;
   }
+  if (status.table && !isSending()) element("done-text").textContent = `Every answer is in ${status.table}.`;
   element("done-export").hidden = status.exported;
   element("see-skipped").hidden = !status.skipped || !isDone;
   element("go-on").hidden = isDone;
@@ -142,10 +145,11 @@ async function load(skipped = false) {
     const value = await loadQueue(skipped);
     queue = value.items;
     status = value;
-    if (!grid) {
+    if (!single) {
+      single = value.mode === "number" ? new NumberView(actions, value) : new SingleView(actions);
       isGrid = value.grid;
       grid = new GridView(actions, value.pageSize);
-      document.body.classList.toggle("check", value.mode === "check");
+      document.body.classList.add(value.mode);
       if (value.mode === "check") element("title").textContent = document.title = "Check labels";
     }
     isResult = false;
@@ -174,7 +178,7 @@ function onKey(event) {
 function handle(key, shift) {
   const hasPictures = queue.length > 0 && !isResult;
   if (key === "e") exportTable();
-  else if (key === "v") toggleView();
+  else if (key === "v" && status.mode !== "number") toggleView();
   else if (key === "r" && !element("see-skipped").hidden && !element("done").hidden) load(true);
   else if (hasPictures) return (isGrid ? grid : single).key(key, shift);
   else if (key === "u" || key === "Backspace") undo();

@@ -27,11 +27,7 @@ export class SingleView {
   /** Show the first picture of the queue and fetch the next ones. */
   show(queue) {
     [this.item] = queue;
-    const { label, was } = this.item;
-    this.setQuality((was ?? label ?? [1, 1])[1]);
-    keepButton.hidden = !label;
-    skipButton.hidden = Boolean(label); // a second look keeps or corrects a label
-    caption.replaceChildren(...describe(this.item));
+    this.prepare(this.item);
     const image = picture(this.item);
     image.onload = () => this.fit();
     image.onerror = () => frame.replaceChildren(missing());
@@ -39,6 +35,14 @@ export class SingleView {
     frame.replaceChildren(broken ? missing() : image);
     this.fit();
     preload(queue);
+  }
+
+  /** What is known of the picture. */
+  prepare(item) {
+    this.setQuality((item.was ?? item.label ?? [1, 1])[1]);
+    keepButton.hidden = !item.label;
+    skipButton.hidden = Boolean(item.label); // a second look keeps or corrects a label
+    caption.replaceChildren(...describe(item));
   }
 
   /** Handle a key; returns true if it meant something here. */
