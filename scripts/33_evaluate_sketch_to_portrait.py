@@ -23,8 +23,10 @@ class Options(StageOptions):
     bundled: bool = option(True, help="also judge the network that comes with the repository, if it fits")
     people: int = option(200, help="sketches of the test split at the most")
     variants: int = option(4, help="portraits per sketch, for the variety and for KID")
-    yunet: Path | None = option(
-        None, help="OpenCV's face detector face_detection_yunet_*.onnx, for a second count of faces"
+    detector: Path | None = option(
+        None,
+        help="OpenCV's YuNet, face_detection_yunet_*.onnx, for a second count of faces; as the first one, it "
+        "says a face, not a good face",
     )
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sketch.unet import SLOPE, ResidualBlock, instance_norm
+from sketch.unet import SLOPE, InstanceNorm, ResidualBlock
 
 
 class PatchDiscriminator(nn.Module):
@@ -31,7 +31,7 @@ class PatchDiscriminator(nn.Module):
         for level in range(self.LEVELS):
             outer = width << level
             layers.append(nn.Conv2d(inner, outer, 4, stride=2, padding=1))
-            layers += [instance_norm(outer)] if level else []
+            layers += [InstanceNorm(outer)] if level else []
             layers.append(nn.LeakyReLU(SLOPE))
             if residual_convolutions:
                 layers.append(ResidualBlock(outer, residual_convolutions, has_norm=False))

@@ -117,7 +117,10 @@ class SketchTrainer(FineTuner):
         learning = [self.network, self.encoder] if self.encoder is not None else [self.network]
         self.generator_optimizer, self.discriminator_optimizer = (
             torch.optim.Adam(
-                [p for module in modules for p in module.parameters()], lr=lr, betas=recipe.betas
+                [p for module in modules for p in module.parameters()],
+                lr=lr,
+                betas=recipe.betas,
+                fused=True,
             )
             for modules, lr in (
                 (learning, recipe.generator_lr),
@@ -172,15 +175,15 @@ class SketchTrainer(FineTuner):
     ) -> dict[str, float | Tensor]:
         recipe, count = self.options, len(lines)
         prior_count = round(recipe.prior_share * count) if has_judge and self.encoder is not None else 0
-        prior = (torch.arange(count) < prior_count).to(self.device)
-        known = ~prior
+        known = slice(prior_count, None)
         with mixed_precision(self.device, self.precision):
             z = torch.randn(count, self.network.config.latent_size, generator=rng).to(self.device)
             kl, drawn = z.new_zeros(()), z
             if self.encoder is not None:
                 mean, log_variance = self.encoder(portraits)
                 kl = kl_divergence(mean[known], log_variance[known])
-                drawn = torch.where(prior[:, None], z, mean + torch.exp(0.5 * log_variance) * z)
+                encoded = mean + torch.exp(0.5 * log_variance) * z
+                drawn = torch.cat([z[:prior_count], encoded[known]])
             made = self.network(lines, colors, drawn)
         values: dict[str, Tensor] = {}
         total = recipe.latent_weight * kl
@@ -197,8 +200,8 @@ class SketchTrainer(FineTuner):
             if self.encoder is not None:
                 values["kl"] = kl
                 if prior_count:
-                    read, _ = self.encoder(made[prior])
-                    values["latent"] = F.l1_loss(read, z[prior])
+                    read, _ = self.encoder(made[:prior_count])
+                    values["latent"] = F.l1_loss(read, z[:prior_count])
                     total = total + LATENT_REGRESSION_WEIGHT * values["latent"]
         self.descend(self.generator_optimizer, total)
         self.discriminator.requires_grad_(True)
@@ -215,7 +218,7 @@ class SketchTrainer(FineTuner):
         return [part.detach() for part in real]
 
     def _judged(
-        self, lines: Tensor, made: Tensor, real: list[Tensor], known: Tensor, values: dict[str, Tensor]
+        self, lines: Tensor, made: Tensor, real: list[Tensor], known: slice, values: dict[str, Tensor]
     ) -> Tensor:
         """Adversarial loss of G, and its distance from the true portraits in the levels of D."""
         self.discriminator.requires_grad_(False)
@@ -223,7 +226,7 @@ class SketchTrainer(FineTuner):
             seen = self.discriminator.features(made, lines)
             values["adversarial"] = self._fooling_loss(seen[-1])
             apart = [
-                F.l1_loss(ours[known].float(), theirs[known].float())
+                (ours - theirs).abs().mean(dim=(1, 2, 3), dtype=torch.float32)[known].mean()
                 for ours, theirs in zip(seen, real, strict=True)
             ]
             values["feature"] = torch.stack(apart).mean()

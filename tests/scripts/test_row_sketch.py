@@ -13,10 +13,12 @@ from PIL import Image
 from scripts.pages.report.page import page, read_run
 from scripts.pipeline import REPOSITORY
 from scripts.stages import workspace as paths
+from scripts.stages.sketching.evaluating import Reader
 from sketch.lines import draw, strokes_of_face
 from sketch.pairs import SPLITS, split_of
 from sketch.portrait_network import load_network
 from tests import readme
+from tests.cnn.face_networks import onnx_yunet
 from tests.processes import ScriptProcess, exit_code, wait_until
 from tests.scripts.sketch_workspace import COUNT, make_workspace
 from tests.segmentation.drawn_faces import draw_face
@@ -145,3 +147,19 @@ def test_what_does_not_fit_is_said_before_anything_is_removed(copied: Path, caps
     Image.new("L", (8, 8)).save(copied / paths.SKETCHES / "000002.png")
     run("31", copied, "--force", code=5)
     assert "differ in size" in capsys.readouterr().err
+
+
+def test_another_detector_counts_faces_if_its_file_is_given(copied: Path, capsys) -> None:
+    detector = copied / "yunet.onnx"
+    detector.write_bytes(onnx_yunet())
+    run("33", copied, "--detector", detector, "--force")
+    assert "by yunet.onnx (that says a face, not a good face)" in capsys.readouterr().out
+    results = json.loads((copied / paths.SKETCH_EVALUATION).read_text())["networks"]
+    assert 0 <= results["workspace"]["faces_detector"] <= 1
+    reader = Reader.__new__(Reader)
+    reader.detector = detector
+    assert [reader.share_detected(np.full((2, 32, 32, 3), grey, np.uint8)) for grey in (0, 255)] == [0, 1]
+    detector.write_bytes(b"no network")
+    run("33", copied, "--detector", detector, "--force", code=5)
+    run("33", copied, "--detector", copied / "nothing.onnx", "--force", code=5)
+    assert "--detector cannot count faces" in capsys.readouterr().err

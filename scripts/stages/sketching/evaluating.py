@@ -52,12 +52,12 @@ TIMED = 5
 class Reader:
     """The judges: parser with detector for faces and landmarks, the oracle for people and features."""
 
-    def __init__(self, stage: Stage, yunet: Path | None, learned: np.ndarray) -> None:
+    def __init__(self, stage: Stage, detector: Path | None, learned: np.ndarray) -> None:
+        self.detector = detector
+        if detector is not None:
+            self.share_detected(learned[:1])  # what is no detector is said before anything is drawn
         self.segmenter: Segmenter = networks.build_segmenter(stage, PARSER, SegmenterSettings())
         self.judge = networks.load_judging_oracle(stage) or detector_features(stage.device, [learned])
-        self.yunet = yunet
-        if yunet is not None and not yunet.is_file():
-            raise UserError(f"{yunet} does not exist, so --yunet cannot count faces. Name the .onnx file.")
 
     def points(self, portraits: np.ndarray) -> list[np.ndarray | None]:
         """Points of each face as shares of the picture's side; None where MTCNN finds none."""
@@ -78,21 +78,25 @@ class Reader:
             return {name: found[name].numpy() for name in ("features", "identity")}
         return {"features": self.judge(portraits).numpy()}
 
-    def yunet_share(self, portraits: np.ndarray) -> float | None:
-        """Share of portraits in which OpenCV's detector finds a face; None without its file."""
-        if self.yunet is None:
+    def share_detected(self, portraits: np.ndarray) -> float | None:
+        """Share of portraits in which the detector of --detector finds a face; None without its file.
+
+        Raises:
+            UserError: it is missing, or no YuNet.
+        """
+        if self.detector is None:
             return None
         size = portraits.shape[1]
         factor = max(1, round(256 / size))
+        larger = [cv2.resize(one[:, :, ::-1], None, fx=factor, fy=factor) for one in portraits]
         try:
-            detector = cv2.FaceDetectorYN.create(str(self.yunet), "", (factor * size, factor * size))
+            detector = cv2.FaceDetectorYN.create(str(self.detector), "", (factor * size, factor * size))
+            return float(np.mean([detector.detect(one)[1] is not None for one in larger]))
         except cv2.error as error:
             raise UserError(
-                f"{self.yunet} is no YuNet detector, so it cannot count faces. Take "
+                f"{self.detector} is missing or no YuNet, so --detector cannot count faces. Take "
                 "face_detection_yunet_2023mar.onnx of OpenCV's model zoo."
             ) from error
-        larger = [cv2.resize(one[:, :, ::-1], None, fx=factor, fy=factor) for one in portraits]
-        return float(np.mean([detector.detect(one)[1] is not None for one in larger]))
 
 
 def evaluate(stage: Stage, options: Any) -> None:
@@ -106,7 +110,7 @@ def evaluate(stage: Stage, options: Any) -> None:
             f"    {stage.command('30_make_sketch_pairs', '--force')}"
         )
     pairs = pairs.first(count)
-    reader = Reader(stage, options.yunet, learned.portraits)
+    reader = Reader(stage, options.detector, learned.portraits)
     judged = _networks(stage, options, pairs.size)
     truth = Truth(reader, pairs, learned.portraits)
     by_hand = _by_hand(pairs, rows["img_no"].tolist())
@@ -122,11 +126,12 @@ def evaluate(stage: Stage, options: Any) -> None:
     labels = ["sketch", "true", *judged]
     stage.write(SKETCH_EVALUATION_SHEET, labelled_grid(shown, labels, [""] * len(shown[0])))
     own = results["workspace"]
+    detected = "" if options.detector is None else f", {own['faces_detector']:.0%} by {options.detector.name}"
     stage.finish(
         {
             "L1": f"{own['l1']:.3f} on {count} test pairs, pixels in [-1, 1]",
             "landmarks": f"{_told(own['landmarks'])} eye distances off",
-            "faces found": f"{own['faces_mtcnn']:.0%} (it says a face, not a good face)",
+            "faces found": f"{own['faces_mtcnn']:.0%} by MTCNN{detected} (that says a face, not a good face)",
         },
         [SKETCH_EVALUATION_SHEET, SKETCH_EVALUATION_TABLE],
     )
@@ -150,7 +155,7 @@ class Truth:
         return {
             "kid": self.kid(self.read["features"]),
             "faces_mtcnn": float(np.mean([one is not None for one in self.points])),
-            "faces_yunet": self.reader.yunet_share(self.pairs.portraits),
+            "faces_detector": self.reader.share_detected(self.pairs.portraits),
         }
 
 
@@ -178,7 +183,7 @@ def measure(
         "diversity": own_spread / _mean_distance(truth.read["features"][None]),
         "identity_auc": None,
         "faces_mtcnn": float(np.mean([one is not None for one in points])),
-        "faces_yunet": reader.yunet_share(drawn),
+        "faces_detector": reader.share_detected(drawn),
         "milliseconds": _milliseconds(network),
     }
     if "identity" in read and network.config.has_colors:
