@@ -98,10 +98,11 @@ class _StyledActivation(torch.autograd.Function):
             rows.spread(offset, grad.dtype), grad, rows.spread(factor, grad.dtype)
         ).addcmul_(centred, rows.spread(pull, grad.dtype))
         grad_x = torch.ops.aten.leaky_relu_backward(grad_x, activated, LEAKY_SLOPE, True)
-        grad_strength = noise @ grad_x.view(-1, channels)
-        grad_bias = rows.sum(grad_x).sum(dim=0)
+        wants_strength, wants_bias = ctx.needs_input_grad[2:4]  # frozen synthesis networks need neither
+        grad_strength = (noise @ grad_x.view(-1, channels)).float() if wants_strength else None
+        grad_bias = rows.sum(grad_x).sum(dim=0) if wants_bias else None
         grad_x = grad_x.view(count, height, width, channels).permute(0, 3, 1, 2)
-        return grad_x, None, grad_strength.float(), grad_bias, product * inverse_std, grad_shift, None
+        return grad_x, None, grad_strength, grad_bias, product * inverse_std, grad_shift, None
 
 
 def styled_activation(

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylegan_modified.fine_tuning import cosine, set_learning_rate
+from stylegan_modified.fine_tuning import cosine, mixed_precision, set_learning_rate
 from stylegan_modified.losses import multiscale_l1
 from stylegan_modified.property_cnn import PropertyCNN
 from stylegan_modified.stylegan_generator_v3 import Encoder
@@ -67,16 +67,18 @@ def encode_pictures(
         return found
     z = found.z.clone().requires_grad_(True)
     optimizer = torch.optim.Adam([z], lr=REFINE_RATE)
-    with torch.no_grad():
-        shown = None if identity is None else identity(images)
+    precision = mixed_precision(images.device, "auto")
+    with torch.no_grad(), precision:
+        shown = None if identity is None else identity(images).float()
     for step in range(refine_steps):
         set_learning_rate(optimizer, cosine(step, refine_steps))
         # Sums, so that the pictures of a batch do not influence each other.
-        drawn = model(z, found.own)["image"].float()
+        with precision:
+            drawn = model(z, found.own)["image"].float()
+            same = None if identity is None else identity(drawn).float()
         loss = multiscale_l1(drawn, images).sum()
-        if identity is not None and shown is not None:
-            same = F.cosine_similarity(identity(drawn), shown, dim=1)
-            loss = loss - REFINE_IDENTITY * same.sum()
+        if same is not None and shown is not None:
+            loss = loss - REFINE_IDENTITY * F.cosine_similarity(same, shown, dim=1).sum()
         loss = loss + REFINE_PRIOR * (z - found.z).square().mean(dim=1).sum()
         (z.grad,) = torch.autograd.grad(loss, z)
         optimizer.step()

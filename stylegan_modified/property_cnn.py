@@ -108,6 +108,7 @@ class _CropNetwork(nn.Module):
         window = images[:, :, self.rows[0] : self.rows[1], self.columns[0] : self.columns[1]]
         if self.reduction > 1:
             window = F.avg_pool2d(window, self.reduction)
+        window = window.contiguous(memory_format=torch.channels_last)
         return self.head(self.features(window).flatten(1))
 
 
@@ -125,6 +126,7 @@ class PropertyCNN(nn.Module):
         self.networks = nn.ModuleDict({name: _CropNetwork(crop, self.config) for name, crop in CROPS.items()})
         outputs = [name for crop in CROPS.values() for name in crop.properties]
         self._order = [outputs.index(name) for name in PROPERTY_NAMES]
+        self.to(memory_format=torch.channels_last)  # half the time of a training step on a CPU
 
     def forward(self, images: Tensor) -> Tensor:
         """Read the properties.

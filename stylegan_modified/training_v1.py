@@ -31,7 +31,7 @@ from stylegan_modified.fine_tuning import (
 )
 from stylegan_modified.losses import cosine_distance, filter_loss, property_loss
 from stylegan_modified.recipes import V1Recipe
-from stylegan_modified.requests import draw_pairs
+from stylegan_modified.requests import PairSampler
 from stylegan_modified.stylegan_discriminator import ConditionedDiscriminator
 from stylegan_modified.stylegan_generator import ConditionedGenerator
 
@@ -79,6 +79,7 @@ class ConditionedGANTrainer(FineTuner):
             options.need_pairs()
         self.generator, self.discriminator = generator.eval(), discriminator.eval()
         self.data, self.options, self.filters, self.identity = data, options, filters, identity
+        self.pairs = PairSampler(data.properties)
         self.device = next(generator.parameters()).device
         self.share = self._own_share()
         self.start = nn.ModuleList([_frozen_copy(generator.mapping)])
@@ -118,9 +119,12 @@ class ConditionedGANTrainer(FineTuner):
             {"params": label, "lr": self.options.label_lr},
         ]
         return (
-            torch.optim.Adam(groups, betas=(0.0, 0.99)),
+            torch.optim.Adam(groups, betas=(0.0, 0.99), fused=True),
             torch.optim.Adam(
-                self.discriminator_parameters, lr=self.options.discriminator_lr, betas=(0.0, 0.99)
+                self.discriminator_parameters,
+                lr=self.options.discriminator_lr,
+                betas=(0.0, 0.99),
+                fused=True,
             ),
         )
 
@@ -167,7 +171,7 @@ class ConditionedGANTrainer(FineTuner):
         """Every z twice, in halves of the batch, with property vectors that differ in one dial."""
         count = self.options.batch_size // 2
         z = torch.randn(count, self.generator.z_space_dim, generator=rng).to(self.device)
-        pairs = draw_pairs(self.data.properties, count, rng)
+        pairs = self.pairs.draw(count, rng)
         return torch.cat([z, z]), torch.cat([pairs.first, pairs.second]).to(self.device)
 
     def _judged(self, properties: Tensor) -> Tensor:

@@ -32,9 +32,10 @@ from stylegan_modified.losses import (
 )
 from stylegan_modified.recipes import V2Recipe
 from stylegan_modified.requests import RequestPairs
-from stylegan_modified.stylegan_generator_v2 import DialGenerator, Person
+from stylegan_modified.stylegan_generator_v2 import DialGenerator
 
 BACKGROUND, SKIN = 0, 1
+DRAWN_AT_ONCE = 64  # people
 BACKGROUND_DIALS = torch.tensor([name.startswith("background") for name in PROPERTY_NAMES])
 
 
@@ -81,8 +82,9 @@ class DialTrainer(FineTuner):
         model.requires_grad_(False)
         model.dials.requires_grad_(True)
         self.optimizer = torch.optim.Adam(
-            model.dials.parameters(), lr=options.learning_rate, betas=(0.9, 0.99)
+            model.dials.parameters(), lr=options.learning_rate, betas=(0.9, 0.99), fused=True
         )
+        self.w, self.own, self.shown = self._untouched()
         self.average = ExponentialAverage(model.dials, options.average_half_life)
 
     def modules(self) -> dict[str, nn.Module]:
@@ -90,6 +92,20 @@ class DialTrainer(FineTuner):
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         return {"dials": self.optimizer}
+
+    @torch.no_grad()
+    def _untouched(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The people of the pool before a dial is turned, who meet the training again and again: w
+        [M, w_dim], properties [M, 7] and, with an identity network, embeddings [M, D]; float32.
+        """
+        found = []
+        for z in self.pool.z.split(DRAWN_AT_ONCE):
+            with mixed_precision(self.device, self.precision):
+                person = self.model.person(z.to(self.device)).float()
+                shown = () if self.identity is None else (self.identity(person.image).float(),)
+            found.append((person.w, person.own, *shown))
+        w, own, *embeddings = (torch.cat(part) for part in zip(*found, strict=True))
+        return w, own, embeddings[0] if embeddings else None
 
     def train_step(self, t: int, rng: torch.Generator) -> dict[str, Scalar]:
         rows = torch.randint(len(self.pool.z), (self.options.pairs,), generator=rng)
@@ -107,19 +123,22 @@ class DialTrainer(FineTuner):
         options = self.options
         pairs, maps = self.pool.requests.rows(rows), self.pool.label_maps[rows].to(self.device)
         requested = torch.cat([pairs.first, pairs.second]).to(self.device)
-        person = self.model.person(self.pool.z[rows].to(self.device)).float().repeat(2)
-        turned = self.model.turn(person, requested)
-        image = turned["image"].float()
+        at = rows.to(self.device)
+        w = self.w[at].repeat(2, 1)
+        difference = requested - self.own[at].repeat(2, 1)
+        wp = self.model.generator.truncation(w) + self.model.dials(w, difference)
+        image = self.model.generator.synthesis(wp).float()
         first, second = image.chunk(2)
         read = self.model.property_cnn(image).float()
-        residual = self.model.dials.residual(person.w, turned["difference"]) / self.model.dials.w_std
+        residual = self.model.dials.residual(w, difference) / self.model.dials.w_std
         terms = {
             "property": (1.0, property_loss(read, requested)),
             "residual": (options.residual_weight, residual.square().mean()),
             **self._same_elsewhere(first, second, pairs.dial, maps),
         }
-        if self.identity is not None:
-            terms["identity"] = (options.identity_weight, _same_person(self.identity, image, person))
+        if self.identity is not None and self.shown is not None:
+            same = _same_person(self.identity(image).float(), self.shown[at])
+            terms["identity"] = (options.identity_weight, same)
         for index, network in enumerate(self.filters):
             terms[f"filter_{index}"] = (options.filter_weight, filter_loss(network(image).float()))
         loss = torch.stack([weight * value for weight, value in terms.values()]).sum()
@@ -154,9 +173,9 @@ class DialTrainer(FineTuner):
         return self.model.eval()
 
 
-def _same_person(identity: nn.Module, image: Tensor, person: Person) -> Tensor:
-    """Distance of the embeddings of both pictures from each other and from the untouched person's."""
-    first, second = identity(image).float().chunk(2)
-    with torch.no_grad():
-        untouched = identity(person.image[: len(first)]).float()
+def _same_person(shown: Tensor, untouched: Tensor) -> Tensor:
+    """Distance of the embeddings of both pictures of each pair, [2 N, D], from each other and from the
+    untouched person's, [N, D].
+    """
+    first, second = shown.chunk(2)
     return cosine_distance(first, second) + 0.5 * cosine_distance(first, untouched)

@@ -79,7 +79,9 @@ def draw_people(
         for rows in torch.arange(count).split(batch_size * processes.count):
             share = processes.part(len(rows))
             own = rows[share.rows]
-            drawn = to_uint8(generator(z[own].to(device), properties[own].to(device))["image"])
+            with mixed_precision(device, "auto"):
+                images = generator(z[own].to(device), properties[own].to(device))["image"]
+            drawn = to_uint8(images)
             yield processes.whole_batch(torch.from_numpy(drawn).to(device), share).cpu().numpy()
 
     return KnownPeople(z, TrainingPictures(keep(batches()), properties))

@@ -17,7 +17,7 @@ from stylegan.seeds import Purpose, derived_seed
 from stylegan_modified.fine_tuning import FineTuner, cosine, set_learning_rate
 from stylegan_modified.linear_latents import LinearEditor
 from stylegan_modified.recipes import V1Recipe
-from stylegan_modified.requests import draw_pairs
+from stylegan_modified.requests import PairSampler
 from stylegan_modified.stylegan_generator import ConditionedGenerator
 
 
@@ -41,7 +41,8 @@ class WarmStartTrainer(FineTuner):
         properties: Tensor,
         options: V1Recipe,
     ) -> None:
-        self.generator, self.editor, self.properties, self.options = generator, editor, properties, options
+        self.generator, self.editor, self.options = generator, editor, options
+        self.pairs = PairSampler(properties)
         self.device = next(generator.parameters()).device
         self.original = copy.deepcopy(generator.mapping).requires_grad_(False).eval()
         generator.requires_grad_(False)
@@ -54,6 +55,7 @@ class WarmStartTrainer(FineTuner):
                 {"params": [label], "lr": options.warm_start_label_lr},
             ],
             betas=(0.9, 0.99),
+            fused=True,
         )
         rng = torch.Generator().manual_seed(derived_seed(Purpose.WARM_START_SPREAD))
         z = torch.randn(1000, generator.z_space_dim, generator=rng).to(self.device)
@@ -74,7 +76,7 @@ class WarmStartTrainer(FineTuner):
         count = self.options.warm_start_people
         share = self.processes.part(count)
         z = torch.randn(count, self.generator.z_space_dim, generator=rng)[share.rows].to(self.device)
-        requested = draw_pairs(self.properties, count, rng).first[share.rows].to(self.device)
+        requested = self.pairs.draw(count, rng).first[share.rows].to(self.device)
         with torch.no_grad():
             wanted = self.editor.move(self.editor.admit(self.original(z)), requested)
         loss = ((self.generator.mapping(z, requested) - wanted) / self.w_std).square().mean() * share.weight

@@ -108,6 +108,26 @@ def table(workspace: Path) -> pd.DataFrame:
     return pd.read_csv(workspace / FOLDER / "images.csv")
 
 
+@pytest.mark.parametrize(
+    "change", ["none", "a picture is gone", "another picture", "other options", "others since"]
+)
+def test_pictures_that_are_there_are_not_made_again(workspace: Path, capsys, change: str) -> None:
+    words = ("--version", "v1", "--seeds", "5-6", "--mouth", "1")
+    assert regenerate(workspace, *words) == 0
+    first = workspace / table(workspace)["file"][0]
+    made = first.read_bytes()
+    if change == "a picture is gone":
+        first.unlink()
+    if change == "another picture":
+        Image.open(first).save(first)  # without its texts
+    if change == "others since":
+        assert regenerate(workspace, "--version", "v1", "--seeds", "5") == 0
+    capsys.readouterr()
+    assert regenerate(workspace, *words, *(("--scale", "3") if change == "other options" else ())) == 0
+    assert ("already" in capsys.readouterr().out) == (change == "none")
+    assert first.read_bytes() == made and table(workspace)["file"].is_unique
+
+
 def test_two_photographs_of_one_name_are_two_people(workspace: Path, tmp_path: Path) -> None:
     made = []
     for letter in "ab":

@@ -13,7 +13,7 @@ from stylegan_modified.losses import (
     multiscale_l1,
     property_loss,
 )
-from stylegan_modified.requests import draw_pairs
+from stylegan_modified.requests import PairSampler
 
 
 def test_keep_loss_counts_only_changes_where_the_dial_has_no_business() -> None:
@@ -63,8 +63,8 @@ def test_known_values_of_the_losses() -> None:
 
 def test_pairs_differ_in_one_dial_and_mix_the_median_with_whole_vectors() -> None:
     samples = torch.randn(500, 7)
-    pairs = draw_pairs(samples, 4000, torch.Generator().manual_seed(1))
-    again = draw_pairs(samples, 4000, torch.Generator().manual_seed(1))
+    pairs = PairSampler(samples).draw(4000, torch.Generator().manual_seed(1))
+    again = PairSampler(samples).draw(4000, torch.Generator().manual_seed(1))
     assert torch.equal(pairs.first, again.first) and torch.equal(pairs.second, again.second)
     differs = pairs.first != pairs.second
     assert torch.equal(differs.sum(1), torch.ones(4000, dtype=torch.int64))

@@ -14,7 +14,7 @@ from stylegan.seeds import PICTURES
 from stylegan_modified.fine_tuning import FineTuner, TrainingPictures
 from stylegan_modified.linear_latents import LinearEditor
 from stylegan_modified.recipes import V1Recipe, V2Recipe, V3Recipe
-from stylegan_modified.requests import draw_pairs
+from stylegan_modified.requests import PairSampler
 from stylegan_modified.stylegan_discriminator import transplant_discriminator
 from stylegan_modified.stylegan_generator import transplant
 from stylegan_modified.stylegan_generator_v3 import Encoder, EncoderConfig
@@ -69,7 +69,7 @@ def dial_trainer() -> DialTrainer:
         model.dials.start_from(model.latent(z), directions)
     return DialTrainer(
         model,
-        DialPool(z, draw_pairs(tiny.pictures().properties, 40, rng), label_maps),
+        DialPool(z, PairSampler(tiny.pictures().properties).draw(40, rng), label_maps),
         V2Recipe(steps=6, batch_size=4),
     )
 
@@ -322,7 +322,7 @@ def test_the_warm_start_teaches_what_the_linear_editor_does() -> None:
     trainer.options = MorePeople(warm_start_steps=300)
     unexplained = [row["unexplained"] for row in take(trainer, 300)]
     assert sum(unexplained[-10:]) < 0.5 * sum(unexplained[:10])
-    z, properties = torch.randn(50, tiny.Z_DIM), trainer.properties[:50]
+    z, properties = torch.randn(50, tiny.Z_DIM), trainer.pairs.samples[:50]
     with torch.no_grad():
         read = trainer.editor.properties(trainer.generator.mapping(z, properties))
     assert float((read - properties).abs().mean()) < 0.5 * float(properties.abs().mean())

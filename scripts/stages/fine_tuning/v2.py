@@ -22,11 +22,11 @@ from stylegan.rows import ChosenRows, JoinedRows, Rows
 from stylegan.sampling import sample_z, to_uint8
 from stylegan.seeds import Purpose, derived_seed
 from stylegan_modified.document_recipes import DocumentV2Trainer
-from stylegan_modified.fine_tuning import TrainingPictures, save_atomically
+from stylegan_modified.fine_tuning import TrainingPictures, mixed_precision, save_atomically
 from stylegan_modified.generator_files import Dialled
 from stylegan_modified.property_cnn import PropertyCNN, PropertyCNNConfig
 from stylegan_modified.recipes import V2Recipe
-from stylegan_modified.requests import RequestPairs, draw_pairs
+from stylegan_modified.requests import PairSampler, RequestPairs
 from stylegan_modified.stylegan_generator import ConditionedGenerator
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
 from stylegan_modified.training_property_cnn import POSE, PropertyCNNTrainer
@@ -130,7 +130,7 @@ def prepare_practice(tuning: FineTuning[V2Recipe]) -> PracticePictures:
     generator = networks.load_v1(stage)
     z = sample_z(seeds.PRACTICE[: recipe.pool], 0, generator.z_space_dim)
     rng = torch.Generator().manual_seed(derived_seed(Purpose.PRACTICE_REQUESTS, recipe.seed))
-    pairs = draw_pairs(tuning.data.properties, recipe.pool, rng)
+    pairs = PairSampler(tuning.data.properties).draw(recipe.pool, rng)
     if stage.writes and not _is_drawn(stage):
         draw_practice(tuning, generator, z, pairs)
     Processes.of_this_run().wait()
@@ -165,7 +165,8 @@ def draw_practice(tuning: FineTuning[V2Recipe], generator: nn.Module, z: Tensor,
         for rows in torch.arange(len(z)).split(32):
             requested = torch.stack([pairs.first[rows], pairs.second[rows]], dim=1).flatten(0, 1)
             people = z[rows].repeat_interleave(2, dim=0).to(stage.device)
-            images = to_uint8(generator(people, requested.to(stage.device))["image"])
+            with mixed_precision(stage.device, "auto"):
+                images = to_uint8(generator(people, requested.to(stage.device))["image"])
             values, valid, maps = judge.read(images)
             images_file.write(images.tobytes())
             maps_file.write(maps.tobytes())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import save_file
@@ -23,6 +25,7 @@ from stylegan.sampling import sample_z, to_uint8
 
 COLUMNS = ("img_no", "img_path", "seed", "weights_id")
 SHEET_COUNT, SHEET_COLUMNS = 96, 12
+WRITER_THREADS = 4
 
 
 def image_path(img_no: int) -> str:
@@ -48,16 +51,25 @@ def make_candidates(stage: Stage, options: Any, batches: Sequence[Sequence[int]]
         return
     generator = load_generator(stage)
     identity = weights_id(stage.workspace / GENERATOR)
-    with stage.progress(sum(map(len, batches))) as progress:
-        for batch in batches:
-            z = sample_z(batch, options.seed, generator.z_space_dim).to(stage.device)
-            output = generator(z, trunc_psi=options.trunc_psi, trunc_layers=options.trunc_layers)
-            for img_no, image in zip(batch, to_uint8(output["image"]), strict=True):
-                files.write(stage.path(image_path(img_no)), image, subsampling=0)
+
+    def draw(batch: Sequence[int]) -> np.ndarray:
+        z = sample_z(batch, options.seed, generator.z_space_dim).to(stage.device)
+        return to_uint8(generator(z, trunc_psi=options.trunc_psi, trunc_layers=options.trunc_layers)["image"])
+
+    def save(img_no: int, image: np.ndarray) -> int:
+        files.write(stage.path(image_path(img_no)), image, subsampling=0)
+        return img_no
+
+    with stage.progress(sum(map(len, batches))) as progress, ThreadPoolExecutor(WRITER_THREADS) as writers:
+        saving: Iterable[int] = ()
+        for batch in (*batches, ()):  # the last round only records
+            ahead = writers.map(save, batch, draw(batch)) if batch else ()
+            for img_no in saving:  # files are written while the next batch is drawn
                 if img_no not in journal:
                     row = (img_no, image_path(img_no), options.seed + img_no, identity)
                     journal.append(dict(zip(COLUMNS, row, strict=True)))
                 progress.update()
+            saving = ahead
 
 
 @torch.inference_mode()

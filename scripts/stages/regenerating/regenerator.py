@@ -229,7 +229,7 @@ class Regenerator:
             words += ["--threads", str(options.threads)]
         return self.tool.command(SCRIPT, *words)
 
-    def metadata(self, request: Request) -> PngInfo:
+    def notes(self, request: Request) -> dict[str, str]:
         """What a PNG of the picture says about itself: settings as JSON, and the command line."""
         person = request.person
         settings = {
@@ -240,9 +240,12 @@ class Regenerator:
             "corrections": self.corrections,
             "weights_sha256": self.weights_sha256,
         }
+        found = {"Settings": json.dumps(settings), "Command": self.command(request)}
+        return found | ({"note": person.note} if isinstance(person, FoundPerson) and person.note else {})
+
+    def metadata(self, request: Request) -> PngInfo:
+        """`notes` as Pillow writes them."""
         info = PngInfo()
-        info.add_text("Settings", json.dumps(settings))
-        info.add_itxt("Command", self.command(request))
-        if isinstance(person, FoundPerson) and person.note:
-            info.add_text("note", person.note)
+        for keyword, text in self.notes(request).items():
+            (info.add_itxt if keyword == "Command" else info.add_text)(keyword, text)
         return info

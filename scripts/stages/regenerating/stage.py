@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from scripts.pipeline import Input, Tool, files, locks, tables
 from scripts.stages import networks, scores
@@ -72,6 +74,12 @@ def make_pictures(tool: Tool, options: Any) -> None:
     people = list_people(tool, options, regenerator)
     rows, columns = list_cells(options, people, scores.sweep_levels(statistics)[2])
     cells = [cell for row in rows for cell in row]
+    settings = grid_settings(tool, options)
+    if are_made(regenerator, tool.workspace / folder, cells, earlier, settings):
+        made = f"{len(cells)} pictures of {len(rows)} people"
+        tool.finish({"pictures": made.replace(" pictures", "")}, [f"{folder}/grid.png"])
+        tool.say(f"{made} with {options.version} are in {tool.workspace / folder} already.")
+        return
     judge = networks.load_judge(tool, statistics) if options.measure else None
     read: list[tuple[np.ndarray, np.ndarray]] = []
     shown: list[np.ndarray] = []
@@ -87,7 +95,10 @@ def make_pictures(tool: Tool, options: Any) -> None:
     readings: list[str] = []
     if judge is not None and isinstance(given, GivenPerson):
         readings = [text for both in (judge(given.picture[None]), *read) for text in spelled_readings(*both)]
-    tool.write(f"{folder}/grid.png", picture_grid(shown_rows, columns, shown, options, readings))
+    notes = PngInfo()
+    notes.add_text("Settings", settings)
+    grid = picture_grid(shown_rows, columns, shown, options, readings)
+    tool.write(f"{folder}/grid.png", grid, pnginfo=notes)
     made = f"{len(cells)} pictures of {len(rows)} people"
     tool.count("pictures", len(cells))
     tool.finish({"pictures": made.replace(" pictures", "")}, [f"{folder}/grid.png"])
@@ -100,6 +111,44 @@ def make_pictures(tool: Tool, options: Any) -> None:
             rows_of = table[table["label"].str.startswith(f"{name} ")]
             r = rows_of[f"{name}_requested"].corr(rows_of[f"{name}_measured"])
             tool.log(f"  {name}: requested against measured r {r:.3f} (n = {len(rows_of)} pictures)")
+
+
+def grid_settings(tool: Tool, options: Any) -> str:
+    """What grid and table depend on beside the pictures, as text."""
+    judge = networks.recorded_segmentation(tool).to_json() if options.measure else None
+    return json.dumps({"scale": options.scale, "judge": judge})
+
+
+def are_made(
+    regenerator: Regenerator,
+    folder: Path,
+    cells: Sequence[Cell],
+    earlier: pd.DataFrame | None,
+    settings: str,
+) -> bool:
+    """Whether the last call made these very pictures of people by seed, with this grid and this table.
+
+    A picture says itself how it was made. The rows of the last call are the first ones of its table.
+    """
+    if earlier is None or isinstance(cells[0].request.person, GivenPerson):
+        return False
+    names = [Path(str(name)).name for name in earlier["file"].head(len(cells))]
+    if names != [cell.name for cell in cells] or texts_of(folder / "grid.png").get("Settings") != settings:
+        return False
+    return all(
+        text == texts_of(folder / cell.name).get(keyword)
+        for cell in cells
+        for keyword, text in regenerator.notes(cell.request).items()
+    )
+
+
+def texts_of(path: Path) -> dict[str, str]:
+    """The texts in a PNG; none of a file that is missing or damaged."""
+    try:
+        with Image.open(path) as picture:
+            return {name: str(text) for name, text in picture.info.items()}
+    except OSError:
+        return {}
 
 
 def read_earlier(path: Path) -> pd.DataFrame | None:
