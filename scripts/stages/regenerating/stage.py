@@ -16,6 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from scripts.pipeline import Input, Tool, files, locks, tables
 from scripts.stages import networks, scores
+from scripts.stages.image_files import ImageFileError, read_notes
 from scripts.stages.pictures import short_name
 from scripts.stages.regenerating import photographs
 from scripts.stages.regenerating.regenerator import (
@@ -133,21 +134,20 @@ def are_made(
     if earlier is None or isinstance(cells[0].request.person, GivenPerson):
         return False
     names = [Path(str(name)).name for name in earlier["file"].head(len(cells))]
-    if names != [cell.name for cell in cells] or texts_of(folder / "grid.png").get("Settings") != settings:
+    if names != [cell.name for cell in cells] or notes_in(folder / "grid.png").get("Settings") != settings:
         return False
     return all(
-        text == texts_of(folder / cell.name).get(keyword)
+        text == notes_in(folder / cell.name).get(keyword)
         for cell in cells
         for keyword, text in regenerator.notes(cell.request).items()
     )
 
 
-def texts_of(path: Path) -> dict[str, str]:
-    """The texts in a PNG; none of a file that is missing or damaged."""
+def notes_in(path: Path) -> dict[str, str]:
+    """`read_notes`; none of a file that is missing or damaged."""
     try:
-        with Image.open(path) as picture:
-            return {name: str(text) for name, text in picture.info.items()}
-    except OSError:
+        return read_notes(path)
+    except ImageFileError:
         return {}
 
 
