@@ -17,6 +17,7 @@ from segmentation.property_table import PROPERTY_NAMES
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
     from segmentation.normalization import ScoreStatistics
 
@@ -113,6 +114,11 @@ class ConditionScale:
 
         found = np.asarray(self.offset) + np.asarray(self.slope) * np.asarray(scores)[..., self.columns]
         return np.clip(found, 0, 1)
+
+    def unclipped(self, scores: Tensor) -> Tensor:
+        """The same of a tensor [..., 7], with a gradient, and beyond [0, 1] where scores are."""
+        offset, slope = scores.new_tensor(self.offset), scores.new_tensor(self.slope)
+        return offset + slope * scores[..., self.columns]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -25,9 +24,6 @@ class DialledVAE(nn.Module):
     def __init__(self, model: ConditionalVAE, scale: ConditionScale, size: int) -> None:
         super().__init__()
         self.model, self.scale, self.size = model, scale, size
-        self.register_buffer("columns", torch.tensor(scale.columns))
-        self.register_buffer("offset", torch.tensor(scale.offset))
-        self.register_buffer("slope", torch.tensor(scale.slope))
 
     @classmethod
     def from_checkpoint(cls, content: Mapping[str, Any], size: int) -> DialledVAE:
@@ -59,9 +55,7 @@ class DialledVAE(nn.Module):
         if properties is None:
             conditions = z.new_full((len(z), len(self.scale.names)), NEUTRAL)
         else:
-            chosen = properties[:, self.get_buffer("columns")]
-            scaled = self.get_buffer("offset") + self.get_buffer("slope") * chosen
-            conditions = scaled.clamp(0, 1).to(z.dtype)
+            conditions = self.scale.unclipped(properties).clamp(0, 1).to(z.dtype)
         picture = self.model.decode(z, conditions, trunc_psi).picture
         if picture.shape[-2:] != (self.size, self.size):
             picture = F.interpolate(picture, (self.size, self.size), mode="bicubic", antialias=True)

@@ -45,13 +45,11 @@ class DiscretisedLogistic(NamedTuple):
         inverse = (-self.log_scale).exp()
         upper = (images - self.mean + HALF_BIN) * inverse
         lower = (images - self.mean - HALF_BIN) * inverse
+        below, above = F.logsigmoid(upper), F.logsigmoid(-lower)
         # log(sigmoid(u) - sigmoid(l)), exact in both tails
-        inside = torch.log(-torch.expm1(lower - upper)) + F.logsigmoid(upper) + F.logsigmoid(-lower)
-        found = torch.where(
-            images < -1 + HALF_BIN,
-            F.logsigmoid(upper),
-            torch.where(images > 1 - HALF_BIN, F.logsigmoid(-lower), inside),
-        )
+        inside = torch.log(-torch.expm1(lower - upper)) + below + above
+        found = torch.where(images < -1 + HALF_BIN, below, inside)
+        found = torch.where(images > 1 - HALF_BIN, above, found)
         return found.flatten(1).sum(dim=1)
 
 

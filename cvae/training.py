@@ -46,6 +46,15 @@ def mirrored(
     return images, conditions
 
 
+def latents_in_use(share: float, count: int) -> int:
+    """How many of `count` latents are used, the coarsest first, when a share of their joining is over.
+
+    The finest ones can say everything and learn first; from the start they would leave nothing to the vector
+    and to the conditions, which are all that new people have.
+    """
+    return min(count, 1 + int(share * count))
+
+
 def balanced_weights(divergences: Tensor, shapes: Sequence[Sequence[int]], progress: float) -> Tensor:
     """Weights [L] of the KL divergences [N, L] while they enter, their mean is `progress`.
 
@@ -71,6 +80,7 @@ class VAETrainer(FineTuner):
         data: pictures, and as properties their conditions with how each was changed, [N, C + 5].
         options: see `VAERecipe`.
         features: of the perceptual loss.
+        reader: reads the conditions [N, C] from pictures [N, 3, H, W]; frozen.
     """
 
     purpose = Purpose.VAE_STEP
@@ -82,10 +92,14 @@ class VAETrainer(FineTuner):
         data: TrainingPictures,
         options: VAERecipe,
         features: ConvolutionFeatures | None = None,
+        reader: nn.Module | None = None,
     ) -> None:
         if options.detail_loss == "perceptual" and features is None:
             raise ValueError("the perceptual loss needs a network whose features it compares")
+        if options.conditions_weight > 0 and reader is None:
+            raise ValueError("the conditions of generated pictures need a network that reads them")
         self.model, self.data, self.options, self.features = model, data, options, features
+        self.reader = reader
         self.device = next(model.parameters()).device
         model.to(memory_format=torch.channels_last).train()
         self.optimizer = Muon(model.parameters(), lr=options.learning_rate)
@@ -111,12 +125,14 @@ class VAETrainer(FineTuner):
         options = self.options
         set_learning_rate(self.optimizer, cosine(t, options.steps))
         images, conditions, draws, weight = self._batch(rng)
+        shapes = self.model.config.latent_shapes()
+        in_use = latents_in_use(t / options.steps / options.joining, len(shapes))
         with mixed_precision(self.device, self.precision):
-            found = self.model.infer(images, conditions, draws)
+            found = self.model.infer(images, conditions, draws, in_use)
         dimensions = self.model.config.dimensions
         nats = -found.likelihood.log_probability(images)
         progress = 1.0 if options.warm_up <= 0 else (t + 1) / (options.warm_up * options.steps)
-        weights = balanced_weights(found.divergences, self.model.config.latent_shapes(), progress)
+        weights = balanced_weights(found.divergences, shapes[:in_use], progress)
         loss = (nats + found.divergences @ weights).mean() / dimensions
         row = {
             "bits_per_dimension": bits_per_dimension(nats + found.divergences.sum(dim=1), dimensions).mean(),
@@ -126,6 +142,9 @@ class VAETrainer(FineTuner):
             detail = self._detail_loss(found.likelihood.picture, images, weight)
             loss = loss + options.detail_weight * detail
             row[options.detail_loss] = detail
+        if self.reader is not None and options.conditions_weight > 0:
+            row["conditions"] = self._conditions_loss(self.reader, conditions, in_use, rng)
+            loss = loss + options.conditions_weight * row["conditions"]
         self.descend(self.optimizer, weight * loss)
         self.average.update(self.model)
         values: dict[str, Scalar] = {name: weight * value.detach() for name, value in row.items()}
@@ -142,6 +161,23 @@ class VAETrainer(FineTuner):
         names = self.model.config.condition_names
         images, conditions = mirrored(images, conditions, names, which.to(self.device))
         return images.contiguous(memory_format=torch.channels_last), conditions, draws, share.weight
+
+    def _conditions_loss(
+        self, reader: nn.Module, conditions: Tensor, in_use: int, rng: torch.Generator
+    ) -> Tensor:
+        """Mean squared difference of what is read from new people and what was asked for.
+
+        Each condition is that of another training picture, so that none can be told by the others.
+        """
+        known = len(self.model.config.condition_names)
+        count = max(1, len(conditions) // 4)
+        rows = torch.randint(len(self.data.images), (count, known), generator=rng)
+        asked = self.data.properties[rows, torch.arange(known)].to(self.device)
+        noise = torch.randn(count, self.model.z_space_dim, generator=rng).to(self.device)
+        with mixed_precision(self.device, self.precision):
+            made = self.model.decode(noise, asked, in_use=in_use).picture
+            read = reader(made)
+        return (read.float() - asked).square().mean()
 
     def _detail_loss(self, made: Tensor, given: Tensor, weight: float) -> Tensor:
         if self.options.detail_loss == "edge":

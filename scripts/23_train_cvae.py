@@ -27,16 +27,22 @@ class Options(VAERecipe, StageOptions):
 
     def __post_init__(self) -> None:
         self.need_at_least(1, "steps", "batch_size")
-        self.need_at_least(0, "save_seconds", "preview_every", "detail_weight", "warm_up")
+        self.need_at_least(
+            0, "save_seconds", "preview_every", "detail_weight", "warm_up", "conditions_weight"
+        )
         self.need_above(0, "learning_rate")
         if self.size not in SIZES:
             raise ValueError(f"--size must be one of {', '.join(SIZES)}.")
 
 
 def inputs(options: Options) -> tuple[Input, ...]:
-    """The chosen pictures and their conditions; for the perceptual loss a network of stage 02."""
-    chosen = (at.VAE_PICTURES_INPUT, at.DECIDED_TABLE_INPUT, at.CONDITIONS_INPUT)
-    return (*chosen, at.FILTER_INPUTS[0]) if options.detail_loss == "perceptual" else chosen
+    """The chosen pictures and their conditions, and the networks that the losses need."""
+    chosen = [at.VAE_PICTURES_INPUT, at.DECIDED_TABLE_INPUT, at.CONDITIONS_INPUT]
+    if options.detail_loss == "perceptual":
+        chosen.append(at.FILTER_INPUTS[0])
+    if options.conditions_weight > 0:  # conditions that are hand labels do without
+        chosen.append(Input(at.PROPERTY_CNN, made_by="06_fine_tune_v2", optional=True))
+    return tuple(chosen)
 
 
 SPEC = StageSpec(
@@ -45,6 +51,7 @@ SPEC = StageSpec(
     outputs=(at.VAE, at.VAE_ENCODER, at.VAE_DECODER, at.VAE_LOG, *at.VAE_SHEETS),
     clears=(at.VAE_CHECKPOINT, at.VAE_PREVIEWS),
     next_script="24_generate_cvae",
+    version=2,
     several_processes=True,
 )
 

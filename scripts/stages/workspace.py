@@ -122,6 +122,7 @@ DECIDED = f"{VAE_TABLES}/all_output_decide_train_data.csv"
 HAND_LABELLED_INPUT = f"{VAE_TABLES}/train_output_{{}}.csv"  # of a condition
 DECIDED_INPUT = f"{VAE_TABLES}/all_output_{{}}.csv"  # of a condition
 INPUT_NETWORKS = f"{VAE_FOLDER}/models/input_{{}}"  # of a condition
+INPUT_NETWORK = f"{INPUT_NETWORKS}/model_{{}}.pt"  # of a condition and a fold
 CONDITION_RECORD = f"{VAE_TABLES}/conditions.json"
 CONDITION_FIGURE = f"{VAE_TABLES}/conditions.png"
 VAE, VAE_ENCODER, VAE_DECODER = (

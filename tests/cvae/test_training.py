@@ -1,17 +1,22 @@
 """The trainer learns, goes on as if it had not stopped, and mirrors pictures with their heads."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from cvae.augmentation import Change, inner_share, variant
-from cvae.conditions import AUGMENTATIONS
+from cvae.conditions import AUGMENTATIONS, ConditionScale
 from cvae.evaluation import held_out_measures, psnr
 from cvae.model import ConditionalVAE, VAEConfig
+from cvae.reader import LabelReader, ScoreReader
 from cvae.recipes import LAYOUTS, VAERecipe
-from cvae.training import VAETrainer, balanced_weights, mirrored
+from cvae.training import VAETrainer, balanced_weights, latents_in_use, mirrored
+from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified.fine_tuning import TrainingPictures
+from stylegan_modified.property_cnn import PropertyCNN, PropertyCNNConfig
 
 NAMES = ("eyes", "head")
 RECIPE = VAERecipe(steps=25, batch_size=8, learning_rate=1e-2)
@@ -26,11 +31,30 @@ def pictures(count: int = 16) -> TrainingPictures:
     return TrainingPictures(grey.to(torch.uint8), conditions)
 
 
-def trainer(architecture: str = "hierarchical", **changes: object) -> VAETrainer:
+class Called(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+class Brightness(nn.Module):
+    """Reads what `pictures` shows: brightness, and nothing of the head."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        bright = (images.mean(dim=(1, 2, 3)) * 127.5 + 127.5 - 40) / 170
+        return torch.stack([bright, torch.full_like(bright, 0.5)], dim=1)
+
+
+def trainer(
+    architecture: str = "hierarchical", reader: nn.Module | None = None, **changes: object
+) -> VAETrainer:
     torch.manual_seed(0)
     layout = LAYOUTS[architecture, "tiny"]
     model = ConditionalVAE(VAEConfig(architecture, 16, 16, NAMES, *layout, latent_size=8))
-    made = VAETrainer(model, pictures(), replace(RECIPE, **changes))
+    made = VAETrainer(model, pictures(), replace(RECIPE, **changes), None, reader)
     made.precision = "float32"
     return made
 
@@ -69,6 +93,51 @@ def test_a_resumed_training_equals_one_that_ran_through(detail: str) -> None:
 def test_the_perceptual_loss_needs_a_network() -> None:
     with pytest.raises(ValueError, match="perceptual"):
         trainer(detail_loss="perceptual")
+
+
+def test_new_people_have_the_conditions_that_are_asked_for() -> None:
+    """The pictures say nothing of their conditions here, so only the third term can teach them."""
+    apart = {}
+    for weight in (0.0, 30.0):
+        training = trainer("plain", Brightness(), conditions_weight=weight, steps=25, learning_rate=3e-2)
+        training.data.properties[:, 0] = training.data.properties[:, 0].flip(0).roll(5)
+        while not training.finished:
+            row = training.step()
+        assert ("conditions" in row) == (weight > 0)
+        noise, asked = torch.randn(8, training.model.z_space_dim), torch.full((2, 8, 2), 0.5)
+        asked[0, :, 0], asked[1, :, 0] = 0.1, 0.9
+        with torch.no_grad():
+            dark, bright = (Brightness()(training.model.decode(noise, c).picture)[:, 0].mean() for c in asked)
+        apart[weight] = float(bright - dark)
+    assert apart[30.0] > 0.3 > apart[0.0]
+
+
+def test_the_conditions_need_a_network_that_reads_them() -> None:
+    with pytest.raises(ValueError, match="reads them"):
+        trainer(conditions_weight=1.0)
+
+
+def test_the_coarsest_latents_are_in_use_from_the_start() -> None:
+    assert [latents_in_use(share, 3) for share in (0, 0.3, 0.4, 0.7, 1, 2)] == [1, 1, 2, 3, 3, 3]
+
+
+def test_readers_give_conditions_of_pictures_of_any_size() -> None:
+    images = torch.rand(2, 3, 24, 20) * 2 - 1
+    images.requires_grad_()
+    network = PropertyCNN(PropertyCNNConfig(resolution=64, width=0.1)).eval()
+    reader = ScoreReader(network, ConditionScale(("hair_color", "head"), (0.5, 0.1), (-0.3, 0.2)))
+    read = reader(images)
+    scores = network(nn.functional.interpolate(images, (64, 64), mode="bilinear"))
+    columns = [PROPERTY_NAMES.index(name) for name in ("hair_color", "pose")]
+    torch.testing.assert_close(
+        read, torch.tensor([0.5, 0.1]) + torch.tensor([-0.3, 0.2]) * scores[:, columns]
+    )
+    read.sum().backward()
+    assert images.grad is not None and images.grad.abs().sum() > 0
+    folds = [[lambda x: x.mean(dim=(1, 2, 3)), lambda x: x.mean(dim=(1, 2, 3)) + 1]]
+    labelled = LabelReader([[Called(fold) for fold in folds[0]]], 16)(images)
+    assert labelled.shape == (2, 1)
+    torch.testing.assert_close(labelled[:, 0], images.mean(dim=(1, 2, 3)) + 0.5, atol=0.02, rtol=0)
 
 
 def test_mirrored_pictures_have_mirrored_heads() -> None:

@@ -117,11 +117,12 @@ def test_a_folder_of_pictures_becomes_a_vae_and_its_pictures(
     record = json.loads((decided / at.CONDITION_RECORD).read_text())
     assert record["names"] == ["mouth", "head"] and set(record["out_of_fold"]) == {"mouth", "head"}
 
-    run("23", decided)
+    run("23", decided, "--conditions-weight", 1)
     content = torch.load(decided / at.VAE, weights_only=True)
     assert content["about"]["architecture"] == "hierarchical"
     assert pd.read_csv(decided / at.VAE_LOG)["step"].iloc[-1] == 3
-    assert "up to date" in run("23", decided)
+    assert "conditions" in pd.read_csv(decided / at.VAE_LOG)
+    assert "up to date" in run("23", decided, "--conditions-weight", 1)
 
     run("24", decided, "--seeds", "3,4", "--sweep", "mouth=0:1:3", "--head", ".2")
     made = pd.read_csv(decided / at.VAE_GENERATED / "images.csv")

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from cnn.dataset import AugmentationOptions
-from cnn.models import FilterCNN, gender_config, save_filter_cnn
+from cnn.models import FilterCNN, gender_config, load_filter_cnn, save_filter_cnn
 from cnn.tasks import CLASSIFICATION, Task
 from cnn.training import TrainingOptions, train_fold
-from scripts.pipeline import Stage
+from scripts.pipeline import Stage, UserError
+from scripts.stages import workspace as at
 from scripts.stages.stored_rows import StoredRows
 from stylegan.seeds import Purpose, derived_seed
 
@@ -64,3 +65,21 @@ def save_folds(stage: Stage, pattern: str, networks: Sequence[FilterCNN], name: 
     for number, network in enumerate(networks):
         with stage.atomic(pattern.format(number)) as temporary:
             save_filter_cnn(temporary, network, {"property": name, "fold": number})
+
+
+def load_folds(stage: Stage, condition: str) -> list[FilterCNN]:
+    """The networks of 22 that know a condition.
+
+    Raises:
+        UserError: one is damaged, or there are none.
+    """
+    pattern = at.INPUT_NETWORK.format(condition, "*")
+    paths = sorted(stage.workspace.glob(pattern))
+    again = stage.command("22_decide_inputs", "--source", "labels", "--force")
+    if not paths:
+        raise UserError(
+            f"there is no {pattern}, so nothing reads {condition} from generated pictures. Leave out "
+            f"--conditions-weight, or make them:\n    {again}"
+        )
+    with stage.foreseen(ValueError, mend=again):
+        return [load_filter_cnn(path)[0] for path in paths]

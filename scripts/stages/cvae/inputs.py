@@ -136,7 +136,7 @@ def learn(
             len(truth), options.fold_count, derived_seed(Purpose.VAE_FOLDS, options.seed, place)
         )
         networks = list(train_folds(stage, options, images, truth, folds, augmentation, REGRESSION, place))
-    save_folds(stage, f"{at.INPUT_NETWORKS.format(name)}/model_{{}}.pt", networks, name)
+    save_folds(stage, at.INPUT_NETWORK.format(name, "{}"), networks, name)
     measures = regression_measures(out_of_fold(networks, folds, images, REGRESSION), truth)
     measures["mse"] = measures.pop("loss")
     return networks, measures

@@ -8,15 +8,19 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 
+from cvae.conditions import ConditionScale
 from cvae.evaluation import held_out_measures
 from cvae.model import ConditionalVAE, VAEConfig
+from cvae.reader import LabelReader, ScoreReader
 from cvae.recipes import LAYOUTS
 from cvae.training import VAETrainer
 from scripts.pipeline import Stage
 from scripts.stages import networks
 from scripts.stages import workspace as at
 from scripts.stages.cvae import dataset
+from scripts.stages.cvae.folds import SIZE_PX, load_folds
 from scripts.stages.fast_memory import keep_freed_memory
 from scripts.stages.fine_tuning.fine_tuning import fingerprint
 from scripts.stages.sheets import contact_sheet, labelled_grid
@@ -35,8 +39,20 @@ def new_network(stage: Stage, options: Any, names: tuple[str, ...], shape: tuple
     torch.manual_seed(derived_seed(Purpose.VAE_WEIGHTS, options.seed))
     with stage.foreseen(ValueError, mend="Make larger pictures: 20_augment_pictures --height --width."):
         layout = LAYOUTS[options.architecture, options.size]
-        config = VAEConfig(options.architecture, *shape, names, *layout)
+        config = VAEConfig(options.architecture, *shape, names, **layout._asdict())
         return ConditionalVAE(config).to(stage.device)
+
+
+def condition_reader(stage: Stage, record: dict[str, Any]) -> nn.Module:
+    """What reads the conditions of generated pictures, frozen: v2's property CNN, or the networks of 22 where
+    conditions are hand labels.
+    """
+    reader: nn.Module
+    if "scale" in record:
+        reader = ScoreReader(networks.load_property_cnn(stage), ConditionScale.from_dict(record["scale"]))
+    else:
+        reader = LabelReader([load_folds(stage, name) for name in record["names"]], SIZE_PX)
+    return reader.to(stage.device).eval().requires_grad_(False)
 
 
 def train(stage: Stage, options: Any) -> None:
@@ -54,7 +70,8 @@ def train(stage: Stage, options: Any) -> None:
     features = None
     if options.detail_loss == "perceptual":
         features = ConvolutionFeatures(networks.load_filter(stage, "gender"))
-    trainer = VAETrainer(model, data, options, features)
+    reader = condition_reader(stage, record) if options.conditions_weight > 0 else None
+    trainer = VAETrainer(model, data, options, features, reader)
 
     def preview() -> None:
         picture = samples(trainer.averaged(), data)
