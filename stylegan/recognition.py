@@ -172,7 +172,7 @@ def _stylegan_discriminator(shapes: Shapes) -> _Sizes | None:
 
 
 def _stylegan2_generator(shapes: Shapes) -> _Sizes | None:
-    sizes = _sizes(shapes, "synthesis.b{}.conv1.weight")
+    sizes = _sizes(shapes, "synthesis.b{}.")
     dense = _count(shapes, "mapping.fc{}.weight")
     if len(sizes) < 2 or dense < 1 or "mapping.w_avg" not in shapes or "mapping.embed.weight" in shapes:
         return None
@@ -182,17 +182,17 @@ def _stylegan2_generator(shapes: Shapes) -> _Sizes | None:
         "z_space_dim": shapes[widened][-1] - _label_size(shapes),
         "w_space_dim": _first(shapes, "mapping.w_avg"),
         "mapping_layers": dense,
-        **_widths_config([_first(shapes, f"synthesis.b{size}.conv1.weight") for size in sizes], sizes),
+        **_widths_config([_width(shapes, f"synthesis.b{size}.conv1") for size in sizes], sizes),
         "image_channels": _first(shapes, "synthesis.b4.torgb.weight"),
     }
     return _Sizes(config, widened)
 
 
 def _stylegan2_discriminator(shapes: Shapes) -> _Sizes | None:
-    sizes = [size for size in _sizes({**shapes, "b4.conv0.weight": ()}, "b{}.conv0.weight") if size > 4]
+    sizes = [size for size in _sizes(shapes, "b{}.") if size > 4]
     if not sizes or not {"b4.conv.weight", "b4.out.weight"} <= set(shapes):
         return None
-    widths = [_first(shapes, "b4.conv.weight"), *(_first(shapes, f"b{size}.conv0.weight") for size in sizes)]
+    widths = [_width(shapes, layer) for layer in ("b4.conv", *(f"b{size}.conv0" for size in sizes))]
     config = {
         "resolution": sizes[-1],
         **_widths_config(widths, [4, *sizes]),
@@ -257,10 +257,10 @@ def _with_average(found: Recognised) -> Recognised:
     return replace(found, state=found.state | {name: (total / AVERAGED_W).float()})
 
 
-def _sizes(shapes: Shapes, pattern: str) -> list[int]:
-    """Resolutions, from 4 on and doubling, for which there is an entry."""
+def _sizes(shapes: Shapes, prefix: str) -> list[int]:
+    """Resolutions, from 4 on and doubling, for which there are entries, whichever are missing."""
     size, sizes = 4, []
-    while pattern.format(size) in shapes:
+    while any(name.startswith(prefix.format(size)) for name in shapes):
         sizes.append(size)
         size *= 2
     return sizes
@@ -277,6 +277,11 @@ def _first(shapes: Shapes, name: str) -> int:
     """First dimension of an entry, 0 where there is none."""
     shape = shapes.get(name, ())
     return shape[0] if shape else 0
+
+
+def _width(shapes: Shapes, layer: str) -> int:
+    """Feature maps that a layer makes: as its bias says or, where that is missing, its weight."""
+    return _first(shapes, f"{layer}.bias") or _first(shapes, f"{layer}.weight")
 
 
 def _second(shapes: Shapes, name: str) -> int:

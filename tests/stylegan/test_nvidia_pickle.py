@@ -107,6 +107,10 @@ def _incomplete(attributes: dict[str, Any]) -> None:
     attributes["_parameters"]["weight"] = torch.zeros(8, 7, 3, 3)
 
 
+def _without_weight(attributes: dict[str, Any]) -> None:
+    del attributes["_parameters"]["weight"]
+
+
 def _infinite(attributes: dict[str, Any]) -> None:
     attributes["_buffers"]["w_avg"] = torch.full((8,), float("nan"))
 
@@ -125,6 +129,7 @@ INSTEAD = r".*ffhq\.pkl"
             r"StyleGAN2 generator at 16x16.*`synthesis\.b8\.conv0\.weight` is \[8, 7, 3, 3\] instead of "
             r"\[8, 8, 3, 3\].*`synthesis\.b8\.conv0\.bias` is missing",
         ),
+        ("b16.conv1", _without_weight, {}, r"at 16x16, but `synthesis\.b16\.conv1\.weight` is missing\."),
         ("G_ema.mapping", _huge, {}, "damaged"),
         ("G_ema.mapping", _infinite, {}, "not finite"),
         ("", lambda attributes: None, STYLEGAN3, f"StyleGAN3{INSTEAD}"),
@@ -146,6 +151,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     whole = SNAPSHOT.read_bytes()
     contents = [
         (b"<!DOCTYPE html><html>Too many requests</html>", "a web page"),
+        (b"\xef\xbb\xbf\n<html>", "a web page"),
         (pickle.dumps([1, 2]), "without networks of NVIDIA's program"),
         *((whole[:size], "damaged, cut off") for size in (2, 20, len(whole) // 2, len(whole) - 1)),
     ]

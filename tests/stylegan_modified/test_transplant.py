@@ -25,6 +25,16 @@ def test_transplant_equals_the_original_for_any_properties(architecture: str) ->
     torch.testing.assert_close(got["image"], expected["image"], rtol=1e-3, atol=1e-4)
 
 
+@ARCHITECTURES
+def test_untrained_dials_show_the_people_of_the_original(architecture: str) -> None:
+    """The start of v2, whose generator v3 keeps."""
+    model = tiny.dial_generator(architecture)
+    z, properties = torch.randn(3, tiny.Z_DIM), 3 * torch.randn(3, 7)
+    with torch.no_grad():
+        expected, got = tiny.base_generator(architecture=architecture)(z), model(z, properties)
+    torch.testing.assert_close(got["image"], expected["image"], rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("label_size", [16, 24])
 def test_transplant_has_the_published_shapes(label_size: int) -> None:
     state = transplant(StyleGANGenerator(8, fmaps_base=64, fmaps_max=8), label_size).state_dict()
