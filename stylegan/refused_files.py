@@ -13,7 +13,11 @@ UNSAFE = re.compile(r"[Uu]nsupported (?:global: )?GLOBAL ([\w.]+)")  # the latte
 # Patterns of how files begin that are no weights files: what they are, and what to do.
 OTHER_FILES: tuple[tuple[bytes, str, str], ...] = (
     (rb"version https://git-lfs", "it is a pointer of Git LFS, not the file", "Fetch that: git lfs pull"),
-    (rb"(?:\xef\xbb\xbf)?\s*<", "it is a web page, saved where a download failed or asked for a login", AGAIN),
+    (
+        rb"(?:\xef\xbb\xbf)?\s*<",
+        "it is a web page, saved where a download failed or asked for a login",
+        AGAIN,
+    ),
     (
         rb"\x93NUMPY|PK\x03\x04.{26,200}?\.npy",
         "it holds numpy arrays",

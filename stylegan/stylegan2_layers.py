@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylegan.styled_activation import LEAKY_SLOPE, NORM_EPSILON
+from stylegan.winograd import convolve
 
 ACTIVATION_GAIN = math.sqrt(2.0)
 RESIDUAL_GAIN = math.sqrt(0.5)
@@ -28,11 +29,11 @@ def resample_filter() -> Tensor:
     return kernel / kernel.sum()
 
 
-def smooth(x: Tensor, kernel: Tensor, padding: int, gain: float = 1.0, stride: int = 1) -> Tensor:
+def smooth(x: Tensor, kernel: Tensor, padding: int, gain: float = 1.0) -> Tensor:
     """Filter every channel of [N,C,H,W] with a symmetric kernel [4,4], zero outside the picture."""
     channels = x.shape[1]
     kernel = (kernel * gain).to(x.dtype).expand(channels, 1, -1, -1)
-    return F.conv2d(x, kernel, padding=padding, stride=stride, groups=channels)
+    return F.conv2d(x, kernel, padding=padding, groups=channels)
 
 
 def enlarge(image: Tensor, kernel: Tensor) -> Tensor:
@@ -121,7 +122,7 @@ class SynthesisLayer(nn.Module):
             x = F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2)
             x = smooth(x, self.resample_filter, padding=1, gain=UP_GAIN)
         else:
-            x = F.conv2d(x, self.weight, padding=1)
+            x = convolve(x, self.weight)
         # Channels last, as the features: what is added decides the memory format of the sum.
         noise = self.noise(len(w), randomize_noise) * ACTIVATION_GAIN
         offset = (noise[..., None] + self.bias * ACTIVATION_GAIN).permute(0, 3, 1, 2)
@@ -197,8 +198,8 @@ class ConvLayer(nn.Module):
         if not self.down:
             x = F.conv2d(x, weight, bias, padding=self.kernel_size // 2)
         elif self.kernel_size == 1:
-            # A 1x1 convolution looks at every second pixel alone, so the others need not be smoothed.
-            x = F.conv2d(smooth(x, self.resample_filter, padding=1, stride=2), weight, bias)
+            # Smoothing with a stride would do, but its gradient takes ten times as long on a CPU.
+            x = F.conv2d(smooth(x, self.resample_filter, padding=1)[:, :, ::2, ::2], weight, bias)
         else:
             x = F.conv2d(smooth(x, self.resample_filter, padding=2), weight, bias, stride=2)
         return x if bias is None else clamp(F.leaky_relu(x, LEAKY_SLOPE), self.limit)
