@@ -61,7 +61,7 @@ SPEC = StageSpec(
     next_script="07_fine_tune_v3",
     check=check,
     several_processes=True,
-    version=2,
+    version=3,
 )
 
 

@@ -104,7 +104,7 @@ SPEC = StageSpec(
     clears=tuple(path.format(version) for path in (STRIPS, DIALS, EDITING_SHEET) for version in FILES),
     check=check,
     several_processes=True,
-    version=3,
+    version=4,
 )
 
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from segmentation.property_table import PROPERTY_NAMES
 
 # LaPa classes that each property may change (see segmentation.parsing for the class list).
-_FACE = (1, 2, 3, 4, 5, 6, 7, 8, 9)
+_SKIN = 1
+_FACE = (_SKIN, 2, 3, 4, 5, 6, 7, 8, 9)
 _MAY_CHANGE: dict[str, tuple[tuple[int, ...], float]] = {
     # property: (classes, growth of their region as a fraction of the picture's height)
     "eyes": ((2, 3, 4, 5), 0.04),
@@ -55,6 +56,9 @@ def filter_loss(logits: Tensor, margin: float = FILTER_MARGIN) -> Tensor:
 def change_mask(label_map: Tensor, dial: int) -> Tensor:
     """Where one property may change the picture.
 
+    A turned head takes neck, collar and earrings with it, which have no class of their own: whatever lies
+    below the chin may change with the pose.
+
     Args:
         label_map: [..., H, W] uint8 class ids of the unedited picture.
         dial: place of the property in `PROPERTY_NAMES`.
@@ -69,7 +73,11 @@ def change_mask(label_map: Tensor, dial: int) -> Tensor:
     grown = region.float().flatten(0, -3)[:, None]
     grown = F.max_pool2d(grown, (2 * radius + 1, 1), stride=1, padding=(radius, 0))
     grown = F.max_pool2d(grown, (1, 2 * radius + 1), stride=1, padding=(0, radius))
-    return (grown > 0).view(region.shape)
+    free = (grown > 0).view(region.shape)
+    if PROPERTY_NAMES[dial] == "pose":
+        face_below = (label_map == _SKIN).any(dim=-1).flip(-1).cumsum(dim=-1).flip(-1) > 0
+        free |= (~face_below & face_below.any(dim=-1, keepdim=True))[..., None]
+    return free
 
 
 def change_masks(label_maps: Tensor, dials: Tensor) -> Tensor:

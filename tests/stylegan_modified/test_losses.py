@@ -30,6 +30,14 @@ def test_keep_loss_counts_only_changes_where_the_dial_has_no_business() -> None:
     assert keep_loss(at_eye, original, torch.ones_like(eyes)) == 0
 
 
+def test_a_turned_head_takes_the_neck_with_it() -> None:
+    label_map = torch.zeros(2, 64, 64, dtype=torch.uint8)
+    label_map[0, 10:40, 24:40] = 1  # the second picture shows nobody
+    pose, mouth = (change_mask(label_map, PROPERTY_NAMES.index(name)) for name in ("pose", "mouth"))
+    assert pose[0, 40:].all() and not pose[0, 30, :16].any() and not pose[0, 30, 48:].any()
+    assert not pose[1].any() and not mouth[0, 50:].any()
+
+
 def test_every_row_has_the_mask_of_its_own_dial() -> None:
     label_maps = torch.randint(0, 11, (5, 2, 32, 32), generator=torch.Generator().manual_seed(0)).byte()
     dials = torch.tensor([3, 0, 6, 3, 4])
