@@ -89,11 +89,16 @@ def plan(
 
 
 def trainer(
-    *phases: Phase, start: Checkpoint | None = None, size: int = 16, paired: bool = False, **changes: Any
+    *phases: Phase,
+    start: Checkpoint | None = None,
+    size: int = 16,
+    paired: bool = False,
+    device: torch.device = CPU,
+    **changes: Any,
 ) -> StyleGANTrainer:
     """A training on `images`, with `latents` where they are paired; the other arguments as in `plan`."""
     data = TrainingImages(images(size=size), latents() if paired else None)
-    return StyleGANTrainer(plan(*phases, size=size, **changes), data, CPU, start)
+    return StyleGANTrainer(plan(*phases, size=size, **changes), data, device, start)
 
 
 def fill_with_known_weights(network: Network, salt: str = "") -> Network:

@@ -66,7 +66,7 @@ def dial_trainer() -> DialTrainer:
     model = tiny.dial_generator()
     directions = torch.randn(7, tiny.Z_DIM, generator=rng)
     with torch.no_grad():
-        model.dials.start_from(model.latent(z), directions)
+        model.dials.start_from(model.latent(z.to(tiny.DEVICE)), directions.to(tiny.DEVICE))
     return DialTrainer(
         model,
         DialPool(z, PairSampler(tiny.pictures().properties).draw(40, rng), label_maps),
@@ -78,15 +78,15 @@ def warm_start_trainer() -> WarmStartTrainer:
     rng = torch.Generator().manual_seed(0)
     generator = transplant(tiny.base_generator())
     with torch.no_grad():
-        w = generator.mapping(torch.randn(200, tiny.Z_DIM, generator=rng))
+        w = generator.mapping(torch.randn(200, tiny.Z_DIM, generator=rng).to(tiny.DEVICE)).cpu()
     editor = LinearEditor.fit(w, torch.arange(200), w @ torch.randn(tiny.Z_DIM, 7, generator=rng))
     properties = editor.properties(w)
-    return WarmStartTrainer(generator, editor, properties, FewPeople(warm_start_steps=6))
+    return WarmStartTrainer(generator, editor.to(tiny.DEVICE), properties, FewPeople(warm_start_steps=6))
 
 
 def v3_trainer() -> ConditionalVAETrainer:
     torch.manual_seed(0)
-    encoder = Encoder(EncoderConfig(tiny.RESOLUTION * 2, tiny.Z_DIM, width=0.25, hidden=16))
+    encoder = Encoder(EncoderConfig(tiny.RESOLUTION * 2, tiny.Z_DIM, width=0.25, hidden=16)).to(tiny.DEVICE)
     data = tiny.pictures()
     model = _Doubled(tiny.dial_generator())
     people = draw_people(model, tiny.Z_DIM, data.properties, 12, seed=0, batch_size=5)

@@ -12,6 +12,7 @@ from stylegan_modified.stylegan_generator import transplant
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
 
 RESOLUTION, Z_DIM = 32, 16
+DEVICE = torch.device("cpu")  # of the networks; tests/cuda changes it
 
 
 SIZES = {"resolution": RESOLUTION, "fmaps_base": 128, "fmaps_max": 8}
@@ -21,12 +22,12 @@ MAPPING = {"z_space_dim": Z_DIM, "w_space_dim": Z_DIM, "mapping_layers": 3}
 def base_generator(seed: int = 0, architecture: Architecture = "stylegan") -> StyleGANGenerator:
     torch.manual_seed(seed)
     further = {"mapping_fmaps": Z_DIM} if architecture == "stylegan" else {}
-    return GENERATORS[architecture](**SIZES, **MAPPING, **further).eval()
+    return GENERATORS[architecture](**SIZES, **MAPPING, **further).to(DEVICE).eval()
 
 
 def base_discriminator(seed: int = 1, architecture: Architecture = "stylegan") -> StyleGANDiscriminator:
     torch.manual_seed(seed)
-    return DISCRIMINATORS[architecture](**SIZES).eval()
+    return DISCRIMINATORS[architecture](**SIZES).to(DEVICE).eval()
 
 
 def pictures(count: int = 24, seed: int = 2) -> TrainingPictures:
@@ -37,9 +38,11 @@ def pictures(count: int = 24, seed: int = 2) -> TrainingPictures:
 
 def property_cnn(seed: int = 3) -> PropertyCNN:
     torch.manual_seed(seed)
-    return PropertyCNN(PropertyCNNConfig(RESOLUTION, width=0.25)).eval()
+    return PropertyCNN(PropertyCNNConfig(RESOLUTION, width=0.25)).to(DEVICE).eval()
 
 
 def dial_generator(architecture: Architecture = "stylegan") -> DialGenerator:
     torch.manual_seed(4)
-    return DialGenerator(transplant(base_generator(architecture=architecture)), property_cnn()).eval()
+    return (
+        DialGenerator(transplant(base_generator(architecture=architecture)), property_cnn()).to(DEVICE).eval()
+    )
