@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.pipeline import Tool, ToolOptions, option, run_tool
 
-AREAS = ("stylegan", "stylegan2", "cnn", "segmentation", "scores", "sketch")
+AREAS = ("stylegan", "stylegan2", "fine_tuning", "cnn", "segmentation", "scores", "sketch")
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ class DialTrainer(FineTuner):
         self.optimizer = torch.optim.Adam(
             model.dials.parameters(), lr=options.learning_rate, betas=(0.9, 0.99), fused=True
         )
-        self.w, self.own, self.shown = self._untouched()
+        self.w, self.own, self.shown = self.read_people()
         self.average = ExponentialAverage(model.dials, options.average_half_life)
 
     def modules(self) -> dict[str, nn.Module]:
@@ -94,7 +94,7 @@ class DialTrainer(FineTuner):
         return {"dials": self.optimizer}
 
     @torch.no_grad()
-    def _untouched(self) -> tuple[Tensor, Tensor, Tensor | None]:
+    def read_people(self) -> tuple[Tensor, Tensor, Tensor | None]:
         """The people of the pool before a dial is turned, who meet the training again and again: w
         [M, w_dim], properties [M, 7] and, with an identity network, embeddings [M, D]; float32.
         """

@@ -8,13 +8,14 @@ from dataclasses import asdict
 import torch
 
 from scripts.pipeline import Tool, UserError, accounting, files
-from scripts.stages.benchmarks import cnn, scores, segmentation, sketch, stylegan, stylegan2
+from scripts.stages.benchmarks import cnn, fine_tuning, scores, segmentation, sketch, stylegan, stylegan2
 from scripts.stages.benchmarks.measurement import Measurement
 from scripts.stages.fast_memory import keep_freed_memory
 
 AREAS = {
     "stylegan": stylegan,
     "stylegan2": stylegan2,
+    "fine_tuning": fine_tuning,
     "cnn": cnn,
     "segmentation": segmentation,
     "scores": scores,
@@ -44,6 +45,9 @@ def measure(tool: Tool, areas: Sequence[str], quick: bool) -> None:
                 f"The benchmark of {area} stopped: {error}. Figures of it would mean nothing. "
                 "Run the tests first: scripts/run_tests.sh"
             ) from error
+        if is_cuda:
+            peak = torch.cuda.max_memory_allocated(tool.device) / 2**30
+            tool.log(f"  peak memory of the GPU so far: {peak:.2f} GiB")
     for line in table(measurements):
         tool.log(line)
     tool.log(f"{machine['device']}, {machine['threads']} threads, torch {machine['torch']}")
