@@ -210,13 +210,16 @@ def confidence(found: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 def plain(name: str, value: np.ndarray) -> Any:
     """A measure as JSON knows it: one number per property by name, matrices as lists, NaN as None."""
-    rounded = _without_nan(np.asarray(value, np.float64).tolist())
+    rounded = without_nan(np.asarray(value, np.float64).tolist())
     if name == "control_by_landmarks":
         return dict(zip(LANDMARK_DIALS, rounded, strict=True))
     return dict(zip(PROPERTY_NAMES, rounded, strict=True)) if name in BY_PROPERTY else rounded
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """Numbers in lists and tables as JSON knows them: with six digits, NaN as None."""
+    if isinstance(value, dict):
+        return {name: without_nan(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_without_nan(item) for item in value]
+        return [without_nan(item) for item in value]
     return round(value, 6) if np.isfinite(value) else None

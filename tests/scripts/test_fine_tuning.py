@@ -25,6 +25,7 @@ from scripts.stages.fine_tuning import control, v2, v3
 from segmentation.normalization import fit
 from segmentation.property_table import LABEL_ALGORITHM, PROPERTY_NAMES
 from stylegan_modified.evaluation import ControlReport, Sweep
+from stylegan_modified.evaluation_summary import without_nan
 from stylegan_modified.fine_tuning import TrainingPictures, save_atomically
 from stylegan_modified.recipes import V2Recipe
 from stylegan_modified.stylegan_generator import transplant
@@ -228,3 +229,12 @@ def test_a_control_report_says_who_is_shown_as_far_as_anybody_judges() -> None:
     report = ControlReport(2, *[dict.fromkeys(PROPERTY_NAMES, 1.0)] * 4, [], 0.0, 1.0)
     assert control.control_numbers(report, found)["people"].startswith("identity AUC 1.000, women ")
     assert "people" not in control.control_numbers(report, {})
+
+
+def test_a_property_that_nobody_could_read_is_named_and_ends_nothing() -> None:
+    by_property = dict.fromkeys(PROPERTY_NAMES, 1.0) | {"mouth": np.nan}
+    report = ControlReport(2, *[by_property] * 4, [[np.nan]], 0.0, 0.5)
+    numbers = control.control_numbers(report, {})
+    assert numbers["control"].startswith("r 1.00 to 1.00") and numbers["unknown"].startswith("mouth:")
+    written = without_nan(report.to_dict())
+    assert written["r"]["mouth"] is written["response"][0][0] is None and written["r"]["eyes"] == 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from torch import Tensor
@@ -24,6 +25,7 @@ from stylegan_modified.evaluation import (
     run_sweep,
 )
 from stylegan_modified.evaluation_identity import identity_auc
+from stylegan_modified.evaluation_summary import without_nan
 
 PREVIEW_SEEDS = tuple(range(4))
 SHARES = {"women": "gender", "good_quality": "quality"}
@@ -61,7 +63,7 @@ def report_control(
             f"Look at {stage.workspace / PREVIEWS} and train again with other settings."
         )
     shown = read_people(networks.load_people_judges(stage), sweep)
-    stage.write(CONTROL.format(version), report.to_dict() | shown)
+    stage.write(CONTROL.format(version), without_nan(report.to_dict() | shown))
     stage.log(
         f"control of {version} on {latent_count} latents (Pearson r, slope, mean absolute error in sd):"
     )
@@ -84,13 +86,16 @@ def read_people(judges: PeopleJudges, sweep: Sweep) -> dict[str, float]:
 
 def control_numbers(report: ControlReport, shown: dict[str, float]) -> dict[str, str]:
     """The numbers of a control report for the end of a stage."""
-    values = list(report.r.values())
+    values = [r for r in report.r.values() if math.isfinite(r)] or [math.nan]
+    unknown = [name for name, r in report.r.items() if not math.isfinite(r)]
     count = f"(n = {report.latent_count} latents)"
     numbers = {
         "control": f"r {min(values):.2f} to {max(values):.2f}, mean {sum(values) / len(values):.2f} {count}",
         "leakage": f"{report.leakage:.3f} sd per sd {count}",
         "readable": f"{100 * report.readable:.1f} % of the pictures",
     }
+    if unknown:
+        numbers["unknown"] = f"{', '.join(unknown)}: no person's pictures could be read at two settings"
     texts = [f"{name.replace('_', ' ')} {100 * shown[name]:.1f} %" for name in SHARES if name in shown]
     if "identity_auc" in shown:
         texts.insert(0, f"identity AUC {shown['identity_auc']:.3f}")
