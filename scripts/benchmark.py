@@ -17,6 +17,10 @@ class Options(ToolOptions):
 
     only: tuple[str, ...] = option(AREAS, help=f"areas to measure, of {', '.join(AREAS)}")
     quick: bool = option(False, help="fewer cases and repeats")
+    growth: bool = option(
+        False,
+        help="instead, how each stage grows: time and memory at 1, 4 and 16 times the pictures",
+    )
 
     def __post_init__(self) -> None:
         unknown = [area for area in self.only if area not in AREAS]
@@ -25,9 +29,12 @@ class Options(ToolOptions):
 
 
 def run(tool: Tool, options: Options) -> None:
-    from scripts.stages.benchmarks.body import measure
+    from scripts.stages.benchmarks import body, growth
 
-    measure(tool, options.only, options.quick)
+    if options.growth:
+        growth.measure(tool)
+    else:
+        body.measure(tool, options.only, options.quick)
 
 
 if __name__ == "__main__":

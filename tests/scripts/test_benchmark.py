@@ -9,8 +9,8 @@ import torch
 
 from cnn.models import FilterCNN, quality_config
 from scripts import benchmark
-from scripts.pipeline import files
-from scripts.stages.benchmarks import body, cnn, plain_stylegan2, scores
+from scripts.pipeline import UserError, files
+from scripts.stages.benchmarks import body, cnn, growth, plain_stylegan2, scores
 from scripts.stages.benchmarks.measurement import check_difference
 from tests.stylegan import tiny
 
@@ -74,3 +74,31 @@ def test_plain_filter_network_is_the_same() -> None:
     names = [type(layer).__name__ for layer in plain.features]
     assert names[4:8] == ["LeakyReLU", "Dropout2d", "MaxPool2d", "Conv2d"]
     torch.testing.assert_close(plain(images), expected)
+
+
+@pytest.mark.parametrize(
+    ("power", "expected"), [(1, pytest.approx(1)), (2, pytest.approx(2)), (3, pytest.approx(3)), (0, None)]
+)
+def test_exponent_of_what_grows_beyond_a_constant(power: int, expected: object) -> None:
+    assert growth.exponent([30 + 2.0 * scale**power for scale in growth.SCALES], least=1) == expected
+
+
+def test_growth_runs_stages_and_says_how_they_grow(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    def seconds(name: str, arguments: list[str], threads: int) -> growth.Use:
+        scale = int(arguments[-1]) if name.startswith("01") else 1
+        return growth.Use(5 + scale**2 / 1000, 900.0)
+
+    monkeypatch.setattr(growth, "run_stage", seconds)
+    with pytest.raises(SystemExit) as ended:
+        benchmark.run_tool(benchmark.Options, benchmark.run, ["--growth", "--workspace", str(tmp_path)])
+    assert not ended.value.code and "largest exponent" not in capsys.readouterr().err
+    rows = {row["stage"]: row for row in files.read_json(tmp_path / growth.RESULT)["stages"]}
+    assert rows["01_generate_candidates"]["time_exponent"] == pytest.approx(2)
+    assert rows["03_segment_faces"]["time_exponent"] is rows["03_segment_faces"]["memory_exponent"] is None
+
+
+def test_a_stage_that_fails_ends_the_measurement(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="01_generate_candidates failed"):
+        growth.run_stage("01_generate_candidates", ["--count", "0", "--workspace", str(tmp_path)], 1)
