@@ -140,20 +140,35 @@ class FineTuner(ABC):
             self.processes.copy_from_first([*module.parameters(), *module.buffers()])
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a resumed run needs to equal an uninterrupted one, on a CPU exactly."""
+        """All that a resumed run needs to equal an uninterrupted one, on a CPU exactly.
+
+        Of a network that is frozen in parts, what learns: the rest comes from its own file.
+        """
         return {
             "step": self.steps_done,
-            "modules": {name: module.state_dict() for name, module in self.modules().items()},
+            "modules": {name: _what_learns(module) for name, module in self.modules().items()},
             "optimizers": {name: opt.state_dict() for name, opt in self.optimizers().items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a state of `state_dict`."""
         for name, module in self.modules().items():
-            module.load_state_dict(state["modules"][name], strict=True)
+            saved = state["modules"][name]
+            missing, unexpected = module.load_state_dict(saved, strict=False)
+            if unexpected or set(missing) & set(_what_learns(module)):
+                raise ValueError(f"the weights of {name} are those of another network")
         for name, optimizer in self.optimizers().items():
             optimizer.load_state_dict(state["optimizers"][name])
         self.steps_done = int(state["step"])
+
+
+def _what_learns(module: nn.Module) -> dict[str, Tensor]:
+    """A network's state without the parameters that are frozen; all of an average, which has no gradients."""
+    is_learning = {name: parameter.requires_grad for name, parameter in module.named_parameters()}
+    frozen = (
+        {name for name, learns in is_learning.items() if not learns} if any(is_learning.values()) else set()
+    )
+    return {name: value for name, value in module.state_dict().items() if name not in frozen}
 
 
 def mixed_precision(device: torch.device, precision: str) -> torch.autocast:

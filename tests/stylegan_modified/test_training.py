@@ -214,6 +214,21 @@ def test_three_and_three_steps_equal_six(name: str, tmp_path: Path) -> None:
     assert any(not torch.equal(value, untouched[key]) for key, value in expected.items())
 
 
+def test_a_checkpoint_holds_what_learns_and_fits_no_other_network() -> None:
+    trainer = v1_trainer("matching")
+    state = trainer.state_dict()
+    parameters = dict(trainer.generator.named_parameters())
+    saved = state["modules"]["generator"]
+    assert parameters.keys() & saved == {name for name in parameters if name.startswith("mapping.")}
+    assert set(state["modules"]["average"]) == set(trainer.average.state_dict())
+    learning = next(name for name in saved if name.startswith("mapping."))
+    less = {name: value for name, value in saved.items() if name != learning}
+    for other in (less, saved | {"other": torch.zeros(1)}):
+        modules = state["modules"] | {"generator": other}
+        with pytest.raises(ValueError, match="another network"):
+            v1_trainer("matching").load_state_dict(state | {"modules": modules})
+
+
 @pytest.mark.parametrize(
     ("recipe", "compared_by", "dense", "heads"),
     [
