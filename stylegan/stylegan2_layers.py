@@ -198,7 +198,7 @@ class ConvLayer(nn.Module):
         if not self.down:
             x = F.conv2d(x, weight, bias, padding=self.kernel_size // 2)
         elif self.kernel_size == 1:
-            # Smoothing with a stride would do, but its gradient takes ten times as long on a CPU.
+            # Smoothing with a stride would do, but its gradient takes five times as long on a CPU.
             x = F.conv2d(smooth(x, self.resample_filter, padding=1)[:, :, ::2, ::2], weight, bias)
         else:
             x = F.conv2d(smooth(x, self.resample_filter, padding=2), weight, bias, stride=2)
