@@ -159,5 +159,8 @@ def oversampling_logit(labels: np.ndarray, minority_share: float) -> float:
 
 
 def take(images: Rows, rows: Sequence[int] | np.ndarray) -> Tensor:
-    """Rows of uint8 pictures [N, 3, H, W], normalised."""
-    return normalize(images[torch.as_tensor(rows, device=images.device)])
+    """Rows of uint8 pictures [N, 3, H, W], normalised.
+
+    Their numbers stay on the CPU, where stored rows are looked up; asking a GPU for them would wait for it.
+    """
+    return normalize(images[torch.as_tensor(rows)])
