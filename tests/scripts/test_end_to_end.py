@@ -104,6 +104,8 @@ def test_the_same_seed_gives_the_same_picture_in_another_process_and_batch(works
     table = pd.read_csv(folder / "images.csv")
     assert len(table) == 2 * 3
     first = {name: np.asarray(Image.open(workspace / name)).astype(int) for name in table["file"]}
+    for name in first:  # else they are not made again
+        (workspace / name).unlink()
     leftover = folder / ".tmp-999999999-half.png"  # of a process that was killed
     leftover.touch()
     run(script("08"), workspace, "--batch-size", "1")
