@@ -38,7 +38,11 @@ def stage_arguments(scale: int) -> dict[str, tuple[str, ...]]:
     return {
         "00_fetch_weights": (),
         "01_generate_candidates": ("--count", str(CANDIDATES * scale)),
-        "02_filter_candidates": ("--label-count", str(CANDIDATES)),
+        # All are kept: networks of two epochs would keep few at every scale.
+        "02_filter_candidates": (
+            *("--label-count", str(CANDIDATES)),
+            *("--keep", "all", "--quality-threshold", "0"),
+        ),
         "03_segment_faces": (),
         "04_compute_property_scores": (),
         "05_fine_tune_v1": (),
