@@ -17,11 +17,15 @@ def quiet(layer: nn.Conv2d, factor: float = 0.1) -> nn.Conv2d:
 
 
 class FiLM(nn.Module):
-    """Scale and shift of channels by an embedding of the conditions (Perez et al., "FiLM", 2018)."""
+    """Scale and shift of channels by an embedding of the conditions (Perez et al., "FiLM", 2018).
+
+    It starts as the identity: conditions that scale every layer at random make the divergences explode.
+    """
 
     def __init__(self, embedding_size: int, channels: int) -> None:
         super().__init__()
         self.dense = nn.Linear(embedding_size, 2 * channels)
+        nn.init.zeros_(self.dense.weight)
         nn.init.zeros_(self.dense.bias)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:

@@ -1,17 +1,16 @@
 """The conditional VAE, one class for both architectures.
 
 plain         residual convolutions, one latent vector with the prior N(0, 1), conditions by FiLM.
-hierarchical  the NVAE idea: after the vector, spatial latents at several scales, each with a prior that
-              depends on the coarser ones and on the conditions, and a posterior relative to it; depthwise
-              cells.
+hierarchical  the NVAE idea: spatial latents at several scales, each with a prior that depends on the coarser
+              ones and on the conditions, and a posterior relative to it; depthwise cells.
 
-The outermost layers look at squares of pixels at a time.
+The outermost layers work at half size, on four pixels at a time.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple, cast
 
@@ -26,6 +25,7 @@ from cvae.likelihood import DiscretisedLogistic
 
 Architecture = Literal["plain", "hierarchical"]
 FORMAT = "cvae_model"
+FOLD = 2  # pixels a side that become channels
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,14 @@ class VAEConfig:
 
     Attributes:
         architecture: see the module.
-        height, width: of the pictures in pixels, multiples of `fold`.
+        height, width: of the pictures in pixels, even.
         condition_names: of the conditions, in order; those of `AUGMENTATIONS` follow them inside.
-        channels: of each scale, the finest first; each further one is half as large.
+        channels: of each scale, the finest (half of the picture's size) first; each further one is half as
+            large.
         blocks: residual blocks, or cells, of each scale, in the encoder and in the decoder.
-        latents: hierarchical: latent channels of each scale, 0 for none; plain has none.
-        fold: side in pixels of the squares that become channels: the finest scale is smaller by it.
-        latent_size: length of the latent vector, which comes before all scales.
+        latents: hierarchical: latent channels of each scale, 0 for none; the coarsest must have some.
+        groups: hierarchical: latents of one scale that follow each other.
+        latent_size: plain: length of the latent vector.
         embedding_size: of the conditions.
         kernel: hierarchical: side of the depthwise convolutions.
     """
@@ -52,35 +53,38 @@ class VAEConfig:
     channels: tuple[int, ...]
     blocks: tuple[int, ...]
     latents: tuple[int, ...] = ()
-    fold: int = 2
-    latent_size: int = 64
+    groups: tuple[int, ...] = ()
+    latent_size: int = 128
     embedding_size: int = 64
     kernel: int = 3
 
     def __post_init__(self) -> None:
         if self.architecture not in ("plain", "hierarchical"):
             raise ValueError(f"there is no architecture {self.architecture!r}: plain or hierarchical")
-        if self.height % self.fold or self.width % self.fold or min(self.sizes()[-1]) < 2:
+        if self.height % FOLD or self.width % FOLD or min(self.sizes()[-1]) < 2:
             raise ValueError(
-                f"pictures of {self.width} x {self.height} px are no multiples of {self.fold} px or too "
-                f"small for {len(self.channels)} scales"
+                f"pictures of {self.width} x {self.height} px are odd or too small for {len(self.channels)} "
+                "scales"
             )
         if len(self.blocks) != len(self.channels):
             raise ValueError("blocks must have one number for each scale")
-        if len(self.latents) != (len(self.channels) if self.architecture == "hierarchical" else 0):
-            raise ValueError("latents must have one number for each scale if hierarchical, none if plain")
+        is_whole = len(self.latents) == len(self.groups) == len(self.channels) and self.latents[-1] > 0
+        if self.architecture == "hierarchical" and not is_whole:
+            raise ValueError("latents and groups need one number for each scale, the last at least 1")
 
     def sizes(self) -> list[tuple[int, int]]:
         """Height and width of each scale, the finest first."""
-        found = [(self.height // self.fold, self.width // self.fold)]
+        found = [(self.height // FOLD, self.width // FOLD)]
         while len(found) < len(self.channels):
             found.append(((found[-1][0] + 1) // 2, (found[-1][1] + 1) // 2))
         return found
 
     def latent_shapes(self) -> list[tuple[int, ...]]:
         """Shapes of the latents in the order in which they are drawn, the coarsest first."""
-        spatial = [(count, *size) for count, size in zip(self.latents, self.sizes(), strict=False) if count]
-        return [(self.latent_size,), *reversed(spatial)]
+        if self.architecture == "plain":
+            return [(self.latent_size,)]
+        scales = list(zip(self.latents, self.groups, self.sizes(), strict=True))[::-1]
+        return [(c, *size) for c, groups, size in scales if c for _ in range(groups)]
 
     @property
     def dimensions(self) -> int:
@@ -93,7 +97,7 @@ class Inference(NamedTuple):
 
     Attributes:
         likelihood: of the pictures.
-        divergences: [N, L] nats of each latent in use, in the order of `VAEConfig.latent_shapes`.
+        divergences: [N, L] nats of each latent, in the order of `VAEConfig.latent_shapes`.
         noise: [N, D] the latents as noise, see `cvae.latents`.
     """
 
@@ -110,7 +114,7 @@ class Level(nn.Module):
         self.prior = quiet(nn.Conv2d(channels, 2 * latents, 1))
         self.join = nn.Conv2d(2 * channels, channels, 3, padding=1)
         self.posterior = quiet(nn.Conv2d(channels, 2 * latents, 1))
-        self.enter = quiet(nn.Conv2d(latents, channels, 1))
+        self.enter = nn.Conv2d(latents, channels, 1)
 
     def prior_of(self, h: Tensor) -> Gaussian:
         """The distribution of this latent, given the coarser ones and the conditions in h [N, C, H, W]."""
@@ -148,7 +152,7 @@ class ConditionalVAE(nn.Module):
             ):  # torch's own weights would let them in at a tenth of the latents
                 nn.init.normal_(layer.weight, std=2 / layer.in_features**0.5)
                 nn.init.zeros_(layer.bias)
-        self.picture_in = nn.Conv2d(3 * config.fold**2, channels[0], 3, padding=1)
+        self.picture_in = nn.Conv2d(3 * FOLD**2, channels[0], 3, padding=1)
 
         def plain_cell(scale: int) -> nn.Module:
             return ResidualBlock(channels[scale], embedding_size)
@@ -165,93 +169,78 @@ class ConditionalVAE(nn.Module):
         pairs = list(itertools.pairwise(channels))
         self.shrink = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairs)
         self.grow = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairs)
-        flat = channels[-1] * sizes[-1][0] * sizes[-1][1]
-        self.to_posterior = nn.Linear(flat, 2 * config.latent_size)
-        self.to_posterior.weight.data.mul_(0.1)
-        self.from_latent = nn.Linear(config.latent_size + embedding_size, flat)
-        self.levels = nn.ModuleDict(
-            {str(s): Level(channels[s], count) for s, count in enumerate(config.latents) if count}
-        )
-        self.picture_out = nn.Conv2d(channels[0], 2 * 3 * config.fold**2, 3, padding=1)
+        top, area = channels[-1], sizes[-1][0] * sizes[-1][1]
+        if is_plain:
+            self.to_posterior = nn.Linear(top * area, 2 * config.latent_size)
+            self.from_latent = nn.Linear(config.latent_size + embedding_size, top * area)
+            self.to_posterior.weight.data.mul_(0.1)
+        else:
+            self.start = nn.Linear(embedding_size, top * area)
+            self.levels = nn.ModuleList(
+                nn.ModuleList(
+                    Level(channels[scale], config.latents[scale])
+                    for _ in range(config.groups[scale] if config.latents[scale] else 0)
+                )
+                for scale in scales
+            )
+        self.picture_out = nn.Conv2d(channels[0], 2 * 3 * FOLD**2, 3, padding=1)
 
     @property
     def z_space_dim(self) -> int:
         """Length of the noise of a picture."""
         return sum(torch.Size(shape).numel() for shape in self.config.latent_shapes())
 
-    def infer(
-        self, images: Tensor, conditions: Tensor, draws: Tensor | None = None, in_use: int | None = None
-    ) -> Inference:
+    def infer(self, images: Tensor, conditions: Tensor, draws: Tensor | None = None) -> Inference:
         """Encode pictures and decode them again.
 
         Args:
             images: [N, 3, H, W] in [-1, 1].
             conditions: [N, C], or [N, C + 5] with how each picture was changed.
             draws: standard normal [N, D], the randomness of the posterior; None: its mean.
-            in_use: how many latents are used, the coarsest first; None: all.
         """
         embedding = self._embedding(conditions)
-        if draws is None:
-            draws = torch.zeros(len(images), self.z_space_dim, device=images.device)
-        return self._drawn(draws, embedding, self._seen(images, embedding), in_use)
+        given = self._noise(draws, images)
+        seen = self._seen(images, embedding)
+        if self.config.architecture == "plain":
+            posterior = Gaussian.of(self.to_posterior(seen[-1].flatten(1)))
+            e = posterior.at(next(given))
+            h = self._decode_vector(e, embedding)
+            return Inference(self._likelihood(h), posterior.divergence()[:, None], e)
+        divergences, noise = [], []
+        h = self._coarsest(self.start(embedding))
+        for scale in reversed(range(len(self.config.channels))):
+            for level in self._levels(scale):
+                prior = level.prior_of(h)
+                posterior = level.posterior_of(h, seen[scale])
+                e = posterior.at(next(given))
+                divergences.append(posterior.divergence())
+                noise.append(e.flatten(1))
+                h = h + level.enter(prior.at(e).to(h.dtype))
+            h = self._leave(scale, h, embedding)
+        return Inference(self._likelihood(h), torch.stack(divergences, dim=1), torch.cat(noise, dim=1))
 
-    def decode(
-        self, noise: Tensor, conditions: Tensor, temperature: float = 1.0, in_use: int | None = None
-    ) -> DiscretisedLogistic:
+    def decode(self, noise: Tensor, conditions: Tensor, temperature: float = 1.0) -> DiscretisedLogistic:
         """Pictures of noise.
 
         Args:
             noise: [N, D]; standard normal for new people.
             conditions: [N, C], or [N, C + 5].
             temperature: what the noise is multiplied by.
-            in_use: as in `infer`.
         """
-        return self._drawn(noise * temperature, self._embedding(conditions), None, in_use).likelihood
-
-    def _drawn(
-        self, noise: Tensor, embedding: Tensor, seen: list[Tensor] | None, in_use: int | None
-    ) -> Inference:
-        """From the coarsest latent to the picture.
-
-        Args:
-            noise: [N, D], each part the place of a latent in its posterior where a picture was seen, else in
-                its prior.
-            embedding: of the conditions.
-            seen: features of pictures, see `_seen`.
-            in_use: as in `infer`.
-        """
-        shapes = [torch.Size(shape) for shape in self.config.latent_shapes()]
-        sizes = [shape.numel() for shape in shapes]
-        parts = iter(
-            part.unflatten(1, shape) for part, shape in zip(noise.split(sizes, dim=1), shapes, strict=True)
-        )
-        divergences: list[Tensor] = []
-        found: list[Tensor] = []
-
-        def taken(posterior: Gaussian | None) -> Tensor:
-            e = next(parts)
-            if posterior is not None:
-                e = posterior.at(e)
-                divergences.append(posterior.divergence())
-            found.append(e.flatten(1))
-            return e
-
-        e = taken(None if seen is None else Gaussian.of(self.to_posterior(seen[-1].flatten(1))))
-        # What enters here reaches the whole picture.
-        h = self.from_latent(torch.cat([e, embedding], dim=1))
-        h = h.unflatten(1, (self.config.channels[-1], *self.config.sizes()[-1]))
+        embedding = self._embedding(conditions)
+        given = self._noise(noise * temperature, noise)
+        if self.config.architecture == "plain":
+            return self._likelihood(self._decode_vector(next(given), embedding))
+        h = self._coarsest(self.start(embedding))
         for scale in reversed(range(len(self.config.channels))):
-            if str(scale) in self.levels and (in_use is None or len(found) < in_use):
-                level = cast(Level, self.levels[str(scale)])
-                e = taken(None if seen is None else level.posterior_of(h, seen[scale]))
-                h = h + level.enter(level.prior_of(h).at(e).to(h.dtype))
-            for cell in members(self.down_cells, scale):
-                h = cell(h, embedding)
-            if scale:
-                h = F.interpolate(self.grow[scale - 1](h), self.config.sizes()[scale - 1], mode="bilinear")
-        likelihood = DiscretisedLogistic.of(F.pixel_shuffle(self.picture_out(F.silu(h)), self.config.fold))
-        by_latent = torch.stack(divergences, dim=1) if divergences else noise.new_zeros(len(noise), 0)
-        return Inference(likelihood, by_latent, torch.cat(found, dim=1))
+            for level in self._levels(scale):
+                z = level.prior_of(h).at(next(given))
+                h = h + level.enter(z.to(h.dtype))
+            h = self._leave(scale, h, embedding)
+        return self._likelihood(h)
+
+    def _levels(self, scale: int) -> list[Level]:
+        return [cast(Level, level) for level in members(self.levels, scale)]
 
     def _embedding(self, conditions: Tensor) -> Tensor:
         missing = self.inputs - conditions.shape[1]
@@ -265,9 +254,17 @@ class ConditionalVAE(nn.Module):
         centred = torch.cat([2 * (whole[:, :known] - NEUTRAL), whole[:, known:]], dim=1)
         return self.embed(centred)
 
+    def _noise(self, noise: Tensor | None, like: Tensor) -> Iterator[Tensor]:
+        """The parts of noise [N, D], one for each latent."""
+        shapes = [torch.Size(shape) for shape in self.config.latent_shapes()]
+        if noise is None:
+            noise = torch.zeros(len(like), self.z_space_dim, device=like.device)
+        parts = noise.split([shape.numel() for shape in shapes], dim=1)
+        return iter([part.unflatten(1, shape) for part, shape in zip(parts, shapes, strict=True)])
+
     def _seen(self, images: Tensor, embedding: Tensor) -> list[Tensor]:
         """Features of pictures at each scale, the finest first."""
-        x = self.picture_in(F.pixel_unshuffle(images, self.config.fold))
+        x = self.picture_in(F.pixel_unshuffle(images, FOLD))
         found = []
         for scale in range(len(self.config.channels)):
             x = self.shrink[scale - 1](x) if scale else x
@@ -275,6 +272,27 @@ class ConditionalVAE(nn.Module):
                 x = cell(x, embedding)
             found.append(x)
         return found
+
+    def _decode_vector(self, vector: Tensor, embedding: Tensor) -> Tensor:
+        h = self._coarsest(self.from_latent(torch.cat([vector, embedding], dim=1)))
+        for scale in reversed(range(len(self.config.channels))):
+            h = self._leave(scale, h, embedding)
+        return h
+
+    def _coarsest(self, flat: Tensor) -> Tensor:
+        """[N, C, h, w] of the coarsest scale; what enters here reaches the whole picture."""
+        return flat.unflatten(1, (self.config.channels[-1], *self.config.sizes()[-1]))
+
+    def _leave(self, scale: int, h: Tensor, embedding: Tensor) -> Tensor:
+        """The decoder's cells of a scale, then on to the next finer one."""
+        for cell in members(self.down_cells, scale):
+            h = cell(h, embedding)
+        if scale:
+            h = F.interpolate(self.grow[scale - 1](h), self.config.sizes()[scale - 1], mode="nearest")
+        return h
+
+    def _likelihood(self, h: Tensor) -> DiscretisedLogistic:
+        return DiscretisedLogistic.of(F.pixel_shuffle(self.picture_out(F.silu(h)), FOLD))
 
     def checkpoint(self, about: Mapping[str, Any] | None = None, half: str = "") -> dict[str, Any]:
         """Weights and layout as tensors and plain values.

@@ -1,4 +1,4 @@
-"""Networks that read conditions from generated pictures, with a gradient; they judge nothing."""
+"""Networks that read conditions from decoded pictures, with a gradient; they judge nothing."""
 
 from __future__ import annotations
 

@@ -14,22 +14,24 @@ DetailLoss = Literal["none", "edge", "perceptual", "adversarial"]
 
 
 class Layout(NamedTuple):
-    """Fields of `VAEConfig`, those of scales from the finest to the coarsest."""
+    """Fields of `VAEConfig`, each from the finest scale to the coarsest."""
 
     channels: tuple[int, ...]
     blocks: tuple[int, ...]
     latents: tuple[int, ...] = ()
-    fold: int = 4
+    groups: tuple[int, ...] = ()
 
 
-# small: 2.5 million parameters at 64 x 64 px; full: 9.5 at 128 x 104 px, 12 at 256 x 256.
+# small: 2.6 million parameters each at 64 x 64 px; full: 10 at 128 x 104 px, 10 and 14 at 256 x 256.
 LAYOUTS: dict[tuple[str, str], Layout] = {
-    ("plain", "full"): Layout((96, 160, 192, 192), (1, 2, 2, 2)),
-    ("hierarchical", "full"): Layout((96, 168, 200, 200), (1, 2, 2, 2), (4, 8, 8, 0)),
-    ("plain", "small"): Layout((64, 96, 112), (1, 2, 2)),
-    ("hierarchical", "small"): Layout((64, 104, 112), (1, 2, 2), (6, 8, 0)),
-    ("plain", "tiny"): Layout((8, 12, 16), (1, 1, 1), fold=2),
-    ("hierarchical", "tiny"): Layout((8, 12, 16), (1, 1, 1), (1, 2, 0), fold=2),
+    ("plain", "full"): Layout((48, 96, 160, 192, 192), (1, 1, 2, 2, 2)),
+    ("hierarchical", "full"): Layout(
+        (48, 96, 160, 192, 192), (1, 1, 2, 2, 2), (2, 4, 8, 12, 16), (1, 1, 2, 2, 2)
+    ),
+    ("plain", "small"): Layout((32, 64, 96, 104), (1, 1, 2, 2)),
+    ("hierarchical", "small"): Layout((32, 64, 96, 112), (1, 1, 2, 2), (2, 4, 8, 16), (1, 1, 2, 2)),
+    ("plain", "tiny"): Layout((8, 12, 16), (1, 1, 1)),
+    ("hierarchical", "tiny"): Layout((8, 12, 16), (1, 1, 1), (1, 2, 4), (1, 1, 1)),
 }
 SIZES = ("small", "full", "tiny")
 Role = Literal["guide", "second", "judge"]
@@ -57,11 +59,10 @@ class VAERecipe(Recipe):
     detail_weight: float = option(0.1, help="its weight")
     conditions_weight: float = option(
         0.0,
-        help="of the squared difference between the conditions asked for and those that a network reads from "
-        "generated pictures: v2's property CNN, or those of 22 where conditions are hand labels; 0: none",
+        help="of the squared difference between other conditions under which people are decoded and those "
+        "that v2's property CNN reads, or the networks of 22 where conditions are hand labels; 0: none",
     )
 
-    joining = 0.4  # share of the steps after which all latents are in use; the coarsest are from the start
     average_share = 0.03  # half-life of the averaged weights; a longer one remembers the start
     discriminator_lr = 2e-4  # Adam
 

@@ -46,15 +46,6 @@ def mirrored(
     return images, conditions
 
 
-def latents_in_use(share: float, count: int) -> int:
-    """How many of `count` latents are used, the coarsest first, when a share of their joining is over.
-
-    The finest ones can say everything and learn first; from the start they would leave nothing to the vector
-    and to the conditions, which are all that new people have.
-    """
-    return min(count, 1 + int(share * count))
-
-
 def balanced_weights(divergences: Tensor, shapes: Sequence[Sequence[int]], progress: float) -> Tensor:
     """Weights [L] of the KL divergences [N, L] while they enter, their mean is `progress`.
 
@@ -125,14 +116,12 @@ class VAETrainer(FineTuner):
         options = self.options
         set_learning_rate(self.optimizer, cosine(t, options.steps))
         images, conditions, draws, weight = self._batch(rng)
-        shapes = self.model.config.latent_shapes()
-        in_use = latents_in_use(t / options.steps / options.joining, len(shapes))
         with mixed_precision(self.device, self.precision):
-            found = self.model.infer(images, conditions, draws, in_use)
+            found = self.model.infer(images, conditions, draws)
         dimensions = self.model.config.dimensions
         nats = -found.likelihood.log_probability(images)
         progress = 1.0 if options.warm_up <= 0 else (t + 1) / (options.warm_up * options.steps)
-        weights = balanced_weights(found.divergences, shapes[:in_use], progress)
+        weights = balanced_weights(found.divergences, self.model.config.latent_shapes(), progress)
         loss = (nats + found.divergences @ weights).mean() / dimensions
         row = {
             "bits_per_dimension": bits_per_dimension(nats + found.divergences.sum(dim=1), dimensions).mean(),
@@ -143,7 +132,7 @@ class VAETrainer(FineTuner):
             loss = loss + options.detail_weight * detail
             row[options.detail_loss] = detail
         if self.reader is not None and options.conditions_weight > 0:
-            row["conditions"] = self._conditions_loss(self.reader, conditions, in_use, rng)
+            row["conditions"] = self._conditions_loss(self.reader, found.noise.detach(), rng)
             loss = loss + options.conditions_weight * row["conditions"]
         self.descend(self.optimizer, weight * loss)
         self.average.update(self.model)
@@ -162,21 +151,20 @@ class VAETrainer(FineTuner):
         images, conditions = mirrored(images, conditions, names, which.to(self.device))
         return images.contiguous(memory_format=torch.channels_last), conditions, draws, share.weight
 
-    def _conditions_loss(
-        self, reader: nn.Module, conditions: Tensor, in_use: int, rng: torch.Generator
-    ) -> Tensor:
-        """Mean squared difference of what is read from new people and what was asked for.
+    def _conditions_loss(self, reader: nn.Module, noise: Tensor, rng: torch.Generator) -> Tensor:
+        """Mean squared difference of the conditions asked for and those read, for people of the batch who are
+        decoded under other ones.
 
-        Each condition is that of another training picture, so that none can be told by the others.
+        Each condition is that of another training picture, so that none can be told by the others. People of
+        the prior instead would lie where the likelihood says nothing yet, and the decoder would learn there
+        what fools the reader.
         """
         known = len(self.model.config.condition_names)
-        count = max(1, len(conditions) // 4)
+        count = max(1, len(noise) // 4)
         rows = torch.randint(len(self.data.images), (count, known), generator=rng)
         asked = self.data.properties[rows, torch.arange(known)].to(self.device)
-        noise = torch.randn(count, self.model.z_space_dim, generator=rng).to(self.device)
         with mixed_precision(self.device, self.precision):
-            made = self.model.decode(noise, asked, in_use=in_use).picture
-            read = reader(made)
+            read = reader(self.model.decode(noise[:count], asked).picture)
         return (read.float() - asked).square().mean()
 
     def _detail_loss(self, made: Tensor, given: Tensor, weight: float) -> Tensor:

@@ -51,7 +51,7 @@ SPEC = StageSpec(
     outputs=(at.VAE, at.VAE_ENCODER, at.VAE_DECODER, at.VAE_LOG, *at.VAE_SHEETS),
     clears=(at.VAE_CHECKPOINT, at.VAE_PREVIEWS),
     next_script="24_generate_cvae",
-    version=2,
+    version=3,
     several_processes=True,
 )
 

@@ -13,7 +13,7 @@ from cvae.evaluation import held_out_measures, psnr
 from cvae.model import ConditionalVAE, VAEConfig
 from cvae.reader import LabelReader, ScoreReader
 from cvae.recipes import LAYOUTS, VAERecipe
-from cvae.training import VAETrainer, balanced_weights, latents_in_use, mirrored
+from cvae.training import VAETrainer, balanced_weights, mirrored
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified.fine_tuning import TrainingPictures
 from stylegan_modified.property_cnn import PropertyCNN, PropertyCNNConfig
@@ -115,10 +115,6 @@ def test_new_people_have_the_conditions_that_are_asked_for() -> None:
 def test_the_conditions_need_a_network_that_reads_them() -> None:
     with pytest.raises(ValueError, match="reads them"):
         trainer(conditions_weight=1.0)
-
-
-def test_the_coarsest_latents_are_in_use_from_the_start() -> None:
-    assert [latents_in_use(share, 3) for share in (0, 0.3, 0.4, 0.7, 1, 2)] == [1, 1, 2, 3, 3, 3]
 
 
 def test_readers_give_conditions_of_pictures_of_any_size() -> None:

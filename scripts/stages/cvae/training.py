@@ -39,12 +39,12 @@ def new_network(stage: Stage, options: Any, names: tuple[str, ...], shape: tuple
     torch.manual_seed(derived_seed(Purpose.VAE_WEIGHTS, options.seed))
     with stage.foreseen(ValueError, mend="Make larger pictures: 20_augment_pictures --height --width."):
         layout = LAYOUTS[options.architecture, options.size]
-        config = VAEConfig(options.architecture, *shape, names, **layout._asdict())
+        config = VAEConfig(options.architecture, *shape, names, *layout)
         return ConditionalVAE(config).to(stage.device)
 
 
 def condition_reader(stage: Stage, record: dict[str, Any]) -> nn.Module:
-    """What reads the conditions of generated pictures, frozen: v2's property CNN, or the networks of 22 where
+    """What reads the conditions of decoded pictures, frozen: v2's property CNN, or the networks of 22 where
     conditions are hand labels.
     """
     reader: nn.Module
