@@ -10,6 +10,7 @@ from segmentation.property_table import PROPERTY_NAMES
 
 # LaPa classes that each property may change (see segmentation.parsing for the class list).
 _SKIN = 1
+_DARKEST_SUM = 12 / 127.5  # R + G + B, each 0 to 2, below which a region has no hue, as for the evaluation
 _FACE = (_SKIN, 2, 3, 4, 5, 6, 7, 8, 9)
 _MAY_CHANGE: dict[str, tuple[tuple[int, ...], float]] = {
     # property: (classes, growth of their region as a fraction of the picture's height)
@@ -109,17 +110,20 @@ def hue_loss(first: Tensor, second: Tensor, first_region: Tensor, second_region:
     Args:
         first, second: [N, 3, H, W] float pictures in [-1, 1].
         first_region, second_region: [N, H, W] bool, the region in each; a pair in which one of them is empty
-            contributes zero.
+            or too dark to have a hue contributes zero.
 
     Returns:
         Mean over pairs and the shares of red and green in the sum of the channels; a scalar in [0, 1].
     """
-    shares = []
+    shares, known = [], []
     for images, region in ((first, first_region), (second, second_region)):
         sums = ((images + 1) * region[:, None]).sum(dim=(2, 3))
-        shares.append(sums[:, :2] / sums.sum(dim=1, keepdim=True).clamp_min(1e-3))
-    known = first_region.flatten(1).any(1) & second_region.flatten(1).any(1)
-    return ((shares[0] - shares[1]).abs().mean(dim=1) * known).mean()
+        mean = sums / region.sum(dim=(1, 2)).clamp_min(1)[:, None]
+        brightness = mean.sum(dim=1, keepdim=True)
+        # Else black, where generated pixels lie on both sides of -1, would have any hue, of any size.
+        shares.append(mean[:, :2] / brightness.clamp_min(_DARKEST_SUM))
+        known.append(brightness[:, 0] >= _DARKEST_SUM)
+    return ((shares[0] - shares[1]).abs().mean(dim=1) * (known[0] & known[1])).mean()
 
 
 def multiscale_l1(first: Tensor, second: Tensor, levels: int = 3) -> Tensor:

@@ -57,6 +57,11 @@ def test_hue_loss_sees_colours_and_not_brightness() -> None:
         0, abs=1e-6
     )
     assert hue_loss(grey, red, region, torch.zeros_like(region)) == 0
+    black = torch.full((1, 3, 8, 8), -1.0, requires_grad=True)
+    noisy = black + torch.tensor([0.001, -0.0008, -0.00015])[None, :, None, None]
+    loss = hue_loss(grey, noisy, region, region)
+    loss.backward()
+    assert loss == 0 and black.grad.abs().max() == 0, "black has no hue"
 
 
 def test_known_values_of_the_losses() -> None:
