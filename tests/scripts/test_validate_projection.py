@@ -28,6 +28,7 @@ from segmentation.property_table import PROPERTY_NAMES
 from stylegan.sampling import to_uint8
 from tests.processes import exit_code
 from tests.scripts.pages.explore_workspace import make_workspace
+from tests.scripts.segmentation_record import record_segmentation
 from tests.stylegan_modified import tiny
 
 FEW = ("--w-steps", "2", "--wp-steps", "2", "--tune", "3", "--device", "cpu")
@@ -53,6 +54,7 @@ class GreyJudge:
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(networks, "load_judge", GreyJudge)
     root = make_workspace(tmp_path / "workspace")
+    record_segmentation(root)
     (root / "judge").mkdir()
     shutil.copy(REPOSITORY / paths.BUNDLED_ORACLE, root / paths.ORACLE)
     return root

@@ -30,6 +30,7 @@ from scripts.stages.evaluating.versions import ENCODED_PER_EDITED, FILES, JUDGE_
 from scripts.stages.generated_pictures import jpeg_round_trip
 from scripts.stages.networks import is_v3_around_v2, recorded_segmentation
 from segmentation.normalization import ScoreStatistics
+from segmentation.outside_landmarks import CAN_READ as HAS_LANDMARKS
 from stylegan.sampling import sample_z, to_uint8
 from stylegan.seeds import Purpose, derived_seed
 from stylegan_modified.evaluation import distinct_requests, render_requests, sweep_requests
@@ -132,7 +133,7 @@ class VersionReadings:
         """Folder for the readings of a version, by what they depend on."""
         settings = [READING_VERSION, self.seed, self.options.corrections]
         settings += [] if CAN_READ else ["no onnxruntime"]
-        settings += ["landmarks"] if self.judges.landmarks else []
+        settings += ["landmarks"] if HAS_LANDMARKS else []
         networks = self._states(FILES[version]), self._states(JUDGE_INPUTS)
         depends_on = [*settings, *networks, recorded_segmentation(self.stage).to_json()]
         key = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:12]
