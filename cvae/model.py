@@ -147,9 +147,8 @@ class ConditionalVAE(nn.Module):
             nn.SiLU(),
         )
         for layer in self.embed:
-            if isinstance(
-                layer, nn.Linear
-            ):  # torch's own weights would let them in at a tenth of the latents
+            if isinstance(layer, nn.Linear):
+                # torch's own weights would let conditions in at a tenth of the latents.
                 nn.init.normal_(layer.weight, std=2 / layer.in_features**0.5)
                 nn.init.zeros_(layer.bias)
         self.picture_in = nn.Conv2d(3 * FOLD**2, channels[0], 3, padding=1)

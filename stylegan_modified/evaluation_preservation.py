@@ -6,12 +6,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from segmentation.face_classes import FaceClass
 from segmentation.property_table import PROPERTY_NAMES
-from stylegan_modified.losses import change_mask
+from stylegan_modified.losses import DARKEST_SUM, change_mask
 
-SKIN, BACKGROUND = 1, 0
 SMALLEST_REGION = 0.005  # of the picture; smaller regions have no colour to speak of
-DARKEST_SUM = 12.0  # R + G + B below which 8-bit pictures have no hue
 # The two dials of the background may change its colour; every other pair of dial and region may not.
 BACKGROUND_DIALS = ("background_mean", "background_std")
 
@@ -43,7 +42,7 @@ def changes_outside(images: np.ndarray, label_maps: np.ndarray) -> tuple[np.ndar
     """
     partner = partner_of(len(images))
     changed, between = np.full(images.shape[:2], np.nan), np.full(images.shape[:2], np.nan)
-    found = (label_maps != BACKGROUND).any(axis=(-2, -1)).all(axis=2)
+    found = (label_maps != FaceClass.BACKGROUND).any(axis=(-2, -1)).all(axis=2)
     for j in range(images.shape[1]):
         free = _own_region(label_maps[:, j], j)
         ends = images[:, j].astype(np.int16)
@@ -67,7 +66,7 @@ def differences_of_people(images: np.ndarray, label_maps: np.ndarray) -> np.ndar
         may touch in either picture; NaN where a face is missing or nothing lies outside.
     """
     partner = partner_of(len(images))
-    found = (label_maps != BACKGROUND).any(axis=(1, 2))
+    found = (label_maps != FaceClass.BACKGROUND).any(axis=(1, 2))
     pictures = images.astype(np.int16)
     columns = []
     for j in range(len(PROPERTY_NAMES)):
@@ -104,8 +103,9 @@ def region_chromaticity(images: np.ndarray, label_maps: np.ndarray) -> np.ndarra
     """
     upper = np.zeros(label_maps.shape[1:], dtype=bool)
     upper[: len(upper) // 2] = True
-    found = (label_maps != BACKGROUND).any(axis=(1, 2))[:, None, None]
-    regions = np.stack([(label_maps == SKIN) & found, (label_maps == BACKGROUND) & upper & found], axis=1)
+    found = (label_maps != FaceClass.BACKGROUND).any(axis=(1, 2))[:, None, None]
+    skin, background = label_maps == FaceClass.SKIN, (label_maps == FaceClass.BACKGROUND) & upper
+    regions = np.stack([skin & found, background & found], axis=1)
     # Pixels at an edge mix two colours, such as those of skin and hair.
     grown_outside = F.max_pool2d(torch.from_numpy(~regions).float(), 3, stride=1, padding=1)
     regions = (1 - grown_outside).numpy()

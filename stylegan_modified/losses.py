@@ -6,21 +6,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segmentation.face_classes import FaceClass
 from segmentation.property_table import PROPERTY_NAMES
 
-# LaPa classes that each property may change (see segmentation.parsing for the class list).
-_SKIN = 1
-_DARKEST_SUM = 12 / 127.5  # R + G + B, each 0 to 2, below which a region has no hue, as for the evaluation
-_FACE = (_SKIN, 2, 3, 4, 5, 6, 7, 8, 9)
-_MAY_CHANGE: dict[str, tuple[tuple[int, ...], float]] = {
+_BROWS, _EYES = (FaceClass.LEFT_BROW, FaceClass.RIGHT_BROW), (FaceClass.LEFT_EYE, FaceClass.RIGHT_EYE)
+_MOUTH = (FaceClass.UPPER_LIP, FaceClass.INNER_MOUTH, FaceClass.LOWER_LIP)
+DARKEST_SUM = 12.0  # R + G + B of 8-bit pictures below which a region has no hue
+# Classes that each property may change.
+_MAY_CHANGE: dict[str, tuple[tuple[FaceClass, ...], float]] = {
     # property: (classes, growth of their region as a fraction of the picture's height)
-    "eyes": ((2, 3, 4, 5), 0.04),
-    "hair_color": ((2, 3, 10), 0.03),
-    "hair_length": ((0, 10), 0.03),
-    "mouth": ((7, 8, 9), 0.08),
-    "pose": ((*_FACE, 10), 0.06),
-    "background_mean": ((0,), 0.03),
-    "background_std": ((0,), 0.03),
+    "eyes": ((*_BROWS, *_EYES), 0.04),
+    "hair_color": ((*_BROWS, FaceClass.HAIR), 0.03),
+    "hair_length": ((FaceClass.BACKGROUND, FaceClass.HAIR), 0.03),
+    "mouth": (_MOUTH, 0.08),
+    "pose": (tuple(FaceClass)[1:], 0.06),
+    "background_mean": ((FaceClass.BACKGROUND,), 0.03),
+    "background_std": ((FaceClass.BACKGROUND,), 0.03),
 }
 
 
@@ -76,7 +77,7 @@ def change_mask(label_map: Tensor, dial: int) -> Tensor:
     grown = F.max_pool2d(grown, (1, 2 * radius + 1), stride=1, padding=(0, radius))
     free = (grown > 0).view(region.shape)
     if PROPERTY_NAMES[dial] == "pose":
-        face_below = (label_map == _SKIN).any(dim=-1).flip(-1).cumsum(dim=-1).flip(-1) > 0
+        face_below = (label_map == FaceClass.SKIN).any(dim=-1).flip(-1).cumsum(dim=-1).flip(-1) > 0
         free |= (~face_below & face_below.any(dim=-1, keepdim=True))[..., None]
     return free
 
@@ -115,14 +116,15 @@ def hue_loss(first: Tensor, second: Tensor, first_region: Tensor, second_region:
     Returns:
         Mean over pairs and the shares of red and green in the sum of the channels; a scalar in [0, 1].
     """
+    darkest = DARKEST_SUM / 127.5
     shares, known = [], []
     for images, region in ((first, first_region), (second, second_region)):
         sums = ((images + 1) * region[:, None]).sum(dim=(2, 3))
         mean = sums / region.sum(dim=(1, 2)).clamp_min(1)[:, None]
         brightness = mean.sum(dim=1, keepdim=True)
         # Else black, where generated pixels lie on both sides of -1, would have any hue, of any size.
-        shares.append(mean[:, :2] / brightness.clamp_min(_DARKEST_SUM))
-        known.append(brightness[:, 0] >= _DARKEST_SUM)
+        shares.append(mean[:, :2] / brightness.clamp_min(darkest))
+        known.append(brightness[:, 0] >= darkest)
     return ((shares[0] - shares[1]).abs().mean(dim=1) * (known[0] & known[1])).mean()
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from segmentation.face_classes import FaceClass
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan.parallel import Scalar
 from stylegan.rows import Rows
@@ -34,7 +35,6 @@ from stylegan_modified.recipes import V2Recipe
 from stylegan_modified.requests import RequestPairs
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
 
-BACKGROUND, SKIN = 0, 1
 DRAWN_AT_ONCE = 64  # people
 BACKGROUND_DIALS = torch.tensor([name.startswith("background") for name in PROPERTY_NAMES])
 
@@ -156,8 +156,8 @@ class DialTrainer(FineTuner):
             dial: [N] int64 on the CPU, the property that was turned; maps: uint8 [N, 2, H, W].
         """
         free = change_masks(maps, dial).any(dim=1)
-        skin = maps == SKIN
-        background = maps == BACKGROUND
+        skin = maps == FaceClass.SKIN
+        background = maps == FaceClass.BACKGROUND
         background[:, :, maps.shape[2] // 2 :] = False
         background &= ~BACKGROUND_DIALS[dial].to(maps.device)[:, None, None, None]
         hues = [hue_loss(first, second, region[:, 0], region[:, 1]) for region in (skin, background)]
