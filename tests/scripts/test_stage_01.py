@@ -93,11 +93,11 @@ def test_same_pictures_in_other_batches_and_after_a_kill(
 
     arguments = ("--workspace", workspace, "--count", 40, "--batch-size", 7)
     process = start_script(SCRIPT, *arguments)
-    folder = workspace / "stylegan/synthesize_results"
-    wait_until(lambda: len(list(folder.glob("0*.jpg"))) >= 9, process)
+    journal = workspace / "_stages/01_generate_candidates/journal.csv"
+    wait_until(lambda: journal.exists() and journal.read_bytes().count(b"\n") > 7, process)
     process.kill()
     process.wait()
-    finished_batch = sorted(folder.glob("0*.jpg"))[:7]
+    finished_batch = sorted((workspace / "stylegan/synthesize_results").glob("0*.jpg"))[:7]
     before = {path: path.stat().st_mtime_ns for path in finished_batch}
 
     run_here(SCRIPT, *arguments)
