@@ -28,6 +28,8 @@ class Options(V2Recipe, FineTuningOptions):
         self.need_at_least(1, "pool", "cnn_epochs", "cnn_reduction")
         self.need_at_least(0, "cnn_margin")
         self.need_above(0, "cnn_width", "cnn_lr", "learning_rate")
+        if not 0 <= self.cnn_dropout < 1:
+            raise ValueError("--cnn-dropout must be at least 0 and below 1.")
         if self.pool > len(seeds.PRACTICE):
             raise ValueError(f"--pool must be at most {len(seeds.PRACTICE)}.")
         if self.recipe == "dials":

@@ -68,8 +68,9 @@ class V1Recipe(Recipe):
 class V2Recipe(Recipe):
     """The property CNN, and the dials that learn through it; in their loss the properties have weight 1.
 
-    The document's property CNN: AdamW 5e-5, batches of 16, 90/10 split, stop after 20 stale epochs.
-    Of the people held out, one half chooses the epoch and the other is reported.
+    The document's property CNN: batches of 16, 90/10 split, stop after 20 stale epochs. Ours learns by Muon,
+    with less dropout: as good after 4 epochs as by AdamW after 8. Of the people held out, one half chooses
+    the epoch and the other is reported.
     """
 
     recipe: Literal["dials", "document"] = option(
@@ -79,7 +80,8 @@ class V2Recipe(Recipe):
     cnn_width: float = option(1.0, help="channel multiplier of the property CNN")
     cnn_margin: float = option(0.0, help="widening of the CNN's windows, fraction of the picture")
     cnn_reduction: int = option(1, help="the CNN's large windows are shrunk by this power of two")
-    cnn_lr: float = option(5e-5, help="AdamW step size of the property CNN")
+    cnn_lr: float = option(5e-3, help="Muon step size of the property CNN (dials)")
+    cnn_dropout: float = option(0.2, help="dropout of the property CNN (dials)")
     steps: int = option(1300, help="training steps of the dials")
     learning_rate: float = option(2e-3, help="Adam step size of the dials")
     identity_weight: float = option(0.15, help="weight of the same-person term")
@@ -126,6 +128,8 @@ class DocumentRecipe:
     """What v2 and v3 by the document's recipe do not share with ours; weights are of the published run."""
 
     learning_rate = 1e-4  # AdamW
+    cnn_lr = 5e-5  # AdamW
+    cnn_dropout = 0.45
     property_weight = 1.0
     gender_weight = 1.0
     mean_weight = 0.2

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segmentation.property_table import PROPERTY_NAMES
+from stylegan.muon import Muon
 from stylegan.parallel import Scalar
 from stylegan.seeds import Purpose, derived_seed
 from stylegan_modified.fine_tuning import (
@@ -21,7 +22,7 @@ from stylegan_modified.fine_tuning import (
     set_learning_rate,
 )
 from stylegan_modified.property_cnn import PropertyCNN
-from stylegan_modified.recipes import V2Recipe
+from stylegan_modified.recipes import DocumentRecipe, V2Recipe
 
 POSE = PROPERTY_NAMES.index("pose")
 
@@ -64,7 +65,11 @@ class PropertyCNNTrainer(FineTuner):
         self.network, self.data, self.options = network, data, options
         self.mirror_offset = mirror_offset
         self.device = next(network.parameters()).device
-        self.optimizer = torch.optim.AdamW(network.parameters(), lr=options.cnn_lr, fused=True)
+        self.optimizer: torch.optim.Optimizer
+        if options.recipe == "document":
+            self.optimizer = torch.optim.AdamW(network.parameters(), lr=DocumentRecipe.cnn_lr, fused=True)
+        else:
+            self.optimizer = Muon(network.parameters(), lr=options.cnn_lr)
         self.best = ExponentialAverage(network, half_life=1.0)
         self.best_loss, self.stale_epochs = float("inf"), 0
 

@@ -17,13 +17,11 @@ from scripts.pipeline import REPOSITORY, Input, StageSpec, ToolOptions, UsageErr
 from scripts.pipeline.locks import LOCK_NAME, holder
 from scripts.pipeline.options import convert, script_path
 from scripts.pipeline.records import vanished
+from scripts.pipeline.row import MAIN_ROW, ROWS
 from scripts.stages.workspace import REGENERATED_TABLE, SKETCH_DRAWN, VAE_GENERATED_TABLE
 
 RUN_NAME = "run.json"  # in the log folder of a tool
 State = Literal["never run", "running", "interrupted", "failed", "stale", "complete"]
-# Name -> first digit of its scripts; `run_all.sh --row` has the same. The main row is part of every run.
-MAIN_ROW = "main"
-ROWS = {MAIN_ROW: "0", "cvae": "2", "sketch": "3"}
 # Scripts that keep no record -> the table that they write last.
 UNRECORDED = {
     "08_regenerate_images": REGENERATED_TABLE,

@@ -1,9 +1,11 @@
 """Every numbered script: --help, mistakes on the command line, missing inputs; presets; the shell scripts."""
 
 import json
+import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,6 @@ from pathlib import Path
 import pytest
 
 import scripts
-from scripts.pages.status import ROWS
 from scripts.pipeline import console
 from scripts.pipeline.options import PRESETS, REPOSITORY, SCRIPT_FOLDERS, known_tables, read_tables
 from tests.processes import exit_code
@@ -132,7 +133,7 @@ def test_every_table_of_a_preset_belongs_to_a_script(path: Path) -> None:
     ("arguments", "message"),
     [
         (("--count", "3"), "Unknown option: --count"),
-        (("--preset",), "--preset needs a value"),
+        (("--preset",), "--preset: expected one argument"),
         (("--preset", "embeded"), "there are: celeba256 embedded"),
         (("--quality", "good"), "There is no quality good; there are: quick full"),
         (("--from", "x"), "is not a script's number"),
@@ -157,12 +158,10 @@ class Row:
         self.folder, self.scripts = folder, folder / "my repository/scripts"
         (self.scripts / "presets").mkdir(parents=True)
         (self.scripts / "presets/embedded.toml").touch()
-        shutil.copy(REPOSITORY / "scripts/run_all.sh", self.scripts)
-        self.use(sys.executable)
-
-    def use(self, python: object) -> None:
-        """Let this program stand for Python."""
-        text = f"PYTHON={shlex.quote(str(python))}\nensure_venv() {{ :; }}\n"
+        (self.scripts / "pipeline").mkdir()
+        for name in ("run_all.sh", "pipeline/row.py"):
+            shutil.copy(REPOSITORY / "scripts" / name, self.scripts / name)
+        text = f"PYTHON={shlex.quote(sys.executable)}\nensure_venv() {{ :; }}\n"
         (self.scripts / "ensure_venv.sh").write_text(text)
 
     def add(self, name: str, exit_code: int = 0) -> None:
@@ -228,11 +227,6 @@ def test_run_all_runs_one_row(row: Row, name: str, wanted: list[str]) -> None:
     assert row.shell(typed).returncode == 5
 
 
-def test_the_rows_are_those_of_run_all() -> None:
-    text = (REPOSITORY / "scripts/run_all.sh").read_text()
-    assert dict(re.findall(r"^    (\w+)\) decade=(\d) ;;$", text, re.MULTILINE)) == ROWS
-
-
 @pytest.mark.parametrize("report_code", [0, 5])
 def test_run_all_ends_with_the_report(row: Row, report_code: int) -> None:
     row.add("00_first")
@@ -247,20 +241,40 @@ def test_run_all_ends_with_the_report(row: Row, report_code: int) -> None:
 
 
 def test_run_all_divides_among_processes_what_can_be_divided(row: Row) -> None:
-    python = row.folder / "python"  # tells how it was started
-    python.write_text('#!/bin/sh\necho "$@"\n')
-    python.chmod(0o755)
-    row.use(python)
-    for name in ("01_items", "02_alone", "05_train"):
+    torchrun = row.folder / "my repository/torch/distributed/run.py"  # found before the real one
+    torchrun.parent.mkdir(parents=True)
+    torchrun.write_text('import sys\nprint("torchrun:", *sys.argv[1:])\n')
+    for folder in (torchrun.parent.parent, torchrun.parent):
+        (folder / "__init__.py").touch()
+    for name in ("01_items", "02_alone", "05_train", "report"):
         row.add(name)
     result = row.run("--processes", "2")
-    started = {line for line in result.stdout.splitlines() if "--preset embedded" in line}
-    assert started == {
-        "-m torch.distributed.run --standalone --nproc-per-node 2 scripts/01_items.py --preset embedded",
-        "scripts/02_alone.py --preset embedded",
-        "-m torch.distributed.run --standalone --nproc-per-node 2 scripts/05_train.py --preset embedded",
-        "scripts/report.py --preset embedded",
-    }
+    assert [line for line in result.stdout.splitlines() if "embedded" in line and ": " in line] == [
+        "torchrun: --standalone --nproc-per-node 2 scripts/01_items.py --preset embedded",
+        '02_alone: ["--preset", "embedded"]',
+        "torchrun: --standalone --nproc-per-node 2 scripts/05_train.py --preset embedded",
+        'report: ["--preset", "embedded"]',
+    ]
+
+
+def test_run_all_ends_with_its_script_when_it_is_stopped(row: Row) -> None:
+    """Ctrl-C reaches both; a signal to run_all.sh alone is passed on. The script has the last word."""
+    waits = "import signal, sys, time\nprint('ready', flush=True)\n"
+    waits += "signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))\n"
+    waits += "try:\n    time.sleep(20)\nexcept KeyboardInterrupt:\n    sys.exit(130)\n"
+    (row.scripts / "00_wait.py").write_text(waits)
+    row.add("01_never")
+    command = ["bash", str(row.scripts / "run_all.sh")]
+    for number, group in ((signal.SIGINT, True), (signal.SIGTERM, False)):
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        ) as process:
+            while process.stdout.readline().strip() != "ready":
+                pass
+            os.killpg(process.pid, number) if group else process.send_signal(number)
+            out, err = process.communicate(timeout=20)
+        assert process.returncode == 130, err
+        assert "01_never:" not in out and "00_wait.py ended with exit code 130" in err
 
 
 def test_a_checkout_of_windows_has_the_line_ends_of_bash(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from stylegan_modified.document_recipes import DocumentV2Trainer
 from stylegan_modified.fine_tuning import TrainingPictures, mixed_precision, save_atomically
 from stylegan_modified.generator_files import Dialled
 from stylegan_modified.property_cnn import PropertyCNN, PropertyCNNConfig
-from stylegan_modified.recipes import V2Recipe
+from stylegan_modified.recipes import DocumentRecipe, V2Recipe
 from stylegan_modified.requests import PairSampler, RequestPairs
 from stylegan_modified.stylegan_generator import ConditionedGenerator
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
@@ -65,6 +65,7 @@ def property_cnn_trainer(
             data.images.shape[1],
             recipe.cnn_width,
             recipe.cnn_margin,
+            DocumentRecipe.cnn_dropout if recipe.recipe == "document" else recipe.cnn_dropout,
             coarse_reduction=recipe.cnn_reduction,
         )
         return PropertyCNNTrainer(PropertyCNN(config).to(device), data, recipe, mirror_offset)
