@@ -72,6 +72,11 @@ class ToolOptions:
     )
     device: str = option("auto", help="auto, cpu, cuda or cuda:<index>", affects_results=False)
     threads: int = option(0, help="CPU threads; 0: torch's choice", affects_results=False)
+    deterministic: bool = option(
+        False,
+        help="on a GPU: add up in a fixed order, so that a resumed training ends with the same weights; slower",
+        affects_results=False,
+    )
     quiet: bool = option(False, help="print errors only", affects_results=False)
     json: bool = option(
         False,

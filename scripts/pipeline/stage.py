@@ -69,9 +69,10 @@ class Tool:
 
     @cached_property
     def device(self) -> torch.device:
-        """Device to compute on; ``auto`` is CUDA where there is one, else the CPU. Sets the CPU threads.
+        """Device to compute on; ``auto`` is CUDA where there is one, else the CPU.
 
-        Several processes of one machine take a GPU each, or divide the CPU among them.
+        Several processes of one machine take a GPU each, or divide the CPU among them. Sets the threads of
+        the CPU, and what --deterministic asks for.
         """
         import torch
 
@@ -81,6 +82,10 @@ class Tool:
             threads = max(1, len(os.sched_getaffinity(0)) // place.local_count)
         if threads > 0:
             torch.set_num_threads(threads)
+        if self.options.deterministic:
+            # cuBLAS reads this when it starts; where torch knows no fixed order, it warns.
+            os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+            torch.use_deterministic_algorithms(True, warn_only=True)
         has_gpu, name = torch.cuda.is_available(), self.options.device
         device = torch.device(name if name != "auto" else "cuda" if has_gpu else "cpu")
         if device.type == "cuda" and place is not None:

@@ -1,5 +1,6 @@
 """What a GPU must do as a CPU does. Skipped without one; README says whether it was ever run."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -56,9 +57,20 @@ def test_the_first_step_is_that_of_a_cpu(name: str, monkeypatch: pytest.MonkeyPa
     assert rows[1] == pytest.approx(rows[0], rel=0.02, abs=1e-3)
 
 
+@pytest.fixture(params=[False, True], ids=["as it is", "deterministic"])
+def deterministic(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[bool]:
+    """As without and with ``--deterministic``."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(request.param, warn_only=True)
+    yield request.param
+    torch.use_deterministic_algorithms(False)
+
+
 @pytest.mark.parametrize("name", TRAINED)
-def test_a_resumed_training_equals_one_that_ran_through(name: str, on_gpu: None, tmp_path: Path) -> None:
-    """Up to rounding: a GPU adds in an order of its own."""
+def test_a_resumed_training_equals_one_that_ran_through(
+    name: str, deterministic: bool, on_gpu: None, tmp_path: Path
+) -> None:
+    """Up to rounding, unless it is asked to be exact: a GPU adds in an order of its own."""
     through, first, second = (TRAINERS[name]() for _ in range(3))
     take(through, 6)
     take(first, 3)
@@ -67,6 +79,8 @@ def test_a_resumed_training_equals_one_that_ran_through(name: str, on_gpu: None,
     take(second, 3)
     expected = weights(through)
     for key, value in weights(second).items():
+        if deterministic:
+            assert torch.equal(value, expected[key]), key
         assert torch.allclose(value, expected[key], rtol=0.02, atol=1e-3), key
 
 

@@ -1,6 +1,7 @@
 """A toy stage in processes of its own: fingerprints, resume, locks, signals, full disks and exit codes."""
 
 import json
+import os
 import shlex
 import signal
 import sys
@@ -8,7 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
+from scripts.pipeline.console import StopRequest
+from scripts.pipeline.options import resolve_options
+from scripts.pipeline.stage import Tool
 from tests.faults.injection import obey_permissions
 from tests.processes import ScriptProcess, wait_until
 from tests.scripts import toy_stage
@@ -217,6 +222,21 @@ def test_a_missing_gpu_is_noticed_before_anything_is_removed(run_script, workspa
     assert refused.returncode == 5 and "asks for a GPU" in refused.stderr
     assert made and makers(workspace) == made
     assert manifest(workspace)["state"] == "complete"
+
+
+@pytest.mark.parametrize("words", [(), ("--deterministic",)])
+def test_deterministic_is_what_torch_is_told(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")  # put back at the end
+    resolved = resolve_options(toy_stage.Options, "90_toy", ["--workspace", str(tmp_path), *words])
+    try:
+        with StopRequest() as stop:
+            assert Tool("90_toy", resolved.options, stop).device.type in ("cpu", "cuda")
+        assert torch.are_deterministic_algorithms_enabled() == bool(words)
+        assert bool(os.environ["CUBLAS_WORKSPACE_CONFIG"]) == bool(words)
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def test_json_of_a_stage(run_script, start_script, workspace: Path) -> None:
