@@ -74,7 +74,7 @@ class ToolOptions:
     threads: int = option(0, help="CPU threads; 0: torch's choice", affects_results=False)
     deterministic: bool = option(
         False,
-        help="on a GPU: add up in a fixed order, so that a resumed training ends with the same weights; slower",
+        help="on a GPU: add up in a fixed order, slower; a resumed training then ends with the same weights",
         affects_results=False,
     )
     quiet: bool = option(False, help="print errors only", affects_results=False)
