@@ -68,12 +68,12 @@ class DepthwiseCell(nn.Module):
     times as fast on a CPU.
     """
 
-    def __init__(self, channels: int, embedding_size: int, kernel: int = 3) -> None:
+    def __init__(self, channels: int, embedding_size: int) -> None:
         super().__init__()
         wide = EXPANSION * channels
         self.expand = nn.Conv2d(channels, wide, 1)
         self.film = FiLM(embedding_size, wide)
-        self.depthwise = nn.Conv2d(wide, wide, kernel, padding=kernel // 2, groups=wide)
+        self.depthwise = nn.Conv2d(wide, wide, 3, padding=1, groups=wide)
         self.contract = quiet(nn.Conv2d(wide, channels, 1))
         self.attend = SqueezeExcite(channels)
 

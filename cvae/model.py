@@ -1,16 +1,18 @@
 """The conditional VAE, one class for both architectures.
 
-plain         residual convolutions, one latent vector with the prior N(0, 1), conditions by FiLM.
+Both begin with one latent vector whose prior is N(0, 1); conditions enter every block by FiLM.
+
+plain         nothing follows the vector; residual convolutions.
 hierarchical  the NVAE idea: spatial latents at several scales, each with a prior that depends on the coarser
               ones and on the conditions, and a posterior relative to it; depthwise cells.
 
-The outermost layers work at half size, on four pixels at a time.
+The outermost layers work on squares of pixels at a time.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple, cast
 
@@ -20,12 +22,12 @@ from torch import Tensor, nn
 
 from cvae.blocks import DepthwiseCell, ResidualBlock, quiet
 from cvae.conditions import AUGMENTATIONS, NEUTRAL
-from cvae.latents import Gaussian
+from cvae.latents import FittedPrior, Gaussian
 from cvae.likelihood import DiscretisedLogistic
 
 Architecture = Literal["plain", "hierarchical"]
 FORMAT = "cvae_model"
-FOLD = 2  # pixels a side that become channels
+FIRST_LOG_DEVIATION = -2.0  # of posteriors behind the vector
 
 
 @dataclass(frozen=True)
@@ -36,55 +38,55 @@ class VAEConfig:
         architecture: see the module.
         height, width: of the pictures in pixels, even.
         condition_names: of the conditions, in order; those of `AUGMENTATIONS` follow them inside.
-        channels: of each scale, the finest (half of the picture's size) first; each further one is half as
-            large.
+        fold: pixels a side of the squares that become channels of the finest scale.
+        channels: of each scale, the finest first; each further one is half as large.
         blocks: residual blocks, or cells, of each scale, in the encoder and in the decoder.
-        latents: hierarchical: latent channels of each scale, 0 for none; the coarsest must have some.
+        latents: hierarchical: latent channels of each scale, 0 for none.
         groups: hierarchical: latents of one scale that follow each other.
-        latent_size: plain: length of the latent vector.
+        latent_size: length of the latent vector.
         embedding_size: of the conditions.
-        kernel: hierarchical: side of the depthwise convolutions.
     """
 
     architecture: Architecture
     height: int
     width: int
     condition_names: tuple[str, ...]
+    fold: int
     channels: tuple[int, ...]
     blocks: tuple[int, ...]
     latents: tuple[int, ...] = ()
     groups: tuple[int, ...] = ()
-    latent_size: int = 128
+    latent_size: int = 64
     embedding_size: int = 64
-    kernel: int = 3
 
     def __post_init__(self) -> None:
         if self.architecture not in ("plain", "hierarchical"):
             raise ValueError(f"there is no architecture {self.architecture!r}: plain or hierarchical")
-        if self.height % FOLD or self.width % FOLD or min(self.sizes()[-1]) < 2:
+        if self.height % self.fold or self.width % self.fold or min(self.sizes()[-1]) < 2:
             raise ValueError(
-                f"pictures of {self.width} x {self.height} px are odd or too small for {len(self.channels)} "
-                "scales"
+                f"pictures of {self.width} x {self.height} px are no multiple of {self.fold} px, or too "
+                f"small for {len(self.channels)} scales"
             )
         if len(self.blocks) != len(self.channels):
             raise ValueError("blocks must have one number for each scale")
-        is_whole = len(self.latents) == len(self.groups) == len(self.channels) and self.latents[-1] > 0
+        is_whole = len(self.latents) == len(self.groups) == len(self.channels) and any(self.latents)
         if self.architecture == "hierarchical" and not is_whole:
-            raise ValueError("latents and groups need one number for each scale, the last at least 1")
+            raise ValueError("latents and groups need one number for each scale, and one above 0")
+        if self.architecture == "plain" and any(self.latents):
+            raise ValueError("a plain VAE has no latents behind the vector")
 
     def sizes(self) -> list[tuple[int, int]]:
         """Height and width of each scale, the finest first."""
-        found = [(self.height // FOLD, self.width // FOLD)]
+        found = [(self.height // self.fold, self.width // self.fold)]
         while len(found) < len(self.channels):
             found.append(((found[-1][0] + 1) // 2, (found[-1][1] + 1) // 2))
         return found
 
     def latent_shapes(self) -> list[tuple[int, ...]]:
         """Shapes of the latents in the order in which they are drawn, the coarsest first."""
-        if self.architecture == "plain":
-            return [(self.latent_size,)]
-        scales = list(zip(self.latents, self.groups, self.sizes(), strict=True))[::-1]
-        return [(c, *size) for c, groups, size in scales if c for _ in range(groups)]
+        scales = list(zip(self.latents, self.groups, self.sizes(), strict=False))[::-1]
+        spatial = [(c, *size) for c, groups, size in scales if c for _ in range(groups)]
+        return [(self.latent_size,), *spatial]
 
     @property
     def dimensions(self) -> int:
@@ -109,12 +111,16 @@ class Inference(NamedTuple):
 class Level(nn.Module):
     """One latent of the hierarchical VAE: its prior, its posterior, and how it enters the decoder."""
 
-    def __init__(self, channels: int, latents: int) -> None:
+    def __init__(self, channels: int, latents: int, embedding_size: int) -> None:
         super().__init__()
         self.prior = quiet(nn.Conv2d(channels, 2 * latents, 1))
-        self.join = nn.Conv2d(2 * channels, channels, 3, padding=1)
-        self.posterior = quiet(nn.Conv2d(channels, 2 * latents, 1))
+        self.join = nn.Conv2d(2 * channels, channels, 1)
+        self.posterior = nn.Conv2d(channels, 2 * latents, 1)
+        # It says something from the start; noise alone would first teach the decoder not to listen.
+        assert self.posterior.bias is not None
+        nn.init.constant_(self.posterior.bias[latents:], FIRST_LOG_DEVIATION)
         self.enter = nn.Conv2d(latents, channels, 1)
+        self.cell = DepthwiseCell(channels, embedding_size)
 
     def prior_of(self, h: Tensor) -> Gaussian:
         """The distribution of this latent, given the coarser ones and the conditions in h [N, C, H, W]."""
@@ -122,8 +128,13 @@ class Level(nn.Module):
 
     def posterior_of(self, h: Tensor, seen: Tensor) -> Gaussian:
         """That of its noise, given what the encoder saw of the picture [N, C, H, W] as well."""
-        both = self.join(torch.cat([h, seen], dim=1))
+        both = self.join(F.silu(torch.cat([h, seen], dim=1)))
         return Gaussian.of(self.posterior(F.silu(both)))
+
+    def forward(self, h: Tensor, z: Tensor, embedding: Tensor) -> Tensor:
+        """h with this latent [N, L, H, W] in it."""
+        changed: Tensor = self.cell(h + self.enter(z.to(h.dtype)), embedding)
+        return changed
 
 
 class ConditionalVAE(nn.Module):
@@ -138,7 +149,6 @@ class ConditionalVAE(nn.Module):
         self.config = config
         channels, blocks, sizes = config.channels, config.blocks, config.sizes()
         embedding_size = config.embedding_size
-        is_plain = config.architecture == "plain"
         self.inputs = len(config.condition_names) + len(AUGMENTATIONS)
         self.embed = nn.Sequential(
             nn.Linear(self.inputs, embedding_size),
@@ -151,97 +161,117 @@ class ConditionalVAE(nn.Module):
                 # torch's own weights would let conditions in at a tenth of the latents.
                 nn.init.normal_(layer.weight, std=2 / layer.in_features**0.5)
                 nn.init.zeros_(layer.bias)
-        self.picture_in = nn.Conv2d(3 * FOLD**2, channels[0], 3, padding=1)
+        squares = 3 * config.fold**2
+        self.picture_in = nn.Conv2d(squares, channels[0], 3, padding=1)
 
-        def plain_cell(scale: int) -> nn.Module:
-            return ResidualBlock(channels[scale], embedding_size)
+        def cells() -> nn.ModuleList:
+            scales = zip(channels, blocks, strict=True)
+            return nn.ModuleList(
+                nn.ModuleList(ResidualBlock(c, embedding_size) for _ in range(count)) for c, count in scales
+            )
 
-        def depthwise_cell(scale: int) -> nn.Module:
-            return DepthwiseCell(channels[scale], embedding_size, config.kernel)
-
-        def cells(make: Callable[[int], nn.Module]) -> nn.ModuleList:
-            return nn.ModuleList(nn.ModuleList(make(s) for _ in range(blocks[s])) for s in scales)
-
-        scales = range(len(channels))
-        self.up_cells = cells(plain_cell)
-        self.down_cells = cells(plain_cell if is_plain else depthwise_cell)
+        self.up_cells, self.down_cells = cells(), cells()
         pairs = list(itertools.pairwise(channels))
         self.shrink = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairs)
         self.grow = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairs)
         top, area = channels[-1], sizes[-1][0] * sizes[-1][1]
-        if is_plain:
-            self.to_posterior = nn.Linear(top * area, 2 * config.latent_size)
-            self.from_latent = nn.Linear(config.latent_size + embedding_size, top * area)
-            self.to_posterior.weight.data.mul_(0.1)
-        else:
-            self.start = nn.Linear(embedding_size, top * area)
-            self.levels = nn.ModuleList(
-                nn.ModuleList(
-                    Level(channels[scale], config.latents[scale])
-                    for _ in range(config.groups[scale] if config.latents[scale] else 0)
-                )
-                for scale in scales
+        self.to_posterior = nn.Linear(top * area, 2 * config.latent_size)
+        self.to_posterior.weight.data.mul_(0.1)
+        self.prior = FittedPrior(config.latent_size, self.inputs)
+        self.from_latent = nn.Linear(config.latent_size + embedding_size, top * area)
+        self.levels = nn.ModuleList(
+            nn.ModuleList(
+                Level(channels[scale], latents, embedding_size) for _ in range(groups if latents else 0)
             )
-        self.picture_out = nn.Conv2d(channels[0], 2 * 3 * FOLD**2, 3, padding=1)
+            for scale, (latents, groups) in enumerate(zip(config.latents, config.groups, strict=True))
+        )
+        self.picture_out = nn.Conv2d(channels[0], 2 * squares, 3, padding=1)
 
     @property
     def z_space_dim(self) -> int:
         """Length of the noise of a picture."""
         return sum(torch.Size(shape).numel() for shape in self.config.latent_shapes())
 
-    def infer(self, images: Tensor, conditions: Tensor, draws: Tensor | None = None) -> Inference:
+    def infer(
+        self, images: Tensor, conditions: Tensor, draws: Tensor | None = None, levels: int | None = None
+    ) -> Inference:
         """Encode pictures and decode them again.
 
         Args:
             images: [N, 3, H, W] in [-1, 1].
             conditions: [N, C], or [N, C + 5] with how each picture was changed.
             draws: standard normal [N, D], the randomness of the posterior; None: its mean.
+            levels: how many latents behind the vector take part, the coarsest first; None: all. The noise of
+                the others is `draws`.
         """
-        embedding = self._embedding(conditions)
+        known = self._known(conditions)
+        embedding = self.embed(known)
         given = self._noise(draws, images)
         seen = self._seen(images, embedding)
-        if self.config.architecture == "plain":
-            posterior = Gaussian.of(self.to_posterior(seen[-1].flatten(1)))
-            e = posterior.at(next(given))
-            h = self._decode_vector(e, embedding)
-            return Inference(self._likelihood(h), posterior.divergence()[:, None], e)
-        divergences, noise = [], []
-        h = self._coarsest(self.start(embedding))
-        for scale in reversed(range(len(self.config.channels))):
+        posterior = self._posterior(seen)
+        vector = posterior.at(next(given))
+        divergences = [self.prior.divergence(posterior, known)]
+        noise = [self.prior.noise_of(vector, known)]
+        h = self._begin(vector, embedding)
+        for scale in self._scales:
             for level in self._levels(scale):
-                prior = level.prior_of(h)
+                e = next(given)
+                if levels is not None and len(noise) > levels:
+                    noise.append(e.flatten(1))
+                    divergences.append(torch.zeros_like(divergences[0]))
+                    continue
                 posterior = level.posterior_of(h, seen[scale])
-                e = posterior.at(next(given))
-                divergences.append(posterior.divergence())
+                e = posterior.at(e)
                 noise.append(e.flatten(1))
-                h = h + level.enter(prior.at(e).to(h.dtype))
+                divergences.append(posterior.divergence())
+                h = level(h, level.prior_of(h).at(e), embedding)
             h = self._leave(scale, h, embedding)
         return Inference(self._likelihood(h), torch.stack(divergences, dim=1), torch.cat(noise, dim=1))
 
-    def decode(self, noise: Tensor, conditions: Tensor, temperature: float = 1.0) -> DiscretisedLogistic:
+    def decode(
+        self, noise: Tensor, conditions: Tensor, temperature: float = 1.0, levels: int | None = None
+    ) -> DiscretisedLogistic:
         """Pictures of noise.
 
         Args:
             noise: [N, D]; standard normal for new people.
             conditions: [N, C], or [N, C + 5].
             temperature: what the noise is multiplied by.
+            levels: as in `infer`.
         """
-        embedding = self._embedding(conditions)
+        known = self._known(conditions)
+        embedding = self.embed(known)
         given = self._noise(noise * temperature, noise)
-        if self.config.architecture == "plain":
-            return self._likelihood(self._decode_vector(next(given), embedding))
-        h = self._coarsest(self.start(embedding))
-        for scale in reversed(range(len(self.config.channels))):
+        h = self._begin(self.prior.at(next(given), known), embedding)
+        for scale in self._scales:
             for level in self._levels(scale):
-                z = level.prior_of(h).at(next(given))
-                h = h + level.enter(z.to(h.dtype))
+                e = next(given)
+                if levels is None or levels > 0:
+                    h = level(h, level.prior_of(h).at(e), embedding)
+                levels = None if levels is None else levels - 1
             h = self._leave(scale, h, embedding)
         return self._likelihood(h)
 
-    def _levels(self, scale: int) -> list[Level]:
-        return [cast(Level, level) for level in members(self.levels, scale)]
+    @property
+    def _scales(self) -> range:
+        """Of the decoder, the coarsest first."""
+        return range(len(self.config.channels))[::-1]
 
-    def _embedding(self, conditions: Tensor) -> Tensor:
+    def _levels(self, scale: int) -> list[Level]:
+        return [cast(Level, level) for level in members(self.levels, scale)] if len(self.levels) else []
+
+    @torch.no_grad()
+    def fit_prior(self, images: Tensor, conditions: Tensor) -> None:
+        """Fit the prior of the vector to pictures [N, 3, H, W] in [-1, 1] that were learned from."""
+        known = self._known(conditions)
+        self.prior.fit(self._posterior(self._seen(images, self.embed(known))), known)
+
+    def _posterior(self, seen: list[Tensor]) -> Gaussian:
+        """Of the vector."""
+        return Gaussian.of(self.to_posterior(seen[-1].flatten(1)))
+
+    def _known(self, conditions: Tensor) -> Tensor:
+        """Conditions and changes [N, C + 5], centred."""
         missing = self.inputs - conditions.shape[1]
         if missing not in (0, len(AUGMENTATIONS)):
             raise ValueError(
@@ -250,8 +280,7 @@ class ConditionalVAE(nn.Module):
             )
         whole = F.pad(conditions, (0, missing))
         known = len(self.config.condition_names)
-        centred = torch.cat([2 * (whole[:, :known] - NEUTRAL), whole[:, known:]], dim=1)
-        return self.embed(centred)
+        return torch.cat([2 * (whole[:, :known] - NEUTRAL), whole[:, known:]], dim=1)
 
     def _noise(self, noise: Tensor | None, like: Tensor) -> Iterator[Tensor]:
         """The parts of noise [N, D], one for each latent."""
@@ -263,7 +292,7 @@ class ConditionalVAE(nn.Module):
 
     def _seen(self, images: Tensor, embedding: Tensor) -> list[Tensor]:
         """Features of pictures at each scale, the finest first."""
-        x = self.picture_in(F.pixel_unshuffle(images, FOLD))
+        x = self.picture_in(F.pixel_unshuffle(images, self.config.fold))
         found = []
         for scale in range(len(self.config.channels)):
             x = self.shrink[scale - 1](x) if scale else x
@@ -272,14 +301,9 @@ class ConditionalVAE(nn.Module):
             found.append(x)
         return found
 
-    def _decode_vector(self, vector: Tensor, embedding: Tensor) -> Tensor:
-        h = self._coarsest(self.from_latent(torch.cat([vector, embedding], dim=1)))
-        for scale in reversed(range(len(self.config.channels))):
-            h = self._leave(scale, h, embedding)
-        return h
-
-    def _coarsest(self, flat: Tensor) -> Tensor:
+    def _begin(self, vector: Tensor, embedding: Tensor) -> Tensor:
         """[N, C, h, w] of the coarsest scale; what enters here reaches the whole picture."""
+        flat = self.from_latent(torch.cat([vector, embedding], dim=1))
         return flat.unflatten(1, (self.config.channels[-1], *self.config.sizes()[-1]))
 
     def _leave(self, scale: int, h: Tensor, embedding: Tensor) -> Tensor:
@@ -291,7 +315,7 @@ class ConditionalVAE(nn.Module):
         return h
 
     def _likelihood(self, h: Tensor) -> DiscretisedLogistic:
-        return DiscretisedLogistic.of(F.pixel_shuffle(self.picture_out(F.silu(h)), FOLD))
+        return DiscretisedLogistic.of(F.pixel_shuffle(self.picture_out(F.silu(h)), self.config.fold))
 
     def checkpoint(self, about: Mapping[str, Any] | None = None, half: str = "") -> dict[str, Any]:
         """Weights and layout as tensors and plain values.

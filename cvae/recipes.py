@@ -16,22 +16,21 @@ DetailLoss = Literal["none", "edge", "perceptual", "adversarial"]
 class Layout(NamedTuple):
     """Fields of `VAEConfig`, each from the finest scale to the coarsest."""
 
+    fold: int
     channels: tuple[int, ...]
     blocks: tuple[int, ...]
     latents: tuple[int, ...] = ()
     groups: tuple[int, ...] = ()
 
 
-# small: 2.6 million parameters each at 64 x 64 px; full: 10 at 128 x 104 px, 10 and 14 at 256 x 256.
+# small: 2.0 million parameters at 64 x 64 px; full: 10 at 128 x 104 px, 13 at 256 x 256.
 LAYOUTS: dict[tuple[str, str], Layout] = {
-    ("plain", "full"): Layout((48, 96, 160, 192, 192), (1, 1, 2, 2, 2)),
-    ("hierarchical", "full"): Layout(
-        (48, 96, 160, 192, 192), (1, 1, 2, 2, 2), (2, 4, 8, 12, 16), (1, 1, 2, 2, 2)
-    ),
-    ("plain", "small"): Layout((32, 64, 96, 104), (1, 1, 2, 2)),
-    ("hierarchical", "small"): Layout((32, 64, 96, 112), (1, 1, 2, 2), (2, 4, 8, 16), (1, 1, 2, 2)),
-    ("plain", "tiny"): Layout((8, 12, 16), (1, 1, 1)),
-    ("hierarchical", "tiny"): Layout((8, 12, 16), (1, 1, 1), (1, 2, 4), (1, 1, 1)),
+    ("plain", "full"): Layout(4, (96, 160, 192, 224), (1, 2, 2, 2)),
+    ("hierarchical", "full"): Layout(4, (96, 144, 176, 208), (1, 2, 2, 2), (4, 4, 8, 8), (1, 1, 1, 1)),
+    ("plain", "small"): Layout(4, (80, 112, 112), (1, 1, 1)),
+    ("hierarchical", "small"): Layout(4, (80, 96, 96), (1, 1, 1), (4, 4, 8), (1, 1, 1)),
+    ("plain", "tiny"): Layout(2, (8, 12, 16), (1, 1, 1)),
+    ("hierarchical", "tiny"): Layout(2, (8, 12, 16), (1, 1, 1), (1, 2, 4), (1, 1, 1)),
 }
 SIZES = ("small", "full", "tiny")
 Role = Literal["guide", "second", "judge"]
@@ -47,10 +46,10 @@ class VAERecipe(Recipe):
     """
 
     steps: int = option(4000, help="training steps")
-    batch_size: int = option(16, help="pictures per step")
+    batch_size: int = option(64, help="pictures per step")
     learning_rate: float = option(4e-3, help="Muon step size; at 1e-2 the divergences explode")
     warm_up: float = option(
-        0.3, help="share of the steps in which the weight of the KL divergences grows to 1"
+        0.15, help="hierarchical: share of the steps in which the weight of a latent's divergence grows to 1"
     )
     mirror: bool = option(True, help="show half of the pictures mirrored, and tell the network which")
     detail_loss: DetailLoss = option(
@@ -58,11 +57,12 @@ class VAERecipe(Recipe):
     )
     detail_weight: float = option(0.1, help="its weight")
     conditions_weight: float = option(
-        0.0,
-        help="of the squared difference between other conditions under which people are decoded and those "
-        "that v2's property CNN reads, or the networks of 22 where conditions are hand labels; 0: none",
+        2.0,
+        help="of the squared difference between the conditions asked of people and those that v2's property "
+        "CNN reads from them, or the networks of 22 where conditions are hand labels; 0: none",
     )
 
+    joining = (0.08, 0.16)  # shares of the steps between which the latents behind the vector join
     average_share = 0.03  # half-life of the averaged weights; a longer one remembers the start
     discriminator_lr = 2e-4  # Adam
 

@@ -25,6 +25,8 @@ from stylegan_modified.fine_tuning import (
 )
 from stylegan_modified.perceptual import ConvolutionFeatures
 
+FIT_EVERY, FITTED, FITTED_LAST = 50, 512, 4096  # steps, pictures
+
 
 def mirrored(
     images: Tensor, conditions: Tensor, names: Sequence[str], which: Tensor
@@ -46,21 +48,19 @@ def mirrored(
     return images, conditions
 
 
-def balanced_weights(divergences: Tensor, shapes: Sequence[Sequence[int]], progress: float) -> Tensor:
-    """Weights [L] of the KL divergences [N, L] while they enter, their mean is `progress`.
-
-    A latent with a large divergence for its size counts more, so that the network first uses all of them
-    (Vahdat & Kautz 2020, appendix A); after the warm-up every weight is 1.
+def divergence_weights(count: int, progress: float, joining: tuple[float, float], warm_up: float) -> Tensor:
+    """Weights [1 + count] of the divergences: the vector's is 1, those of `count` latents behind it grow from
+    0, where they join, to 1. They join one by one, the coarsest first.
 
     Args:
-        shapes: of the latents.
-        progress: share of the warm-up that is over.
+        progress: share of the training that is over.
+        joining: shares at which the first joins and at which all have joined.
+        warm_up: share in which a weight grows.
     """
-    if progress >= 1:
-        return torch.ones(divergences.shape[1], device=divergences.device)
-    size = divergences.new_tensor([torch.Size(shape).numel() for shape in shapes])
-    share = (divergences.detach().mean(dim=0) + 1e-3) * size
-    return progress * share / share.mean()
+    first, last = joining
+    joined = first + (last - first) * torch.arange(count) / max(1, count)
+    grown = (progress - joined) / max(warm_up, 1e-9)
+    return torch.cat([torch.ones(1), grown.clamp(0, 1)])
 
 
 class VAETrainer(FineTuner):
@@ -115,14 +115,21 @@ class VAETrainer(FineTuner):
     def train_step(self, t: int, rng: torch.Generator) -> dict[str, Scalar]:
         options = self.options
         set_learning_rate(self.optimizer, cosine(t, options.steps))
+        if t and t % FIT_EVERY == 0:
+            self._fit_prior(self.model, FITTED)
         images, conditions, draws, weight = self._batch(rng)
+        weights = divergence_weights(
+            len(self.model.config.latent_shapes()) - 1,
+            (t + 1) / options.steps,
+            options.joining,
+            options.warm_up,
+        )
+        levels = int(weights[1:].count_nonzero())
         with mixed_precision(self.device, self.precision):
-            found = self.model.infer(images, conditions, draws)
+            found = self.model.infer(images, conditions, draws, levels)
         dimensions = self.model.config.dimensions
         nats = -found.likelihood.log_probability(images)
-        progress = 1.0 if options.warm_up <= 0 else (t + 1) / (options.warm_up * options.steps)
-        weights = balanced_weights(found.divergences, self.model.config.latent_shapes(), progress)
-        loss = (nats + found.divergences @ weights).mean() / dimensions
+        loss = (nats + found.divergences @ weights.to(self.device)).mean() / dimensions
         row = {
             "bits_per_dimension": bits_per_dimension(nats + found.divergences.sum(dim=1), dimensions).mean(),
             "kl_bits": bits_per_dimension(found.divergences.sum(dim=1), dimensions).mean(),
@@ -132,7 +139,7 @@ class VAETrainer(FineTuner):
             loss = loss + options.detail_weight * detail
             row[options.detail_loss] = detail
         if self.reader is not None and options.conditions_weight > 0:
-            row["conditions"] = self._conditions_loss(self.reader, found.noise.detach(), rng)
+            row["conditions"] = self._conditions_loss(self.reader, found.noise.detach(), rng, levels)
             loss = loss + options.conditions_weight * row["conditions"]
         self.descend(self.optimizer, weight * loss)
         self.average.update(self.model)
@@ -151,7 +158,7 @@ class VAETrainer(FineTuner):
         images, conditions = mirrored(images, conditions, names, which.to(self.device))
         return images.contiguous(memory_format=torch.channels_last), conditions, draws, share.weight
 
-    def _conditions_loss(self, reader: nn.Module, noise: Tensor, rng: torch.Generator) -> Tensor:
+    def _conditions_loss(self, reader: nn.Module, noise: Tensor, rng: torch.Generator, levels: int) -> Tensor:
         """Mean squared difference of the conditions asked for and those read, for people of the batch who are
         decoded under other ones.
 
@@ -163,8 +170,10 @@ class VAETrainer(FineTuner):
         count = max(1, len(noise) // 4)
         rows = torch.randint(len(self.data.images), (count, known), generator=rng)
         asked = self.data.properties[rows, torch.arange(known)].to(self.device)
+        new = torch.randn(count // 2, noise.shape[1], generator=rng).to(noise)
+        noise = torch.cat([new, noise])
         with mixed_precision(self.device, self.precision):
-            read = reader(self.model.decode(noise[:count], asked).picture)
+            read = reader(self.model.decode(noise[:count], asked, levels=levels).picture)
         return (read.float() - asked).square().mean()
 
     def _detail_loss(self, made: Tensor, given: Tensor, weight: float) -> Tensor:
@@ -179,9 +188,22 @@ class VAETrainer(FineTuner):
         self.discriminator.requires_grad_(True)
         return detail
 
+    def _fit_prior(self, model: ConditionalVAE, most: int) -> None:
+        """Fit the prior of the vector to training pictures, the same in every process."""
+        rng = torch.Generator().manual_seed(self.steps_done)
+        rows = torch.randperm(len(self.data.images), generator=rng)[:most]
+        images, conditions = self.data.batch(rows, self.device)
+        which = torch.rand(len(rows), generator=rng) < (0.5 if self.options.mirror else 0.0)
+        names = model.config.condition_names
+        images, conditions = mirrored(images, conditions, names, which.to(self.device))
+        images = images.contiguous(memory_format=torch.channels_last)
+        with mixed_precision(self.device, self.precision):
+            model.fit_prior(images, conditions)
+
     @torch.no_grad()
     def averaged(self) -> ConditionalVAE:
         """A copy of the network with its running average, in eval mode."""
         found = ConditionalVAE(self.model.config).to(self.device)
         found.load_state_dict(self.average.state_for(self.model), strict=True)
+        self._fit_prior(found, FITTED_LAST)
         return found.eval()

@@ -8,7 +8,7 @@ import torch
 
 from cvae.conditions import CONDITION_NAMES, NEUTRAL, ConditionScale
 from cvae.dialled import DialledVAE
-from cvae.latents import Gaussian
+from cvae.latents import FittedPrior, Gaussian
 from cvae.likelihood import DiscretisedLogistic
 from cvae.model import ConditionalVAE, VAEConfig
 from cvae.recipes import LAYOUTS
@@ -52,6 +52,31 @@ def test_divergence_is_that_of_the_two_distributions() -> None:
     torch.testing.assert_close(relative.divergence(), expected)
 
 
+def test_the_fitted_prior_is_that_of_the_posteriors() -> None:
+    torch.manual_seed(0)
+    conditions = torch.randn(4000, 3)
+    conditions[:, 2] = 0.5  # never changes
+    mean = conditions @ torch.randn(3, 4) + torch.randn(4000, 4) @ torch.randn(4, 4) + 1
+    posterior = Gaussian(mean, torch.full_like(mean, -2.0))
+    prior = FittedPrior(4, 3)
+    before = float(prior.divergence(posterior, conditions).mean())
+    torch.testing.assert_close(prior.divergence(posterior, conditions), posterior.divergence())  # N(0, 1)
+    prior.fit(posterior, conditions)
+    vector = posterior.at(torch.randn_like(mean))
+    noise = prior.noise_of(vector, conditions)
+    torch.testing.assert_close(prior.at(noise, conditions), vector)
+    torch.testing.assert_close(noise.T.cov(), torch.eye(4), atol=0.05, rtol=0)
+    assert float(prior.divergence(posterior, conditions).mean()) < 0.8 * before
+    known = torch.distributions.MultivariateNormal(
+        prior.at(torch.zeros(5, 4), conditions[:5]), scale_tril=prior.factor
+    )
+    those = torch.distributions.MultivariateNormal(
+        mean[:5], scale_tril=torch.diag_embed(posterior.log_deviation[:5].exp())
+    )
+    expected = torch.distributions.kl_divergence(those, known)
+    torch.testing.assert_close(prior.divergence(posterior, conditions)[:5], expected, rtol=1e-4, atol=1e-4)
+
+
 @each_architecture
 def test_a_picture_is_its_noise(architecture: str) -> None:
     model = network(architecture)
@@ -85,6 +110,22 @@ def test_the_prior_of_finer_latents_depends_on_the_conditions_and_the_coarser_on
     noise[:, 0] += 3
     model.decode(noise, torch.ones(1, 3))
     assert not torch.allclose(seen[0], seen[1]) and not torch.allclose(seen[1], seen[2])
+
+
+def test_latents_that_do_not_take_part_say_nothing() -> None:
+    model = network("hierarchical")
+    images, conditions = torch.rand(2, 3, 16, 16) * 2 - 1, torch.rand(2, 3)
+    draws = torch.randn(2, model.z_space_dim)
+    found = model.infer(images, conditions, draws, levels=1)
+    assert (found.divergences[:, :2] > 0).all() and (found.divergences[:, 2:] == 0).all()
+    other = found.noise.clone()
+    coarse = sum(torch.Size(shape).numel() for shape in model.config.latent_shapes()[:2])
+    assert torch.equal(other[:, coarse:], draws[:, coarse:])
+    other[:, coarse:] += 1
+    torch.testing.assert_close(
+        model.decode(other, conditions, levels=1).mean, found.likelihood.mean, msg="by finer latents"
+    )
+    assert not torch.allclose(model.decode(other, conditions).mean, found.likelihood.mean)
 
 
 def test_zero_temperature_is_one_person() -> None:
@@ -132,7 +173,7 @@ def test_refusals() -> None:
     del damaged["weights"]["picture_out.bias"]
     with pytest.raises(ValueError, match=r"picture_out\.bias"):
         ConditionalVAE.from_checkpoint(damaged)
-    with pytest.raises(ValueError, match="odd or too small"):
+    with pytest.raises(ValueError, match="no multiple of 2 px"):
         replace(model.config, height=15)
     with pytest.raises(ValueError, match="2 numbers were given"):
         model.decode(torch.zeros(1, model.z_space_dim), torch.zeros(1, 2))

@@ -1,8 +1,10 @@
 """The trainer learns, goes on as if it had not stopped, and mirrors pictures with their heads."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -13,13 +15,13 @@ from cvae.evaluation import held_out_measures, psnr
 from cvae.model import ConditionalVAE, VAEConfig
 from cvae.reader import LabelReader, ScoreReader
 from cvae.recipes import LAYOUTS, VAERecipe
-from cvae.training import VAETrainer, balanced_weights, mirrored
+from cvae.training import VAETrainer, divergence_weights, mirrored
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan_modified.fine_tuning import TrainingPictures
 from stylegan_modified.property_cnn import PropertyCNN, PropertyCNNConfig
 
 NAMES = ("eyes", "head")
-RECIPE = VAERecipe(steps=25, batch_size=8, learning_rate=1e-2)
+RECIPE = VAERecipe(steps=25, batch_size=8, learning_rate=1e-2, conditions_weight=0)
 
 
 def pictures(count: int = 16) -> TrainingPictures:
@@ -74,7 +76,8 @@ def test_the_bound_falls(architecture: str) -> None:
 
 
 @pytest.mark.parametrize("detail", ["none", "edge", "adversarial"])
-def test_a_resumed_training_equals_one_that_ran_through(detail: str) -> None:
+def test_a_resumed_training_equals_one_that_ran_through(detail: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cvae.training.FIT_EVERY", 2)
     through = trainer(steps=6, detail_loss=detail)
     rows = [through.step() for _ in range(6)]
     assert all((detail in row) == (detail != "none") for row in rows[2:])
@@ -88,6 +91,15 @@ def test_a_resumed_training_equals_one_that_ran_through(detail: str) -> None:
         resumed.step()
     for name, value in through.model.state_dict().items():
         assert torch.equal(value, resumed.model.state_dict()[name]), name
+
+
+def test_a_latent_costs_nothing_before_it_joins() -> None:
+    training = trainer(steps=10)
+    with torch.no_grad():
+        training.model.levels[0][0].prior.weight.fill_(torch.nan)  # type: ignore[index]
+    assert math.isfinite(float(training.step()["bits_per_dimension"]))
+    training.steps_done = 9
+    assert not math.isfinite(float(training.step()["bits_per_dimension"]))
 
 
 def test_the_perceptual_loss_needs_a_network() -> None:
@@ -145,11 +157,14 @@ def test_mirrored_pictures_have_mirrored_heads() -> None:
     assert known[:, 1].tolist() == pytest.approx([0.8, 0.2]) and known[:, -1].tolist() == [1, 0]
 
 
-def test_weights_of_divergences_end_at_one() -> None:
-    divergences, shapes = torch.tensor([[1.0, 3.0]]), [(4,), (2, 2, 2)]
-    weights = balanced_weights(divergences, shapes, 0.5)
-    assert float(weights.mean()) == pytest.approx(0.5) and weights[1] > weights[0]
-    assert balanced_weights(divergences, shapes, 1.0).tolist() == [1, 1]
+def test_latents_behind_the_vector_join_from_the_coarsest_on() -> None:
+    known = [
+        divergence_weights(2, progress, (0.2, 0.4), 0.1).tolist() for progress in (0.1, 0.25, 0.35, 0.45, 0.9)
+    ]
+    expected = [[1, 0, 0], [1, 0.5, 0], [1, 1, 0.5], [1, 1, 1], [1, 1, 1]]
+    assert known == pytest.approx(np.array(expected), abs=1e-5)
+    assert divergence_weights(2, 0.3, (0.0, 0.0), 0.0).tolist() == [1, 1, 1]
+    assert divergence_weights(0, 0.3, (0.2, 0.4), 0.1).tolist() == [1]
 
 
 def test_decibels() -> None:

@@ -78,8 +78,8 @@ def load_folds(stage: Stage, condition: str) -> list[FilterCNN]:
     again = stage.command("22_decide_inputs", "--source", "labels", "--force")
     if not paths:
         raise UserError(
-            f"there is no {pattern}, so nothing reads {condition} from generated pictures. Leave out "
-            f"--conditions-weight, or make them:\n    {again}"
+            f"there is no {pattern}, so nothing reads {condition} from generated pictures. Give "
+            f"--conditions-weight 0, or make them:\n    {again}"
         )
     with stage.foreseen(ValueError, mend=again):
         return [load_filter_cnn(path)[0] for path in paths]

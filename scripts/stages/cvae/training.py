@@ -16,7 +16,7 @@ from cvae.model import ConditionalVAE, VAEConfig
 from cvae.reader import LabelReader, ScoreReader
 from cvae.recipes import LAYOUTS
 from cvae.training import VAETrainer
-from scripts.pipeline import Stage
+from scripts.pipeline import Stage, UserError
 from scripts.stages import networks
 from scripts.stages import workspace as at
 from scripts.stages.cvae import dataset
@@ -39,16 +39,22 @@ def new_network(stage: Stage, options: Any, names: tuple[str, ...], shape: tuple
     torch.manual_seed(derived_seed(Purpose.VAE_WEIGHTS, options.seed))
     with stage.foreseen(ValueError, mend="Make larger pictures: 20_augment_pictures --height --width."):
         layout = LAYOUTS[options.architecture, options.size]
-        config = VAEConfig(options.architecture, *shape, names, *layout)
+        config = VAEConfig(options.architecture, *shape, names, **layout._asdict())
         return ConditionalVAE(config).to(stage.device)
 
 
 def condition_reader(stage: Stage, record: dict[str, Any]) -> nn.Module:
     """What reads the conditions of decoded pictures, frozen: v2's property CNN, or the networks of 22 where
-    conditions are hand labels.
+    conditions are hand labels; `UserError` where there are none.
     """
     reader: nn.Module
     if "scale" in record:
+        if not (stage.workspace / at.PROPERTY_CNN).exists():
+            raise UserError(
+                f"there is no {at.PROPERTY_CNN}, so nothing reads conditions from new people, and they would "
+                f"hardly follow them. Give --conditions-weight 0, or make it:\n    "
+                f"{stage.command('06_fine_tune_v2')}"
+            )
         reader = ScoreReader(networks.load_property_cnn(stage), ConditionScale.from_dict(record["scale"]))
     else:
         reader = LabelReader([load_folds(stage, name) for name in record["names"]], SIZE_PX)
