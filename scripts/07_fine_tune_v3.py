@@ -22,7 +22,8 @@ class Options(V3Recipe, FineTuningOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.need_at_least(1, "people", "drawn_size")
+        self.need_at_least(1, "drawn_size")
+        self.need_at_least(0, "people")
         self.need_above(0, "learning_rate", "encoder_width")
 
 

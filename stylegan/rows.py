@@ -62,6 +62,6 @@ class JoinedRows:
         """Rows of numbers int64 [B]."""
         is_first = rows < len(self._first)
         found = torch.empty((len(rows), *self.shape[1:]), dtype=torch.uint8, device=self.device)
-        found[is_first] = self._first[rows[is_first]]
-        found[~is_first] = self._second[rows[~is_first] - len(self._first)]
+        found[is_first] = self._first[rows[is_first]].to(self.device)
+        found[~is_first] = self._second[rows[~is_first] - len(self._first)].to(self.device)
         return found

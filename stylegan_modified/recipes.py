@@ -110,7 +110,7 @@ class V3Recipe(Recipe):
         "dials", help="dials: v2's dials in the decoder; document: v1's generator, by the document's recipe"
     )
     steps: int = option(700, help="training steps")
-    people: int = option(6000, help="pictures of known z to learn from")
+    people: int = option(6000, help="pictures of known z to learn from; 0: new ones in every step, for a GPU")
     batch_size: int = option(4, help="filtered pictures per step, which are decoded again")
     drawn_size: int = option(60, help="pictures of known z per step")
     learning_rate: float = option(3e-3, help="Muon step size of the encoder")

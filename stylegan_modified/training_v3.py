@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from stylegan.layers import pixel_norm
 from stylegan.muon import Muon
-from stylegan.parallel import Processes, Scalar
+from stylegan.parallel import Processes, Scalar, Share
 from stylegan.rows import Rows
 from stylegan.sampling import to_uint8
 from stylegan.seeds import Purpose, derived_seed
@@ -34,13 +35,57 @@ from stylegan_modified.recipes import V3Recipe
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
 from stylegan_modified.stylegan_generator_v3 import Encoder, sample_posterior
 
+DrawnBatch = tuple[Tensor, Tensor, Tensor]  # images, properties, z
+
+
+class People(Protocol):
+    """Where pictures of known z come from."""
+
+    def batch(
+        self, share: Share, rng: torch.Generator, device: torch.device
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The part of a batch that falls to this process: images [n, 3, H, W] in [-1, 1], properties [n, 7]
+        and z [n, z_dim]; every process draws the same numbers from `rng`.
+        """
+
 
 @dataclass(frozen=True)
 class KnownPeople:
-    """Pictures of known z: z [M, z_dim], properties [M, 7], images uint8 [M, H, W, 3]."""
+    """Pictures that were drawn before: z [M, z_dim], properties [M, 7], images uint8 [M, H, W, 3]."""
 
     z: Tensor
     pictures: TrainingPictures
+
+    def batch(
+        self, share: Share, rng: torch.Generator, device: torch.device
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        rows = torch.randint(len(self.z), (share.batch,), generator=rng)[share.rows]
+        return *self.pictures.batch(rows, device), self.z[rows].to(device)
+
+
+@dataclass(frozen=True)
+class FreshPeople:
+    """People who are drawn when they are needed, so that nobody comes twice; for a GPU, which draws faster
+    than it learns.
+
+    Attributes:
+        generator, z_dim, samples: as of `draw_people`.
+    """
+
+    generator: nn.Module
+    z_dim: int
+    samples: Tensor
+
+    @torch.no_grad()
+    def batch(
+        self, share: Share, rng: torch.Generator, device: torch.device
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        z = torch.randn(share.batch, self.z_dim, generator=rng)[share.rows].to(device)
+        rows = torch.randint(len(self.samples), (share.batch,), generator=rng)[share.rows]
+        properties = self.samples[rows].to(device)
+        images = self.generator(z, properties)["image"].float()
+        levels = ((images + 1) * 127.5).round().clamp(0, 255)
+        return levels / 127.5 - 1, properties, z
 
 
 def _in_memory(batches: Iterable[np.ndarray]) -> Rows:
@@ -94,7 +139,7 @@ class ConditionalVAETrainer(FineTuner):
         model: v2's generator with dials (the decoder).
         encoder: picture and properties to z.
         data: filtered pictures and their scores.
-        people: pictures of known z.
+        people: pictures of known z, and where they come from.
         options: see `V3Recipe`.
         identity: frozen network from pictures to embeddings of who is shown; None leaves the term out.
     """
@@ -107,7 +152,7 @@ class ConditionalVAETrainer(FineTuner):
         model: DialGenerator,
         encoder: Encoder,
         data: TrainingPictures,
-        people: KnownPeople,
+        people: People,
         options: V3Recipe,
         identity: nn.Module | None = None,
     ) -> None:
@@ -137,8 +182,7 @@ class ConditionalVAETrainer(FineTuner):
         options, total = self.options, self.options.drawn_size + self.options.batch_size
         known, given = self.processes.part(options.drawn_size), self.processes.part(options.batch_size)
         count = len(known.rows)
-        rows = torch.randint(len(self.people.z), (options.drawn_size,), generator=rng)[known.rows]
-        drawn, drawn_properties = self.people.pictures.batch(rows, self.device)
+        drawn, drawn_properties, z = self.people.batch(known, rng, self.device)
         chosen = torch.randint(len(self.data.images), (options.batch_size,), generator=rng)[given.rows]
         pictures, properties = self.data.batch(chosen, self.device)
         images = torch.cat([drawn, pictures])
@@ -159,7 +203,7 @@ class ConditionalVAETrainer(FineTuner):
                 options.reconstruction_weight,
                 given.weight * multiscale_l1(decoded, pictures).mean(),
             ),
-            "latent": (options.latent_weight, known.weight * self._latent_error(mean[:count], rows)),
+            "latent": (options.latent_weight, known.weight * latent_error(mean[:count], z)),
             "kl": (options.kl_weight, torch.stack(divergences).sum()),
         }
         if self.identity is not None:
@@ -168,12 +212,15 @@ class ConditionalVAETrainer(FineTuner):
         loss = torch.stack([weight * value for weight, value in terms.values()]).sum()
         return loss, {name: value.detach() for name, (_, value) in terms.items()}
 
-    def _latent_error(self, mean: Tensor, rows: Tensor) -> Tensor:
-        """Mean squared distance from the known z; the mapping network sees directions of z alone."""
-        return (mean - pixel_norm(self.people.z[rows].to(self.device))).square().mean()
-
     @torch.no_grad()
     def averaged(self) -> Encoder:
         """The encoder with its running average in place (changes it), in eval mode."""
         self.encoder.load_state_dict(self.average.state_for(self.encoder), strict=True)
         return self.encoder.eval()
+
+
+def latent_error(mean: Tensor, z: Tensor) -> Tensor:
+    """Mean squared distance [] of encoded pictures from the known z, both [N, z_dim]; the mapping network
+    sees directions of z alone.
+    """
+    return (mean - pixel_norm(z)).square().mean()

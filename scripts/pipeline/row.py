@@ -8,6 +8,7 @@ something to do; each would otherwise spend several seconds on that.
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import importlib
 import os
@@ -174,9 +175,7 @@ def run_script(script: str, arguments: Sequence[str], processes: int = 1) -> int
         signal.signal(signal.SIGINT, handler)
         if processes > 1:
             os.execv(sys.executable, [*command, script, *arguments])
-        sys.argv = [script, *arguments]
-        runpy.run_path(script, run_name="__main__")
-        sys.exit(0)
+        become(script, arguments)
     if CAN_FORK:
         stop = signal.signal(signal.SIGTERM, lambda number, frame: os.kill(child, number))
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -185,6 +184,22 @@ def run_script(script: str, arguments: Sequence[str], processes: int = 1) -> int
         code = subprocess.run([*command, script, *arguments], check=False).returncode
     signal.signal(signal.SIGINT, handler)
     return KILLED - code if code < 0 else code
+
+
+def become(script: str, arguments: Sequence[str]) -> NoReturn:
+    """Be the script, and end as it does, without taking the libraries apart first, which takes seconds."""
+    sys.argv, code = [script, *arguments], 0
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(bool(end.code))
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def main() -> NoReturn:

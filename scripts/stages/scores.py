@@ -8,7 +8,7 @@ import torch
 
 from scripts.pipeline import Stage, Tool, UserError, files
 from scripts.stages.image_files import ImageFileError, read_image
-from scripts.stages.stored_rows import store_rows
+from scripts.stages.stored_rows import near, store_rows
 from scripts.stages.workspace import SCORES, STATISTICS
 from segmentation.normalization import ScoreStatistics
 from segmentation.property_table import LABEL_ALGORITHM, PROPERTY_NAMES
@@ -44,7 +44,7 @@ def load_training_pictures(stage: Stage) -> TrainingPictures:
     with stage.foreseen(ValueError, mend=stage.command("01_generate_candidates", "--force")):
         images = store_rows(stage.workspace, (read_picture(stage, path)[None] for path in table["img_path"]))
     properties = torch.from_numpy(table[COLUMNS].to_numpy(np.float32))
-    return TrainingPictures(images, properties)
+    return TrainingPictures(near(images, stage.device), properties)
 
 
 def read_scores(stage: Stage) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stylegan.rows import Rows
+
 FOLDER = "_stages"
+GPU_SHARE = 0.25  # of a GPU's free memory, that pictures may take
 
 
 class StoredRows:
@@ -69,3 +72,10 @@ def store_rows(
         raise ValueError("no row was stored")
     file.flush()
     return StoredRows(file, shapes.pop(), device)
+
+
+def near(rows: StoredRows, device: torch.device) -> Rows:
+    """The same rows in the memory of a GPU that has room enough for them; else as they are."""
+    if device.type != "cuda" or math.prod(rows.shape) > GPU_SHARE * torch.cuda.mem_get_info(device)[0]:
+        return rows
+    return rows[torch.arange(len(rows))].to(device)

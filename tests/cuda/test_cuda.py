@@ -10,9 +10,10 @@ from PIL import Image
 
 from data import portraits
 from scripts.pipeline.options import REPOSITORY
-from scripts.stages.stored_rows import store_rows
+from scripts.stages.stored_rows import near, store_rows
 from segmentation.face_crop import FaceCropper
 from stylegan.checkpoint import save_checkpoint
+from stylegan.rows import ChosenRows
 from stylegan.stylegan2_generator import StyleGAN2Generator
 from stylegan.stylegan_generator import StyleGANGenerator
 from tests.stylegan import test_golden
@@ -104,6 +105,10 @@ def test_stored_rows_arrive_on_the_gpu(tmp_path: Path) -> None:
     rows = store_rows(tmp_path, [parts], GPU)
     found = rows[torch.tensor([4, 0], device=GPU)]
     assert found.device.type == GPU.type and np.array_equal(found.cpu().numpy(), parts[[4, 0]])
+    there = near(store_rows(tmp_path, [parts]), GPU)
+    assert there.device.type == GPU.type
+    chosen = ChosenRows(there, torch.tensor([3, 4]))[torch.tensor([1])]
+    assert np.array_equal(chosen.cpu().numpy(), parts[[4]])
 
 
 def test_the_detector_finds_the_same_faces() -> None:

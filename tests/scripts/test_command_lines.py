@@ -259,9 +259,9 @@ def test_run_all_divides_among_processes_what_can_be_divided(row: Row) -> None:
 
 def test_run_all_ends_with_its_script_when_it_is_stopped(row: Row) -> None:
     """Ctrl-C reaches both; a signal to run_all.sh alone is passed on. The script has the last word."""
-    waits = "import signal, sys, time\nprint('ready', flush=True)\n"
-    waits += "signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))\n"
-    waits += "try:\n    time.sleep(20)\nexcept KeyboardInterrupt:\n    sys.exit(130)\n"
+    waits = "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(130))\n"
+    waits += "try:\n    print('ready', flush=True)\n    time.sleep(20)\n"
+    waits += "except KeyboardInterrupt:\n    sys.exit(130)\n"
     (row.scripts / "00_wait.py").write_text(waits)
     row.add("01_never")
     command = ["bash", str(row.scripts / "run_all.sh")]

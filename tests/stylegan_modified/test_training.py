@@ -21,7 +21,7 @@ from stylegan_modified.stylegan_generator_v3 import Encoder, EncoderConfig
 from stylegan_modified.training_property_cnn import PropertyCNNTrainer
 from stylegan_modified.training_v1 import ConditionedGANTrainer
 from stylegan_modified.training_v2 import DialPool, DialTrainer
-from stylegan_modified.training_v3 import ConditionalVAETrainer, draw_people
+from stylegan_modified.training_v3 import ConditionalVAETrainer, FreshPeople, People, draw_people
 from stylegan_modified.warm_start import WarmStartTrainer
 from tests.stylegan_modified import test_document_recipes, tiny
 
@@ -84,12 +84,14 @@ def warm_start_trainer() -> WarmStartTrainer:
     return WarmStartTrainer(generator, editor.to(tiny.DEVICE), properties, FewPeople(warm_start_steps=6))
 
 
-def v3_trainer() -> ConditionalVAETrainer:
+def v3_trainer(fresh: bool = False) -> ConditionalVAETrainer:
     torch.manual_seed(0)
     encoder = Encoder(EncoderConfig(tiny.RESOLUTION * 2, tiny.Z_DIM, width=0.25, hidden=16)).to(tiny.DEVICE)
     data = tiny.pictures()
     model = _Doubled(tiny.dial_generator())
-    people = draw_people(model, tiny.Z_DIM, data.properties, 12, seed=0, batch_size=5)
+    people: People = FreshPeople(model, tiny.Z_DIM, data.properties)
+    if not fresh:
+        people = draw_people(model, tiny.Z_DIM, data.properties, 12, seed=0, batch_size=5)
     return ConditionalVAETrainer(
         model, encoder, doubled(data), people, V3Recipe(steps=6, batch_size=2, drawn_size=4)
     )
@@ -124,11 +126,13 @@ TRAINERS: dict[str, Callable[[], FineTuner]] = {
     "v2 cnn": cnn_trainer,
     "v2 dials": dial_trainer,
     "v3": v3_trainer,
+    "v3 fresh people": lambda: v3_trainer(fresh=True),
     "document v3": lambda: test_document_recipes.build("v3"),
 }
 
 
-KINDS = [name for name in TRAINERS if name not in ("v1 projection", "v1 regression", "v1 document")]
+VARIANTS = ("v1 projection", "v1 regression", "v1 document", "v3 fresh people")
+KINDS = [name for name in TRAINERS if name not in VARIANTS]
 
 
 def take(trainer: FineTuner, steps: int) -> list[dict[str, float]]:

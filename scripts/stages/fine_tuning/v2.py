@@ -13,7 +13,7 @@ from scripts.pipeline.files import ArrayFileError, read_arrays, sha256_file
 from scripts.stages import candidate_latents, networks, scores
 from scripts.stages.fine_tuning import fine_tuning
 from scripts.stages.fine_tuning.fine_tuning import FineTuning, fingerprint, run_training
-from scripts.stages.stored_rows import StoredRows
+from scripts.stages.stored_rows import StoredRows, near
 from scripts.stages.workspace import PRACTICE, PRACTICE_LABEL_MAPS, PRACTICE_PICTURES, PROPERTY_CNN
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan import seeds
@@ -145,7 +145,7 @@ def prepare_practice(tuning: FineTuning[V2Recipe]) -> PracticePictures:
         z,
         pairs,
         StoredRows(label_maps, (2, size, size)),
-        ChosenRows(StoredRows(images, (size, size, 3)), valid.nonzero()[:, 0]),
+        ChosenRows(near(StoredRows(images, (size, size, 3)), stage.device), valid.nonzero()[:, 0]),
         values[valid].float(),
         people=valid.nonzero()[:, 0] // 2,
     )

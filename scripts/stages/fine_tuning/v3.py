@@ -11,7 +11,7 @@ from scripts.stages import networks, scores
 from scripts.stages.fine_tuning import fine_tuning
 from scripts.stages.fine_tuning.fine_tuning import FineTuning
 from scripts.stages.sheets import labelled_grid
-from scripts.stages.stored_rows import store_rows
+from scripts.stages.stored_rows import near, store_rows
 from scripts.stages.workspace import ENCODER, RECONSTRUCTIONS
 from stylegan.sampling import to_uint8
 from stylegan.seeds import Purpose, derived_seed
@@ -21,7 +21,7 @@ from stylegan_modified.generator_files import Dialled
 from stylegan_modified.recipes import V3Recipe
 from stylegan_modified.stylegan_generator_v2 import DialGenerator
 from stylegan_modified.stylegan_generator_v3 import Encoder, EncoderConfig
-from stylegan_modified.training_v3 import ConditionalVAETrainer, draw_people
+from stylegan_modified.training_v3 import ConditionalVAETrainer, FreshPeople, People, draw_people
 
 MOST_UNSEEN = 64  # filtered pictures that the encoder does not learn from
 UNSEEN_SHARE = 0.1
@@ -96,15 +96,17 @@ def dial_trainer(
     """
     model = load_dials(stage)
     encoder = new_encoder(stage, recipe, data.images.shape[1], model.z_space_dim)
-    stage.log(f"drawing {recipe.people} people of known z")
-    people = draw_people(
-        model.generator,
-        model.z_space_dim,
-        data.properties,
-        recipe.people,
-        recipe.seed,
-        keep=lambda batches: store_rows(stage.workspace, batches),
-    )
+    people: People = FreshPeople(model.generator, model.z_space_dim, data.properties)
+    if recipe.people:
+        stage.log(f"drawing {recipe.people} people of known z")
+        people = draw_people(
+            model.generator,
+            model.z_space_dim,
+            data.properties,
+            recipe.people,
+            recipe.seed,
+            keep=lambda batches: near(store_rows(stage.workspace, batches), stage.device),
+        )
     identity = networks.load_identity(stage)
     return ConditionalVAETrainer(model, encoder, data, people, recipe, identity), model, encoder
 
