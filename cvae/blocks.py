@@ -1,11 +1,15 @@
-"""Layers of the conditional VAEs: conditioning by FiLM, the residual block and the depthwise cell."""
+"""Layers of the conditional VAEs: conditioning by FiLM, residual block, depthwise cell, spatial latent."""
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cvae.latents import Gaussian
+
 EXPANSION = 3  # of a depthwise cell
+FIRST_LOG_DEVIATION = -2.0  # of posteriors
 
 
 def quiet(layer: nn.Conv2d, factor: float = 0.1) -> nn.Conv2d:
@@ -80,3 +84,32 @@ class DepthwiseCell(nn.Module):
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         y = self.film(self.expand(F.silu(x)), embedding)
         return x + self.attend(self.contract(F.silu(self.depthwise(F.silu(y)))))
+
+
+class Level(nn.Module):
+    """One latent of the hierarchical VAE: its prior, its posterior, and how it enters the decoder."""
+
+    def __init__(self, channels: int, latents: int, embedding_size: int) -> None:
+        super().__init__()
+        self.prior = quiet(nn.Conv2d(channels, 2 * latents, 1))
+        self.join = nn.Conv2d(2 * channels, channels, 1)
+        self.posterior = nn.Conv2d(channels, 2 * latents, 1)
+        # It says something from the start; noise alone would first teach the decoder not to listen.
+        assert self.posterior.bias is not None
+        nn.init.constant_(self.posterior.bias[latents:], FIRST_LOG_DEVIATION)
+        self.enter = nn.Conv2d(latents, channels, 1)
+        self.cell = DepthwiseCell(channels, embedding_size)
+
+    def prior_of(self, h: Tensor) -> Gaussian:
+        """The distribution of this latent, given the coarser ones and the conditions in h [N, C, H, W]."""
+        return Gaussian.of(self.prior(F.silu(h)))
+
+    def posterior_of(self, h: Tensor, seen: Tensor) -> Gaussian:
+        """That of its noise, given what the encoder saw of the picture [N, C, H, W] as well."""
+        both = self.join(F.silu(torch.cat([h, seen], dim=1)))
+        return Gaussian.of(self.posterior(F.silu(both)))
+
+    def forward(self, h: Tensor, z: Tensor, embedding: Tensor) -> Tensor:
+        """h with this latent [N, L, H, W] in it."""
+        changed: Tensor = self.cell(h + self.enter(z.to(h.dtype)), embedding)
+        return changed

@@ -20,14 +20,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cvae.blocks import DepthwiseCell, ResidualBlock, quiet
+from cvae.blocks import Level, ResidualBlock
 from cvae.conditions import AUGMENTATIONS, NEUTRAL
 from cvae.latents import FittedPrior, Gaussian
 from cvae.likelihood import DiscretisedLogistic
 
 Architecture = Literal["plain", "hierarchical"]
 FORMAT = "cvae_model"
-FIRST_LOG_DEVIATION = -2.0  # of posteriors behind the vector
 
 
 @dataclass(frozen=True)
@@ -108,35 +107,6 @@ class Inference(NamedTuple):
     noise: Tensor
 
 
-class Level(nn.Module):
-    """One latent of the hierarchical VAE: its prior, its posterior, and how it enters the decoder."""
-
-    def __init__(self, channels: int, latents: int, embedding_size: int) -> None:
-        super().__init__()
-        self.prior = quiet(nn.Conv2d(channels, 2 * latents, 1))
-        self.join = nn.Conv2d(2 * channels, channels, 1)
-        self.posterior = nn.Conv2d(channels, 2 * latents, 1)
-        # It says something from the start; noise alone would first teach the decoder not to listen.
-        assert self.posterior.bias is not None
-        nn.init.constant_(self.posterior.bias[latents:], FIRST_LOG_DEVIATION)
-        self.enter = nn.Conv2d(latents, channels, 1)
-        self.cell = DepthwiseCell(channels, embedding_size)
-
-    def prior_of(self, h: Tensor) -> Gaussian:
-        """The distribution of this latent, given the coarser ones and the conditions in h [N, C, H, W]."""
-        return Gaussian.of(self.prior(F.silu(h)))
-
-    def posterior_of(self, h: Tensor, seen: Tensor) -> Gaussian:
-        """That of its noise, given what the encoder saw of the picture [N, C, H, W] as well."""
-        both = self.join(F.silu(torch.cat([h, seen], dim=1)))
-        return Gaussian.of(self.posterior(F.silu(both)))
-
-    def forward(self, h: Tensor, z: Tensor, embedding: Tensor) -> Tensor:
-        """h with this latent [N, L, H, W] in it."""
-        changed: Tensor = self.cell(h + self.enter(z.to(h.dtype)), embedding)
-        return changed
-
-
 class ConditionalVAE(nn.Module):
     """Encoder, latents and decoder; see the module.
 
@@ -210,23 +180,11 @@ class ConditionalVAE(nn.Module):
         seen = self._seen(images, embedding)
         posterior = self._posterior(seen)
         vector = posterior.at(next(given))
-        divergences = [self.prior.divergence(posterior, known)]
-        noise = [self.prior.noise_of(vector, known)]
-        h = self._begin(vector, embedding)
-        for scale in self._scales:
-            for level in self._levels(scale):
-                e = next(given)
-                if levels is not None and len(noise) > levels:
-                    noise.append(e.flatten(1))
-                    divergences.append(torch.zeros_like(divergences[0]))
-                    continue
-                posterior = level.posterior_of(h, seen[scale])
-                e = posterior.at(e)
-                noise.append(e.flatten(1))
-                divergences.append(posterior.divergence())
-                h = level(h, level.prior_of(h).at(e), embedding)
-            h = self._leave(scale, h, embedding)
-        return Inference(self._likelihood(h), torch.stack(divergences, dim=1), torch.cat(noise, dim=1))
+        likelihood, costs, drawn = self._draw(vector, embedding, given, seen, levels)
+        divergences = torch.stack([self.prior.divergence(posterior, known), *costs], dim=1)
+        return Inference(
+            likelihood, divergences, torch.cat([self.prior.noise_of(vector, known), *drawn], dim=1)
+        )
 
     def decode(
         self, noise: Tensor, conditions: Tensor, temperature: float = 1.0, levels: int | None = None
@@ -242,20 +200,36 @@ class ConditionalVAE(nn.Module):
         known = self._known(conditions)
         embedding = self.embed(known)
         given = self._noise(noise * temperature, noise)
-        h = self._begin(self.prior.at(next(given), known), embedding)
-        for scale in self._scales:
-            for level in self._levels(scale):
-                e = next(given)
-                if levels is None or levels > 0:
-                    h = level(h, level.prior_of(h).at(e), embedding)
-                levels = None if levels is None else levels - 1
-            h = self._leave(scale, h, embedding)
-        return self._likelihood(h)
+        return self._draw(self.prior.at(next(given), known), embedding, given, None, levels)[0]
 
-    @property
-    def _scales(self) -> range:
-        """Of the decoder, the coarsest first."""
-        return range(len(self.config.channels))[::-1]
+    def _draw(
+        self,
+        vector: Tensor,
+        embedding: Tensor,
+        given: Iterator[Tensor],
+        seen: list[Tensor] | None,
+        levels: int | None,
+    ) -> tuple[DiscretisedLogistic, list[Tensor], list[Tensor]]:
+        """The picture of a vector; divergences [N] and noise [N, ...] of the latents behind it.
+
+        Args:
+            given: their noise; with `seen`, features of pictures, its place in their posteriors.
+        """
+        divergences: list[Tensor] = []
+        noise: list[Tensor] = []
+        h = self._begin(vector, embedding)
+        for scale in reversed(range(len(self.config.channels))):
+            for level in self._levels(scale):
+                e, cost = next(given), vector.new_zeros(len(vector))
+                if levels is None or len(noise) < levels:
+                    if seen is not None:
+                        posterior = level.posterior_of(h, seen[scale])
+                        e, cost = posterior.at(e), posterior.divergence()
+                    h = level(h, level.prior_of(h).at(e), embedding)
+                divergences.append(cost)
+                noise.append(e.flatten(1))
+            h = self._leave(scale, h, embedding)
+        return self._likelihood(h), divergences, noise
 
     def _levels(self, scale: int) -> list[Level]:
         return [cast(Level, level) for level in members(self.levels, scale)] if len(self.levels) else []

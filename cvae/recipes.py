@@ -41,8 +41,8 @@ ROLES: tuple[Role, ...] = ("guide", "second", "judge")  # of the classifiers of 
 class VAERecipe(Recipe):
     """The training of a conditional VAE.
 
-    The loss is minus the evidence lower bound in nats for one channel of one pixel. The KL divergences enter
-    slowly, and balanced while they do (Vahdat & Kautz 2020, appendix A), so that no latent falls asleep.
+    The loss is minus the evidence lower bound in nats for one channel of one pixel, and how far conditions
+    that a network reads from people are from those asked for. The spatial latents join the vector one by one.
     """
 
     steps: int = option(4000, help="training steps")
@@ -63,6 +63,7 @@ class VAERecipe(Recipe):
     )
 
     joining = (0.08, 0.16)  # shares of the steps between which the latents behind the vector join
+    vector_share = 0.3  # of the steps in which the vector alone draws, so that it goes on drawing all it can
     average_share = 0.03  # half-life of the averaged weights; a longer one remembers the start
     discriminator_lr = 2e-4  # Adam
 

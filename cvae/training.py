@@ -125,6 +125,8 @@ class VAETrainer(FineTuner):
             options.warm_up,
         )
         levels = int(weights[1:].count_nonzero())
+        if torch.rand((), generator=rng) < options.vector_share:
+            levels = 0
         with mixed_precision(self.device, self.precision):
             found = self.model.infer(images, conditions, draws, levels)
         dimensions = self.model.config.dimensions
@@ -159,21 +161,19 @@ class VAETrainer(FineTuner):
         return images.contiguous(memory_format=torch.channels_last), conditions, draws, share.weight
 
     def _conditions_loss(self, reader: nn.Module, noise: Tensor, rng: torch.Generator, levels: int) -> Tensor:
-        """Mean squared difference of the conditions asked for and those read, for people of the batch who are
-        decoded under other ones.
+        """Mean squared difference of the conditions asked for and those read, for new people and as many
+        people of the batch, who are decoded under other conditions.
 
-        Each condition is that of another training picture, so that none can be told by the others. People of
-        the prior instead would lie where the likelihood says nothing yet, and the decoder would learn there
-        what fools the reader.
+        Each condition is that of another training picture, so that none can be told by the others.
         """
         known = len(self.model.config.condition_names)
         count = max(1, len(noise) // 4)
         rows = torch.randint(len(self.data.images), (count, known), generator=rng)
         asked = self.data.properties[rows, torch.arange(known)].to(self.device)
-        new = torch.randn(count // 2, noise.shape[1], generator=rng).to(noise)
-        noise = torch.cat([new, noise])
+        new = torch.randn(count - count // 2, noise.shape[1], generator=rng).to(noise)
+        noise = torch.cat([new, noise[: count // 2]])
         with mixed_precision(self.device, self.precision):
-            read = reader(self.model.decode(noise[:count], asked, levels=levels).picture)
+            read = reader(self.model.decode(noise, asked, levels=levels).picture)
         return (read.float() - asked).square().mean()
 
     def _detail_loss(self, made: Tensor, given: Tensor, weight: float) -> Tensor:

@@ -93,13 +93,18 @@ def test_a_resumed_training_equals_one_that_ran_through(detail: str, monkeypatch
         assert torch.equal(value, resumed.model.state_dict()[name]), name
 
 
-def test_a_latent_costs_nothing_before_it_joins() -> None:
+@pytest.mark.parametrize(
+    ("t", "vector_share", "takes_part"), [(0, 0.0, False), (9, 0.0, True), (9, 1.0, False)]
+)
+def test_a_latent_takes_part_once_it_joined_unless_the_vector_draws_alone(
+    t: int, vector_share: float, takes_part: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(VAERecipe, "vector_share", vector_share)
     training = trainer(steps=10)
     with torch.no_grad():
         training.model.levels[0][0].prior.weight.fill_(torch.nan)  # type: ignore[index]
-    assert math.isfinite(float(training.step()["bits_per_dimension"]))
-    training.steps_done = 9
-    assert not math.isfinite(float(training.step()["bits_per_dimension"]))
+    training.steps_done = t
+    assert math.isfinite(float(training.step()["bits_per_dimension"])) != takes_part
 
 
 def test_the_perceptual_loss_needs_a_network() -> None:
