@@ -210,6 +210,7 @@ def main() -> NoReturn:
     if only_check:
         sys.exit(0)
     os.chdir(REPOSITORY)
+    sys.path[0] = str(REPOSITORY / "scripts")  # as for a script that is started by itself
     sys.exit(run_row(options, typed))
 
 
