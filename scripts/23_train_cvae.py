@@ -51,7 +51,7 @@ SPEC = StageSpec(
     outputs=(at.VAE, at.VAE_ENCODER, at.VAE_DECODER, at.VAE_LOG, *at.VAE_SHEETS),
     clears=(at.VAE_CHECKPOINT, at.VAE_PREVIEWS),
     next_script="24_generate_cvae",
-    version=3,
+    version=4,
     several_processes=True,
 )
 

@@ -117,12 +117,13 @@ def test_a_folder_of_pictures_becomes_a_vae_and_its_pictures(
     record = json.loads((decided / at.CONDITION_RECORD).read_text())
     assert record["names"] == ["mouth", "head"] and set(record["out_of_fold"]) == {"mouth", "head"}
 
-    run("23", decided, "--conditions-weight", 1)
+    trained = ("23", decided, "--architecture", "hierarchical")
+    run(*trained)
     content = torch.load(decided / at.VAE, weights_only=True)
     assert content["about"]["architecture"] == "hierarchical"
     assert pd.read_csv(decided / at.VAE_LOG)["step"].iloc[-1] == 3
     assert "conditions" in pd.read_csv(decided / at.VAE_LOG)
-    assert "up to date" in run("23", decided, "--conditions-weight", 1)
+    assert "up to date" in run(*trained)
 
     run("24", decided, "--seeds", "3,4", "--sweep", "mouth=0:1:3", "--head", ".2")
     made = pd.read_csv(decided / at.VAE_GENERATED / "images.csv")
@@ -160,6 +161,8 @@ def test_a_folder_of_pictures_becomes_a_vae_and_its_pictures(
     taken = table[(table["accepted"] == 1) & (table["method"] != "plain")]
     assert (taken["second_after"] >= taken["second_before"]).all()
 
+    shutil.rmtree(decided / at.INPUT_NETWORKS.format("mouth"))
+    assert "Give --conditions-weight 0, or make them" in run(*trained, "--force", code=5)
     for values, complaint in ((1.2 * mouth, "number from 0 to 1"), (0 * mouth, "the same mouth")):
         write_labels(decided, "mouth", values)
         assert complaint in run("22", decided, *LABELLED, "--force", code=5)
