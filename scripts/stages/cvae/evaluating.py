@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from cvae.conditions import NEUTRAL
+from cvae.conditions import NEUTRAL, condition
 from cvae.evaluation import held_out_measures
 from cvae.model import ConditionalVAE
 from scripts.pipeline import Stage, files
@@ -53,10 +53,11 @@ def evaluate(stage: Stage, options: Any) -> None:
         found["judged"] = summarise(readings.measure(), judges, requests, options)
         lines += ["", goals.markdown({"cvae": found["judged"]}, [])]
         judged = found["judged"]
-        known = [value for value in judged["control"].values() if value is not None]
+        dials = [condition(name).measures for name in model.config.condition_names]
+        known = [judged["control"][dial] for dial in dials if judged["control"][dial] is not None]
         lowest = f"{min(known):.3f}" if known else "unknown"
         numbers["conditions"] = (
-            f"control r at least {lowest} in {len(known)} of {len(judged['control'])} dials, "
+            f"control r at least {lowest} in {len(known)} of {len(dials)} conditions, "
             f"{judged['readable']:.0%} of the pictures readable, KID {judged['kid']:.2f}"
         )
     stage.write(at.VAE_RESULTS, found)
