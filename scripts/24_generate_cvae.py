@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from scripts.pipeline import Tool, ToolOptions, option, run_tool
 from scripts.stages import workspace as at
 
-CONDITION_HELP = "0 to 1; not given: the median of the training pictures"
+CONDITION_HELP = "0 to 1; not given: the median of the training pictures, or the picture's own"
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Options(ToolOptions):
 
     seeds: str = option("0-15", help="people: numbers and ranges, such as 0-15 or 3,7,20-24")
     from_image: Path | None = option(
-        None, help="a picture to encode instead of people by seed; it has the conditions that you give first"
+        None, help="a picture to encode instead of people by seed; conditions not given are read from it"
     )
     change: tuple[str, ...] = option(
         (), help="--from-image: conditions of the result, such as mouth=.9; the others stay"

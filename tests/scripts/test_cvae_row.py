@@ -129,21 +129,16 @@ def test_a_folder_of_pictures_becomes_a_vae_and_its_pictures(
     made = pd.read_csv(decided / at.VAE_GENERATED / "images.csv")
     assert made["mouth"].tolist() == [0, 0.5, 1] * 2 and (made["head"] == 0.2).all()
     assert all((decided / at.VAE_GENERATED / name).exists() for name in made["file"])
-    picture = next(archive.glob("*/000.png"))
-    run(
-        "24",
-        decided,
-        "--from-image",
-        picture,
-        "--head",
-        ".5",
-        "--change",
-        "mouth=.9",
-        "--out",
-        decided / "edit",
-    )
+    first, second = sorted(archive.glob("*/*.png"))[:2]
+    edit = ("24", decided, "--out", decided / "edit", "--change", "mouth=.9", "--from-image")
+    run(*edit, first, "--head", ".5")
     edited = pd.read_csv(decided / "edit/images.csv")
     assert edited["mouth"].tolist() == [0.9] and edited["head"].tolist() == [0.5]
+    heads = []
+    for picture in (first, second):  # each has its own, which is read from it
+        run(*edit, picture)
+        heads += pd.read_csv(decided / "edit/images.csv")["head"].tolist()
+    assert 0 <= min(heads) < max(heads) <= 1
     assert "no condition 'eyes'" in run("24", decided, "--eyes", ".5", code=2)
     assert "outside 0 to 1" in run("24", decided, "--mouth", "1.5", code=2)
 

@@ -12,7 +12,7 @@ from cnn.dataset import AugmentationOptions
 from cnn.models import FilterCNN, gender_config, load_filter_cnn, save_filter_cnn
 from cnn.tasks import CLASSIFICATION, Task
 from cnn.training import TrainingOptions, train_fold
-from scripts.pipeline import Stage, UserError
+from scripts.pipeline import Stage, Tool, UserError
 from scripts.stages import workspace as at
 from scripts.stages.stored_rows import StoredRows
 from stylegan.seeds import Purpose, derived_seed
@@ -67,19 +67,23 @@ def save_folds(stage: Stage, pattern: str, networks: Sequence[FilterCNN], name: 
             save_filter_cnn(temporary, network, {"property": name, "fold": number})
 
 
-def load_folds(stage: Stage, condition: str) -> list[FilterCNN]:
+class MissingReaderError(UserError):
+    """There is no network that reads conditions."""
+
+
+def load_folds(tool: Tool, condition: str) -> list[FilterCNN]:
     """The networks of 22 that know a condition.
 
     Raises:
-        UserError: one is damaged, or there are none.
+        MissingReaderError: there are none; `UserError` if one is damaged.
     """
     pattern = at.INPUT_NETWORK.format(condition, "*")
-    paths = sorted(stage.workspace.glob(pattern))
-    again = stage.command("22_decide_inputs", "--source", "labels", "--force")
+    paths = sorted(tool.workspace.glob(pattern))
+    again = tool.command("22_decide_inputs", "--source", "labels", "--force")
     if not paths:
-        raise UserError(
+        raise MissingReaderError(
             f"there is no {pattern}, so nothing reads {condition} from generated pictures. Give "
             f"--conditions-weight 0, or make them:\n    {again}"
         )
-    with stage.foreseen(ValueError, mend=again):
+    with tool.foreseen(ValueError, mend=again):
         return [load_filter_cnn(path)[0] for path in paths]

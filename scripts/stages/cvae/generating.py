@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from cvae.model import ConditionalVAE
 from scripts.pipeline import Input, Tool, UsageError, UserError, locks, tables
 from scripts.stages import networks
 from scripts.stages import workspace as at
+from scripts.stages.cvae import dataset
+from scripts.stages.cvae.folds import MissingReaderError
+from scripts.stages.cvae.reading import condition_reader
 from scripts.stages.image_files import ImageFileError, read_image
 from scripts.stages.regenerating.regenerator import check_files
 from scripts.stages.regenerating.requests import parse_seeds, parse_sweep
@@ -53,12 +57,15 @@ def make(tool: Tool, options: Any, model: ConditionalVAE) -> None:
     } or {"": {}}
     for turned in columns.values():
         check_conditions(turned, names)
-    base = [chosen.get(name, usual[name]) for name in names]
     if options.from_image is None:
         people = parse_seeds(options.seeds)
         noise, labels = sample_z(people, 0, model.z_space_dim), [f"seed{n:06d}" for n in people]
+        base = [chosen.get(name, usual[name]) for name in names]
     else:
-        noise, given = encode(tool, options, model, base)
+        given = read_picture(options.from_image, model)
+        own = usual | read_conditions(tool, given) | chosen
+        base = [own[name] for name in names]
+        noise = encode(tool, given, model, base)
         labels = [options.from_image.stem]
         changed = dict(map(parse_change, options.change))
         check_conditions(changed, names)
@@ -136,19 +143,36 @@ def parse_change(text: str) -> tuple[str, float]:
     return name, number
 
 
-def encode(
-    tool: Tool, options: Any, model: ConditionalVAE, conditions: list[float]
-) -> tuple[torch.Tensor, np.ndarray]:
-    """Noise [1, D] of the picture of a file that has these conditions, and the picture as it was encoded."""
+def read_picture(path: Path, model: ConditionalVAE) -> np.ndarray:
+    """A picture in the size of the VAE, uint8 [H, W, 3].
+
+    Raises:
+        UserError: it cannot be read.
+    """
     try:
-        picture = read_image(options.from_image)
+        picture = read_image(path)
     except ImageFileError as error:
         raise UserError(
-            f"{options.from_image} cannot be read ({error}), so there is nothing to encode. Name another "
-            "picture."
+            f"{path} cannot be read ({error}), so there is nothing to encode. Name another picture."
         ) from error
-    picture = variant(picture, Change(), model.config.height, model.config.width)
+    return variant(picture, Change(), model.config.height, model.config.width)
+
+
+def read_conditions(tool: Tool, picture: np.ndarray) -> dict[str, float]:
+    """The conditions that a picture has itself; none where no network reads them, and then it says so."""
+    record = dataset.condition_record(tool)
+    try:
+        reader = condition_reader(tool, record)
+    except MissingReaderError:
+        tool.log("no network reads the picture's own conditions; those that are not given are the medians")
+        return {}
     with torch.inference_mode():
-        image = from_uint8(picture[None]).to(tool.device)
-        found = model.infer(image, torch.tensor([conditions], device=tool.device))
-    return found.noise.cpu(), picture
+        read = reader(from_uint8(picture[None]).to(tool.device))[0].clamp(0, 1)
+    return dict(zip(record["names"], read.tolist(), strict=True))
+
+
+@torch.inference_mode()
+def encode(tool: Tool, picture: np.ndarray, model: ConditionalVAE, conditions: list[float]) -> torch.Tensor:
+    """Noise [1, D] of a picture that has these conditions."""
+    image = from_uint8(picture[None]).to(tool.device)
+    return model.infer(image, torch.tensor([conditions], device=tool.device)).noise.cpu()

@@ -8,19 +8,16 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import nn
 
-from cvae.conditions import ConditionScale
 from cvae.evaluation import held_out_measures
 from cvae.model import ConditionalVAE, VAEConfig
-from cvae.reader import LabelReader, ScoreReader
 from cvae.recipes import LAYOUTS
 from cvae.training import VAETrainer
-from scripts.pipeline import Stage, UserError
+from scripts.pipeline import Stage
 from scripts.stages import networks
 from scripts.stages import workspace as at
 from scripts.stages.cvae import dataset
-from scripts.stages.cvae.folds import SIZE_PX, load_folds
+from scripts.stages.cvae.reading import condition_reader
 from scripts.stages.fast_memory import keep_freed_memory
 from scripts.stages.fine_tuning.fine_tuning import fingerprint
 from scripts.stages.sheets import contact_sheet, labelled_grid
@@ -41,24 +38,6 @@ def new_network(stage: Stage, options: Any, names: tuple[str, ...], shape: tuple
         layout = LAYOUTS[options.architecture, options.size]
         config = VAEConfig(options.architecture, *shape, names, **layout._asdict())
         return ConditionalVAE(config).to(stage.device)
-
-
-def condition_reader(stage: Stage, record: dict[str, Any]) -> nn.Module:
-    """What reads the conditions of decoded pictures, frozen: v2's property CNN, or the networks of 22 where
-    conditions are hand labels; `UserError` where there are none.
-    """
-    reader: nn.Module
-    if "scale" in record:
-        if not (stage.workspace / at.PROPERTY_CNN).exists():
-            raise UserError(
-                f"there is no {at.PROPERTY_CNN}, so nothing reads conditions from new people, and they would "
-                f"hardly follow them. Give --conditions-weight 0, or make it:\n    "
-                f"{stage.command('06_fine_tune_v2')}"
-            )
-        reader = ScoreReader(networks.load_property_cnn(stage), ConditionScale.from_dict(record["scale"]))
-    else:
-        reader = LabelReader([load_folds(stage, name) for name in record["names"]], SIZE_PX)
-    return reader.to(stage.device).eval().requires_grad_(False)
 
 
 def train(stage: Stage, options: Any) -> None:
