@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from cvae.conditions import NEUTRAL, ConditionScale
 from cvae.model import ConditionalVAE
+from segmentation.property_table import PROPERTY_NAMES
 
 
 class DialledVAE(nn.Module):
@@ -37,6 +38,11 @@ class DialledVAE(nn.Module):
         if scale is None:
             raise ValueError("its conditions are hand labels, and dials are scores of stage 04")
         return cls(model, ConditionScale.from_dict(scale), size)
+
+    @property
+    def dials(self) -> tuple[str, ...]:
+        """The properties that are conditions of the VAE."""
+        return tuple(PROPERTY_NAMES[column] for column in self.scale.columns)
 
     @property
     def z_space_dim(self) -> int:

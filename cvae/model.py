@@ -12,7 +12,7 @@ The outermost layers work on squares of pixels at a time.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple, cast
 
@@ -235,10 +235,18 @@ class ConditionalVAE(nn.Module):
         return [cast(Level, level) for level in members(self.levels, scale)] if len(self.levels) else []
 
     @torch.no_grad()
-    def fit_prior(self, images: Tensor, conditions: Tensor) -> None:
-        """Fit the prior of the vector to pictures [N, 3, H, W] in [-1, 1] that were learned from."""
-        known = self._known(conditions)
-        self.prior.fit(self._posterior(self._seen(images, self.embed(known))), known)
+    def fit_prior(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Fit the prior of the vector to pictures that were learned from, [n, 3, H, W] in [-1, 1] and their
+        conditions [n, C + 5], batch after batch.
+        """
+        means, deviations, conditions = [], [], []
+        for images, given in batches:
+            known = self._known(given)
+            posterior = self._posterior(self._seen(images, self.embed(known)))
+            means.append(posterior.mean)
+            deviations.append(posterior.log_deviation)
+            conditions.append(known)
+        self.prior.fit(Gaussian(torch.cat(means), torch.cat(deviations)), torch.cat(conditions))
 
     def _posterior(self, seen: list[Tensor]) -> Gaussian:
         """Of the vector."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,8 @@ from stylegan_modified.fine_tuning import (
 )
 from stylegan_modified.perceptual import ConvolutionFeatures
 
-FIT_EVERY, FITTED, FITTED_LAST = 50, 512, 4096  # steps, pictures
+FIT_EVERY = 50  # steps
+FITTED, FITTED_LAST, FITTED_AT_ONCE = 512, 4096, 256  # pictures
 
 
 def mirrored(
@@ -192,13 +193,17 @@ class VAETrainer(FineTuner):
         """Fit the prior of the vector to training pictures, the same in every process."""
         rng = torch.Generator().manual_seed(self.steps_done)
         rows = torch.randperm(len(self.data.images), generator=rng)[:most]
-        images, conditions = self.data.batch(rows, self.device)
         which = torch.rand(len(rows), generator=rng) < (0.5 if self.options.mirror else 0.0)
         names = model.config.condition_names
-        images, conditions = mirrored(images, conditions, names, which.to(self.device))
-        images = images.contiguous(memory_format=torch.channels_last)
+
+        def batches() -> Iterator[tuple[Tensor, Tensor]]:
+            for part, turned in zip(rows.split(FITTED_AT_ONCE), which.split(FITTED_AT_ONCE), strict=True):
+                images, conditions = self.data.batch(part, self.device)
+                images, conditions = mirrored(images, conditions, names, turned.to(self.device))
+                yield images.contiguous(memory_format=torch.channels_last), conditions
+
         with mixed_precision(self.device, self.precision):
-            model.fit_prior(images, conditions)
+            model.fit_prior(batches())
 
     @torch.no_grad()
     def averaged(self) -> ConditionalVAE:

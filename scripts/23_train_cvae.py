@@ -45,12 +45,20 @@ def inputs(options: Options) -> tuple[Input, ...]:
     return tuple(chosen)
 
 
+def check(stage: Stage, options: Options) -> None:
+    """Raise `UserError`, before earlier results go, if the loss lacks a network."""
+    from scripts.stages.cvae import training
+
+    training.check(stage, options)
+
+
 SPEC = StageSpec(
     name="23_train_cvae",
     inputs=inputs,
     outputs=(at.VAE, at.VAE_ENCODER, at.VAE_DECODER, at.VAE_LOG, *at.VAE_SHEETS),
     clears=(at.VAE_CHECKPOINT, at.VAE_PREVIEWS),
     next_script="24_generate_cvae",
+    check=check,
     version=4,
     several_processes=True,
 )

@@ -45,9 +45,14 @@ def synthesize(
         yield {name: value.cpu() for name, value in found.items()}
 
 
+def grey_levels(images: Tensor) -> Tensor:
+    """[N,3,H,W] in [-1,1] (clipped) -> the nearest whole numbers from 0 to 255, float32, on the device."""
+    return ((images.float() + 1.0) * 127.5).round().clamp(0, 255)
+
+
 def to_uint8(images: Tensor) -> np.ndarray:
     """[N,3,H,W] in [-1,1] (clipped) -> uint8 [N,H,W,3], rounded to the nearest level."""
-    levels = ((images.float() + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    levels = grey_levels(images).to(torch.uint8)
     return levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -195,6 +195,15 @@ def population_measures(
     if readings.quality is not None:
         found["good_quality"] = weighted_mean(weights, (readings.quality > 0).astype(np.float64))
     return found
+
+
+def of_dials(found: Mapping[str, np.ndarray], dials: Sequence[str]) -> dict[str, np.ndarray]:
+    """The measures of a generator with these dials alone: NaN for the properties that it cannot turn."""
+    has = [name in dials for name in PROPERTY_NAMES]
+    return {
+        name: np.where(has, values, np.nan) if name in BY_PROPERTY else values
+        for name, values in found.items()
+    }
 
 
 def estimates(found: Mapping[str, np.ndarray]) -> dict[str, Any]:

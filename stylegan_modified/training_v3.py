@@ -20,7 +20,7 @@ from stylegan.layers import pixel_norm
 from stylegan.muon import Muon
 from stylegan.parallel import Processes, Scalar, Share
 from stylegan.rows import Rows
-from stylegan.sampling import to_uint8
+from stylegan.sampling import grey_levels, to_uint8
 from stylegan.seeds import Purpose, derived_seed
 from stylegan_modified.fine_tuning import (
     ExponentialAverage,
@@ -41,9 +41,7 @@ DrawnBatch = tuple[Tensor, Tensor, Tensor]  # images, properties, z
 class People(Protocol):
     """Where pictures of known z come from."""
 
-    def batch(
-        self, share: Share, rng: torch.Generator, device: torch.device
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def batch(self, share: Share, rng: torch.Generator, device: torch.device) -> DrawnBatch:
         """The part of a batch that falls to this process: images [n, 3, H, W] in [-1, 1], properties [n, 7]
         and z [n, z_dim]; every process draws the same numbers from `rng`.
         """
@@ -56,9 +54,7 @@ class KnownPeople:
     z: Tensor
     pictures: TrainingPictures
 
-    def batch(
-        self, share: Share, rng: torch.Generator, device: torch.device
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def batch(self, share: Share, rng: torch.Generator, device: torch.device) -> DrawnBatch:
         rows = torch.randint(len(self.z), (share.batch,), generator=rng)[share.rows]
         return *self.pictures.batch(rows, device), self.z[rows].to(device)
 
@@ -77,15 +73,11 @@ class FreshPeople:
     samples: Tensor
 
     @torch.no_grad()
-    def batch(
-        self, share: Share, rng: torch.Generator, device: torch.device
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def batch(self, share: Share, rng: torch.Generator, device: torch.device) -> DrawnBatch:
         z = torch.randn(share.batch, self.z_dim, generator=rng)[share.rows].to(device)
         rows = torch.randint(len(self.samples), (share.batch,), generator=rng)[share.rows]
         properties = self.samples[rows].to(device)
-        images = self.generator(z, properties)["image"].float()
-        levels = ((images + 1) * 127.5).round().clamp(0, 255)
-        return levels / 127.5 - 1, properties, z
+        return grey_levels(self.generator(z, properties)["image"]) / 127.5 - 1, properties, z
 
 
 def _in_memory(batches: Iterable[np.ndarray]) -> Rows:

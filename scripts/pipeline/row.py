@@ -26,7 +26,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 MAIN_ROW = "main"  # part of every run
 ROWS = {MAIN_ROW: "0", "cvae": "2", "sketch": "3"}  # the first digit of a row's scripts
 QUALITIES = ("quick", "full")
-SHARES_WORK = ("01", "03", "05", "06", "07", "09")
+SHARES_WORK = "several_processes=True"  # stands in the declaration of a script that can
 REPORT = "scripts/report.py"
 LIBRARIES = ("facenet_pytorch", "matplotlib.figure", "pandas", "safetensors.torch", "sklearn.svm", "tyro")
 WORKED_S = 1.0
@@ -65,9 +65,8 @@ def read_options(words: Sequence[str]) -> argparse.Namespace:
         "--from": "number of the first script, such as 03 (default: the first of the row)",
         "--to": "number of the last script (default: the last of the row)",
         "--workspace": "folder of all files of the run (default: data/runs/<preset>)",
-        "--processes": "processes of this machine, such as its GPUs, that share the work of "
-        + ", ".join(SHARES_WORK[:-1])
-        + f" and {SHARES_WORK[-1]}",
+        "--processes": "processes of this machine, such as its GPUs, that share the work of each script that "
+        "can divide it",
     }
     defaults = {"--row": MAIN_ROW, "--preset": "embedded", "--quality": "quick", "--processes": "1"}
     for name, text in lines.items():
@@ -122,7 +121,7 @@ def run_row(options: argparse.Namespace, typed: str) -> int:
     for script in (*options.plan, REPORT):
         print(f"\n== {script} ==", flush=True)
         started = time.monotonic()
-        shares = processes > 1 and Path(script).name[:2] in SHARES_WORK
+        shares = processes > 1 and SHARES_WORK in Path(script).read_text(encoding="utf-8")
         code = run_script(script, options.arguments, processes if shares else 1)
         seconds = time.monotonic() - started
         times.append(f"{seconds:5.0f} s  {script}")

@@ -193,6 +193,8 @@ def test_conditions_span_the_scores_and_a_head_from_ahead_is_in_the_middle() -> 
 def test_dials_become_conditions_with_the_documents_signs() -> None:
     scale = ConditionScale(NAMES, (0.5, 0.5, 0.5), (0.25, -0.25, 0.25))
     dialled = DialledVAE(network("plain"), scale, 32)
+    assert dialled.dials == tuple(PROPERTY_NAMES[column] for column in scale.columns)
+    assert "background_std" not in dialled.dials and "hair_color" in dialled.dials
     z = torch.randn(2, dialled.z_space_dim)
     properties = torch.zeros(2, 7)
     properties[0, PROPERTY_NAMES.index("hair_color")] = 9.0  # bright, beyond the range

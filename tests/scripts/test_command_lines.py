@@ -248,6 +248,9 @@ def test_run_all_divides_among_processes_what_can_be_divided(row: Row) -> None:
         (folder / "__init__.py").touch()
     for name in ("01_items", "02_alone", "05_train", "report"):
         row.add(name)
+    for name in ("01_items", "05_train"):
+        path = row.scripts / f"{name}.py"
+        path.write_text(f"{path.read_text()}SPEC = dict(several_processes=True)\n")
     result = row.run("--processes", "2")
     assert [line for line in result.stdout.splitlines() if "embedded" in line and ": " in line] == [
         "torchrun: --standalone --nproc-per-node 2 scripts/01_items.py --preset embedded",

@@ -158,6 +158,7 @@ def test_a_folder_of_pictures_becomes_a_vae_and_its_pictures(
 
     shutil.rmtree(decided / at.INPUT_NETWORKS.format("mouth"))
     assert "Give --conditions-weight 0, or make them" in run(*trained, "--force", code=5)
+    assert (decided / at.VAE).exists()  # refused before anything was removed
     for values, complaint in ((1.2 * mouth, "number from 0 to 1"), (0 * mouth, "the same mouth")):
         write_labels(decided, "mouth", values)
         assert complaint in run("22", decided, *LABELLED, "--force", code=5)

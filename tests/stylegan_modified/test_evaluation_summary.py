@@ -117,3 +117,11 @@ def test_population_and_protocol() -> None:
     measured = np.stack([requested, -requested])
     passed = summary.estimates(summary.protocol_measures(requested, measured, np.ones((1, 2))))
     assert passed == {"pass": 0.5, "pass_strict": 0.5}
+
+
+def test_a_dial_that_a_generator_does_not_have_is_unknown() -> None:
+    found = {"control": np.ones((3, len(PROPERTY_NAMES))), "leakage": np.ones(3)}
+    known = summary.of_dials(found, [name for name in PROPERTY_NAMES if name != "mouth"])
+    values, ends = summary.estimates(known), summary.confidence(known)
+    assert values["control"] == dict.fromkeys(PROPERTY_NAMES, 1.0) | {"mouth": None}
+    assert ends["control"]["low"]["mouth"] is None and values["leakage"] == 1

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from cvae.conditions import NEUTRAL, condition
+from cvae.conditions import NEUTRAL
 from cvae.evaluation import held_out_measures
 from cvae.model import ConditionalVAE
 from scripts.pipeline import Stage, files
@@ -50,14 +50,13 @@ def evaluate(stage: Stage, options: Any) -> None:
         statistics = scores.load_statistics(stage)
         judges, requests = Judges(stage, statistics), Requests(stage, statistics, options.seed)
         readings = VersionReadings(stage, "cvae", judges, requests)
-        found["judged"] = summarise(readings.measure(), judges, requests, options)
+        found["judged"] = summarise(readings.measure(), judges, requests, options, readings.dials)
         lines += ["", goals.markdown({"cvae": found["judged"]}, [])]
         judged = found["judged"]
-        dials = [condition(name).measures for name in model.config.condition_names]
-        known = [judged["control"][dial] for dial in dials if judged["control"][dial] is not None]
+        known = [value for value in judged["control"].values() if value is not None]
         lowest = f"{min(known):.3f}" if known else "unknown"
         numbers["conditions"] = (
-            f"control r at least {lowest} in {len(known)} of {len(dials)} conditions, "
+            f"control r at least {lowest} in {len(known)} of {len(readings.dials)} conditions, "
             f"{judged['readable']:.0%} of the pictures readable, KID {judged['kid']:.2f}"
         )
     stage.write(at.VAE_RESULTS, found)

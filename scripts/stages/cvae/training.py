@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 
 from cvae.evaluation import held_out_measures
 from cvae.model import ConditionalVAE, VAEConfig
@@ -40,6 +41,20 @@ def new_network(stage: Stage, options: Any, names: tuple[str, ...], shape: tuple
         return ConditionalVAE(config).to(stage.device)
 
 
+def loss_reader(stage: Stage, options: Any) -> nn.Module | None:
+    """What reads conditions from decoded pictures for the loss; None where it does without.
+
+    Raises:
+        UserError: there is no such network.
+    """
+    return condition_reader(stage, dataset.condition_record(stage)) if options.conditions_weight > 0 else None
+
+
+def check(stage: Stage, options: Any) -> None:
+    """Raise `UserError`, before earlier results go, if nothing reads conditions for the loss."""
+    loss_reader(stage, options)
+
+
 def train(stage: Stage, options: Any) -> None:
     """Train to the end, or save and leave when asked to stop."""
     keep_freed_memory()
@@ -55,8 +70,7 @@ def train(stage: Stage, options: Any) -> None:
     features = None
     if options.detail_loss == "perceptual":
         features = ConvolutionFeatures(networks.load_filter(stage, "gender"))
-    reader = condition_reader(stage, record) if options.conditions_weight > 0 else None
-    trainer = VAETrainer(model, data, options, features, reader)
+    trainer = VAETrainer(model, data, options, features, loss_reader(stage, options))
 
     def preview() -> None:
         picture = samples(trainer.averaged(), data)

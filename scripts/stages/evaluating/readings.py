@@ -12,13 +12,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from cnn.onnx_networks import CAN_READ
+from cvae.dialled import DialledVAE
 from scripts.pipeline import Input, Stage, files
 from scripts.pipeline.files import ArrayFileError, read_arrays
 from scripts.pipeline.records import input_state
@@ -31,6 +32,7 @@ from scripts.stages.generated_pictures import jpeg_round_trip
 from scripts.stages.networks import is_v3_around_v2, recorded_segmentation
 from segmentation.normalization import ScoreStatistics
 from segmentation.outside_landmarks import CAN_READ as HAS_LANDMARKS
+from segmentation.property_table import PROPERTY_NAMES
 from stylegan.sampling import sample_z, to_uint8
 from stylegan.seeds import Purpose, derived_seed
 from stylegan_modified.evaluation import distinct_requests, render_requests, sweep_requests
@@ -143,6 +145,13 @@ class VersionReadings:
     def generator(self) -> DialledGenerator:
         """The generator, loaded when a picture is needed."""
         return DialledGenerator(self.stage, self.version, self.options.corrections)
+
+    @property
+    def dials(self) -> tuple[str, ...]:
+        """The properties that this version can turn; a conditional VAE may have been trained without some."""
+        if self.version != "cvae":
+            return PROPERTY_NAMES
+        return cast(DialledVAE, self.generator.model).dials
 
     @cached_property
     def editing(self) -> GivenPictures:

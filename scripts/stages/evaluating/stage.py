@@ -112,7 +112,7 @@ def evaluate_version(stage: Stage, options: Any, readings: VersionReadings) -> d
         UnfittedBaseError: there are too few pictures to fit the linear directions of the base.
     """
     read = readings.measure()
-    entry = summarise(read, readings.judges, readings.requests, options)
+    entry = summarise(read, readings.judges, readings.requests, options, readings.dials)
     if entry["readable"] == 0:
         stage.log(f"the judge cannot read a single picture of {readings.version} in full; see its strips")
     sweeps = readings.sweep_pictures(range(STRIP_PEOPLE))

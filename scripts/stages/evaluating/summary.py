@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from scripts.stages.evaluating.judges import Judges
 from scripts.stages.evaluating.readings import JOINT_DRAWN, Requests
+from segmentation.property_table import PROPERTY_NAMES
 from stylegan.seeds import Purpose, derived_seed
 from stylegan_modified import evaluation_summary as measures
 from stylegan_modified.evaluation_editing import EditingReadings, editing_measures
@@ -23,9 +25,13 @@ SCHEMA = (  # keys of every version, in this order; further ones follow
 
 
 def summarise(
-    readings: dict[str, dict[str, np.ndarray]], judges: Judges, requests: Requests, options: Any
+    readings: dict[str, dict[str, np.ndarray]],
+    judges: Judges,
+    requests: Requests,
+    options: Any,
+    dials: Sequence[str] = PROPERTY_NAMES,
 ) -> dict[str, Any]:
-    """Measures and intervals of one version from its readings."""
+    """Measures and intervals of one version from its readings; none of a dial that it does not have."""
     read = dict(readings["sweep"])
     properties = read.pop("properties", None)
     by_oracle = None if properties is None else judges.oracle_lines.scores(properties)
@@ -46,6 +52,7 @@ def summarise(
     found |= measures.population_measures(
         population, weights(options, len(population.features)), weights(options, len(population.reference))
     )
+    found = measures.of_dials(found, dials)
     entry = {"n_latents": len(sweep.measured)} | measures.estimates(found)
     if sweep.identity is not None:
         entry["similarity_along_sweep"] = measures.plain("control", sweep_similarity(sweep.identity))
