@@ -29,7 +29,9 @@ class Options(ToolOptions):
     hair: str | None = option(None, help=COLOR_HELP)
     skin: str | None = option(None, help=COLOR_HELP)
     clothes: str | None = option(None, help=COLOR_HELP)
-    background: str | None = option(None, help=COLOR_HELP)
+    background: str | None = option(None, help="#rrggbb of both sides that are not given themselves")
+    background_left: str | None = option(None, help=COLOR_HELP)
+    background_right: str | None = option(None, help=COLOR_HELP)
     network: Path | None = option(
         None, help=f"network file, or a .pt of the document; None: <workspace>/{SKETCH_NETWORK}, else ours"
     )

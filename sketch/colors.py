@@ -1,4 +1,4 @@
-"""What lines do not tell: the colours of hair, skin, clothes and background, measured and chosen."""
+"""What lines do not tell: the colours of hair, skin, clothes and both sides of the background."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from segmentation.face_classes import FaceClass
 from sketch.lines import FACE, OUTSIDE, Box, placed_label_map
 
-COLOR_NAMES = ("hair", "skin", "clothes", "background")
+COLOR_NAMES = ("hair", "skin", "clothes", "background_left", "background_right")  # of the picture
 CLOTHES_HEIGHT = 0.06  # of the picture, at its lower edge
 SMALLEST_REGION = 8  # pixels
 PALETTE_SIZE = 256  # people whose colours a network file keeps
@@ -25,8 +25,9 @@ def face_colors(picture: np.ndarray, label_map: np.ndarray, box: Box) -> np.ndar
         box: where the crop lies in the picture.
 
     Returns:
-        float32 [4, 3], RGB in [0, 255] in the order of `COLOR_NAMES`: medians of the regions' pixels. A
-        region that is not seen has the median of the whole picture.
+        float32 [5, 3], RGB in [0, 255] in the order of `COLOR_NAMES`: medians of the regions' pixels. A
+        side of the background that is not seen has the median of all background, another region that of
+        the whole picture.
     """
     size = picture.shape[0]
     labels = placed_label_map(label_map, box, size)
@@ -35,20 +36,29 @@ def face_colors(picture: np.ndarray, label_map: np.ndarray, box: Box) -> np.ndar
     is_hair = (labels == FaceClass.HAIR).astype(np.uint8)
     near_hair = cv2.dilate(is_hair, np.ones((7, 7), np.uint8)) > 0
     rows = np.arange(size)[:, None]
-    middle = np.abs(np.arange(size)[None] / size - 0.5) < 0.25
+    columns = (np.arange(size)[None] + 0.5) / size
     is_background = np.isin(labels, (FaceClass.BACKGROUND, OUTSIDE)) & (rows < 0.8 * chin) & ~near_hair
     regions = {
         "hair": cv2.erode(is_hair, np.ones((3, 3), np.uint8)) > 0,
         "skin": labels == FaceClass.SKIN,
-        "clothes": (rows >= (1 - CLOTHES_HEIGHT) * size) & middle & ~near_hair,
-        "background": is_background,
+        "clothes": (rows >= (1 - CLOTHES_HEIGHT) * size) & (np.abs(columns - 0.5) < 0.25) & ~near_hair,
+        "background_left": is_background & (columns < 0.5),
+        "background_right": is_background & (columns > 0.5),
     }
     found = []
     for name in COLOR_NAMES:
-        pixels = picture[regions[name]]
-        pixels = pixels if len(pixels) >= SMALLEST_REGION else picture.reshape(-1, 3)
-        found.append(np.median(pixels, axis=0))
+        wider = is_background if name.startswith("background") else np.zeros_like(is_background)
+        seen = [region for region in (regions[name], wider) if region.sum() >= SMALLEST_REGION]
+        found.append(np.median(picture[seen[0]] if seen else picture.reshape(-1, 3), axis=0))
     return np.array(found, np.float32)
+
+
+def mirrored(colors: np.ndarray) -> np.ndarray:
+    """The colours [..., 5, 3] of a picture whose sides are exchanged."""
+    left, right = COLOR_NAMES.index("background_left"), COLOR_NAMES.index("background_right")
+    order = list(range(len(COLOR_NAMES)))
+    order[left], order[right] = right, left
+    return colors[..., order, :]
 
 
 def parse_color(text: str) -> tuple[int, int, int]:
@@ -71,12 +81,12 @@ def chosen_colors(
     """Colours for a portrait: those that are given, and for the others those of one person of a palette.
 
     Args:
-        palette: uint8 [P, 4, 3], colours of people.
+        palette: uint8 [P, 5, 3], colours of people.
         seed: chooses the person.
         given: RGB of some of `COLOR_NAMES`.
 
     Returns:
-        float32 [4, 3] in [0, 255].
+        float32 [5, 3] in [0, 255].
     """
     colors = palette[np.random.default_rng(seed).integers(len(palette))].astype(np.float32)
     for name, color in (given or {}).items():

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sketch.colors import mirrored
 from sketch.lines import Hand, Stroke, draw, drawn_by_hand, transformed
 from sketch.recipes import SketchRecipe
 from stylegan.sampling import from_uint8
@@ -39,7 +40,7 @@ class SketchPairs:
         portraits: uint8 [N, S, S, 3] RGB.
         sketches: uint8 [N, S, S], white on black, as they were drawn first.
         strokes: of each sketch; an empty list where it has no polylines.
-        colors: float32 [N, 4, 3], RGB in [0, 255], see `sketch.colors`.
+        colors: float32 [N, 5, 3], RGB in [0, 255], see `sketch.colors`.
     """
 
     portraits: np.ndarray
@@ -66,32 +67,34 @@ class SketchPairs:
         """Random views of some pairs.
 
         Returns:
-            sketches float [B, 1, S, S] and portraits float [B, 3, S, S] in [-1, 1], colours float [B, 4, 3].
+            sketches float [B, 1, S, S] and portraits float [B, 3, S, S] in [-1, 1], colours float [B, 5, 3].
         """
         view = self._document_view if recipe.recipe == "document" else self._joint_view
         parts = [view(row, rng, recipe) for row in rows]
-        sketches, portraits = (np.stack(part) for part in zip(*parts, strict=True))
+        sketches, portraits, colors = (np.stack(part) for part in zip(*parts, strict=True))
         lines = torch.from_numpy(sketches)[:, None].float() / 127.5 - 1
-        return lines, from_uint8(portraits), torch.from_numpy(self.colors[list(rows)])
+        return lines, from_uint8(portraits), torch.from_numpy(colors)
 
     def _joint_view(
         self, row: int, rng: np.random.Generator, recipe: SketchRecipe
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """One transform for both, and lines of an unsteady hand."""
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """One transform for all, and lines of an unsteady hand."""
         matrix = random_similarity(rng, recipe)
+        is_mirrored = np.linalg.det(matrix[:, :2]) < 0
+        colors = mirrored(self.colors[row]) if is_mirrored else self.colors[row]
         portrait = _warped(self.portraits[row], matrix, cv2.BORDER_REPLICATE)
         if not self.strokes[row]:
-            return _warped(self.sketches[row], matrix, cv2.BORDER_CONSTANT), portrait
+            return _warped(self.sketches[row], matrix, cv2.BORDER_CONSTANT), portrait, colors
         strokes, hand = list(self.strokes[row]), Hand()
         if recipe.hand > 0 and rng.random() < 0.85:
             steadiness = recipe.hand * rng.uniform(0.2, 1.8)
             strokes = drawn_by_hand(strokes, hand.scaled(steadiness), rng)
         width = float(np.exp(rng.uniform(*np.log(hand.widths))))
-        return draw(transformed(strokes, matrix), self.size, width), portrait
+        return draw(transformed(strokes, matrix), self.size, width), portrait, colors
 
     def _document_view(
         self, row: int, rng: np.random.Generator, recipe: SketchRecipe
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Each half is scaled by itself, as the document's program does, so the lines lie beside the face."""
         views = []
         for picture, border in (
@@ -101,7 +104,7 @@ class SketchPairs:
             factor = 1 + rng.uniform(0, recipe.document_scale)
             offset = rng.uniform(0, 1, 2) * (1 - factor)
             views.append(_warped(picture, np.array([[factor, 0, offset[0]], [0, factor, offset[1]]]), border))
-        return views[0], views[1]
+        return views[0], views[1], self.colors[row]
 
 
 def random_similarity(rng: np.random.Generator, recipe: SketchRecipe) -> np.ndarray:

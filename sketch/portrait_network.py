@@ -72,7 +72,7 @@ class PortraitNetwork(nn.Module):
 
         Args:
             sketch: float [N, 1, S, S], lines 1 on -1.
-            colors: float [N, 4, 3] in [0, 255], in the order of `COLOR_NAMES`; ignored by a network without.
+            colors: float [N, 5, 3] in [0, 255], in the order of `COLOR_NAMES`; ignored by a network without.
             z: float [N, latent_size].
         """
         sketch = sketch.expand(-1, self.config.unet.in_channels, -1, -1)
@@ -89,7 +89,7 @@ class PortraitNetwork(nn.Module):
         """Portraits uint8 [N, S, S, 3] RGB of sketches uint8 [N, S, S], white on black.
 
         Args:
-            colors: float32 [N, 4, 3] in [0, 255].
+            colors: float32 [N, 5, 3] in [0, 255].
             z: float [N, latent_size]; None: zeros, the most plausible portrait.
         """
         if z is None:
@@ -111,7 +111,7 @@ class PortraitNetwork(nn.Module):
             given: RGB of some of `COLOR_NAMES`.
 
         Returns:
-            uint8 [len(seeds), S, S, 3] RGB, and the colours float32 [len(seeds), 4, 3].
+            uint8 [len(seeds), S, S, 3] RGB, and the colours float32 [len(seeds), 5, 3].
         """
         palette = self.palette.cpu().numpy()
         colors = np.stack([chosen_colors(palette, seed, given) for seed in seeds])

@@ -52,7 +52,7 @@ class SketchRecipe(Recipe):
     latent_size: int = option(8, help="numbers of z, which makes one portrait of several plausible (ours)")
     latent_weight: float = option(2.0, help="weight of the KL divergence of z to N(0, 1) (ours)")
     colors: bool = option(
-        True, help="tell the network the colours of hair, skin, clothes and background (ours)"
+        True, help="tell the network the colours of hair, skin, clothes, background left and right (ours)"
     )
     hand: float = option(
         1.0, help="how unsteady the hand is whose lines it learns from; 0: exact lines (ours)"

@@ -18,7 +18,8 @@ COLORS = {
     "hair": (60, 36, 24),
     "skin": (214, 166, 140),
     "clothes": (40, 70, 120),
-    "background": (90, 140, 110),
+    "background_left": (90, 140, 110),
+    "background_right": (110, 90, 140),
 }
 
 
@@ -45,8 +46,9 @@ def test_a_drawn_sketch_becomes_a_face_in_the_colours_that_were_given(
     lines = prepared(read_image(path), 128).lines
     portraits, _ = network.variants(lines, [0, 1], COLORS)
     assert all(cropper(list(portraits)))
-    corner = portraits[:, 4:20, 4:20].astype(float).mean(axis=(0, 1, 2))
-    assert np.abs(corner - COLORS["background"]).max() < 40
-    other, _ = network.variants(lines, [0], {**COLORS, "background": (180, 60, 60)})
+    for side, columns in (("background_left", slice(4, 20)), ("background_right", slice(-20, -4))):
+        corner = portraits[:, 4:20, columns].astype(float).mean(axis=(0, 1, 2))
+        assert np.abs(corner - COLORS[side]).max() < 40
+    other, _ = network.variants(lines, [0], {**COLORS, "background_left": (180, 60, 60)})
     assert other[0, 4:20, 4:20, 0].mean() > portraits[0, 4:20, 4:20, 0].mean() + 40
     assert not np.array_equal(portraits[0], portraits[1])

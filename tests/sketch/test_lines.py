@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from segmentation.face_classes import FaceClass
-from sketch.colors import COLOR_NAMES, chosen_colors, color_text, face_colors, parse_color
+from sketch.colors import COLOR_NAMES, chosen_colors, color_text, face_colors, mirrored, parse_color
 from sketch.landmarks import POINT_NAMES, eye_distance, face_points, landmark_distance
 from sketch.lines import (
     Hand,
@@ -123,15 +123,20 @@ def test_the_documents_lines_join_68_landmarks() -> None:
 def test_colours_are_those_of_the_regions() -> None:
     label_map, picture = draw_face()
     picture[-14:] = (200, 10, 10)
+    picture[:, -30:] = (10, 10, 200)
     colors = dict(zip(COLOR_NAMES, face_colors(picture, label_map, WHOLE), strict=True))
     assert np.allclose(colors["hair"], HAIR_GREY) and np.allclose(colors["skin"], SKIN_GREY)
-    assert np.allclose(colors["background"], BACKGROUND_GREY) and np.allclose(
+    assert np.allclose(colors["background_left"], BACKGROUND_GREY) and np.allclose(
         colors["clothes"], (200, 10, 10)
     )
     assert color_text(colors["clothes"]) == "#c80a0a" and parse_color("#C80A0A") == (200, 10, 10)
     with pytest.raises(ValueError, match="#rrggbb"):
         parse_color("brown")
-    palette = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    there = np.array([colors[name] for name in COLOR_NAMES])
+    sides = dict(zip(COLOR_NAMES, mirrored(there), strict=True))
+    assert np.allclose(colors["background_right"], (10, 10, 200))
+    assert np.allclose(sides["background_left"], (10, 10, 200)) and np.allclose(sides["hair"], HAIR_GREY)
+    palette = np.arange(30, dtype=np.uint8).reshape(2, 5, 3)
     assert chosen_colors(palette, 7, {"skin": (9, 9, 9)})[1].tolist() == [9, 9, 9]
 
 

@@ -17,7 +17,7 @@ from sketch.training import build_discriminator, portrait_config
 from sketch.unet import UNet, UNetConfig, matched_width, parameter_count
 from stylegan.weights_file import WeightsFileError
 
-TINY = UNetConfig(in_channels=1, width=4, most_channels=8, depth=3, condition_size=14, out_channels=7)
+TINY = UNetConfig(in_channels=1, width=4, most_channels=8, depth=3, condition_size=17, out_channels=8)
 
 
 def fill(network: torch.nn.Module, prefix: str, salt: str) -> None:
@@ -31,7 +31,7 @@ def fill(network: torch.nn.Module, prefix: str, salt: str) -> None:
 def tiny_network() -> PortraitNetwork:
     torch.manual_seed(0)
     network = PortraitNetwork(PortraitConfig(TINY, 16, has_colors=True, latent_size=2), people=5)
-    network.palette.copy_(torch.arange(5 * 12).view(5, 4, 3).to(torch.uint8))
+    network.palette.copy_(torch.arange(5 * 15).view(5, 5, 3).to(torch.uint8))
     return network.eval()
 
 

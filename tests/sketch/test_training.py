@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cnn.oracle import Oracle, OracleConfig
-from sketch.colors import face_colors
+from sketch.colors import COLOR_NAMES, face_colors
 from sketch.lines import draw, strokes_of_face
 from sketch.pairs import SketchPairs, random_similarity
 from sketch.recipes import SketchRecipe
@@ -113,7 +113,7 @@ def test_lines_and_portrait_are_moved_alike(pairs: SketchPairs) -> None:
     )
     exact = replace(TINY, hand=0.0)
     lines, portraits, colors = same.batch(range(6), np.random.default_rng(0), exact)
-    assert lines.shape == (6, 1, 32, 32) and colors.shape == (6, 4, 3)
+    assert lines.shape == (6, 1, 32, 32) and colors.shape == (6, 5, 3)
     for line, portrait in zip(lines[:, 0], portraits.mean(dim=1), strict=True):
         assert np.corrcoef(line.ravel(), portrait.ravel())[0, 1] > 0.7
     document = replace(TINY, recipe="document")
@@ -122,6 +122,18 @@ def test_lines_and_portrait_are_moved_alike(pairs: SketchPairs) -> None:
     matrices = [random_similarity(np.random.default_rng(number), exact) for number in range(40)]
     assert all(np.abs(matrix @ [0.5, 0.5, 1] - 0.5).max() < 0.15 for matrix in matrices)
     assert 8 < sum(np.linalg.det(matrix[:, :2]) < 0 for matrix in matrices) < 32, "half are mirrored"
+
+
+def test_a_mirrored_portrait_comes_with_the_colours_of_its_sides(pairs: SketchPairs) -> None:
+    halves = np.zeros_like(pairs.portraits)
+    halves[:, :, 16:] = 200
+    colors = np.zeros_like(pairs.colors)
+    colors[:, COLOR_NAMES.index("background_right")] = 200
+    sided = replace(pairs, portraits=halves, colors=colors)
+    _, portraits, told = sided.batch(list(range(6)) * 4, np.random.default_rng(0), TINY)
+    right_is_bright = portraits[:, :, :, 24:].mean(dim=(1, 2, 3)) > portraits[:, :, :, :8].mean(dim=(1, 2, 3))
+    assert torch.equal(right_is_bright, told[:, COLOR_NAMES.index("background_right"), 0] > 0)
+    assert 0 < right_is_bright.sum() < 24, "some are mirrored, and some are not"
 
 
 def test_the_hand_is_as_unsteady_as_the_recipe_says(pairs: SketchPairs) -> None:

@@ -53,8 +53,11 @@ def open_network(tool: Tool, given: Path | None) -> tuple[PortraitNetwork, Path]
 
 def given_colors(options: Any) -> dict[str, tuple[int, int, int]]:
     """The colours of the command line; a malformed one is a `UsageError`."""
+    given = {name: getattr(options, name) for name in COLOR_NAMES}
+    for side in ("background_left", "background_right"):
+        given[side] = given[side] or options.background
     try:
-        return {name: parse_color(text) for name in COLOR_NAMES if (text := getattr(options, name))}
+        return {name: parse_color(text) for name, text in given.items() if text}
     except ValueError as error:
         raise UsageError(str(error)) from error
 

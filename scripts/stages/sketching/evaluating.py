@@ -30,6 +30,7 @@ from scripts.stages.workspace import (
 )
 from segmentation.segmenter import Segmenter
 from segmentation.segmenter_settings import SegmenterSettings
+from sketch.colors import COLOR_NAMES
 from sketch.landmarks import face_points, landmark_distance
 from sketch.lines import LINE_WIDTH, Hand, draw, drawn_by_hand
 from sketch.pairs import SketchPairs
@@ -253,7 +254,7 @@ def _mean_distance(features: np.ndarray) -> float:
 def _milliseconds(network: PortraitNetwork) -> float:
     """Median time of one picture, on the threads that the script has."""
     sketch = np.zeros((1, network.config.size, network.config.size), np.uint8)
-    colors = np.zeros((1, 4, 3), np.float32)
+    colors = np.zeros((1, len(COLOR_NAMES), 3), np.float32)
     times = []
     for _ in range(TIMED):
         started = time.perf_counter()

@@ -35,9 +35,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network with random weights, and one template."""
     folder = tmp_path_factory.mktemp("draw")
     torch.manual_seed(0)
-    config = UNetConfig(1, 4, 8, 3, condition_size=14, out_channels=7)
+    config = UNetConfig(1, 4, 8, 3, condition_size=17, out_channels=8)
     network = PortraitNetwork(PortraitConfig(config, 32, has_colors=True, latent_size=2), people=4)
-    network.palette.copy_(torch.randint(0, 255, (4, 4, 3)).to(torch.uint8))
+    network.palette.copy_(torch.randint(0, 255, (4, 5, 3)).to(torch.uint8))
     (folder / "sketch/strokes").mkdir(parents=True)
     save_network(folder / "own.safetensors", network, {})
     pd.DataFrame({"img_no": [7], "split": ["train"], "status": ["ok"]}).to_csv(

@@ -22,8 +22,9 @@ const chosen = new Map(); // name -> its check box and colour field
 for (const name of state.colors) {
   const part = element("color").content.cloneNode(true);
   const [box, field] = part.querySelectorAll("input");
-  part.querySelector("label span").textContent = name;
-  field.setAttribute("aria-label", `colour of ${name}`);
+  const said = name.replace("_", " ");
+  part.querySelector("label span").textContent = said;
+  field.setAttribute("aria-label", `colour of ${said}`);
   field.id = `color-${name}`;
   box.id = `use-${name}`;
   field.addEventListener("input", () => { box.checked = true; ask(true); });
