@@ -8,7 +8,7 @@ from typing import Annotated
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.pipeline import Input, Stage, StageOptions, StageSpec, option, run_stage
-from scripts.stages.fetching.weight_files import weight_files
+from scripts.stages.fetching.weight_files import given_beside, weight_files
 
 # isort: split
 import tyro  # behind `scripts`, which says what to do where it is missing
@@ -49,6 +49,9 @@ def check(stage: Stage, options: Options) -> None:
 
 def confirm(stage: Stage, options: Options) -> None:
     """Raise `UserError` if the complete result is not made of the files that a person gives."""
+    beside = (given_beside(stage.workspace, file) for file in weight_files(options))
+    if options.from_folder is None and not any(beside):
+        return  # nobody gives any
     from scripts.stages.fetching.stage import confirm
 
     confirm(stage, options)

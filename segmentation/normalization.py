@@ -9,6 +9,7 @@ import numpy as np
 from segmentation.property_table import PROPERTY_NAMES
 
 PERCENTILES: tuple[int, ...] = (1, 5, 25, 50, 75, 95, 99)
+LEVEL_NAMES = tuple(f"{percentile}%" for percentile in PERCENTILES[1:6])  # of the settings in a sweep
 
 
 @dataclass(frozen=True, eq=False)

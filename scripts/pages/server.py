@@ -210,7 +210,7 @@ def _file(folder: Path, request: Request, name: str) -> Response:
 def png_base64(image: np.ndarray, metadata: PngInfo | None = None) -> str:
     """A picture uint8 [H, W, 3] as PNG in base64."""
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG", pnginfo=metadata)
+    Image.fromarray(image).save(buffer, "PNG", pnginfo=metadata, **files.PNG_OPTIONS)
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 

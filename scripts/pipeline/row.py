@@ -1,8 +1,8 @@
 """Runs the numbered scripts of a row in order, for `run_all.sh`, which finds a Python for it.
 
 It needs nothing but the standard library, since it explains mistakes before anything is installed. On Linux
-the scripts are forked from this process, which loads the large libraries once, as soon as a script had
-something to do; each would otherwise spend several seconds on that.
+the scripts are forked from this process, which loads the large libraries once, before the first script that
+has something to do; each would otherwise spend several seconds on that.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ MAIN_ROW = "main"  # part of every run
 ROWS = {MAIN_ROW: "0", "cvae": "2", "sketch": "3"}  # the first digit of a row's scripts
 QUALITIES = ("quick", "full")
 SHARES_WORK = "several_processes=True"  # stands in the declaration of a script that can
+KEEPS_RECORD = "run_stage("  # stands in a script that does
+IS_COMPLETE = '"state": "complete"'  # stands in the record of one that ended
 REPORT = "scripts/report.py"
 LIBRARIES = ("facenet_pytorch", "matplotlib.figure", "pandas", "safetensors.torch", "sklearn.svm", "tyro")
-WORKED_S = 1.0
 CAN_FORK = sys.platform == "linux"
 KILLED = 128  # shells report a process that a signal ended by this and the signal's number
 
@@ -121,7 +122,11 @@ def run_row(options: argparse.Namespace, typed: str) -> int:
     for script in (*options.plan, REPORT):
         print(f"\n== {script} ==", flush=True)
         started = time.monotonic()
-        shares = processes > 1 and SHARES_WORK in Path(script).read_text(encoding="utf-8")
+        text = Path(script).read_text(encoding="utf-8")
+        if not loaded and KEEPS_RECORD in text and not is_complete(workspace, script):
+            load_libraries()
+            loaded = True
+        shares = processes > 1 and SHARES_WORK in text
         code = run_script(script, options.arguments, processes if shares else 1)
         seconds = time.monotonic() - started
         times.append(f"{seconds:5.0f} s  {script}")
@@ -137,13 +142,16 @@ def run_row(options: argparse.Namespace, typed: str) -> int:
                 file=sys.stderr,
             )
             return code
-        if seconds >= WORKED_S and not loaded and script != REPORT:
-            load_libraries()
-            loaded = True
     print("\nTime:", *times, f"{time.monotonic() - began:5.0f} s  in all", sep="\n")
     logs = f"{workspace}/logs" if options.workspace else f"logs/{options.preset}"
     print(f"Look at {workspace}/report.html; logs are in {logs}.")
     return 0
+
+
+def is_complete(workspace: str, script: str) -> bool:
+    """Whether a script's record says that it ended; whether it is up to date, it finds out itself."""
+    record = Path(workspace, "_stages", Path(script).stem, "_stage.json")
+    return record.is_file() and IS_COMPLETE in record.read_text(encoding="utf-8", errors="replace")
 
 
 def load_libraries() -> None:

@@ -141,7 +141,7 @@ def _encoded(picture: Path | Image.Image | np.ndarray) -> Summary.Image:
     image = (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).convert("RGB")
     image.thumbnail((LARGEST_PICTURE_PX, LARGEST_PICTURE_PX))
     data = io.BytesIO()
-    image.save(data, "PNG")
+    image.save(data, "PNG", **files.PNG_OPTIONS)
     return Summary.Image(
         height=image.height, width=image.width, colorspace=3, encoded_image_string=data.getvalue()
     )

@@ -7,7 +7,7 @@ import pytest
 
 from data import portraits
 
-COUNT, SIZE = 200, 64
+COUNT, SIZE = 120, 64
 
 
 @pytest.fixture(scope="module")

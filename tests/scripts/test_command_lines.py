@@ -15,6 +15,7 @@ import pytest
 import scripts
 from scripts.pipeline import console
 from scripts.pipeline.options import PRESETS, REPOSITORY, SCRIPT_FOLDERS, known_tables, read_tables
+from scripts.pipeline.row import LIBRARIES
 from tests.processes import exit_code
 
 SCRIPTS = sorted((REPOSITORY / "scripts").glob("[0-9][0-9]_*.py"))
@@ -258,6 +259,34 @@ def test_run_all_divides_among_processes_what_can_be_divided(row: Row) -> None:
         "torchrun: --standalone --nproc-per-node 2 scripts/05_train.py --preset embedded",
         'report: ["--preset", "embedded"]',
     ]
+
+
+def test_run_all_loads_the_libraries_once_and_only_where_a_script_has_something_to_do(row: Row) -> None:
+    for library in LIBRARIES:
+        module = row.scripts / f"{library.replace('.', '/')}.py"  # found before the real one
+        module.parent.mkdir(exist_ok=True)
+        (module.parent / "__init__.py").touch()
+        module.touch()
+    for number in ("00", "01", "02", "08"):
+        text = f'import sys\nprint("{number}:", "{LIBRARIES[-1]}" in sys.modules)\n'
+        keeps_record = "" if number == "08" else "# run_stage(SPEC)\n"
+        (row.scripts / f"{number}_one.py").write_text(keeps_record + text)
+    row.add("report")
+
+    def record(number: str, state: str) -> None:
+        folder = row.folder / f"my repository/data/runs/embedded/_stages/{number}_one"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "_stage.json").write_text(json.dumps({"state": state}))
+
+    def loaded() -> list[str]:
+        return re.findall(r"^\d\d: (\w+)", row.run().stdout, re.MULTILINE)
+
+    assert loaded() == ["True", "True", "True", "True"]
+    for number in ("00", "01", "02"):
+        record(number, "complete")
+    assert loaded() == ["False", "False", "False", "False"]
+    record("01", "running")
+    assert loaded() == ["False", "True", "True", "True"]
 
 
 def test_run_all_ends_with_its_script_when_it_is_stopped(row: Row) -> None:

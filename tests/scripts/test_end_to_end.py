@@ -3,8 +3,6 @@
 import json
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -15,15 +13,23 @@ from PIL import Image
 
 from scripts.pipeline import REPOSITORY, files, locks
 from segmentation.property_table import PROPERTY_NAMES
+from stylegan_modified import editing
 from tests import readme
 from tests.processes import ScriptProcess, wait_until
 
 SCRIPTS = sorted((REPOSITORY / "scripts").glob("0[0-9]_*.py"))  # the other rows have tests of their own
+TORCHRUN = Path(__file__).with_name("forked_torchrun.py")
 GENERATORS = [f"stylegan_modified/stylegan_gen_fine_tuned_{version}.pth" for version in ("v1", "v2", "v3")]
 
 
 def start(script: Path, workspace: Path, *arguments: str) -> ScriptProcess:
-    return ScriptProcess(script, "--preset", "smoke", "--workspace", workspace, *arguments, folder=workspace)
+    preset = ("--preset", "smoke", "--workspace", workspace)
+    return ScriptProcess(script, *preset, *arguments, folder=workspace, prepare=short_refinement)
+
+
+def short_refinement() -> None:
+    """Given pictures are found by four steps instead of 80; `test_evaluation_editing` judges all of them."""
+    editing.REFINE_STEPS = 4
 
 
 def run(script: Path, workspace: Path, *arguments: str, code: int = 0) -> CompletedProcess:
@@ -156,10 +162,9 @@ def test_an_interrupt_saves_and_exits_130(workspace: Path, tmp_path: Path) -> No
 def test_two_processes_of_torchrun_train_as_one_did(workspace: Path, tmp_path: Path) -> None:
     copied = Path(shutil.copytree(workspace, tmp_path / "copy"))
     alone = pd.read_csv(workspace / "stylegan_modified/train_log_v3.csv")
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    options = ["--preset", "smoke", "--workspace", str(copied), "--force"]
-    command = [*launcher, str(script("07")), *options]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    options = ("--preset", "smoke", "--workspace", copied, "--force")
+    launcher = (TORCHRUN, "--standalone", "--nproc-per-node=2", script("07"))
+    result = ScriptProcess(*launcher, *options, folder=copied).wait(timeout=240)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("07_fine_tune_v3 finished") == 1
     together = pd.read_csv(copied / "stylegan_modified/train_log_v3.csv")

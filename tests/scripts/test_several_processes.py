@@ -16,7 +16,7 @@ import torch
 from torch.distributed import TCPStore
 
 from scripts.pipeline import REPOSITORY
-from tests.processes import ScriptProcess, wait_until
+from tests.processes import ScriptProcess, run, wait_until
 
 PLACED = Path(__file__).with_name("placed_script.py")
 TOY = Path(__file__).with_name("toy_training_stage.py")
@@ -174,11 +174,11 @@ def record_of_items(workspace: Path) -> dict:
     return json.loads((workspace / "_stages/90_toy/_stage.json").read_text())
 
 
-@pytest.fixture
-def alone(run_script, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """What one process makes."""
     folder = tmp_path_factory.mktemp("alone")
-    assert run_script(ITEMS, "--workspace", folder).returncode == 0
+    assert run(ITEMS, "--workspace", folder, folder=folder).returncode == 0
     return toys(folder)
 
 

@@ -3,7 +3,7 @@
 import importlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,9 +34,14 @@ evaluate = importlib.import_module("scripts.09_evaluate")
 EDITING = (*SIZES, "--versions", "v3", "--editing-pictures", "4")
 
 
-@pytest.fixture(autouse=True)
-def short_refinement(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(editing, "REFINE_STEPS", 2)
+@pytest.fixture(scope="module", autouse=True)
+def stand_ins() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(editing, "REFINE_STEPS", 2)
+        patch.setattr(networks, "load_judge", GreyJudge)
+        # The tiny generator shows no faces, so who is kept is decided by a grey level.
+        patch.setattr(Judges, "would_keep", lambda self, images: images[:, 0, 0, 0] % 3 > 0)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -60,20 +65,29 @@ def workspace(built: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, workspace: Path) -> Callable[..., int]:
-    monkeypatch.setattr(networks, "load_judge", GreyJudge)
-    # The tiny generator shows no faces, so who is kept is decided by a grey level.
-    monkeypatch.setattr(Judges, "would_keep", lambda self, images: images[:, 0, 0, 0] % 3 > 0)
+def run(workspace: Path) -> Callable[..., int]:
     return runner(workspace)
+
+
+@pytest.fixture(scope="module")
+def evaluated_once(stand_ins: None, built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = shutil.copytree(built, tmp_path_factory.mktemp("evaluated") / "workspace")
+    assert runner(folder)(*EDITING) == 0
+    return folder
+
+
+@pytest.fixture
+def evaluated(evaluated_once: Path, tmp_path: Path) -> Path:
+    """A workspace after `EDITING`."""
+    return Path(shutil.copytree(evaluated_once, tmp_path / "evaluated"))
 
 
 def results(workspace: Path) -> dict:
     return json.loads((workspace / EVALUATION).read_text())["v3"]
 
 
-def test_editing_is_measured_shown_and_listed(run, workspace: Path) -> None:
-    assert run(*EDITING) == 0
-    entry = results(workspace)
+def test_editing_is_measured_shown_and_listed(evaluated: Path) -> None:
+    entry = results(evaluated)
     editing = entry["editing"]
     assert editing["pictures"] == 4 and editing["pictures_encoded"] == 4 * ENCODED_PER_EDITED
     expected = {"reconstruction_error", "reconstruction_identity_auc", "reconstruction_similarity", "control"}
@@ -82,50 +96,48 @@ def test_editing_is_measured_shown_and_listed(run, workspace: Path) -> None:
     assert all(editing[name] is not None for name in expected)
     assert set(editing["confidence"]["slope"]["low"]) == set(PROPERTY_NAMES)
     assert 0 < editing["reconstruction_error"] < 255
-    sheet = Image.open(workspace / EDITING_SHEET.format("v3"))
+    sheet = Image.open(evaluated / EDITING_SHEET.format("v3"))
     assert sheet.width > 16 * 96 and sheet.height > 4 * 96
-    rows = pd.read_csv(workspace / EVALUATION_TABLE).set_index(["measure", "property"])
+    rows = pd.read_csv(evaluated / EVALUATION_TABLE).set_index(["measure", "property"])
     assert rows.loc[("editing.z_property_r2", "mouth"), "goal"] == "<= 0.05"
     assert rows.loc[("editing.control", "eyes"), "value"] == editing["control"]["eyes"]
     assert rows.loc[("control", "eyes"), "value"] == entry["control"]["eyes"]
     assert rows.loc[("control_by_oracle", "eyes"), "value"] == entry["control_by_oracle"]["eyes"]
-    text = (workspace / EVALUATION_TEXT).read_text()
+    text = (evaluated / EVALUATION_TEXT).read_text()
     assert "| given pictures: identity AUC, rebuilt | >= 0.97 |" in text
     assert "| leakage, read by the oracle, sd per sd | <= 0.06 |" in text
     assert "seeds from 9500000" in text and "Its r with the scores there: eyes " in text
 
 
-def test_v3_shares_the_pictures_of_the_generator_that_it_has_of_v2(run, workspace: Path) -> None:
-    assert run(*EDITING) == 0
-    alone = results(workspace)
-    shutil.rmtree(workspace / "evaluation/measured")
-    shutil.copy(workspace / paths.FINE_TUNED["v3"], workspace / paths.FINE_TUNED["v2"])
+def test_v3_shares_the_pictures_of_the_generator_that_it_has_of_v2(evaluated: Path) -> None:
+    run, alone = runner(evaluated), results(evaluated)
+    shutil.rmtree(evaluated / "evaluation/measured")
+    shutil.copy(evaluated / paths.FINE_TUNED["v3"], evaluated / paths.FINE_TUNED["v2"])
     GreyJudge.read_count = 0
     assert run(*EDITING, "--force") == 0
     count_alone = GreyJudge.read_count
-    assert results(workspace)["control"] == alone["control"]
-    next((workspace / "evaluation/measured/v3").glob("*/editing_*.npz")).unlink()
+    assert results(evaluated)["control"] == alone["control"]
+    next((evaluated / "evaluation/measured/v3").glob("*/editing_*.npz")).unlink()
     GreyJudge.read_count = 0
     assert run(*EDITING, "--versions", "v2", "v3", "--force") == 0
     assert GreyJudge.read_count == 4 * 36 < count_alone
-    both = json.loads((workspace / EVALUATION).read_text())
+    both = json.loads((evaluated / EVALUATION).read_text())
     assert both["v2"]["control"] == both["v3"]["control"] == alone["control"]
 
 
-def test_readings_of_editing_are_kept_and_belong_to_their_networks(run, workspace: Path) -> None:
-    assert run(*EDITING) == 0
-    before = (workspace / EVALUATION).read_bytes()
+def test_readings_of_editing_are_kept_and_belong_to_their_networks(evaluated: Path) -> None:
+    before = (evaluated / EVALUATION).read_bytes()
     GreyJudge.read_count = 0
-    next((workspace / "evaluation/measured/v3").glob("*/editing_*.npz")).unlink()
-    assert run(*EDITING, "--force") == 0
+    next((evaluated / "evaluation/measured/v3").glob("*/editing_*.npz")).unlink()
+    assert runner(evaluated)(*EDITING, "--force") == 0
     assert GreyJudge.read_count == 4 * 36
-    assert (workspace / EVALUATION).read_bytes() == before
+    assert (evaluated / EVALUATION).read_bytes() == before
     encoder = Encoder(EncoderConfig(tiny.RESOLUTION, tiny.Z_DIM, width=0.25, hidden=32))
-    torch.save(encoder.checkpoint(), workspace / paths.ENCODER)
-    stage = Stage(evaluate.SPEC, evaluate.Options(workspace=workspace, device="cpu"), StopRequest())
+    torch.save(encoder.checkpoint(), evaluated / paths.ENCODER)
+    stage = Stage(evaluate.SPEC, evaluate.Options(workspace=evaluated, device="cpu"), StopRequest())
     folder = VersionReadings(stage, "v3", None, None).folder
-    assert not (workspace / folder).exists()
-    shutil.copy(REPOSITORY / "data/embedded/identity_network.safetensors", workspace / paths.IDENTITY_NETWORK)
+    assert not (evaluated / folder).exists()
+    shutil.copy(REPOSITORY / "data/embedded/identity_network.safetensors", evaluated / paths.IDENTITY_NETWORK)
     assert VersionReadings(stage, "v3", None, None).folder != folder
 
 

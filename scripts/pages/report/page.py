@@ -14,7 +14,7 @@ from scripts.pages.report.charts import Panels, training_panels
 from scripts.pages.report.evaluation import Evaluation, read_evaluation
 from scripts.pages.report.results import LeftOut, Results
 from scripts.pages.status import StageStatus, judge, read_stages
-from scripts.stages.evaluating.drawings import LEVEL_NAMES
+from segmentation.normalization import LEVEL_NAMES
 from segmentation.property_table import PROPERTY_NAMES
 
 

@@ -10,9 +10,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from scripts.stages.sheets import labelled_grid
+from segmentation.normalization import LEVEL_NAMES
 from segmentation.property_table import PROPERTIES, PROPERTY_NAMES
-
-LEVEL_NAMES = ("5%", "25%", "50%", "75%", "95%")
 
 
 def response_figure(results: Mapping[str, Mapping[str, Any]]) -> Figure:

@@ -18,6 +18,7 @@ from scripts.stages.fetching.weight_files import (
     RECORD,
     UNKNOWN,
     WeightFile,
+    given_beside,
     read_record,
     weight_files,
 )
@@ -135,9 +136,7 @@ class Fetcher:
 
     def _given(self, file: WeightFile) -> Path | None:
         """The file that a person gives for an entry: in ``--from``, or beside its place in another format."""
-        target = self.stage.workspace / file.path
-        beside = [target.with_name(name) for name in file.accepted_names if name != file.name]
-        return self.given.found.get(file.path) or next((path for path in beside if path.is_file()), None)
+        return self.given.found.get(file.path) or given_beside(self.stage.workspace, file)
 
     def _local_source(self, file: WeightFile) -> tuple[Path | None, str]:
         """The preferred source on this machine, and what to call it."""

@@ -57,6 +57,13 @@ class WeightFile:
         return tuple(dict.fromkeys((self.name, *self.names, *others)))
 
 
+def given_beside(workspace: Path, file: WeightFile) -> Path | None:
+    """The file that a person laid beside an entry's place, in another format."""
+    target = workspace / file.path
+    beside = (target.with_name(name) for name in file.accepted_names if name != file.name)
+    return next((path for path in beside if path.is_file()), None)
+
+
 def weight_files(options: ToolOptions) -> tuple[WeightFile, ...]:
     """The ``[[weights]]`` of the preset or the config file, but for those of its base that it leaves out."""
     listed = shared_list("weights", "path", options.preset, options.config)

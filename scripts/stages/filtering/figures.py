@@ -58,8 +58,10 @@ def save_sheets(stage: Stage, options: Any, images: CandidateImages, table: pd.D
 
 def evaluation_figure(evaluation: Evaluation, name: str, source: str) -> Figure:
     """Reliability, ROC and confusion of one property; the title names the `source` of the answers."""
-    figure = Figure(figsize=(12.5, 4.2), layout="constrained")
+    figure = Figure(figsize=(12.5, 4.2))
     axes = figure.subplots(1, 3)
+    # A layout engine would draw everything twice, and measure every text in between.
+    figure.subplots_adjust(left=0.05, right=0.99, bottom=0.12, top=0.84, wspace=0.22)
     figure.suptitle(f"{name}: {source}, n = {evaluation.count}")
     _draw_reliability(axes[0], evaluation, CLASSES[name][1])
     _draw_roc(axes[1], evaluation)

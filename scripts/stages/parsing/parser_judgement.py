@@ -194,8 +194,9 @@ def _save_sheet(tool: Tool, relative: str, faces: np.ndarray, *label_maps: np.nd
 
 def confusion_figure(figures: ParserFigures) -> Figure:
     """The confusion matrix as a picture: the share of each true class that was given each class."""
-    figure = Figure(figsize=(8.5, 8), layout="constrained")
+    figure = Figure(figsize=(8.5, 8))
     axes = figure.subplots()
+    figure.subplots_adjust(left=0.13, right=0.98, bottom=0.13, top=0.95)
     names = [name.replace("_", " ") for name in CLASS_NAMES]
     ConfusionMatrixDisplay(figures.confusion, display_labels=names).plot(
         ax=axes,

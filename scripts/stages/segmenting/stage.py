@@ -37,8 +37,6 @@ from segmentation.segmenter_settings import PRECISION_AGREEMENT, SegmenterSettin
 KINDS = ("face", "parsing", "parsing_visualization")
 # More than there are cores: most of the time a writer waits until the disk has the file.
 WRITER_THREADS = 4
-# Run lengths at level 1: a quarter of the time of zlib's default, and no larger.
-PNG_OPTIONS = {"compress_level": 1, "compress_type": 3}
 PROBE_COUNT = 8
 STRANGE_SHARE = 0.25
 
@@ -91,7 +89,7 @@ def save_face(stage: Stage, img_no: int, face: Segmented) -> None:
     """Write the crop, the class ids (8 bit grey) and the coloured picture."""
     pictures = (face.crop.image, face.label_map, visualize(face.crop.image, face.label_map))
     for kind, picture in zip(KINDS, pictures, strict=True):
-        files.write(stage.path(segmented_path(kind, img_no)), picture, **PNG_OPTIONS)
+        files.write(stage.path(segmented_path(kind, img_no)), picture)
 
 
 def row_of(options: Any, img_no: int, relative: str, outcome: Outcome) -> dict[str, object]:
