@@ -36,7 +36,7 @@ SHARED = Path(__file__).with_name("shared")  # scripts and styles of all pages, 
 HOST = "127.0.0.1"
 HOST_NAMES = ("127.0.0.1", "localhost")
 TOKEN_HEADER = "X-Page-Token"
-POLL_S = 0.3
+POLL_S = 0.05
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; script-src 'self'; "
     "style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
