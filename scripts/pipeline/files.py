@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 TEMPORARY_PREFIX = ".tmp-"
 BLOCK_BYTES = 1 << 20
-# Run lengths, at level 1: a quarter of the time of zlib's default, for pictures of faces of the same size.
+# Run lengths at level 1: a quarter of the time of zlib's default, for a tenth more bytes of our sheets.
 PNG_OPTIONS = {"compress_level": 1, "compress_type": 3}
 
 
