@@ -48,7 +48,6 @@ from sketch.pairs import SPLITS, SketchPairs, pack_strokes, split_of, unpack_str
 COLUMNS = ("img_no", "img_path", "person", "split", "status", "reason", *COLOR_NAMES)
 LANDMARKS = [f"landmark_{index}_{axis}" for index in range(LANDMARK_COUNT) for axis in "xy"]
 SHEET_COUNT = 8
-PNG_OPTIONS = {"compress_level": 1, "compress_type": 3}
 
 
 @dataclass(frozen=True)
@@ -174,7 +173,7 @@ def _make_pair(
     pair, *singles, stroke_file = pair_paths(number, split)
     side_by_side = np.concatenate([np.repeat(sketch[:, :, None], 3, axis=2), portrait], axis=1)
     for path, content in zip((pair, *singles), (side_by_side, sketch, portrait), strict=True):
-        files.write(stage.path(path), content, **PNG_OPTIONS)
+        files.write(stage.path(path), content)
     files.write(stage.path(stroke_file), pack_strokes(strokes))
     return dict(zip(COLOR_NAMES, map(color_text, colors), strict=True))
 
