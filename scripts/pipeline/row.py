@@ -32,6 +32,7 @@ IS_COMPLETE = '"state": "complete"'  # stands in the record of one that ended
 REPORT = "scripts/report.py"
 LIBRARIES = ("facenet_pytorch", "matplotlib.figure", "pandas", "safetensors.torch", "sklearn.svm", "tyro")
 CAN_FORK = sys.platform == "linux"
+AWAITED = (signal.SIGTERM, signal.SIGCHLD) if CAN_FORK else ()
 KILLED = 128  # shells report a process that a signal ended by this and the signal's number
 
 DESCRIPTION = """\
@@ -177,20 +178,36 @@ def run_script(script: str, arguments: Sequence[str], processes: int = 1) -> int
         command += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     # Ctrl-C reaches the script as well, which ends by itself and says how to go on.
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    child = os.fork() if CAN_FORK else 0
-    if CAN_FORK and child == 0:
-        signal.signal(signal.SIGINT, handler)
-        if processes > 1:
-            os.execv(sys.executable, [*command, script, *arguments])
-        become(script, arguments)
     if CAN_FORK:
-        stop = signal.signal(signal.SIGTERM, lambda number, frame: os.kill(child, number))
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        signal.signal(signal.SIGTERM, stop)
+        signal.pthread_sigmask(signal.SIG_BLOCK, AWAITED)
+        child = os.fork()
+        if child == 0:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, AWAITED)
+            signal.signal(signal.SIGINT, handler)
+            if processes > 1:
+                os.execv(sys.executable, [*command, script, *arguments])
+            become(script, arguments)
+        code = ended(child)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, AWAITED)
     else:
         code = subprocess.run([*command, script, *arguments], check=False).returncode
     signal.signal(signal.SIGINT, handler)
     return KILLED - code if code < 0 else code
+
+
+def ended(child: int) -> int:
+    """Exit code of a child process, which is told when this one is asked to stop.
+
+    The signals are blocked and waited for: one that came between two lines would otherwise kill this process
+    alone, or be seen only when the child has ended by itself.
+    """
+    while True:
+        if signal.sigwait(AWAITED) == signal.SIGTERM:
+            os.kill(child, signal.SIGTERM)
+            continue
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
 
 
 def become(script: str, arguments: Sequence[str]) -> NoReturn:
