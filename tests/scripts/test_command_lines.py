@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -299,7 +300,12 @@ def test_run_all_ends_with_its_script_when_it_is_stopped(row: Row) -> None:
     command = ["bash", str(row.scripts / "run_all.sh")]
     for number, group in ((signal.SIGINT, True), (signal.SIGTERM, False)):
         with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a background shell ignores it
         ) as process:
             while process.stdout.readline().strip() != "ready":
                 pass
