@@ -76,6 +76,7 @@ SPEC = StageSpec(
     clears=FOLDERS,
     next_script="31_train_sketch_to_portrait",
     check=check,
+    version=2,
     several_processes=True,
 )
 

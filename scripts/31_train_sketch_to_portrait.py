@@ -47,6 +47,7 @@ SPEC = StageSpec(
     clears=(workspace.SKETCH_CHECKPOINT,),
     next_script="32_draw_from_sketch",
     check=check,
+    version=2,
 )
 
 

@@ -45,20 +45,21 @@ def face_colors(picture: np.ndarray, label_map: np.ndarray, box: Box) -> np.ndar
         "background_left": is_background & (columns < 0.5),
         "background_right": is_background & (columns > 0.5),
     }
-    found = []
-    for name in COLOR_NAMES:
-        wider = is_background if name.startswith("background") else np.zeros_like(is_background)
-        seen = [region for region in (regions[name], wider) if region.sum() >= SMALLEST_REGION]
-        found.append(np.median(picture[seen[0]] if seen else picture.reshape(-1, 3), axis=0))
+    whole = np.median(picture.reshape(-1, 3), axis=0)
+    behind = _median(picture, is_background, whole)
+    others = {"background_left": behind, "background_right": behind}
+    found = [_median(picture, regions[name], others.get(name, whole)) for name in COLOR_NAMES]
     return np.array(found, np.float32)
+
+
+def _median(picture: np.ndarray, region: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+    return np.median(picture[region], axis=0) if region.sum() >= SMALLEST_REGION else otherwise
 
 
 def mirrored(colors: np.ndarray) -> np.ndarray:
     """The colours [..., 5, 3] of a picture whose sides are exchanged."""
-    left, right = COLOR_NAMES.index("background_left"), COLOR_NAMES.index("background_right")
-    order = list(range(len(COLOR_NAMES)))
-    order[left], order[right] = right, left
-    return colors[..., order, :]
+    exchanged = {"background_left": "background_right", "background_right": "background_left"}
+    return colors[..., [COLOR_NAMES.index(exchanged.get(name, name)) for name in COLOR_NAMES], :]
 
 
 def parse_color(text: str) -> tuple[int, int, int]:

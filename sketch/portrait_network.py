@@ -47,13 +47,16 @@ class PortraitConfig:
 
     def __post_init__(self) -> None:
         if self.unet.condition_size != 3 * len(COLOR_NAMES) * self.has_colors + self.latent_size:
-            raise ValueError("the conditions of the U-Net are not the colours and z")
+            raise ValueError(
+                f"its conditions are not z and the colours of {', '.join(COLOR_NAMES)}. If an earlier "
+                "31_train_sketch_to_portrait.py made it, train it anew"
+            )
         if self.unet.out_channels != 3 + len(COLOR_NAMES) * self.has_colors:
             raise ValueError("the outputs of the U-Net are not a picture and where each colour lies")
 
 
 class PortraitNetwork(nn.Module):
-    """Draws portraits from sketches. `palette` uint8 [P, 4, 3]: colours of people it learned from.
+    """Draws portraits from sketches. `palette` uint8 [P, 5, 3]: colours of people it learned from.
 
     With colours, the U-Net says where each of them lies (a softmax over the four), and what light and detail
     add to these flat areas; so a colour that was never seen is painted too.

@@ -98,11 +98,12 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bytes(copied: Path) ->
 def test_a_sketch_of_ones_own_and_what_is_none(workspace: Path, tmp_path: Path, capsys) -> None:
     lines = draw(strokes_of_face(draw_face()[0], (0.0, 0.0, 1.0, 1.0)), 300)
     Image.fromarray(255 - lines).save(tmp_path / "mine.png")
-    run(
-        "32", workspace, tmp_path / "mine.png", "--seeds", "5", "--hair", "#402010", "--out", tmp_path / "out"
-    )
+    given = ("--hair", "#402010", "--background", "#101010", "--background-left", "#f0f0f0")
+    run("32", workspace, tmp_path / "mine.png", "--seeds", "5", *given, "--out", tmp_path / "out")
     drawn = pd.read_csv(tmp_path / "out/images.csv")
     assert drawn["hair"].tolist() == ["#402010"]
+    sides = ["background_left", "background_right"]
+    assert drawn[sides].to_numpy().tolist() == [["#f0f0f0", "#101010"]]
     said = capsys.readouterr().out
     assert "--from-image" in said and "project_photos" in said and "dark lines on a light ground" in said
     for name, picture in (

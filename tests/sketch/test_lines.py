@@ -136,6 +136,9 @@ def test_colours_are_those_of_the_regions() -> None:
     sides = dict(zip(COLOR_NAMES, mirrored(there), strict=True))
     assert np.allclose(colors["background_right"], (10, 10, 200))
     assert np.allclose(sides["background_left"], (10, 10, 200)) and np.allclose(sides["hair"], HAIR_GREY)
+    label_map[:, label_map.shape[1] // 2 :] = FaceClass.SKIN  # no background there: the other side's
+    alone = dict(zip(COLOR_NAMES, face_colors(picture, label_map, WHOLE), strict=True))
+    assert np.allclose(alone["background_right"], alone["background_left"])
     palette = np.arange(30, dtype=np.uint8).reshape(2, 5, 3)
     assert chosen_colors(palette, 7, {"skin": (9, 9, 9)})[1].tolist() == [9, 9, 9]
 

@@ -98,7 +98,7 @@ def test_what_does_not_fit_is_refused() -> None:
         UNet(replace(TINY, condition_size=0))(torch.zeros(1, 1, 20, 24))
     with pytest.raises(ValueError, match="conditions"):
         UNet(TINY)(torch.zeros(1, 1, 16, 16))
-    with pytest.raises(ValueError, match="colours and z"):
+    with pytest.raises(ValueError, match="not z and the colours"):
         PortraitConfig(TINY, 16, has_colors=True, latent_size=3)
 
 
