@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -16,6 +17,7 @@ from scripts.stages.evaluating.versions import (
     FILES,
     FIRST_GIVEN,
     SMALLEST_SEARCH,
+    WITHOUT_OWN,
     needed_inputs,
 )
 from scripts.stages.workspace import (
@@ -43,6 +45,11 @@ class Options(StageOptions):
         "generator: interfacegan, ganspace, sefa, stylespace",
     )
     latents: int = option(100, help="latents whose dials are swept (even: people are compared in pairs)")
+    others: Literal["median", "own"] = option(
+        "median",
+        help="where the other dials stand while one is turned: at the median of the training pictures, or at "
+        "what each person has, as far as the generator tells (v1 and cvae do not)",
+    )
     seed: int = option(SEEDS.start, help="latent n is made from the seed plus n")
     population: int = option(2000, help="latents for the shares of women and good quality, KID and diversity")
     protocol_latents: int = option(20, help="latents of the reference protocol, 50 pictures each")
@@ -69,6 +76,12 @@ class Options(StageOptions):
             if version not in FILES:
                 hint = nearest(version, FILES)
                 raise ValueError(f"--versions: there is no version {version!r}. {hint}")
+        without = [version for version in WITHOUT_OWN if version in self.versions]
+        if self.others == "own" and without:
+            raise ValueError(
+                f"--others own: {' and '.join(without)} cannot tell what a person has before a dial is "
+                "turned, so there is nothing to keep. Leave them out of --versions, or give --others median."
+            )
         if self.latents < 4 or self.latents % 2 or self.chunk < 2 or self.chunk % 2:
             raise ValueError("--latents must be an even number of at least 4, --chunk one of at least 2.")
         if self.editing_pictures < 0 or self.editing_pictures % 2:

@@ -73,7 +73,8 @@ class DirectionGenerator(nn.Module):
         return self.generator.z_space_dim
 
     def forward(self, z: Tensor, properties: Tensor | None = None) -> dict[str, Tensor]:
-        """Pictures of z [N, z_dim] with properties [N, 7]; None shows the untouched person.
+        """Pictures of z [N, z_dim] with properties [N, 7], where NaN leaves one alone; None shows the person
+        untouched.
 
         Returns:
             {"z", "w" [N, w_dim], "wp" [N, layers, w_dim], "image" [N, 3, H, W] about [-1, 1]}.
@@ -81,7 +82,7 @@ class DirectionGenerator(nn.Module):
         w = self.generator.mapping(z)
         steps = torch.zeros_like(w[:, :1] @ self.offset[None])
         if properties is not None:
-            steps = (properties - (w @ self.effect + self.offset)) * self.size
+            steps = ((properties - (w @ self.effect + self.offset)) * self.size).nan_to_num(0.0)
         w = w + steps @ self.directions
         wp = self.generator.truncation(w)
         with self._moved_styles(steps):

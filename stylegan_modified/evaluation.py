@@ -83,6 +83,18 @@ def distinct_requests(requested: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return distinct, index.reshape(requested.shape[:-1])
 
 
+def own_requests(requested: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As `distinct_requests`, with NaN for every property that a sweep does not turn: it stays as each person
+    has it.
+    """
+    count, levels, _ = requested.shape
+    turned = np.eye(count, dtype=bool)[:, None]
+    return (
+        np.where(turned, requested, np.nan).reshape(-1, count),
+        np.arange(count * levels).reshape(count, levels),
+    )
+
+
 @torch.no_grad()
 def render_requests(generate: Generate, z: Tensor, requests: np.ndarray, batch_size: int = 64) -> np.ndarray:
     """Pictures of every latent z [N, z_dim] with each of the requests [M, 7], or [N, M, 7] of its own: uint8

@@ -42,6 +42,11 @@ BY_PROPERTY = (
     "preservation_per_property",
     "preservation_equal_settings_per_property",
 )
+AT_EQUAL_SETTINGS = (  # measures that compare people whose other dials stand alike
+    "people_distance_equal_settings",
+    "preservation_equal_settings",
+    "preservation_equal_settings_per_property",
+)
 
 
 @dataclass(frozen=True)

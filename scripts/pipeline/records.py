@@ -24,7 +24,8 @@ from scripts.pipeline.spec import Input, StageSpec
 STAGES_FOLDER = "_stages"
 MANIFEST_NAME = "_stage.json"
 OUTPUTS_NAME = "outputs.json"
-RETIRED = {"realism_weight": 0.0}  # options of earlier versions, where they changed nothing
+# Options that earlier or later versions of a script do not have, with the value that changes nothing.
+NEUTRAL = {"realism_weight": 0.0, "others": "median"}
 
 
 class Recorded(NamedTuple):
@@ -169,9 +170,9 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         lines.append(f"version of the script: was {old.get('version')}, is {new.get('version')}")
     before, after = old.get("options", {}), new["options"]
     for name in {**before, **after}:
-        is_retired = name in RETIRED and name not in after and before[name] == RETIRED[name]
-        if before.get(name) != after.get(name) and not is_retired:
-            was, now = (_spell(options.get(name)) for options in (before, after))
+        was, now = (options.get(name, NEUTRAL.get(name)) for options in (before, after))
+        if was != now:
+            was, now = _spell(was), _spell(now)
             lines.append(f"--{name.replace('_', '-')}: was {was}, is {now}")
     before, after = old.get("inputs", {}), new["inputs"]
     for name in {**before, **after}:

@@ -140,6 +140,14 @@ def test_baselines_are_measured_where_they_are_asked_for(run, workspace: Path, t
     assert list(results) == names
     assert len({entry["leakage"] for entry in results.values()}) == 4
     assert all(np.isfinite(entry["slope"]["mouth"]) for entry in results.values())
+    own = (*SIZES, "--versions", "base", "ganspace", "--others", "own", "--force")
+    assert measure(*own) == 0
+    beside_own = json.loads((copied / EVALUATION).read_text())
+    assert list(beside_own) == ["base", "ganspace"]
+    assert beside_own["ganspace"]["leakage"] != results["ganspace"]["leakage"]
+    assert beside_own["ganspace"]["joint_mae"] == results["ganspace"]["joint_mae"]  # it sets every dial
+    assert "people_distance_equal_settings" not in beside_own["ganspace"]
+    assert "v1" not in beside_own and "what each person has" in (copied / EVALUATION_TEXT).read_text()
 
 
 def test_more_latents_and_a_repeated_part_read_only_what_is_new(run, workspace: Path, capsys) -> None:

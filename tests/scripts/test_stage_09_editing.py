@@ -123,6 +123,9 @@ def test_v3_shares_the_pictures_of_the_generator_that_it_has_of_v2(evaluated: Pa
     assert GreyJudge.read_count == 4 * 36 < count_alone
     both = json.loads((evaluated / EVALUATION).read_text())
     assert both["v2"]["control"] == both["v3"]["control"] == alone["control"]
+    assert run(*EDITING, "--others", "own", "--force") == 0
+    beside_own = results(evaluated)
+    assert beside_own["leakage"] != alone["leakage"] and beside_own["editing"] == alone["editing"]
 
 
 def test_readings_of_editing_are_kept_and_belong_to_their_networks(evaluated: Path) -> None:
@@ -141,7 +144,9 @@ def test_readings_of_editing_are_kept_and_belong_to_their_networks(evaluated: Pa
     assert VersionReadings(stage, "v3", None, None).folder != folder
 
 
-def test_the_document_s_generator_is_asked_directly_and_none_is_a_choice(run, workspace: Path) -> None:
+def test_the_document_s_generator_is_asked_directly_and_none_is_a_choice(
+    run, workspace: Path, capsys
+) -> None:
     v1 = transplant(tiny.base_generator())
     torch.manual_seed(6)
     with torch.no_grad():
@@ -152,6 +157,9 @@ def test_the_document_s_generator_is_asked_directly_and_none_is_a_choice(run, wo
     assert run(*EDITING[:-1], "0", "--force") == 0
     assert "editing" not in results(workspace)
     assert not (workspace / EDITING_SHEET.format("v3")).exists()
+    assert run(*EDITING[:-1], "0", "--others", "own", "--force") == 5
+    assert "--others own: v3 is a conditioned generator" in capsys.readouterr().err
+    assert run(*EDITING[:-1], "0", "--force") == 0
     assert "given pictures" not in (workspace / EVALUATION_TEXT).read_text()
 
 
@@ -163,6 +171,8 @@ def test_a_base_without_usable_pictures_is_said(run, workspace: Path, monkeypatc
     assert "--editing-pictures 0" in capsys.readouterr().err
     with pytest.raises(ValueError, match="even"):
         evaluate.Options(editing_pictures=3)
+    with pytest.raises(ValueError, match="cvae and v1 cannot tell what a person has"):
+        evaluate.Options(versions=("v1", "v2", "cvae"), others="own")
 
 
 def test_the_oracle_s_properties_are_brought_into_the_order_of_the_table(workspace: Path) -> None:

@@ -48,6 +48,11 @@ def test_a_step_changes_its_own_property_by_one(name: str, architecture: str) ->
         mine = model.generator.mapping(Z) @ model.effect + model.offset
         torch.testing.assert_close(model(Z, mine)["image"], generator(Z)["image"], atol=1e-3, rtol=1e-3)
         assert not torch.allclose(model(Z, mine + 1)["image"], generator(Z)["image"])
+        one = torch.full_like(mine, torch.nan)  # the other properties stay as they are
+        one[:, 2] = 1.0
+        both = mine.clone()
+        both[:, 2] = 1.0
+        torch.testing.assert_close(model(Z, one)["image"], model(Z, both)["image"], atol=1e-3, rtol=1e-3)
 
 
 def test_interfacegan_directions_are_conditional() -> None:

@@ -66,7 +66,7 @@ def _figure(workspace: Path, path: str, caption: str, is_plot: bool = False) -> 
     if not kind or len(data) > KEPT_BYTES or max(content.size) > LARGEST_SIDE_PX:
         content.thumbnail((LARGEST_SIDE_PX, LARGEST_SIDE_PX), Image.Resampling.LANCZOS)
         buffer = io.BytesIO()
-        content.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True, progressive=True)
+        content.save(buffer, "JPEG", quality=JPEG_QUALITY)
         kind, data = "image/jpeg", buffer.getvalue()
     src = f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
     return Figure(caption, path, src, *content.size, is_plot=is_plot)

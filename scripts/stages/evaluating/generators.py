@@ -29,16 +29,28 @@ class DialledGenerator:
     """A generator with its way to ask for pictures."""
 
     def __init__(self, stage: Stage, version: str, corrections: int) -> None:
+        self.version = version
         self.model = load_version(stage, version)
         self.z_dim = self.model.z_space_dim
         self._corrections = corrections
 
     def __call__(self, z: Tensor, properties: Tensor | None) -> Tensor:
-        """Pictures [N, 3, H, W] in [-1, 1] of z with properties [N, 7]; None: every dial at rest."""
-        if not isinstance(self.model, DialGenerator) or properties is None:
+        """Pictures [N, 3, H, W] in [-1, 1] of z with properties [N, 7], NaN where a person's own shall stay;
+        None: every dial at rest.
+        """
+        if properties is None or isinstance(self.model, DirectionGenerator):
             return self.model(z, properties)["image"]
-        people, index = z.unique_consecutive(dim=0, return_inverse=True)  # a sweep shows each of them often
-        return self.model.turn_to(self.model.person(people)[index], properties, self._corrections)["image"]
+        if not isinstance(self.model, DialGenerator):
+            if properties.isnan().any():
+                raise UserError(
+                    f"--others own: {self.version} is a conditioned generator, which cannot tell what a "
+                    "person has before a dial is turned. Leave it out of --versions, or give --others median."
+                )
+            return self.model(z, properties)["image"]
+        distinct, index = z.unique_consecutive(dim=0, return_inverse=True)  # a sweep shows each of them often
+        people = self.model.person(distinct)[index]
+        asked = torch.where(properties.isnan(), people.own, properties)
+        return self.model.turn_to(people, asked, self._corrections)["image"]
 
 
 def load_version(stage: Stage, version: str) -> Dialled | DialledVAE | DirectionGenerator:

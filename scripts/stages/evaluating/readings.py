@@ -35,7 +35,12 @@ from segmentation.outside_landmarks import CAN_READ as HAS_LANDMARKS
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan.sampling import sample_z, to_uint8
 from stylegan.seeds import Purpose, derived_seed
-from stylegan_modified.evaluation import distinct_requests, render_requests, sweep_requests
+from stylegan_modified.evaluation import (
+    distinct_requests,
+    own_requests,
+    render_requests,
+    sweep_requests,
+)
 from stylegan_modified.evaluation_joint import corner_settings, drawn_settings
 from stylegan_modified.evaluation_preservation import (
     changes_outside,
@@ -68,16 +73,19 @@ class Requests:
 
     Attributes:
         sweep: [7, 5, 7], each property at its 5th to 95th percentile, the others at the median.
-        distinct, index: `sweep` without repetition (see `evaluation.distinct_requests`).
+        distinct, index: what is rendered for `sweep`, without repetition (see
+            `evaluation.distinct_requests`); NaN where a person's own property shall stay.
+        keeps_own: the properties that are not turned stay as each person has them, not at the median.
         protocol: [50, 7], the grid of the reference protocol.
         levels: [5, 7], the settings of each dial.
     """
 
-    def __init__(self, stage: Stage, statistics: ScoreStatistics, seed: int) -> None:
+    def __init__(self, stage: Stage, statistics: ScoreStatistics, seed: int, keeps_own: bool = False) -> None:
         self.levels = scores.sweep_levels(statistics)
         percentiles = statistics.normalized_percentiles()
         self.sweep = sweep_requests(self.levels)
-        self.distinct, self.index = distinct_requests(self.sweep)
+        self.keeps_own = keeps_own
+        self.distinct, self.index = (own_requests if keeps_own else distinct_requests)(self.sweep)
         self.protocol = protocol_requests(self.levels[2], percentiles[:, 0], percentiles[:, -1])
         self._scores = scores.read_scores(stage)[1]
         self._seed = seed
@@ -219,7 +227,8 @@ class VersionReadings:
         return first[: len(latents), self.requests.index]
 
     def _path(self, part: Part) -> Path:
-        name = f"{part.kind}_{part.latents.start:06d}_{len(part.latents):03d}.npz"
+        kind = "own_sweep" if part.kind == "sweep" and self.requests.keeps_own else part.kind
+        name = f"{kind}_{part.latents.start:06d}_{len(part.latents):03d}.npz"
         folder = self.folder if part.kind in OF_GIVEN_PICTURES else self.generated_folder
         return self.stage.workspace / folder / name
 

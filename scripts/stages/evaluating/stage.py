@@ -22,6 +22,7 @@ from scripts.stages.evaluating.versions import (
     FILES,
     FIRST_GIVEN,
     ON_REQUEST,
+    WITHOUT_OWN,
     available_versions,
 )
 from scripts.stages.fast_memory import keep_freed_memory
@@ -62,7 +63,8 @@ def evaluate(stage: Stage, options: Any) -> None:
     """
     keep_freed_memory()
     statistics = scores.load_statistics(stage)
-    judges, requests = Judges(stage, statistics), Requests(stage, statistics, options.seed)
+    judges = Judges(stage, statistics)
+    requests = Requests(stage, statistics, options.seed, keeps_own=options.others == "own")
     versions = chosen_versions(stage, options)
     ignored = [version for version in FILES if version not in (*versions, *ON_REQUEST)]
     if ignored:
@@ -121,7 +123,10 @@ def evaluate_version(stage: Stage, options: Any, readings: VersionReadings) -> d
     if "editing" in read:
         shown = readings.editing.pictures(range(min(EDITING_ROWS, options.editing_pictures)))
         stage.write(EDITING_SHEET.format(readings.version), editing_sheet(*shown))
-    names = ("seed", "population", "protocol_latents", "editing_pictures", "corrections", "resamples")
+    names = (
+        *("seed", "others", "population", "protocol_latents", "editing_pictures"),
+        *("corrections", "resamples"),
+    )
     setting = {name: getattr(options, name) for name in names}
     people = readings.judges.people
     setting |= {"protocol_latents": options.protocol_count, "oracle": people.oracle is not None}
@@ -152,6 +157,8 @@ def chosen_versions(stage: Stage, options: Any) -> list[str]:
         MissingInputError: there is no generator with dials at all.
     """
     available = available_versions(stage)
+    if options.others == "own":
+        available = [version for version in available if version not in WITHOUT_OWN]
     if not available:
         raise MissingInputError(
             f"it needs a generator, and there is none in {stage.workspace}. 05_fine_tune_v1 makes the first:"
@@ -196,11 +203,18 @@ def notes(stage: Stage, options: Any, judges: Judges, left_out: Mapping[str, str
         *("--latents", str(options.latents), "--seed", str(options.seed)),
         *("--population", str(options.population), "--protocol-latents", str(options.protocol_count)),
         *("--editing-pictures", str(given), "--corrections", str(corrections)),
+        *(() if options.others == "median" else ("--others", options.others)),
     )
+    others = {
+        "median": "While one dial is turned, the others stand at the median of the training pictures.",
+        "own": "While one dial is turned, the others stand at what each person has, as the version tells: v2 "
+        "and v3 by their property CNN, the others by ridge regression on w.",
+    }
     found = [
         f"n = {options.latents} latents (sweeps), {options.protocol_count} (reference protocol), "
         f"{options.population} (women, good quality, KID, diversity); {judges.reference_count} training "
         f"pictures; seeds from {options.seed}; closed-loop corrections in v2 and v3: {corrections}.",
+        others[options.others],
         "Properties are read by stages 3 and 4. Repeatability: mean absolute difference of two readings of "
         "one face, the picture and its mirror image with the pose turned back, at the ends of the dials.",
         "Preservation: change between the ends of a dial outside its region, over the difference there "

@@ -39,6 +39,8 @@ def summarise(
         requested=requests.sweep, by_oracle=by_oracle, threshold=judges.people.threshold, **read
     )
     found = measures.sweep_measures(sweep, weights(options, len(sweep.measured)))
+    for name in measures.AT_EQUAL_SETTINGS if requests.keeps_own else ():
+        found.pop(name, None)
     for name, part in (("joint", slice(JOINT_DRAWN)), ("corner", slice(JOINT_DRAWN, None))):
         joint = JointReadings(**{key: values[:, part] for key, values in readings["joint"].items()})
         found |= joint_measures(joint, weights(options, len(joint.measured)), name)

@@ -19,6 +19,7 @@ SMALLEST_SEARCH = 1000
 CNN_INPUT = replace(workspace.PROPERTY_CNN_INPUT, optional=True)
 BASELINES = ("interfacegan", "ganspace", "sefa", "stylespace")
 ON_REQUEST = (*BASELINES, "cvae")  # measured where they are asked for
+WITHOUT_OWN = ("cvae", "v1")  # they do not know what a person has
 FILES = {
     "base": (workspace.GENERATOR_INPUT, workspace.LATENTS_INPUT),
     **dict.fromkeys(
