@@ -32,6 +32,9 @@ class Options(TrainingToolOptions):
     steps: int = option(3000, help="optimiser steps; 0 with --init: judge those weights and write them again")
     batch_size: int = option(8, help="crops per step")
     learning_rate: float = option(1.5e-3, help="peak of the learning rate")
+    refinement_width: int = option(
+        0, help="channels of three convolutions that redraw the masks' edges by the picture's pixels; 0: none"
+    )
     init: Path | None = option(None, help="weights to start from, such as those of an earlier run")
     held_out: int = option(500, help="portraits, or last pairs by name, to judge the parser on")
 
@@ -44,6 +47,7 @@ class Options(TrainingToolOptions):
                 "--portraits, --portrait-size-px, --picture-size-px, --batch-size and --held-out must be at "
                 "least 1."
             )
+        self.need_at_least(0, "refinement_width")
 
 
 def run(tool: Tool, options: Options) -> None:

@@ -8,7 +8,7 @@ of the same code.
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.swin_transformer import SwinTransformer
 
+from segmentation.facexformer_config import (
+    MASK_PX,
+    SINGLE_TASKS,
+    TASKS,
+    FaceXFormerConfig,
+    FaceXFormerWeightsError,
+)
 from segmentation.familiarity import Familiarity, describe
+from segmentation.mask_refinement import MaskRefinement
 from segmentation.transformer import MLP, LayerNorm2d, RandomFourierPosition, TwoWayTransformer
 from stylegan.nested_tables import find_tables
 from stylegan.weights_file import (
@@ -29,78 +37,10 @@ from stylegan.weights_file import (
     read_torch,
 )
 
-TASKS: dict[str, int] = {
-    "landmarks": 136,
-    "headpose": 3,
-    "attributes": 40,
-    "visibility": 29,
-    "age": 8,
-    "gender": 2,
-    "race": 5,
-    "segmentation": 11,
-}
-"""Output name to size, in the order of the tokens (the segmentation has one token per class)."""
-
 PUBLISHED = "state_dict_backbone"
 FAMILIAR_DIRECTIONS = "familiarity.directions"
 FIRST_ENTRY = "backbone.0.0.0.weight"  # by which its table is known, if a file calls it otherwise
-SINGLE_TASKS = tuple(task for task in TASKS if task != "segmentation")
 _MODULE_NAMES = {task: task for task in SINGLE_TASKS} | {"headpose": "pose", "attributes": "attribute"}
-
-
-class FaceXFormerWeightsError(ValueError):
-    """The file holds no weights that fit a FaceXFormer."""
-
-
-@dataclass(frozen=True)
-class FaceXFormerConfig:
-    """Sizes of the network; the defaults are the published ones (Swin-B, 91,985,943 parameters)."""
-
-    patch_size: int = 4
-    """Side of the picture patch that becomes one token, in pixels. With 8 everything is four times cheaper,
-    and the segmentation is computed at half the resolution and enlarged."""
-    embed_dim: int = 128
-    """Channels of the first backbone stage; each later stage has twice as many."""
-    depths: tuple[int, ...] = (2, 2, 18, 2)
-    """Swin blocks of each of the four stages."""
-    head_counts: tuple[int, ...] = (4, 8, 16, 32)
-    """Attention heads of each stage."""
-    window_size: int = 7
-    """Side of an attention window, in tokens."""
-    mlp_ratio: float = 4.0
-    """Width of a Swin block's MLP over its channels."""
-    decoder_width: int = 256
-    decoder_depth: int = 2
-    decoder_head_count: int = 8
-    decoder_mlp_width: int = 2048
-
-    def __post_init__(self) -> None:
-        sizes = [*self.depths, *self.head_counts, *(v for v in vars(self).values() if isinstance(v, int))]
-        if len(self.depths) != 4 or len(self.head_counts) != 4 or min(sizes) < 1:
-            raise ValueError("a FaceXFormer has four stages, and all its sizes are positive")
-        widths = [self.embed_dim * 2**stage for stage in range(4)] + [self.decoder_width // 2]
-        for width, head_count in zip(widths, (*self.head_counts, self.decoder_head_count), strict=True):
-            if width % head_count:
-                raise ValueError(f"{width} channels cannot be divided among {head_count} heads")
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "FaceXFormerConfig":
-        """Rebuilds a configuration from `dataclasses.asdict` after a trip through JSON.
-
-        Raises:
-            FaceXFormerWeightsError: a name that is no field, or sizes that do not fit.
-        """
-        names = [field.name for field in fields(cls)]
-        unknown = sorted(set(values) - set(names))
-        if unknown:
-            raise FaceXFormerWeightsError(
-                f"unknown FaceXFormer option {unknown[0]!r}; known are {', '.join(names)}"
-            )
-        try:
-            sizes: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
-            return cls(**sizes)
-        except (TypeError, ValueError) as error:
-            raise FaceXFormerWeightsError(f"the sizes of the network make no sense: {error}") from error
 
 
 class StageProjection(nn.Module):
@@ -194,6 +134,10 @@ class FaceXFormer(nn.Module):
         self.linear_fuse = nn.Conv2d(4 * width, width, kernel_size=1, bias=False)
         self.pe_layer = RandomFourierPosition(width)
         self.face_decoder = FaceDecoder(config)
+        self.refinement: MaskRefinement | None = None
+        if config.refinement_width:
+            scale = config.patch_size // MASK_PX
+            self.refinement = MaskRefinement(TASKS["segmentation"], config.refinement_width, scale)
         self.familiarity: Familiarity | None
         self.register_module("familiarity", None)  # the published weights have none
 
@@ -250,7 +194,9 @@ class FaceXFormer(nn.Module):
         fused = self.linear_fuse(torch.cat([*enlarged[::-1], finest], dim=1))
         outputs = self.face_decoder(fused, self.pe_layer(*grid).to(fused.dtype), tasks)
         logits = outputs.get("segmentation")
-        if logits is not None and logits.shape[2:] != images.shape[2:]:
+        if logits is not None and self.refinement is not None:
+            outputs["segmentation"] = self.refinement(logits, images)
+        elif logits is not None and logits.shape[2:] != images.shape[2:]:
             outputs["segmentation"] = F.interpolate(
                 logits, size=images.shape[2:], mode="bilinear", align_corners=False
             )

@@ -11,7 +11,7 @@ from sklearn.metrics import confusion_matrix
 from segmentation.face_classes import CLASS_COUNT, CLASS_NAMES
 from segmentation.face_crop import CROP_SIZE_PX, FaceCrop
 from segmentation.facexformer import FaceXFormer
-from segmentation.parser_training import MIRRORED_CLASS
+from segmentation.parser_batches import MIRRORED_CLASS
 from segmentation.parsing import intersection_over_union, parse_faces
 from segmentation.property_scores import compute_scores
 from segmentation.property_table import LABEL_ALGORITHM, PROPERTY_NAMES

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from segmentation.face_classes import CLASS_COUNT, PALETTE
-from segmentation.facexformer import TASKS, FaceXFormer
+from segmentation.facexformer import FaceXFormer
+from segmentation.facexformer_config import TASKS
 from segmentation.memory import ShrinkingBatches
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -16,13 +16,8 @@ from scripts.pipeline.options import REPOSITORY
 from scripts.stages.image_files import read_image
 from segmentation.face_attributes import AGE_CLASSES
 from segmentation.face_classes import CLASS_NAMES
-from segmentation.facexformer import (
-    TASKS,
-    FaceXFormer,
-    FaceXFormerConfig,
-    load_facexformer,
-    safetensors_metadata,
-)
+from segmentation.facexformer import FaceXFormer, load_facexformer, safetensors_metadata
+from segmentation.facexformer_config import TASKS, FaceXFormerConfig
 from segmentation.parsing import best_precision, visualize
 from tests.processes import exit_code
 from tests.segmentation.tiny_parser import TINY

@@ -125,6 +125,11 @@ def test_training_on_pairs(tmp_path: Path, pairs: Path, capsys) -> None:
     metadata = read_safetensors(output)[1]
     assert metadata["trained_on"].startswith("2 pictures with masks, sha256 ")
     assert metadata["mean_iou"].endswith("on 2 held-out pictures")
+    refined = tmp_path / "refined.safetensors"
+    refining = ("--workspace", tmp_path / "refined", "--out", refined, *arguments[4:], "--held-out", 2)
+    refining += ("--init", output, "--refinement-width", 4)
+    assert call("train_parser", *refining) == 0, capsys.readouterr()
+    assert load_facexformer(refined).config.refinement_width == 4
     (pairs / "masks/0.png").unlink()
     assert call("train_parser", *arguments, "--held-out", 2) == 5
     assert "cannot be continued" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from segmentation.face_attributes import (
     column_names,
     describe_face,
 )
-from segmentation.facexformer import TASKS
+from segmentation.facexformer_config import TASKS
 
 
 def test_names_fit_the_network() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from segmentation.facexformer import (
-    TASKS,
-    FaceXFormer,
-    FaceXFormerConfig,
-    FaceXFormerWeightsError,
-    load_facexformer,
-    safetensors_metadata,
-)
+from segmentation.facexformer import FaceXFormer, load_facexformer, safetensors_metadata
+from segmentation.facexformer_config import TASKS, FaceXFormerConfig, FaceXFormerWeightsError
 from stylegan import weights_file
 from tests.segmentation.tiny_parser import TINY
 
@@ -114,6 +109,29 @@ def test_own_file_returns_the_same_network(tiny: FaceXFormer, tiny_file: Path) -
         torch.testing.assert_close(loaded(images)["age"], tiny(images)["age"])
 
 
+def test_a_new_refinement_changes_nothing_and_a_trained_one_sees_single_pixels(
+    tiny: FaceXFormer, tmp_path: Path
+) -> None:
+    refined = FaceXFormer(replace(TINY, refinement_width=6)).eval()
+    missing = refined.load_state_dict(tiny.state_dict(), strict=False).missing_keys
+    assert {name.split(".")[0] for name in missing} == {"refinement"}
+    images = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected = tiny(images, ("segmentation",))["segmentation"]
+        torch.testing.assert_close(refined(images, ("segmentation",))["segmentation"], expected)
+        for parameter in refined.refinement.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(2)))
+        changed = images.clone()
+        changed[0, :, 100, 51] += 1.0
+        before, after = (refined(part, ("segmentation",))["segmentation"] for part in (images, changed))
+    moved = (after - before)[0].abs().amax(0)
+    assert moved[100, 51] > 0.01 and moved[100, 51] != moved[101, 51]
+    path = tmp_path / "refined.safetensors"
+    save_file(refined.state_dict(), path, metadata=safetensors_metadata(refined.config))
+    with torch.inference_mode():
+        torch.testing.assert_close(load_facexformer(path)(images)["segmentation"], before)
+
+
 def test_published_file_loads(published_entries, tmp_path: Path, monkeypatch) -> None:
     # Expanded scalars have the right shapes and take no room on the disk, for which a file is refused.
     monkeypatch.setattr(weights_file, "LARGEST_REPETITION", 1_000_000)
@@ -165,6 +183,7 @@ def config(**changed: object) -> dict[str, str]:
         (None, safetensors_metadata(TINY, ("segmentation", "nose")), "'nose'"),
         (None, config(head_counts=(3, 1, 2, 2)), "heads"),
         (None, config(embed_dim=0), "positive"),
+        (None, config(patch_size=6, refinement_width=8), "multiple of 4"),
     ],
 )
 def test_files_that_fit_no_network_are_refused(

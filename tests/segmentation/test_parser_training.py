@@ -11,14 +11,8 @@ from data import portraits
 from segmentation.face_classes import CLASS_NAMES
 from segmentation.face_crop import FaceCropper
 from segmentation.facexformer import FaceXFormer
-from segmentation.parser_training import (
-    MIRRORED_CLASS,
-    ParserBatches,
-    ParserTrainer,
-    ParserTrainingOptions,
-    crop_label_map,
-    face_boxes,
-)
+from segmentation.parser_batches import MIRRORED_CLASS, ParserBatches, crop_label_map, face_boxes
+from segmentation.parser_training import ParserTrainer, ParserTrainingOptions
 from tests.process_groups import RecordingSGD, assert_same_gradients, in_processes
 from tests.segmentation.tiny_parser import TINY
 

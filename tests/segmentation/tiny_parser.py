@@ -1,6 +1,6 @@
 """The smallest FaceXFormer, for tests."""
 
-from segmentation.facexformer import FaceXFormerConfig
+from segmentation.facexformer_config import FaceXFormerConfig
 
 TINY = FaceXFormerConfig(
     patch_size=8,

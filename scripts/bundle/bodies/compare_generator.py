@@ -20,7 +20,8 @@ from scripts.stages import generated_pictures
 from scripts.stages.sheets import contact_sheet
 from scripts.stages.workspace import BUNDLED_PARSER
 from segmentation.face_crop import FaceCropper
-from segmentation.facexformer import FaceXFormerWeightsError, load_facexformer
+from segmentation.facexformer import load_facexformer
+from segmentation.facexformer_config import FaceXFormerWeightsError
 from segmentation.parsing import parse_faces
 from stylegan.checkpoint import weights_id
 

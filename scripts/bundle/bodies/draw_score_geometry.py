@@ -13,7 +13,7 @@ from data import portraits
 from scripts.pipeline import Tool, UserError, files
 from segmentation.face_classes import FaceClass
 from segmentation.face_crop import FaceCrop, FaceCropper
-from segmentation.parser_training import crop_label_map
+from segmentation.parser_batches import crop_label_map
 from segmentation.property_scores import compute_scores
 from segmentation.property_scores_v3 import Face, background_mask, find_face, hair_end, lit_hair
 from segmentation.property_table import PROPERTY_NAMES

@@ -8,7 +8,8 @@ from scripts.pipeline import Tool
 from scripts.pipeline.console import script_command
 from scripts.stages import generated_pictures
 from scripts.stages.parsing.parser_judgement import judge_on_generated, judge_on_portraits
-from segmentation.facexformer import FaceXFormerWeightsError, load_facexformer
+from segmentation.facexformer import load_facexformer
+from segmentation.facexformer_config import FaceXFormerWeightsError
 from stylegan.checkpoint import weights_id
 
 FOLDER = "validate_parser"

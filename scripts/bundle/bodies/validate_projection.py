@@ -27,7 +27,7 @@ from scripts.stages.regenerating.regenerator import FoundPerson, Regenerator, Re
 from scripts.stages.scores import load_statistics, sweep_levels
 from scripts.stages.sheets import labelled_grid
 from segmentation.normalization import ScoreStatistics
-from segmentation.parser_training import crop_label_map
+from segmentation.parser_batches import crop_label_map
 from segmentation.property_judge import PropertyJudge
 from segmentation.property_scores import compute_scores
 from segmentation.property_table import LABEL_ALGORITHM, PROPERTY_NAMES

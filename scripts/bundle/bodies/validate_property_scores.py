@@ -18,7 +18,7 @@ from scripts.stages import networks
 from scripts.stages.fast_memory import keep_freed_memory
 from segmentation.face_classes import CLASS_COUNT
 from segmentation.face_crop import FaceCrop, FaceCropper
-from segmentation.parser_training import crop_label_map
+from segmentation.parser_batches import crop_label_map
 from segmentation.property_scores import ALGORITHMS, compute_scores
 from segmentation.property_table import PROPERTY_NAMES
 

@@ -12,7 +12,8 @@ from scripts.pipeline import REPOSITORY
 from scripts.stages.benchmarks.measurement import Measurement, check_difference, seconds_by_turns
 from scripts.stages.workspace import BUNDLED_PARSER
 from segmentation.face_crop import FaceCropper
-from segmentation.facexformer import SINGLE_TASKS, FaceXFormer, load_facexformer
+from segmentation.facexformer import FaceXFormer, load_facexformer
+from segmentation.facexformer_config import SINGLE_TASKS
 from segmentation.parsing import best_precision, parse_faces
 
 FIRST_SEED = 8_100_000

@@ -17,7 +17,8 @@ from scripts.stages.filtering.hand_labels import MACHINE, MADE_BY, is_machine_ma
 from scripts.stages.filtering.photograph_labels import ask_witnesses, quality_probabilities
 from scripts.stages.training_options import stored_command
 from scripts.stages.workspace import CANDIDATES, FILTERS, GENERATOR, LABELS, LABELS_RECORD
-from segmentation.facexformer import FaceXFormerWeightsError, load_facexformer
+from segmentation.facexformer import load_facexformer
+from segmentation.facexformer_config import FaceXFormerWeightsError
 from segmentation.segmenter import Segmenter
 from stylegan.checkpoint import CheckpointError, build_discriminator, load_checkpoint
 from stylegan.checkpoint import weights_id as weights_id_of

@@ -19,13 +19,13 @@ from scripts.stages.sheets import contact_sheet
 from segmentation.face_classes import CLASS_NAMES
 from segmentation.face_crop import FaceCrop, FaceCropper
 from segmentation.facexformer import FaceXFormer
+from segmentation.parser_batches import crop_label_map
 from segmentation.parser_evaluation import (
     ParserFigures,
     compare_with_truth,
     parse_mirrored,
     score_agreement,
 )
-from segmentation.parser_training import crop_label_map
 from segmentation.parsing import intersection_over_union, parse_faces, visualize
 
 HELD_OUT_SEED = 3_000_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,20 +22,13 @@ from scripts.stages.parsing.parser_pairs import Pairs, read_pairs
 from scripts.stages.training import train_one_network
 from scripts.stages.training_options import stored_command
 from segmentation.face_crop import FaceCropper
-from segmentation.facexformer import (
-    FaceXFormer,
-    FaceXFormerWeightsError,
-    load_facexformer,
-    safetensors_metadata,
-)
+from segmentation.facexformer import FaceXFormer, load_facexformer, safetensors_metadata
+from segmentation.facexformer_config import FaceXFormerWeightsError
+from segmentation.parser_batches import PHOTOGRAPH_SIZES_PX, REDUCED_SIZES_PX, ParserBatches, face_boxes
 from segmentation.parser_training import (
-    PHOTOGRAPH_SIZES_PX,
-    REDUCED_SIZES_PX,
     SMALL_CONFIG,
-    ParserBatches,
     ParserTrainer,
     ParserTrainingOptions,
-    face_boxes,
     learn_what_is_usual,
 )
 from segmentation.parsing import parse_faces, visualize
@@ -142,7 +135,7 @@ def preview(model: FaceXFormer, batches: ParserBatches) -> np.ndarray:
 def trained_options(options: Any) -> dict[str, Any]:
     """What a checkpoint must agree with to be continued."""
     source = ("portraits", "portrait_size_px") if options.pairs is None else ("picture_size_px", "held_out")
-    names = (*source, "steps", "batch_size", "learning_rate", "seed")
+    names = (*source, "steps", "batch_size", "learning_rate", "refinement_width", "seed")
     init = str(options.init) if options.init else ""
     return {name: value for name, value in asdict(options).items() if name in names} | {"init": init}
 
@@ -199,13 +192,19 @@ def train(tool: Tool, options: Any) -> None:
     """All of it, while no other run does the same in this workspace."""
     keep_freed_memory()
     torch.manual_seed(options.seed)
-    model = FaceXFormer(SMALL_CONFIG).to(tool.device)
+    config = replace(SMALL_CONFIG, refinement_width=options.refinement_width)
+    model = FaceXFormer(config).to(tool.device)
     if options.init is not None:
         kinds = (FileNotFoundError, FaceXFormerWeightsError, RuntimeError)
         with tool.foreseen(*kinds, mend="Give --init weights of this script."):
             start = load_facexformer(options.init)
             start.familiarity = None  # learned anew, from the pictures of this training
-            model.load_state_dict(start.state_dict(), strict=True)
+            state = start.state_dict()
+            if start.refinement is None and model.refinement is not None:  # a new one changes nothing
+                state |= {
+                    f"refinement.{name}": value for name, value in model.refinement.state_dict().items()
+                }
+            model.load_state_dict(state, strict=True)
     material = read_material(tool, options)
     batches = ParserBatches(
         *(material.images, material.label_maps, options.batch_size, options.seed, material.boxes),
