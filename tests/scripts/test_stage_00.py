@@ -269,7 +269,9 @@ def test_presets_list_their_weights(preset: str) -> None:
     wanted = script.weight_files(script.Options(preset=preset))
     paths = [file.path for file in wanted]
     assert TARGET in paths and len(set(paths)) == len(paths)
-    assert (ORACLE in paths) == (preset in ("embedded", "smoke"))  # photographs.toml leaves its base's out
+    assert (ORACLE in paths) == (
+        preset in ("embedded", "portraits_stylegan2", "smoke")  # photographs.toml leaves its base's out
+    )
     assert all(file.found_at and all(url.startswith("https://") for url in file.urls) for file in wanted)
     assert all(len(file.sha256) in (8, 64) for file in wanted if file.sha256)
     assert all(file.licence for file in wanted if file.urls and not file.package)
