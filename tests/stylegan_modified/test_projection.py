@@ -43,10 +43,13 @@ def test_a_picture_of_the_generator_is_found_again(architecture: str) -> None:
 
 def test_pictures_of_a_batch_do_not_influence_each_other() -> None:
     generator, spread = world()
-    targets = people(generator, 3)
-    together = last(project(generator, spread, PictureDistance(), targets, RECIPE))
-    alone = last(project(generator, spread, PictureDistance(), targets[1:2], RECIPE))
-    torch.testing.assert_close(together.images[1:2], alone.images, atol=2e-2, rtol=0)
+    targets = people(generator, 5)
+    # Batches of the same size: those of another are rounded otherwise, and sixty steps of Adam make that grow.
+    first, second = (
+        last(project(generator, spread, PictureDistance(), targets[rows], RECIPE))
+        for rows in ([0, 1, 2], [3, 1, 4])
+    )
+    torch.testing.assert_close(first.images[1], second.images[1])
 
 
 def test_a_good_start_is_taken() -> None:
