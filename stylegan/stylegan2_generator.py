@@ -96,7 +96,7 @@ class SynthesisBlock(nn.Module):
             wp: styles of the convolutions and of the image, [N,2 or 3,w_dim].
         """
         if x is None:
-            x = self.const.expand(len(wp), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+            x = self.const.expand(len(wp), -1, -1, -1).clone(memory_format=torch.channels_last)
         else:
             x = self.conv0(x, wp[:, 0], randomize_noise)
         x = self.conv1(x, wp[:, -2], randomize_noise)

@@ -113,11 +113,14 @@ class SynthesisLayer(nn.Module):
         self.conv_clamp = conv_clamp
 
     def forward(self, x: Tensor, w: Tensor, randomize_noise: bool) -> Tensor:
+        """Features [N,in,H,W] -> [N,out,resolution,resolution]; without gradients, x is overwritten."""
         style = self.affine(w)
         power = self.weight.square().sum(dim=(2, 3))
         # Leaky ReLU commutes with a positive factor, so its sqrt(2) is already in what it is applied to.
         demodulation = ACTIVATION_GAIN * torch.rsqrt(F.linear(style.square(), power) + NORM_EPSILON)
-        x = x * style.to(x.dtype)[:, :, None, None]
+        in_place = not torch.is_grad_enabled()  # new memory costs as much as the arithmetic
+        style = style.to(x.dtype)[:, :, None, None]
+        x = x.mul_(style) if in_place else x * style
         if self.up:
             x = F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2)
             x = smooth(x, self.resample_filter, padding=1, gain=UP_GAIN)
@@ -126,7 +129,8 @@ class SynthesisLayer(nn.Module):
         # Channels last, as the features: what is added decides the memory format of the sum.
         noise = self.noise(len(w), randomize_noise) * ACTIVATION_GAIN
         offset = (noise[..., None] + self.bias * ACTIVATION_GAIN).permute(0, 3, 1, 2)
-        x = torch.addcmul(offset.to(x.dtype), x, demodulation.to(x.dtype)[:, :, None, None])
+        demodulation = demodulation.to(x.dtype)[:, :, None, None]
+        x = torch.addcmul(offset.to(x.dtype), x, demodulation, out=x if in_place else None)
         return clamp(F.leaky_relu_(x, LEAKY_SLOPE), self.conv_clamp)
 
     def noise(self, count: int, randomize: bool) -> Tensor:

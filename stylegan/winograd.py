@@ -17,7 +17,8 @@ TILE, KERNEL = 4, 3
 WINDOW = TILE + KERNEL - 1
 # Where polynomials are evaluated, besides infinity; the usual 0, 1, -1, 2, -2 round four times as much.
 POINTS = (0.0, sqrt(0.5), -sqrt(0.5), sqrt(2.0), -sqrt(2.0))
-FEWEST_CHANNELS, FEWEST_PIXELS = 128, 32
+FEWEST_CHANNELS, FEWEST_PIXELS = 64, 32
+FEWEST_TILES = 64  # of one product of matrices; with more, what is between the products leaves the cache
 
 
 @cache
@@ -58,17 +59,26 @@ def convolve(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def winograd(x: Tensor, weight: Tensor) -> Tensor:
-    """`convolve` by F(4x4, 3x3); height and width are multiples of 4. Returns channels last."""
+    """`convolve` by F(4x4, 3x3), without gradient; height and width are multiples of 4. Returns channels last."""
     from_window, from_kernel, to_tile = transforms()
-    count, channels, height, width = x.shape
+    (count, channels, height, width), out_channels = x.shape, len(weight)
     across, down = width // TILE, height // TILE
     kernels = (from_kernel @ weight.permute(2, 3, 1, 0).reshape(KERNEL**2, -1)).view(WINDOW**2, channels, -1)
-    result = x.new_empty(count, down, TILE, across, TILE, len(weight))
-    for image, place in zip(x, result, strict=True):  # what is between stays in the cache
-        padded = F.pad(image.permute(1, 2, 0), (0, 0, 1, 1, 1, 1))
-        windows = padded.unfold(0, WINDOW, TILE).unfold(1, WINDOW, TILE)
-        pixels = from_window @ windows.permute(3, 4, 0, 1, 2).reshape(WINDOW**2, -1)
-        products = torch.bmm(pixels.view(WINDOW**2, -1, channels), kernels)
-        tiles = (to_tile @ products.flatten(1)).view(TILE, TILE, down, across, -1)
-        place.copy_(tiles.permute(2, 0, 3, 1, 4))
+    result = x.new_empty(count, down, TILE, across, TILE, out_channels)
+    band = min(down, -(-FEWEST_TILES // across))  # rows of tiles
+    # One memory for all bands of all images.
+    padded = x.new_zeros(height + 2, width + 2, channels)
+    windows = x.new_empty(WINDOW, WINDOW, band, across, channels)
+    pixels = x.new_empty(WINDOW**2, band * across, channels)
+    products = x.new_empty(WINDOW**2, band * across, out_channels)
+    tiles = x.new_empty(TILE, TILE, band, across, out_channels)
+    padded_windows = padded.unfold(0, WINDOW, TILE).unfold(1, WINDOW, TILE).permute(3, 4, 0, 1, 2)
+    for image, place in zip(x, result, strict=True):
+        padded[1:-1, 1:-1].copy_(image.permute(1, 2, 0))
+        for top in (*range(0, down - band, band), down - band):
+            windows.copy_(padded_windows[:, :, top : top + band])
+            torch.mm(from_window, windows.view(WINDOW**2, -1), out=pixels.view(WINDOW**2, -1))
+            torch.bmm(pixels, kernels, out=products)
+            torch.mm(to_tile, products.view(WINDOW**2, -1), out=tiles.view(TILE**2, -1))
+            place[top : top + band].copy_(tiles.permute(2, 0, 3, 1, 4))
     return result.view(count, height, width, -1).permute(0, 3, 1, 2)
