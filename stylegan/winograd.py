@@ -59,7 +59,7 @@ def convolve(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def winograd(x: Tensor, weight: Tensor) -> Tensor:
-    """`convolve` by F(4x4, 3x3), without gradient; height and width are multiples of 4. Returns channels last."""
+    """`convolve` by F(4x4, 3x3), without gradient, channels last; height and width are multiples of 4."""
     from_window, from_kernel, to_tile = transforms()
     (count, channels, height, width), out_channels = x.shape, len(weight)
     across, down = width // TILE, height // TILE

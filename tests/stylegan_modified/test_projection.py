@@ -44,7 +44,7 @@ def test_a_picture_of_the_generator_is_found_again(architecture: str) -> None:
 def test_pictures_of_a_batch_do_not_influence_each_other() -> None:
     generator, spread = world()
     targets = people(generator, 5)
-    # Batches of the same size: those of another are rounded otherwise, and sixty steps of Adam make that grow.
+    # Batches of one size: those of another are rounded otherwise, and sixty steps of Adam make that grow.
     first, second = (
         last(project(generator, spread, PictureDistance(), targets[rows], RECIPE))
         for rows in ([0, 1, 2], [3, 1, 4])
