@@ -10,7 +10,7 @@ from typing import Literal
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.pipeline import Stage, StageOptions, StageSpec, option, run_stage
-from scripts.pipeline.options import nearest
+from scripts.pipeline.layers import nearest
 from scripts.stages.evaluating.versions import (
     CANDIDATES_PER_GIVEN,
     ENCODED_PER_EDITED,

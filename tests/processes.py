@@ -21,7 +21,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from unittest import mock
 
-from scripts.pipeline.options import REPOSITORY, script_path
+from scripts.pipeline.places import REPOSITORY, script_path
 
 LIBRARIES = ["facenet_pytorch", "matplotlib.pyplot", "pandas", "safetensors.torch", "tqdm", "tyro"]
 LIBRARIES += ["sklearn.linear_model", "torch._dynamo", "torch.utils.tensorboard", "torchvision"]

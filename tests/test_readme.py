@@ -10,7 +10,8 @@ from types import ModuleType
 import pytest
 
 from scripts.pipeline import REPOSITORY
-from scripts.pipeline.options import SCRIPT_FOLDERS, resolve_options
+from scripts.pipeline.options import resolve_options
+from scripts.pipeline.places import SCRIPT_FOLDERS
 from tests import readme
 
 COMMANDS = sorted(

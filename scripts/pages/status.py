@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scripts.pipeline import REPOSITORY, Input, StageSpec, ToolOptions, UsageError, files, records
+from scripts.pipeline.layers import convert
 from scripts.pipeline.locks import LOCK_NAME, holder
-from scripts.pipeline.options import convert, script_path
+from scripts.pipeline.places import script_path
 from scripts.pipeline.records import vanished
 from scripts.pipeline.row import MAIN_ROW, ROWS
 from scripts.stages.workspace import REGENERATED_TABLE, SKETCH_DRAWN, VAE_GENERATED_TABLE

@@ -11,7 +11,8 @@ from scripts.pipeline.errors import (
     UserError,
 )
 from scripts.pipeline.journal import Journal
-from scripts.pipeline.options import REPOSITORY, StageOptions, ToolOptions, option
+from scripts.pipeline.options import StageOptions, ToolOptions, option
+from scripts.pipeline.places import REPOSITORY
 from scripts.pipeline.runner import run_stage, run_tool
 from scripts.pipeline.spec import Input, StageSpec
 from scripts.pipeline.stage import Stage, Tool

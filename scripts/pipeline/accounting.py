@@ -16,7 +16,8 @@ from typing import Any
 from scripts.pipeline import records
 from scripts.pipeline.console import running_command
 from scripts.pipeline.errors import Interrupted, UserError
-from scripts.pipeline.options import REPOSITORY, ToolOptions, plain_value
+from scripts.pipeline.options import ToolOptions, plain_value
+from scripts.pipeline.places import REPOSITORY
 from scripts.pipeline.spec import Counts
 from scripts.pipeline.stage import Tool
 

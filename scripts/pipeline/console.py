@@ -16,7 +16,7 @@ from typing import Any
 
 from scripts import short_path
 from scripts.pipeline.errors import Interrupted
-from scripts.pipeline.options import REPOSITORY, script_path
+from scripts.pipeline.places import REPOSITORY, script_path
 from scripts.pipeline.torchrun import place_among_processes
 
 LINE_INTERVAL_S = 30.0

@@ -9,24 +9,18 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
 import math
 import re
-import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from scripts.pipeline.errors import UsageError
-from scripts.pipeline.files import read_text
+from scripts.pipeline.layers import FULL_PREFIX, check_tables, read_layers, table_values
+from scripts.pipeline.places import PRESETS, script_path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-PRESETS = REPOSITORY / "scripts" / "presets"
-SCRIPT_FOLDERS = ("scripts", "scripts/bundle")
-FULL_PREFIX = "full."
-SHARED_TABLES = ("base", "full", "weights")  # names in a file that belong to no script
 NOT_IN_FILES = {"preset", "quality", "config", "force", "json"}
 REMOVED_FLAGS = {
     "--shard": "several processes now share one run; start it with\n    python -m torch.distributed.run "
@@ -182,11 +176,11 @@ def resolve_options(
     common = typing.get_type_hints(StageOptions)
     may_have = {"common": set(common) - NOT_IN_FILES, name: set(hints) - NOT_IN_FILES}
     for source, path, tables in read_layers(preset, config, presets):
-        _check_tables(path, tables, name)
+        check_tables(path, tables, name)
         for prefix in ("", FULL_PREFIX):
             for table, known in may_have.items():
                 # Read in any case: a mistake in a full table should not wait for the long run to show.
-                layer = _table_values(path, tables, prefix + table, hints, known)
+                layer = table_values(path, tables, prefix + table, hints, known)
                 if not prefix or quality == "full":
                     values.update(layer)
                     origins.update(dict.fromkeys(layer, f"{source} (full)" if prefix else source))
@@ -240,132 +234,3 @@ def _named_on_command_line(options_class: type[ToolOptions], argv: Sequence[str]
         if given & {name, *(alias.lstrip("-").replace("-", "_") for alias in aliases)}:
             found.add(name)
     return found
-
-
-def script_path(name: str) -> str:
-    """Path of a script, relative to the repository; one that does not exist counts as one of ``scripts``."""
-    paths = [f"{folder}/{name}.py" for folder in SCRIPT_FOLDERS]
-    return next((path for path in paths if (REPOSITORY / path).is_file()), paths[0])
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Sentence that suggests the known name nearest to an unknown one, or lists all if none is near."""
-    names = sorted(known)
-    matches = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"Did you mean {matches[0]!r}?" if matches else f"Known: {', '.join(names) or 'none'}."
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file; a missing or malformed one is a `UsageError`."""
-    try:
-        import tomllib
-    except ModuleNotFoundError:  # Python 3.10 has none; pytest brings the same reader under its first name.
-        import tomli as tomllib
-
-    try:
-        return tomllib.loads(read_text(path))
-    except FileNotFoundError:
-        raise UsageError(f"{path} does not exist. Give --config the path of a TOML file.") from None
-    except (ValueError, IsADirectoryError, RecursionError) as error:
-        raise UsageError(f"{path} is not a TOML file: {error}.") from error
-
-
-def read_tables(path: Path) -> dict[str, Any]:
-    """Read a preset or config file; the tables inside ``full`` join the others as ``full.<script>``."""
-    tables = read_toml(path)
-    full = tables.pop("full", {})
-    if not isinstance(full, dict):
-        raise UsageError(f"{path}: 'full' must hold tables: write [full.<script>].")
-    return tables | {FULL_PREFIX + name: table for name, table in full.items()}
-
-
-def read_layers(preset: str, config: Path | None, presets: Path) -> list[tuple[str, Path, dict[str, Any]]]:
-    """(origin, file, contents) of the TOML files that count, the weakest first."""
-    layers = [("config", config, read_tables(config))] if config else []
-    known = {path.stem for path in presets.glob("*.toml")}
-    while preset:
-        if preset not in known:
-            raise UsageError(f"There is no preset {preset!r} in {presets}. {nearest(preset, known)}")
-        known.remove(preset)
-        path = presets / f"{preset}.toml"
-        layers.append(("preset", path, read_tables(path)))
-        preset = layers[-1][2].get("base", "")
-    return layers[::-1]
-
-
-def shared_list(name: str, key: str, preset: str, config: Path | None) -> list[dict[str, Any]]:
-    """A list of tables that belongs to no script, such as that of the weights.
-
-    An entry of a preset replaces the one of its base that has the same `key`; a list in ``--config`` replaces
-    all of it.
-    """
-    found: dict[Any, dict[str, Any]] = {}
-    for origin, _, tables in read_layers(preset, config, PRESETS):
-        if name in tables:
-            found = (found if origin == "preset" else {}) | {entry[key]: entry for entry in tables[name]}
-    return list(found.values())
-
-
-def known_tables(*more_scripts: str) -> set[str]:
-    """Names that `read_tables` may find: scripts, plain and ``full``, and shared tables."""
-    paths = (path for folder in SCRIPT_FOLDERS for path in (REPOSITORY / folder).glob("*.py"))
-    scripts = {path.stem for path in paths} - {"__init__"} | {"common", *more_scripts}
-    return scripts | {FULL_PREFIX + script for script in scripts} | set(SHARED_TABLES)
-
-
-def _check_tables(path: Path, tables: Mapping[str, Any], name: str) -> None:
-    """Raise `UsageError` if a file has a table that no script reads; ``name`` is the running script."""
-    known = known_tables(name)
-    for table in tables:
-        if table not in known:
-            is_full = table.startswith(FULL_PREFIX)
-            alike = {other for other in known if other.startswith(FULL_PREFIX) == is_full}
-            raise UsageError(f"{path}: no script is called {table!r}. {nearest(table, alike)}")
-
-
-def _table_values(
-    path: Path, tables: Mapping[str, Any], table: str, hints: Mapping[str, Any], known: set[str]
-) -> dict[str, Any]:
-    """Values of one table; ``known`` are the options that it may have, ``hints`` those of the running script.
-
-    Raises:
-        UsageError: an unknown option, or a value of another type.
-    """
-    entries = tables.get(table, {})
-    if not isinstance(entries, dict):
-        raise UsageError(f"{path}: {table!r} must be a table: write [{table}] on a line of its own.")
-    for key in entries:
-        if key not in known:
-            raise UsageError(f"{path}: [{table}] has no option {key!r}. {nearest(key, known)}")
-    return {
-        key: convert(value, hints[key], f"{path}: [{table}] {key}")
-        for key, value in entries.items()
-        if key in hints
-    }
-
-
-def convert(value: Any, annotation: Any, where: str) -> Any:
-    """A TOML value as the type of a dataclass field; one of another type is a `UsageError`."""
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin in (typing.Union, types.UnionType):
-        for choice in arguments:
-            try:
-                return convert(value, choice, where)
-            except UsageError:
-                continue
-    elif origin is typing.Literal:
-        if value in arguments:
-            return value
-        raise UsageError(f"{where} is {value!r}. {nearest(str(value), map(str, arguments))}")
-    elif origin is tuple and isinstance(value, list):
-        kinds = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
-        if len(kinds) == len(value):
-            return tuple(convert(item, kind, where) for item, kind in zip(value, kinds, strict=True))
-    elif annotation is Path and isinstance(value, str):
-        return Path(value)
-    elif annotation is float and type(value) in (int, float):
-        return float(value)
-    elif annotation in (int, str, bool) and type(value) is annotation:
-        return value
-    type_name = getattr(annotation, "__name__", str(annotation)) if origin is None else str(annotation)
-    raise UsageError(f"{where} is {value!r}, which is not a value of type {type_name}.")

@@ -24,15 +24,8 @@ from scripts.pipeline.errors import (
     MissingInputError,
     UserError,
 )
-from scripts.pipeline.options import (
-    REPOSITORY,
-    OptionsT,
-    ResolvedOptions,
-    StageOptionsT,
-    given_options,
-    resolve_options,
-    script_path,
-)
+from scripts.pipeline.options import OptionsT, ResolvedOptions, StageOptionsT, given_options, resolve_options
+from scripts.pipeline.places import REPOSITORY, script_path
 from scripts.pipeline.spec import StageSpec
 from scripts.pipeline.stage import HEARTBEAT_NAME, Stage, Tool
 

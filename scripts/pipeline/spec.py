@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.pipeline.options import REPOSITORY
+from scripts.pipeline.places import REPOSITORY
 
 Counts = dict[str, dict[str, int]]
 """Unit -> how many are done, skipped and failed."""

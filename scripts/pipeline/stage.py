@@ -14,7 +14,8 @@ from scripts.pipeline import files, locks, records, tables
 from scripts.pipeline.console import Progress, StopRequest, script_command
 from scripts.pipeline.errors import MissingInputError, TooManyFailuresError, UserError
 from scripts.pipeline.journal import Journal
-from scripts.pipeline.options import REPOSITORY, StageOptions, ToolOptions
+from scripts.pipeline.options import StageOptions, ToolOptions
+from scripts.pipeline.places import REPOSITORY
 from scripts.pipeline.spec import Counts, Input, StageSpec
 from scripts.pipeline.torchrun import place_among_processes
 

@@ -6,9 +6,7 @@ Of several processes (torchrun) the first one writes, and all stop after the sam
 
 from __future__ import annotations
 
-import csv
 import math
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -21,6 +19,7 @@ from torch import Tensor
 
 from scripts.pipeline import Interrupted, Stage, Tool, UserError, files
 from scripts.pipeline.console import Progress, running_command
+from scripts.stages.step_log import StepLog
 from scripts.stages.training_events import TrainingEvents
 from scripts.stages.training_options import TrainingToolOptions
 from stylegan.parallel import Processes, Scalar
@@ -71,56 +70,6 @@ class Look(NamedTuple):
     every: float
     """In units of `TrainingLoop.position`; 0: never."""
     take: Callable[[], None]
-
-
-class StepLog:
-    """A CSV of numbers by step. A row with a new column rewrites the file with it.
-
-    Args:
-        path: the file.
-        columns: that it has at least, ``step`` among them.
-    """
-
-    def __init__(self, path: Path, columns: Sequence[str] = ("step",)) -> None:
-        self.path, self.columns = path, list(columns)
-        self.rows: list[dict[str, str]] = []
-
-    def begin(self, step: int, measured_again: Sequence[str] = ()) -> None:
-        """Keep the rows up to a step, but for those at it that have one of the columns measured again there.
-
-        At step 0 the rows of earlier trainings are dropped.
-        """
-        self.rows = []
-        if step and self.path.exists():
-            with self.path.open(encoding="utf-8", newline="") as file:
-                for row in csv.DictReader(file):
-                    # A full disk or a kill may have left half a row.
-                    is_whole = None not in row and None not in row.values() and row.get("step", "").isdigit()
-                    if is_whole and int(row["step"]) <= step:
-                        is_again = int(row["step"]) == step and any(map(row.get, measured_again))
-                        self.rows += [] if is_again else [row]
-        self._write()
-
-    def append(self, row: Mapping[str, Any]) -> None:
-        """Add a row; it is on the disk when this returns."""
-        self.rows.append({name: str(value) for name, value in row.items()})
-        if not set(row) <= set(self.columns):
-            self._write()
-            return
-        with self.path.open("a", encoding="utf-8", newline="") as file:
-            self._writer(file).writerow(self.rows[-1])
-            file.flush()
-            os.fsync(file.fileno())
-
-    def _write(self) -> None:
-        self.columns = list(dict.fromkeys([*self.columns, *(name for row in self.rows for name in row)]))
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with files.atomic_path(self.path) as temporary, temporary.open("w", newline="") as file:
-            self._writer(file).writeheader()
-            self._writer(file).writerows(self.rows)
-
-    def _writer(self, file: Any) -> csv.DictWriter[str]:
-        return csv.DictWriter(file, self.columns, restval="", lineterminator="\n")
 
 
 TrainerT = TypeVar("TrainerT", bound=Trainer)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.pipeline import REPOSITORY, ToolOptions, option
-from scripts.pipeline.options import script_path
+from scripts.pipeline.places import script_path
 
 
 @dataclass(frozen=True)

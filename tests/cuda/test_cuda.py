@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from data import portraits
-from scripts.pipeline.options import REPOSITORY
+from scripts.pipeline.places import REPOSITORY
 from scripts.stages.stored_rows import near, store_rows
 from segmentation.face_crop import FaceCropper
 from stylegan.checkpoint import save_checkpoint

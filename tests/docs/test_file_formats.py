@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
-from scripts.pipeline.options import REPOSITORY
+from scripts.pipeline.places import REPOSITORY
 
 LIST = Path(__file__).with_name("file_formats.md")
 PACKAGES = ("cnn", "data", "scripts", "segmentation", "stylegan", "stylegan_modified")

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from scripts.pipeline import REPOSITORY
-from scripts.pipeline.options import script_path
+from scripts.pipeline.places import script_path
 from stylegan.checkpoint import build_generator, load_checkpoint, save_checkpoint, weights_id
 from stylegan.sampling import sample_z
 from stylegan.stylegan_discriminator import StyleGANDiscriminator

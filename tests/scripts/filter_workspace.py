@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from scripts.pipeline.options import REPOSITORY
+from scripts.pipeline.places import REPOSITORY
 from scripts.stages.workspace import CANDIDATES, LABELS, LABELS_RECORD
 
 SCRIPT = REPOSITORY / "scripts" / "02_filter_candidates.py"

@@ -12,7 +12,8 @@ from PIL import Image, ImageFilter
 
 from data import portraits
 from scripts import train_stylegan
-from scripts.pipeline.options import REPOSITORY, resolve_options
+from scripts.pipeline.options import resolve_options
+from scripts.pipeline.places import REPOSITORY
 from scripts.stages.base_generator import plan
 from tests.scripts.odd_pictures import with_odd_exif
 

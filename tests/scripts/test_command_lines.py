@@ -11,7 +11,8 @@ import pytest
 
 import scripts
 from scripts.pipeline import console
-from scripts.pipeline.options import PRESETS, REPOSITORY, SCRIPT_FOLDERS, known_tables, read_tables
+from scripts.pipeline.layers import known_tables, read_tables
+from scripts.pipeline.places import PRESETS, REPOSITORY, SCRIPT_FOLDERS
 from tests.processes import exit_code
 
 SCRIPTS = sorted((REPOSITORY / "scripts").glob("[0-9][0-9]_*.py"))

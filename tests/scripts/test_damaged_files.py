@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from scripts.pipeline import UserError, files, tables
-from scripts.pipeline.options import read_toml
+from scripts.pipeline.layers import read_toml
 from scripts.stages.image_files import ImageFileError, image_size, read_image, read_label_map
 
 

@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 
 from scripts.pipeline import REPOSITORY, ToolOptions, locks, option, records, run_tool
-from scripts.pipeline.options import script_path
+from scripts.pipeline.places import script_path
 from scripts.stages import workspace as paths
 from tests.faults.injection import obey_permissions
 from tests.processes import ScriptProcess, wait_until

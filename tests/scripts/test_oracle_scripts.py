@@ -19,7 +19,8 @@ from data import portraits
 from data.portraits import TRUTH_NAMES
 from scripts.bundle import train_oracle
 from scripts.pipeline import files
-from scripts.pipeline.options import REPOSITORY, resolve_options, script_path
+from scripts.pipeline.options import resolve_options
+from scripts.pipeline.places import REPOSITORY, script_path
 from stylegan.checkpoint import save_checkpoint, weights_id
 from stylegan.stylegan_generator import StyleGANGenerator
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from scripts.pipeline import StageOptions, UsageError
-from scripts.pipeline.options import FULL_PREFIX, PRESETS, read_tables, resolve_options, results_options
+from scripts.pipeline.layers import FULL_PREFIX, read_tables
+from scripts.pipeline.options import resolve_options, results_options
+from scripts.pipeline.places import PRESETS
 from scripts.stages.regenerating.requests import parse_seeds, parse_sweep
 
 PRESET = """

@@ -12,7 +12,7 @@ from PIL import Image
 from scripts import regress_property
 from scripts.pipeline import Tool, ToolOptions, UserError
 from scripts.pipeline.console import StopRequest
-from scripts.pipeline.options import REPOSITORY
+from scripts.pipeline.places import REPOSITORY
 from scripts.stages.scoring import labels as property_labels
 from scripts.stages.scoring import regression
 from segmentation.property_table import PROPERTY_NAMES

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.pipeline.options import REPOSITORY
+from scripts.pipeline.places import REPOSITORY
 from scripts.pipeline.row import LIBRARIES
 
 

@@ -13,7 +13,7 @@ import torch
 
 from scripts import make_labels
 from scripts.pipeline import REPOSITORY
-from scripts.pipeline.options import PRESETS
+from scripts.pipeline.places import PRESETS
 from scripts.stages.fetching import downloads
 from scripts.stages.workspace import ORACLE
 from stylegan.checkpoint import save_checkpoint, weights_id

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
-from scripts.pipeline.options import REPOSITORY
+from scripts.pipeline.places import REPOSITORY
 from stylegan.checkpoint import save_checkpoint, weights_id
 from tests.processes import wait_until
 from tests.stylegan import tiny

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from cnn.oracle import Oracle, OracleConfig, save_oracle
-from scripts.pipeline.options import REPOSITORY
+from scripts.pipeline.places import REPOSITORY
 from scripts.stages.filtering import excluded, hand_labels
 from scripts.stages.workspace import FILTERS, LABELS, LABELS_RECORD
 from tests.processes import wait_until

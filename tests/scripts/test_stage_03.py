@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from data import portraits
 from scripts.pipeline import files
-from scripts.pipeline.options import REPOSITORY
+from scripts.pipeline.places import REPOSITORY
 from scripts.stages.image_files import read_image
 from segmentation.face_attributes import AGE_CLASSES
 from segmentation.face_classes import CLASS_NAMES

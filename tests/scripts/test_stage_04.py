@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from data import portraits
-from scripts.pipeline.options import REPOSITORY
+from scripts.pipeline.places import REPOSITORY
 from scripts.stages.scoring import plots
 from segmentation.face_classes import FaceClass
 from segmentation.normalization import ScoreStatistics

@@ -12,7 +12,8 @@ from tensorboard.backend.event_processing import event_accumulator
 
 from scripts.pipeline import Interrupted, Tool, UserError
 from scripts.pipeline.console import StopRequest
-from scripts.stages.training import Look, StepLog, TrainingLoop
+from scripts.stages.step_log import StepLog
+from scripts.stages.training import Look, TrainingLoop
 from scripts.stages.training_options import TrainingToolOptions
 from stylegan.parallel import ALONE
 

@@ -19,7 +19,7 @@ from cnn.oracle import load_oracle
 from scripts import make_labels
 from scripts.pipeline import REPOSITORY, Tool, ToolOptions, files
 from scripts.pipeline.console import StopRequest
-from scripts.pipeline.options import read_toml
+from scripts.pipeline.layers import read_toml
 from scripts.stages import networks
 from scripts.stages import workspace as paths
 from scripts.stages.filtering import hand_labels

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from scripts.pipeline import ToolOptions, option
-from scripts.pipeline.options import PRESETS
+from scripts.pipeline.places import PRESETS
 
 # isort: split
 import tyro  # behind `scripts`, which says in a sentence where it is missing

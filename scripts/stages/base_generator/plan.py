@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from scripts.pipeline import UserError
-from scripts.pipeline.options import read_toml
+from scripts.pipeline.layers import read_toml
 from scripts.stages.base_generator.options import Options
 from stylegan.checkpoint import Checkpoint, CheckpointError, load_checkpoint, weights_id
 from stylegan.phases import Architecture, TrainingConfig, phases_from_tables

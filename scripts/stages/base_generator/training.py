@@ -16,7 +16,8 @@ from scripts.stages.base_generator.kid import KidMeter
 from scripts.stages.base_generator.options import Options
 from scripts.stages.base_generator.plan import interval_images
 from scripts.stages.base_generator.previews import Previews
-from scripts.stages.training import Look, StepLog, TrainingLoop
+from scripts.stages.step_log import StepLog
+from scripts.stages.training import Look, TrainingLoop
 from stylegan.checkpoint import save_checkpoint
 from stylegan.parallel import Processes, Scalar
 from stylegan.training import StyleGANTrainer

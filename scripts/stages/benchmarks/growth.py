@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from scripts.pipeline import Tool, UserError, files
-from scripts.pipeline.options import REPOSITORY
+from scripts.pipeline.places import REPOSITORY
 
 SCALES = (1, 4, 16)
 RESULT = "benchmark/growth.json"

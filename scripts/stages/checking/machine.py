@@ -17,7 +17,7 @@ from pathlib import Path
 
 from scripts import new_environment
 from scripts.pipeline.console import python_command
-from scripts.pipeline.options import REPOSITORY
+from scripts.pipeline.places import REPOSITORY
 from scripts.stages.checking.finding import Finding
 
 REQUIREMENTS = REPOSITORY / "requirements.txt"

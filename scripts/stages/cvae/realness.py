@@ -17,7 +17,8 @@ from scripts.stages.cvae.making import Maker
 from scripts.stages.fast_memory import keep_freed_memory
 from scripts.stages.fine_tuning.fine_tuning import fingerprint
 from scripts.stages.sheets import labelled_grid
-from scripts.stages.training import StepLog, TrainingLoop
+from scripts.stages.step_log import StepLog
+from scripts.stages.training import TrainingLoop
 from stylegan.seeds import PRACTICE, Purpose, derived_seed
 from stylegan_modified.fine_tuning import TrainingPictures, save_atomically
 

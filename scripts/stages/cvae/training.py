@@ -22,7 +22,8 @@ from scripts.stages.cvae.reading import condition_reader
 from scripts.stages.fast_memory import keep_freed_memory
 from scripts.stages.fine_tuning.fine_tuning import fingerprint
 from scripts.stages.sheets import contact_sheet, labelled_grid
-from scripts.stages.training import Look, StepLog, TrainingLoop
+from scripts.stages.step_log import StepLog
+from scripts.stages.training import Look, TrainingLoop
 from stylegan.sampling import sample_z, to_uint8
 from stylegan.seeds import CONTROL, Purpose, derived_seed
 from stylegan_modified.fine_tuning import TrainingPictures, save_atomically

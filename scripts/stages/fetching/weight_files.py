@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.pipeline import Tool, ToolOptions, files, records
-from scripts.pipeline.options import shared_list
+from scripts.pipeline.layers import shared_list
 
 SCRIPT = "00_fetch_weights"
 RECORD, ORIGINS = "files.json", "origins.json"

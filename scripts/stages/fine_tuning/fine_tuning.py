@@ -11,7 +11,8 @@ from scripts.stages import networks, scores
 from scripts.stages.fast_memory import keep_freed_memory
 from scripts.stages.fine_tuning.control import PREVIEW_SEEDS, preview_grid, report_control
 from scripts.stages.fine_tuning.options import FineTuningOptions
-from scripts.stages.training import Look, StepLog, TrainingLoop
+from scripts.stages.step_log import StepLog
+from scripts.stages.training import Look, TrainingLoop
 from scripts.stages.workspace import CHECKPOINTS, FINE_TUNED, PREVIEWS, TRAIN_LOG
 from stylegan.sampling import sample_z
 from stylegan_modified.evaluation import Generate

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from scripts.pipeline import UsageError
-from scripts.pipeline.options import nearest
+from scripts.pipeline.layers import nearest
 from segmentation.property_table import PROPERTY_NAMES
 from stylegan.seeds import PICTURES
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from scripts.pipeline import MissingInputError, Tool, UsageError, UserError, tables
-from scripts.pipeline.options import REPOSITORY
+from scripts.pipeline.places import REPOSITORY
 from scripts.stages.image_files import ImageFileError, read_image, read_label_map
 from scripts.stages.pictures import plain_text, short_name
 from scripts.stages.regenerating.requests import parse_seeds

@@ -15,7 +15,7 @@ import torch
 from cnn.oracle import Oracle, read_pictures
 from cnn.oracle_metrics import kernel_inception_distance
 from scripts.pipeline import Stage, UserError
-from scripts.pipeline.options import REPOSITORY
+from scripts.pipeline.places import REPOSITORY
 from scripts.stages import networks
 from scripts.stages.base_generator.kid import detector_features
 from scripts.stages.sheets import labelled_grid

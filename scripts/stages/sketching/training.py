@@ -13,7 +13,8 @@ from scripts.stages.fast_memory import keep_freed_memory
 from scripts.stages.fine_tuning.fine_tuning import fingerprint
 from scripts.stages.sheets import labelled_grid
 from scripts.stages.sketching.pairs import read_pairs
-from scripts.stages.training import Look, StepLog, TrainingLoop
+from scripts.stages.step_log import StepLog
+from scripts.stages.training import Look, TrainingLoop
 from scripts.stages.workspace import SKETCH_CHECKPOINT, SKETCH_LOG, SKETCH_NETWORK, SKETCH_PREVIEW
 from sketch.pairs import SketchPairs
 from sketch.portrait_network import PortraitNetwork, save_network
