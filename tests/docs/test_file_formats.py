@@ -29,7 +29,7 @@ READERS = {
     "np.load": {"scripts/pipeline/files.py"},
     "pd.read_csv": {"scripts/pipeline/tables.py"},
     "csv.reader": {"scripts/pipeline/journal.py"},
-    "csv.DictReader": {"scripts/stages/training.py"},  # its own log
+    "csv.DictReader": {"scripts/stages/step_log.py"},  # its own
     "json.load": set(),
     # Metadata of weights; rows of journals.
     "json.loads": {
@@ -38,7 +38,7 @@ READERS = {
         "scripts/stages/aligning.py",
         "scripts/stages/projecting/stage.py",
     },
-    "tomllib.loads": {"scripts/pipeline/options.py"},
+    "tomllib.loads": {"scripts/pipeline/layers.py"},
     "pickle.load": set(),
     "pickle.loads": set(),
 }
