@@ -26,7 +26,7 @@ class Options(V2Recipe, FineTuningOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.need_at_least(1, "pool", "cnn_epochs", "cnn_reduction")
-        self.need_at_least(0, "cnn_margin")
+        self.need_at_least(0, "cnn_margin", "adversary_weight")
         self.need_above(0, "cnn_width", "cnn_lr", "learning_rate")
         if not 0 <= self.cnn_dropout < 1:
             raise ValueError("--cnn-dropout must be at least 0 and below 1.")

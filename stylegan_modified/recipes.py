@@ -89,9 +89,15 @@ class V2Recipe(Recipe):
     hue_weight: float = option(3.0, help="weight of the hue of skin and background")
     residual_weight: float = option(0.05, help="weight of staying near the linear dials")
     filter_weight: float = option(0.02, help="weight of the gender and quality networks")
+    adversary_weight: float = option(
+        0.0, help="weight of a discriminator that learns along to tell the dials' pictures (0: none)"
+    )
     pool: int = option(1024, help="people to practise on")
 
     average_half_life = 60.0  # steps
+    adversary_lr = 1e-3  # Adam
+    adversary_r1 = 0.4
+    adversary_r1_interval = 8  # steps
     cnn_patience_epochs = 20
     cnn_held_out_share = 0.1
     cnn_noise = 0.02

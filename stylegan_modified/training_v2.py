@@ -16,6 +16,7 @@ from segmentation.property_table import PROPERTY_NAMES
 from stylegan.parallel import Scalar
 from stylegan.rows import Rows
 from stylegan.seeds import Purpose
+from stylegan_modified.adversary import Adversary
 from stylegan_modified.fine_tuning import (
     ExponentialAverage,
     FineTuner,
@@ -59,6 +60,7 @@ class DialTrainer(FineTuner):
         options: see `V2Recipe`.
         identity: frozen network from pictures to embeddings [N, D] of who is shown; None leaves the term out.
         filters: frozen networks from pictures to logits of being kept (woman, good quality).
+        adversary: a discriminator that learns along; None leaves the term out.
 
     Raises:
         ValueError: the size of a batch, which counts pictures, is odd: they come in pairs.
@@ -74,24 +76,31 @@ class DialTrainer(FineTuner):
         options: V2Recipe,
         identity: nn.Module | None = None,
         filters: tuple[nn.Module, ...] = (),
+        adversary: Adversary | None = None,
     ) -> None:
         options.need_pairs()
         self.model, self.pool, self.options = model.eval(), pool, options
-        self.identity, self.filters = identity, filters
+        self.identity, self.filters, self.adversary = identity, filters, adversary
         self.device = next(model.parameters()).device
         model.requires_grad_(False)
         model.dials.requires_grad_(True)
         self.optimizer = torch.optim.Adam(
             model.dials.parameters(), lr=options.learning_rate, betas=(0.9, 0.99), fused=True
         )
+        if adversary is not None:
+            self.adversary_optimizer = torch.optim.Adam(
+                adversary.parameters(), lr=options.adversary_lr, betas=(0.0, 0.99), fused=True
+            )
         self.w, self.own, self.shown = self.read_people()
         self.average = ExponentialAverage(model.dials, options.average_half_life)
 
     def modules(self) -> dict[str, nn.Module]:
-        return {"dials": self.model.dials, "average": self.average}
+        learning: dict[str, nn.Module] = {"dials": self.model.dials, "average": self.average}
+        return learning if self.adversary is None else learning | {"adversary": self.adversary}
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        return {"dials": self.optimizer}
+        own: dict[str, torch.optim.Optimizer] = {"dials": self.optimizer}
+        return own if self.adversary is None else own | {"adversary": self.adversary_optimizer}
 
     @torch.no_grad()
     def read_people(self) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -110,16 +119,26 @@ class DialTrainer(FineTuner):
     def train_step(self, t: int, rng: torch.Generator) -> dict[str, Scalar]:
         rows = torch.randint(len(self.pool.z), (self.options.pairs,), generator=rng)
         set_learning_rate(self.optimizer, cosine(t, self.options.steps))
-        share = self.processes.part(self.options.pairs)
+        adversary = self.adversary
+        share = self.processes.part(self.options.pairs, None if adversary is None else adversary.groups)
         with mixed_precision(self.device, self.precision):
-            loss, row = self.loss(rows[share.rows])
+            loss, row, turned = self.loss(rows[share.rows])
         self.descend(self.optimizer, loss * share.weight)
         self.average.update(self.model.dials)
+        if adversary is not None:
+            set_learning_rate(self.adversary_optimizer, cosine(t, self.options.steps))
+            real = torch.randint(len(adversary.pictures.images), (self.options.pairs,), generator=rng)
+            with mixed_precision(self.device, self.precision):
+                loss = adversary.loss(turned, real[share.rows], t)
+            row["adversary_own"] = loss.detach()
+            self.descend(self.adversary_optimizer, loss * share.weight)
         own = {name: share.weight * value for name, value in row.items()}
         return self.processes.sum_values(own, self.device)
 
-    def loss(self, rows: Tensor) -> tuple[Tensor, dict[str, Scalar]]:
-        """Loss of turning the dials of some people of the pool, and its terms."""
+    def loss(self, rows: Tensor) -> tuple[Tensor, dict[str, Scalar], Tensor]:
+        """Loss of turning the dials of some people of the pool, its terms, and one picture [N, 3, H, W] of
+        each person.
+        """
         options = self.options
         pairs, maps = self.pool.requests.rows(rows), self.pool.label_maps[rows].to(self.device)
         requested = torch.cat([pairs.first, pairs.second]).to(self.device)
@@ -141,10 +160,12 @@ class DialTrainer(FineTuner):
             terms["identity"] = (options.identity_weight, same)
         for index, network in enumerate(self.filters):
             terms[f"filter_{index}"] = (options.filter_weight, filter_loss(network(image).float()))
+        if self.adversary is not None:
+            terms["adversary"] = (options.adversary_weight, self.adversary.is_convinced(first))
         loss = torch.stack([weight * value for weight, value in terms.values()]).sum()
         row: dict[str, Scalar] = {name: value.detach() for name, (_, value) in terms.items()}
         row["mean_error"] = (read - requested).abs().mean().detach()
-        return loss, row
+        return loss, row, first
 
     def _same_elsewhere(
         self, first: Tensor, second: Tensor, dial: Tensor, maps: Tensor

@@ -28,7 +28,8 @@ REMOVED_FLAGS = {
     "--output": "write --out",
     "--checkpoint-s": "write --save-seconds",
     "--restart": "write --force",
-    "--realism-weight": "the term that it weighed made v2 worse (RESULTS.md), so v2 has it no longer",
+    "--realism-weight": "its frozen discriminator was fooled (RESULTS.md); --adversary-weight asks one that "
+    "learns along",
     "--deep": "check_setup compares every recorded file with its SHA-256, which finds more",
 }
 

@@ -25,7 +25,7 @@ STAGES_FOLDER = "_stages"
 MANIFEST_NAME = "_stage.json"
 OUTPUTS_NAME = "outputs.json"
 # Options that earlier or later versions of a script do not have, with the value that changes nothing.
-NEUTRAL = {"realism_weight": 0.0, "others": "median"}
+NEUTRAL = {"realism_weight": 0.0, "adversary_weight": 0.0, "others": "median"}
 
 
 class Recorded(NamedTuple):

@@ -182,7 +182,7 @@ def load_judge(tool: Tool, statistics: ScoreStatistics) -> PropertyJudge:
 def load_base(tool: Tool) -> tuple[Generator, Discriminator]:
     """The original generator and discriminator on the stage's device, in eval mode.
 
-    Where the file has no discriminator, an untrained one takes its place: only 05's comparison needs it.
+    Where the file has no discriminator, an untrained one takes its place.
     """
     with usable(tool, GENERATOR_INPUT) as path:
         checkpoint = load_checkpoint(path)
@@ -191,7 +191,8 @@ def load_base(tool: Tool) -> tuple[Generator, Discriminator]:
             return generator, build_discriminator(checkpoint).to(tool.device)
     tool.log(
         f"{GENERATOR} has no discriminator, so an untrained one takes its place. 05_fine_tune_v1 trains the "
-        "dense layers of it, so its comparison of pictures and properties is weaker; nothing else needs it."
+        "dense layers of it, so its comparison of pictures and properties is weaker; the adversary of "
+        "06_fine_tune_v2 begins with nothing."
     )
     return generator, fresh_discriminator(checkpoint).to(tool.device)
 

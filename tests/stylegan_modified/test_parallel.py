@@ -11,6 +11,7 @@ from torch import nn
 
 from stylegan.stylegan_discriminator import StyleGANDiscriminator
 from stylegan.stylegan_generator import StyleGANGenerator
+from stylegan_modified.adversary import Adversary
 from stylegan_modified.fine_tuning import FineTuner
 from stylegan_modified.recipes import V1Recipe, V2Recipe, V3Recipe
 from stylegan_modified.stylegan_discriminator import transplant_discriminator
@@ -56,9 +57,10 @@ def property_cnn() -> PropertyCNNTrainer:
 
 def dials() -> DialTrainer:
     made = test_training.dial_trainer()
-    options = V2Recipe(steps=STEPS, batch_size=12, hue_weight=1e-4)
+    options = V2Recipe(steps=STEPS, batch_size=12, hue_weight=1e-4, adversary_weight=1e-3)
     filters = (test_document_recipes.Gender(),)
-    return DialTrainer(made.model, made.pool, options, Embedding(), filters)
+    adversary = Adversary(tiny.base_discriminator(), tiny.pictures(), options)
+    return DialTrainer(made.model, made.pool, options, Embedding(), filters, adversary)
 
 
 def v3() -> ConditionalVAETrainer:

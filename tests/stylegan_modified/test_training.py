@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from stylegan.parallel import Scalar
 from stylegan.seeds import PICTURES
+from stylegan_modified.adversary import Adversary
 from stylegan_modified.fine_tuning import FineTuner, TrainingPictures
 from stylegan_modified.linear_latents import LinearEditor
 from stylegan_modified.recipes import V1Recipe, V2Recipe, V3Recipe
@@ -57,7 +58,7 @@ def cnn_trainer() -> PropertyCNNTrainer:
     return PropertyCNNTrainer(tiny.property_cnn(), tiny.pictures(), options)
 
 
-def dial_trainer() -> DialTrainer:
+def dial_trainer(adversary_weight: float = 0.0) -> DialTrainer:
     rng = torch.Generator().manual_seed(0)
     z = torch.randn(40, tiny.Z_DIM, generator=rng)
     label_maps = torch.randint(
@@ -67,11 +68,10 @@ def dial_trainer() -> DialTrainer:
     directions = torch.randn(7, tiny.Z_DIM, generator=rng)
     with torch.no_grad():
         model.dials.start_from(model.latent(z.to(tiny.DEVICE)), directions.to(tiny.DEVICE))
-    return DialTrainer(
-        model,
-        DialPool(z, PairSampler(tiny.pictures().properties).draw(40, rng), label_maps),
-        V2Recipe(steps=6, batch_size=4),
-    )
+    recipe = V2Recipe(steps=6, batch_size=4, adversary_weight=adversary_weight)
+    adversary = Adversary(tiny.base_discriminator(), tiny.pictures(), recipe) if adversary_weight else None
+    pool = DialPool(z, PairSampler(tiny.pictures().properties).draw(40, rng), label_maps)
+    return DialTrainer(model, pool, recipe, adversary=adversary)
 
 
 def warm_start_trainer() -> WarmStartTrainer:
@@ -125,13 +125,20 @@ TRAINERS: dict[str, Callable[[], FineTuner]] = {
     "v1 document": lambda: v1_trainer("document"),
     "v2 cnn": cnn_trainer,
     "v2 dials": dial_trainer,
+    "v2 dials with an adversary": lambda: dial_trainer(0.1),
     "v3": v3_trainer,
     "v3 fresh people": lambda: v3_trainer(fresh=True),
     "document v3": lambda: test_document_recipes.build("v3"),
 }
 
 
-VARIANTS = ("v1 projection", "v1 regression", "v1 document", "v3 fresh people")
+VARIANTS = (
+    "v1 projection",
+    "v1 regression",
+    "v1 document",
+    "v2 dials with an adversary",
+    "v3 fresh people",
+)
 KINDS = [name for name in TRAINERS if name not in VARIANTS]
 
 

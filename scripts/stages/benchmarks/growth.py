@@ -19,9 +19,9 @@ from scripts.pipeline.places import REPOSITORY
 
 SCALES = (1, 4, 16)
 RESULT = "benchmark/growth.json"
-CANDIDATES, PEOPLE, POPULATION = 48, 16, 8  # at scale 1
+CANDIDATES, PEOPLE, POPULATION = 128, 32, 32  # at scale 1
 LARGEST_EXPONENT = 1.1
-LEAST_SECONDS, LEAST_MIB = 1.0, 50.0  # what a difference must be to tell anything
+LEAST_SECONDS, LEAST_MIB = 2.0, 300.0  # what a difference must be to tell more than scatter
 
 
 class Use(NamedTuple):

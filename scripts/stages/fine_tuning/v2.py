@@ -21,6 +21,7 @@ from stylegan.parallel import Processes
 from stylegan.rows import ChosenRows, JoinedRows, Rows
 from stylegan.sampling import sample_z, to_uint8
 from stylegan.seeds import Purpose, derived_seed
+from stylegan_modified.adversary import Adversary
 from stylegan_modified.document_recipes import DocumentV2Trainer
 from stylegan_modified.fine_tuning import TrainingPictures, mixed_precision, save_atomically
 from stylegan_modified.generator_files import Dialled
@@ -206,7 +207,11 @@ def train_dials(
     start_dials(stage, model, practice.z)
     pool = DialPool(practice.z, practice.requests, practice.label_maps)
     identity, filters = networks.load_identity(stage), candidate_latents.load_filters(stage)
-    trainer = DialTrainer(model, pool, recipe, identity, filters)
+    adversary = None
+    if recipe.adversary_weight > 0:
+        _, discriminator = networks.load_base(stage)
+        adversary = Adversary(discriminator, tuning.data, recipe)
+    trainer = DialTrainer(model, pool, recipe, identity, filters, adversary)
     tuning.train(trainer, lambda: tuning.preview(model))
     return trainer.averaged()
 
